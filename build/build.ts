@@ -1,0 +1,83 @@
+/**
+ * Makes the hook: `dist/qemu` by `deno compile`, or with `--script` one file of JavaScript for hosts that have Deno.
+ * Both are the same bundle, and both carry the same permissions. The places are taken from the environment, as `make`
+ * exports them.
+ */
+import { defaults, type Settings } from "../lib/settings.ts";
+import deno from "../deno.json" with { type: "json" };
+
+const DIST = new URL("../dist/", import.meta.url).pathname;
+/** Linux reads so much of a script's first line, with its line end, and silently drops the rest (BINPRM_BUF_SIZE). */
+const LONGEST_FIRST_LINE = 255;
+
+/** @throws if a place could not be told from two in a list of permissions, or is not absolute */
+export function settingsFrom(env: (name: string) => string | undefined): Settings {
+  const place = (name: string, usual: string) => {
+    const path = env(name) || usual;
+    if (!/^\/[^,\s]*[^,\s/]$/.test(path)) {
+      throw new Error(
+        `${name}: is ${
+          JSON.stringify(path)
+        }, should be an absolute path without commas, spaces, or a slash at the end`,
+      );
+    }
+    return path;
+  };
+  const folders = env("IMAGE_DIRS") || defaults.imageFolders.join(",");
+  const owner = Number(env("CONFIG_OWNER") || defaults.configOwner);
+  if (!Number.isInteger(owner) || owner < 0) throw new Error("CONFIG_OWNER: should be a user id");
+  return {
+    version: deno.version,
+    imageFolders: folders.split(",").map((folder) => place("IMAGE_DIRS", folder)),
+    configFolder: place("CONFIG_DIR", defaults.configFolder),
+    saveFolder: place("SAVE_DIR", defaults.saveFolder),
+    log: place("LOG", defaults.log),
+    qemuImg: place("QEMU_IMG", defaults.qemuImg),
+    configOwner: owner,
+  };
+}
+
+/** All that the hook may do, and nothing more. */
+export function permissions({ imageFolders, configFolder, saveFolder, log, qemuImg }: Settings): string[] {
+  return [
+    "--no-prompt",
+    `-R=${[...imageFolders, configFolder, saveFolder].join(",")}`,
+    `-W=${[...imageFolders, configFolder, log].join(",")}`,
+    `--allow-run=${qemuImg}`,
+  ];
+}
+
+/** @throws if the permissions don't fit on the line */
+export function firstLine(settings: Settings): string {
+  const line = `#!/usr/bin/env -S deno run ${permissions(settings).join(" ")}`;
+  if (line.length > LONGEST_FIRST_LINE) {
+    throw new Error(
+      `IMAGE_DIRS: a script's first line would have ${line.length} bytes, at most ${LONGEST_FIRST_LINE} work; use the binary (make build)`,
+    );
+  }
+  return line;
+}
+
+async function deno_(...args: string[]): Promise<void> {
+  const { success, code } = await new Deno.Command(Deno.execPath(), { args, cwd: DIST }).spawn().status;
+  if (!success) Deno.exit(code);
+}
+
+if (import.meta.main) {
+  const settings = settingsFrom(Deno.env.get);
+  const resolution = (Deno.env.get("RESOLUTION") ?? "").split(" ").filter(Boolean);
+  await Deno.mkdir(DIST, { recursive: true });
+  const entry = `import { main } from "../main.ts";\nawait main(${
+    JSON.stringify(settings, undefined, 2)
+  });\n`;
+  await Deno.writeTextFile(`${DIST}/entry.ts`, entry);
+  await deno_("bundle", "--quiet", ...resolution, "--output", "qemu.bundle.js", "entry.ts");
+  if (Deno.args.includes("--script")) {
+    const bundle = await Deno.readTextFile(`${DIST}/qemu.bundle.js`);
+    await Deno.writeTextFile(`${DIST}/qemu.js`, `${firstLine(settings)}\n${bundle}`, { mode: 0o755 });
+  } else {
+    // Without --no-code-cache a program that runs as root would load bytecode from a predictable name in /tmp.
+    const flags = ["--quiet", "--no-config", "--no-lock", "--no-check", "--no-code-cache"];
+    await deno_("compile", ...flags, ...permissions(settings), "--output", "qemu", "qemu.bundle.js");
+  }
+}

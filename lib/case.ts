@@ -1,0 +1,166 @@
+import type { Config } from "./config.ts";
+import type { DomainDisk } from "./domain.ts";
+import { list, look, ownerOf, resolve } from "./files.ts";
+import { folderOf, imageOf, type Names, namesOf } from "./names.ts";
+import type { Entry } from "./note.ts";
+import type { Settings } from "./settings.ts";
+import { type Listing, parse, type State, topOf } from "./state.ts";
+import type { Owner } from "./step.ts";
+import type { Facts } from "./table.ts";
+import { concerning, listed, nearest, quoted, shellWord, Trouble } from "./voice.ts";
+
+/** One disk at one event: all that is known of it before anything changes. */
+export interface Case {
+  readonly target: string;
+  readonly names: Names;
+  /** What the note says of it. */
+  readonly entry: Entry | undefined;
+  /** The configuration lists it. */
+  readonly listed: boolean;
+  readonly flag: Facts["flag"];
+  readonly source: Facts["source"];
+  readonly listing: Listing;
+}
+
+export function stateOf({ names, listing }: Case): State {
+  return parse(names, listing);
+}
+
+/** What the disk's files belong to while it is idle. */
+export function ownerOfDisk(disk: Case): Owner {
+  if (disk.entry !== undefined) return disk.entry.owner;
+  const state = stateOf(disk);
+  return ownerOf(state.kind === "headless" ? disk.names.layer(topOf(state.layers)) : disk.names.image);
+}
+
+/**
+ * The disks of a start: those that the configuration lists, and those that only the note still knows.
+ *
+ * @throws {Trouble} if a listed disk isn't in the domain, can't be frozen, or lies where the hook may not go
+ */
+export function casesAtPrepare(
+  domain: string,
+  config: Config | undefined,
+  disks: readonly DomainDisk[],
+  entries: readonly Entry[],
+  { imageFolders }: Settings,
+): Case[] {
+  const cases: Case[] = [];
+  for (const { target, commit } of config?.disks ?? []) {
+    try {
+      const image = imageAt(target, disks, imageFolders);
+      const other = cases.find(({ names }) => names.image === image);
+      if (other !== undefined) {
+        throw new Trouble(`${quoted(image)} is the image of ${quoted(other.target)}, too`, {
+          hint: `give each disk its own image: virsh edit ${shellWord(domain)}`,
+        });
+      }
+      const entry = entries.find((entry) => entry.image === image);
+      const flag = commit ? "set" : "clear";
+      cases.push({
+        target,
+        names: namesOf(image),
+        entry,
+        listed: true,
+        flag,
+        source: "same",
+        listing: list(image),
+      });
+    } catch (error) {
+      throw concerning(target, error);
+    }
+  }
+  const images = new Set(cases.map(({ names }) => names.image));
+  return [
+    ...cases,
+    ...entries.filter(({ image }) => !images.has(image)).map((entry) => caseOfEntry(entry, undefined, disks)),
+  ];
+}
+
+/**
+ * A disk by what was frozen at the start, whatever became of the configuration since.
+ *
+ * @param config undefined if there is none, or if it can't be read
+ * @param disks undefined if the domain's XML can't be read
+ */
+export function caseOfEntry(
+  entry: Entry,
+  config: Config | "unreadable" | undefined,
+  disks: readonly DomainDisk[] | undefined,
+): Case {
+  const { target, image } = entry;
+  const configured = config === "unreadable"
+    ? undefined
+    : config?.disks.find((disk) => disk.target === target);
+  const flag = config === "unreadable" ? "unreadable" : configured?.commit ? "set" : "clear";
+  const source = disks === undefined ? "unreadable" : sourceOf(entry, disks);
+  return { target, names: namesOf(image), entry, listed: false, flag, source, listing: list(image) };
+}
+
+function sourceOf({ target, image }: Entry, disks: readonly DomainDisk[]): Facts["source"] {
+  const disk = disks.find((disk) => disk.target === target);
+  if (disk === undefined) return "gone";
+  if (disk.file === undefined) return "other";
+  try {
+    return resolve(disk.file) === image ? "same" : "other";
+  } catch (error) {
+    return outside(error) ? "other" : "unreadable";
+  }
+}
+
+function imageAt(target: string, disks: readonly DomainDisk[], folders: readonly string[]): string {
+  const disk = disks.find((disk) => disk.target === target);
+  if (disk === undefined) {
+    const targets = disks.map(({ target }) => target);
+    const meant = nearest(target, targets);
+    throw new Trouble(`the domain has no disk ${quoted(target)}, it has ${listed(targets)}`, {
+      hint: meant === undefined
+        ? "correct the target in the configuration"
+        : `did you mean ${quoted(meant)}? Correct the target in the configuration`,
+    });
+  }
+  if (disk.unfit !== undefined) throw new Trouble(disk.unfit.reason, disk.unfit);
+  const image = permitted(disk.file!, folders);
+  const owner = imageOf(image);
+  if (owner !== undefined) {
+    throw new Trouble(
+      `the domain's disk is ${quoted(image)}, which has the name of a layer or note of ${quoted(owner)}`,
+      {
+        hint: `after a blockcommit that file is the disk: with the guest shut off, ` +
+          `mv ${shellWord(image)} ${shellWord(owner)}, then name ${
+            shellWord(owner)
+          } as the source with virsh edit`,
+      },
+    );
+  }
+  return image;
+}
+
+/** The image behind a path, links resolved, if the hook may go there. */
+function permitted(file: string, folders: readonly string[]): string {
+  const refuse = (path: string) =>
+    new Trouble(`image ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
+      hint: `build the hook for it: make install IMAGE_DIRS=${
+        shellWord([...folders, folderOf(path)].join(","))
+      }`,
+    });
+  if (!file.startsWith("/")) throw refuse(`/${file}`);
+  let image: string;
+  try {
+    image = resolve(file);
+  } catch (error) {
+    if (outside(error)) throw refuse(file);
+    throw error;
+  }
+  if (!folders.some((folder) => image.startsWith(`${folder}/`))) throw refuse(image);
+  return image;
+}
+
+function outside(error: unknown): boolean {
+  return error instanceof Trouble && error.cause instanceof Deno.errors.NotCapable;
+}
+
+/** Whether the configuration, as it is now, was there before the session's last write. */
+export function olderThan(changed: number, image: string): boolean {
+  return changed < (look(image)?.mtime?.getTime() ?? 0);
+}

@@ -1,0 +1,167 @@
+import type { Configuration } from "./schema.ts";
+import { nearest, quoted, shellWord, Trouble } from "./voice.ts";
+import { look, ownerOf, read, write } from "./files.ts";
+import { folderOf } from "./names.ts";
+
+/** A disk that the guest's file lists. */
+export interface ConfiguredDisk {
+  readonly target: string;
+  readonly commit: boolean;
+}
+
+/** A valid configuration file. */
+export interface Config {
+  readonly disks: readonly ConfiguredDisk[];
+  /** When the file was last changed, in milliseconds. */
+  readonly changed: number;
+}
+
+/**
+ * Reads and checks a guest's file.
+ *
+ * @param owner user id that folder and file must belong to
+ * @returns undefined if there is none
+ * @throws {Trouble} if it isn't valid, or others could have written it
+ */
+export async function readConfig(path: string, owner: number): Promise<Config | undefined> {
+  const info = look(path);
+  if (info === undefined) return undefined;
+  const folder = folderOf(path);
+  checkWriters(folder, look(folder)!, owner);
+  if (!info.isFile) {
+    throw new Trouble(`${quoted(path)} is not a regular file`, {
+      hint: "put the configuration itself there, not a link",
+    });
+  }
+  checkWriters(path, info, owner);
+  const text = read(path);
+  return text === undefined
+    ? undefined
+    : { disks: await parseConfig(path, text), changed: info.mtime?.getTime() ?? Infinity };
+}
+
+/** Whoever can write the configuration decides what root does to an image. */
+function checkWriters(path: string, { uid, mode }: Deno.FileInfo, owner: number): void {
+  if (uid !== owner && uid !== 0) {
+    throw new Trouble(`${quoted(path)} belongs to user ${uid}, it must belong to root`, {
+      hint: `chown root: ${shellWord(path)}`,
+    });
+  }
+  if (((mode ?? 0) & 0o022) !== 0) {
+    throw new Trouble(
+      `${quoted(path)} can be written by others than root (mode ${((mode ?? 0) & 0o7777).toString(8)})`,
+      {
+        hint: `chmod go-w ${shellWord(path)}`,
+      },
+    );
+  }
+}
+
+/**
+ * Checks a configuration's text.
+ *
+ * @throws {Trouble} that names the file, the place in it, what stands there and what should
+ */
+export async function parseConfig(path: string, text: string): Promise<ConfiguredDisk[]> {
+  const invalid = (
+    place: string,
+    what: string,
+    hint = `correct ${shellWord(path)}, or remove it to leave the guest alone`,
+  ) => new Trouble(`${quoted(path)}${place && ` at ${place}`}: ${what}`, { hint });
+
+  if (text.trim() === "") throw invalid("", 'is empty, should be {"disks": [{"target": "vda"}]}');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw invalid("", `is not JSON: ${(error as Error).message}`);
+  }
+
+  const { schema } = await import("./schema.ts");
+  const { success, data, error } = schema.safeParse(json, { reportInput: true });
+  if (!success) {
+    const [issue] = error.issues;
+    throw invalid(placeOf(issue!.path), problem(issue!));
+  }
+  const targets = data.disks.map(({ target }) => target);
+  const twice = targets.findIndex((target, index) => targets.indexOf(target) !== index);
+  if (twice !== -1) {
+    throw invalid(`disks[${twice}].target`, `${quoted(targets[twice])} is there twice, should be once`);
+  }
+  return data.disks.map((disk) => ({ target: disk.target, commit: disk["one-shot-commit"] ?? false }));
+}
+
+/** What zod found, in the voice of this program: what is, then what should be. */
+interface Issue {
+  readonly code?: string;
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly input?: unknown;
+  readonly expected?: string;
+  readonly keys?: readonly string[];
+}
+
+const keysOf = {
+  top: ["$schema", "disks"] satisfies (keyof Configuration)[],
+  disk: ["target", "one-shot-commit"] satisfies (keyof Configuration["disks"][number])[],
+};
+
+const named: Readonly<Record<string, string>> = {
+  object: "an object {…}",
+  array: "a list […]",
+  string: "a text",
+  boolean: "true or false",
+};
+
+function problem({ code, path, message, input, expected, keys }: Issue): string {
+  if (code === "unrecognized_keys") {
+    const known = path.length === 0 ? keysOf.top : keysOf.disk;
+    const suggestion = nearest(keys![0]!, known);
+    return `unknown key ${quoted(keys![0])}, ` +
+      (suggestion ? `did you mean ${quoted(suggestion)}?` : `known are ${known.map(quoted).join(", ")}`);
+  }
+  if (code === "invalid_type") {
+    const is = input === undefined ? "is missing" : `is ${quoted(input)}`;
+    return `${is}, should be ${named[expected ?? ""] ?? expected}`;
+  }
+  return `is ${quoted(input)}, should be ${message}`;
+}
+
+function placeOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((place, key) => {
+    if (typeof key === "number") return `${place}[${key}]`;
+    return place === "" ? String(key) : `${place}.${String(key)}`;
+  }, "");
+}
+
+/**
+ * Sets the commit flags of these targets to false, and changes nothing else: not a byte of the rest, nor owner, group
+ * and mode. Done before, it does nothing. After a crash the file is the old or the new one, whole.
+ *
+ * @throws {Trouble} if the file can't be read or written; then it is as it was
+ */
+export async function clearFlags(path: string, targets: readonly string[]): Promise<void> {
+  const text = read(path);
+  if (text === undefined) return;
+  const cleared = await withoutFlags(text, targets);
+  if (cleared !== text) write(path, cleared, { owner: ownerOf(path), durable: true });
+}
+
+/** The text with the flags of these targets cleared; pure but for loading the parser. */
+export async function withoutFlags(text: string, targets: readonly string[]): Promise<string> {
+  const { parseTree } = await import("jsonc-parser");
+  type Tree = ReturnType<typeof parseTree>;
+  const valuesOf = (node: Tree, key: string) =>
+    (node?.children ?? []).filter(({ children }) => children?.[0]?.value === key).map(({ children }) =>
+      children?.[1]
+    );
+
+  const spots: number[] = [];
+  for (const disk of valuesOf(parseTree(text), "disks").flatMap((disks) => disks?.children ?? [])) {
+    // Of a key that is there twice JSON takes the last; cleared are all.
+    if (!targets.includes(valuesOf(disk, "target").at(-1)?.value)) continue;
+    for (const flag of valuesOf(disk, "one-shot-commit")) if (flag?.value === true) spots.push(flag.offset);
+  }
+  return spots.toSorted((a, b) => b - a)
+    .reduce((rest, at) => `${rest.slice(0, at)}false${rest.slice(at + "true".length)}`, text);
+}

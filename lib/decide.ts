@@ -1,0 +1,62 @@
+import { type Case, stateOf } from "./case.ts";
+import * as files from "./files.ts";
+import type { Occasion } from "./hook.ts";
+import type { Decided } from "./plan.ts";
+import { topOf } from "./state.ts";
+import { decide, type Facts, type Row } from "./table.ts";
+
+/** The facts that depend on the event, not on the disk. */
+export type Circumstances = Pick<Facts, "event" | "start" | "end" | "held">;
+
+/** Finds out what is to happen to each disk, looking up only what the table asks for. Changes nothing. */
+export async function decideAll(
+  cases: readonly Case[],
+  occasion: Occasion,
+  circumstances: (disk: Case) => Circumstances,
+): Promise<Decided[]> {
+  const decided: Decided[] = [];
+  for (const disk of cases) {
+    const { fate, because } = await rowFor(disk, occasion, circumstances(disk));
+    decided.push({ disk, fate });
+    if (fate !== "nothing") occasion.run.tell(disk.target, `${fate}: ${because}`);
+  }
+  return decided;
+}
+
+async function rowFor(
+  disk: Case,
+  occasion: Occasion,
+  circumstances: Circumstances,
+): Promise<Omit<Row, "when">> {
+  const state = stateOf(disk);
+  if (state.kind === "committing" || state.kind === "headless") {
+    return { fate: "leave", because: "it could not be recovered yet" };
+  }
+  let facts: Facts = {
+    ...circumstances,
+    state: state.kind,
+    ended: "ended" in state && state.ended,
+    ours: disk.entry !== undefined,
+    listed: disk.listed,
+    flag: disk.flag,
+    source: disk.source,
+  };
+  while (true) {
+    const verdict = decide(facts);
+    if ("row" in verdict) return verdict.row;
+    facts = verdict.lookUp === "saved"
+      ? { ...facts, saved: isSaved(occasion) }
+      : { ...facts, look: await lookAt(disk, occasion) };
+  }
+}
+
+function isSaved({ host, domain }: Occasion): boolean {
+  return files.look(`${host.settings.saveFolder}/${domain}.save`) !== undefined;
+}
+
+async function lookAt(disk: Case, { host }: Occasion): Promise<NonNullable<Facts["look"]>> {
+  const look = await host.qemuImg.look(disk.names.image);
+  if (look.kind !== "free") return look.kind;
+  const state = stateOf(disk);
+  return "layers" in state && look.backing === disk.names.layer(topOf(state.layers)) ? "session" : "replaced";
+}

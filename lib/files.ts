@@ -1,0 +1,159 @@
+/**
+ * The durable primitives. Nothing else in the program links, renames, removes or writes.
+ *
+ * Each does its one call, makes it durable with an fsync of the folder, and says so in one line of the log: the log
+ * replays what happened. After a crash the call has happened wholly or not at all.
+ */
+
+import { belongsTo, besideOf, folderOf } from "./names.ts";
+import type { Listing } from "./state.ts";
+import type { Owner } from "./step.ts";
+import { printable, quoted, shellWord, Trouble } from "./voice.ts";
+
+/** @throws {Trouble} if there is a name already, or the file system has no hard links */
+export function link(from: string, to: string): void {
+  attempt("link", from, () => Deno.linkSync(from, to), LINK_HINT);
+  syncFolder(to);
+}
+
+const LINK_HINT = "image folders must be on a file system with hard links (ext4, xfs, btrfs, NFS, …)";
+
+/** Replaces `to`. Both must not be names of one file: rename(2) does nothing then. */
+export function rename(from: string, to: string): void {
+  attempt("rename", from, () => Deno.renameSync(from, to));
+  syncFolder(to);
+}
+
+export function remove(path: string): void {
+  attempt("remove", path, () => Deno.removeSync(path));
+  syncFolder(path);
+}
+
+/** Removes a file where there is one, without waiting for the disk. */
+export function removeIfThere(path: string): void {
+  attempt("remove", path, () => ifThere(() => Deno.removeSync(path)));
+}
+
+/** Gives a file the owner, group and mode, where they are others. Not durable by itself: doing it again is harmless. */
+export function own(path: string, { uid, gid, mode }: Owner): void {
+  attempt("change the owner of", path, () => {
+    const now = Deno.lstatSync(path);
+    if (now.uid !== uid || now.gid !== gid) Deno.chownSync(path, uid, gid);
+    if (((now.mode ?? 0) & 0o7777) !== mode) Deno.chmodSync(path, mode);
+  });
+}
+
+/** Waits until the file's content is on stable storage. */
+export function sync(path: string): void {
+  attempt("sync", path, () => {
+    using file = Deno.openSync(path);
+    file.syncSync();
+  });
+}
+
+/**
+ * Gives a file this text: it is written beside, then takes the name. After a crash the file has the old or the new
+ * text, whole; after a power cut too, if `durable`.
+ */
+export function write(
+  path: string,
+  text: string,
+  { owner, durable }: { owner?: Owner; durable: boolean },
+): void {
+  const beside = besideOf(path);
+  attempt("write", path, () => {
+    {
+      using file = Deno.openSync(beside, { write: true, create: true, truncate: true, mode: 0o644 });
+      const bytes = new TextEncoder().encode(text);
+      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+      if (owner !== undefined) own(beside, owner);
+      if (durable) file.syncSync();
+    }
+    Deno.renameSync(beside, path);
+  });
+  if (durable) syncFolder(path);
+}
+
+/** The text of a file, or undefined if there is none. */
+export function read(path: string): string | undefined {
+  return attempt("read", path, () => ifThere(() => Deno.readTextFileSync(path)));
+}
+
+/** What lstat(2) says, or undefined if there is nothing. */
+export function look(path: string): Deno.FileInfo | undefined {
+  return attempt("look at", path, () => ifThere(() => Deno.lstatSync(path)));
+}
+
+/**
+ * The files that belong to an image.
+ *
+ * @throws {Trouble} if one of them is no regular file
+ */
+export function list(image: string): Listing {
+  const folder = folderOf(image);
+  const listing = new Map<string, number>();
+  for (const { name } of attempt("list", folder, () => [...Deno.readDirSync(folder)])) {
+    const path = folder === "/" ? `/${name}` : `${folder}/${name}`;
+    if (!belongsTo(image, path)) continue;
+    const info = look(path);
+    if (info === undefined) continue;
+    if (!info.isFile) {
+      throw new Trouble(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
+        hint: `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`,
+      });
+    }
+    listing.set(path, info.ino ?? 0);
+  }
+  return listing;
+}
+
+/** Owner, group and mode of a file. */
+export function ownerOf(path: string): Owner {
+  const { uid, gid, mode } = attempt("look at", path, () => Deno.lstatSync(path));
+  return { uid: uid ?? 0, gid: gid ?? 0, mode: (mode ?? 0o600) & 0o7777 };
+}
+
+/**
+ * The file a path leads to, links resolved. Its folder must exist, the file need not: a cut-short event may have
+ * left an image without its name.
+ */
+export function resolve(path: string): string {
+  return attempt("resolve", path, () => {
+    for (let hops = 0, at = path; hops < 40; hops++) {
+      const found = ifThere(() => Deno.realPathSync(at));
+      if (found !== undefined) return found;
+      const info = ifThere(() => Deno.lstatSync(at));
+      const folder = Deno.realPathSync(folderOf(at));
+      if (info === undefined) return `${folder === "/" ? "" : folder}/${at.slice(at.lastIndexOf("/") + 1)}`;
+      const target = Deno.readLinkSync(at);
+      at = target.startsWith("/") ? target : `${folder}/${target}`;
+    }
+    throw new Error("too many symbolic links");
+  });
+}
+
+function ifThere<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+function syncFolder(path: string): void {
+  sync(folderOf(path));
+}
+
+function attempt<T>(verb: string, path: string, call: () => T, hint?: string): T {
+  try {
+    return call();
+  } catch (cause) {
+    if (cause instanceof Trouble) throw cause;
+    const why = cause instanceof Error ? printable(cause.message) : String(cause);
+    throw new Trouble(
+      `cannot ${verb} ${quoted(path)}: ${why}`,
+      hint === undefined ? { cause } : { cause, hint },
+    );
+  }
+}

@@ -1,0 +1,98 @@
+import { readConfig } from "./config.ts";
+import * as files from "./files.ts";
+import { type Host, Run } from "./host.ts";
+import { checkDomainName, type Event } from "./invocation.ts";
+import { lock } from "./lock.ts";
+import { type GuestNames, guestNames } from "./names.ts";
+import type { Entry } from "./note.ts";
+import { pending } from "./plan.ts";
+import type { StartWord } from "./step.ts";
+import { quoted } from "./voice.ts";
+
+/** An event of a managed guest, with what it needs to be dealt with. */
+export interface Occasion {
+  readonly run: Run;
+  readonly host: Host;
+  readonly domain: string;
+  readonly paths: GuestNames;
+  /** Shutoff reason; `-` where libvirt gives none. */
+  readonly extra: string;
+}
+
+/**
+ * Does what an event asks for.
+ *
+ * @returns the exit code: 1 only where failing is the safe answer, 0 otherwise, whatever went wrong
+ */
+export async function handle({ domain, operation, given, extra }: Event, host: Host): Promise<0 | 1> {
+  if (operation === "idle") return 0;
+  const run = new Run(host, domain);
+  try {
+    checkDomainName(domain);
+    const paths = guestNames(host.settings.configFolder, domain);
+    if (operation === "unknown") {
+      run.tell("", `unknown operation ${quoted(given)}: nothing to do`);
+      return 0;
+    }
+    if (operation === "started") {
+      if (!run.isDry) files.removeIfThere(paths.starting);
+      return 0;
+    }
+    if (!isManaged(paths)) return 0;
+
+    using _guest = run.isDry ? undefined : await lock(paths.lock);
+    const occasion = { run, host, domain, paths, extra };
+    switch (operation) {
+      case "restore":
+      case "migrate":
+        await run.take("", [startingStep(paths, operation === "restore" ? "resume" : "migrate")]);
+        return 0;
+      case "prepare":
+        return await (await import("./prepare.ts")).prepare(occasion);
+      case "release":
+        await (await import("./release.ts")).release(occasion);
+        return 0;
+      default:
+        return operation satisfies never;
+    }
+  } catch (error) {
+    run.report(error);
+    // What `started` couldn't remove would make the end of this session look like the end of a start that failed.
+    return operation === "release" || operation === "unknown" ? 0 : 1;
+  }
+}
+
+/** A guest with neither file is none of our business. */
+function isManaged({ config, note }: GuestNames): boolean {
+  return files.look(config) !== undefined || files.look(note) !== undefined;
+}
+
+/** Notes which kind of start is under way. */
+export function startingStep({ starting }: GuestNames, word: StartWord) {
+  return { kind: "starting", path: starting, word } as const;
+}
+
+/** The kind of start that is under way; `fresh` where nothing says otherwise. */
+export function startUnderWay({ starting }: GuestNames): StartWord {
+  const word = files.read(starting)?.trim();
+  return word === "resume" || word === "migrate" || word === "refused" ? word : "fresh";
+}
+
+/** The configuration of a guest. */
+export function configOf({ host, paths }: Occasion) {
+  return readConfig(paths.config, host.settings.configOwner);
+}
+
+/** Leaves in the note what is still pending of these entries. */
+export async function updateNote(
+  now: readonly Entry[],
+  next: readonly Entry[],
+  { run, paths }: Occasion,
+): Promise<void> {
+  await run.tryTo("", () => {
+    const entries = pending(next, (image) => run.listing(image));
+    return JSON.stringify(entries) === JSON.stringify(now)
+      ? []
+      : [{ kind: "note", path: paths.note, entries }];
+  });
+}

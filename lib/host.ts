@@ -1,0 +1,123 @@
+import { clearFlags } from "./config.ts";
+import * as files from "./files.ts";
+import type { Log } from "./log.ts";
+import { belongsTo } from "./names.ts";
+import { formatNote } from "./note.ts";
+import type { QemuImg } from "./qemu_img.ts";
+import type { Settings } from "./settings.ts";
+import type { Listing } from "./state.ts";
+import { afterAll, describe, type Step } from "./step.ts";
+import { asTrouble, concerning, spoken } from "./voice.ts";
+
+/** What an event needs of the world. */
+export interface Host {
+  readonly settings: Settings;
+  readonly qemuImg: QemuImg;
+  /** Does one step, durably. It alone changes anything on disk. */
+  readonly perform: (step: Step) => Promise<void>;
+  readonly log: Log;
+  /** A line for whoever reads standard error. */
+  readonly say: (line: string) => void;
+  /** A line of a dry run; undefined if the run is real. */
+  readonly show: ((line: string) => void) | undefined;
+  /** The domain's XML. */
+  readonly readXml: () => Promise<string>;
+  readonly now: () => Date;
+}
+
+/** The interpreter of steps: each is one durable call. */
+export function performer(qemuImg: QemuImg): Host["perform"] {
+  return async (step) => {
+    switch (step.kind) {
+      case "link":
+        return files.link(step.from, step.to);
+      case "rename":
+        return files.rename(step.from, step.to);
+      case "remove":
+        return files.remove(step.path);
+      case "own":
+        return files.own(step.path, step.owner);
+      case "sync":
+        return files.sync(step.path);
+      case "create":
+        return await qemuImg.create(step.overlay, step.backing);
+      case "merge":
+        return await qemuImg.commit(step.layer);
+      case "clear":
+        return await clearFlags(step.config, step.targets);
+      case "note":
+        if (step.entries.length === 0) return files.remove(step.path);
+        return files.write(step.path, formatNote(step.entries), { durable: true });
+      case "starting":
+        // A power cut ends the start anyway.
+        return files.write(step.path, `${step.word}\n`, { durable: false });
+      default:
+        return step satisfies never;
+    }
+  };
+}
+
+/** One event being dealt with: it takes steps, or shows them, and knows the names on disk as they are then. */
+export class Run {
+  readonly #shown: Step[] = [];
+
+  constructor(readonly host: Host, readonly domain: string) {}
+
+  get isDry(): boolean {
+    return this.host.show !== undefined;
+  }
+
+  /** Takes the steps in order, one line of the log each, and stops at the first that fails. */
+  async take(target: string, steps: readonly Step[]): Promise<void> {
+    const whom = this.#whom(target);
+    for (const step of steps) {
+      const line = `${whom}: ${describe(step)}`;
+      if (this.host.show) {
+        this.host.show(line);
+        this.#shown.push(step);
+        continue;
+      }
+      try {
+        await this.host.perform(step);
+      } catch (error) {
+        throw target === "" ? error : concerning(target, error);
+      }
+      this.host.log(line);
+    }
+  }
+
+  /** Takes steps that must not keep others from being taken: what fails is reported. */
+  async tryTo(target: string, steps: () => readonly Step[]): Promise<boolean> {
+    try {
+      await this.take(target, steps());
+      return true;
+    } catch (error) {
+      this.report(error);
+      return false;
+    }
+  }
+
+  listing(image: string): Listing {
+    const shown = this.#shown.filter((step) =>
+      "from" in step ? belongsTo(image, step.from) : "path" in step && belongsTo(image, step.path)
+    );
+    return afterAll(files.list(image), shown);
+  }
+
+  /** What an administrator should know, in the log. */
+  tell(target: string, line: string): void {
+    (this.host.show ?? this.host.log)(`${this.#whom(target)}: ${line}`);
+  }
+
+  /** What went wrong, in the log and on standard error, which `virsh` shows if the event fails. */
+  report(error: unknown): void {
+    for (const line of spoken(concerning(this.domain, asTrouble(error)))) {
+      this.host.say(line);
+      if (!this.isDry) this.host.log(line);
+    }
+  }
+
+  #whom(target: string): string {
+    return target === "" ? this.domain : `${this.domain} ${target}`;
+  }
+}

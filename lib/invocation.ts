@@ -1,0 +1,99 @@
+import { nearest, quoted, Trouble } from "./voice.ts";
+
+/** What the command line asks for. */
+export type Invocation =
+  | { readonly kind: "event"; readonly event: Event; readonly dryRun: boolean }
+  | { readonly kind: "version" }
+  | { readonly kind: "help" };
+
+/** One call by libvirt. */
+export interface Event {
+  readonly domain: string;
+  readonly operation: Operation;
+  /** The operation as it was given: libvirt may learn new ones. */
+  readonly given: string;
+  /** Shutoff reason at release, from libvirt 10.5 on; `-` otherwise. */
+  readonly extra: string;
+}
+
+export type Operation =
+  | "prepare"
+  | "release"
+  | "started"
+  | "restore"
+  | "migrate"
+  /** One that libvirt has and the hook has no business with. */
+  | "idle"
+  | "unknown";
+
+/** https://libvirt.org/hooks.html, "/etc/libvirt/hooks/qemu" */
+const operations: Readonly<Record<string, Operation>> = {
+  prepare: "prepare",
+  start: "idle",
+  started: "started",
+  stopped: "idle",
+  release: "release",
+  migrate: "migrate",
+  restore: "restore",
+  reconnect: "idle",
+  attach: "idle",
+};
+
+export const USAGE = `usage: qemu [--dry-run] DOMAIN OPERATION SUB-OPERATION EXTRA < DOMAIN.xml
+       qemu --version | --help
+
+The hook that libvirt runs as /etc/libvirt/hooks/qemu. OPERATION is what happens to
+the guest: prepare, release, … With --dry-run it prints what it would do.
+
+exit codes: 0 done, or nothing to do; 1 refused or failed: the guest must not start;
+            2 the command line is wrong`;
+
+/**
+ * @param args the arguments
+ * @throws {Usage} if they are none of the above
+ */
+export async function parseInvocation(args: readonly string[]): Promise<Invocation> {
+  // libvirt gives exactly four, and a guest may be called "--version".
+  if (args.length === 4) return { kind: "event", event: eventOf(args), dryRun: false };
+
+  const { parseArgs } = await import("@std/cli/parse-args");
+  const flags = ["dry-run", "version", "help"];
+  const parsed: Record<string, unknown> & { _: (string | number)[] } = parseArgs([...args], {
+    boolean: flags,
+  });
+  const unknown = Object.keys(parsed).find((key) => key !== "_" && !flags.includes(key));
+  if (unknown !== undefined) {
+    const meant = nearest(unknown, flags);
+    const given = `${unknown.length > 1 ? "--" : "-"}${unknown}`;
+    throw new Usage(`unknown option ${quoted(given)}` + (meant ? `, did you mean "--${meant}"?` : ""));
+  }
+  const words = parsed._.map(String);
+  if (parsed.version) return { kind: "version" };
+  if (parsed.help) return { kind: "help" };
+  if (words.length !== 4) {
+    throw new Usage(`${words.length} arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA`);
+  }
+  return { kind: "event", event: eventOf(words), dryRun: parsed["dry-run"] === true };
+}
+
+/** The command line is wrong; the usage is shown with it. */
+export class Usage extends Trouble {}
+
+function eventOf([domain, given, _sub, extra]: readonly string[]): Event {
+  const operation = Object.hasOwn(operations, given!) ? operations[given!]! : "unknown";
+  return { domain: domain!, operation, given: given!, extra: extra! };
+}
+
+/**
+ * A domain's name becomes a file's name.
+ *
+ * @throws {Trouble} if it would lead out of the configuration folder, or could forge a line of the log
+ */
+export function checkDomainName(domain: string): void {
+  // deno-lint-ignore no-control-regex
+  const hostile = domain === "" || domain === "." || domain === ".." || /[/\u0000-\u001f\u007f]/.test(domain);
+  if (!hostile) return;
+  throw new Trouble(`the domain is named ${quoted(domain)}, which can't be a file's name`, {
+    hint: "rename it: virsh domrename OLD NEW",
+  });
+}

@@ -1,0 +1,141 @@
+/**
+ * The moves between states, each as the steps that make it.
+ *
+ * Every step is one call of the system, and between any two of them the names still say truly which files are the disk.
+ * So a crash needs no handling here: whatever the names say next time is what the next event acts on.
+ */
+
+import type { Names } from "./names.ts";
+import { type Layers, type Listing, parse, type State, topOf } from "./state.ts";
+import type { Owner, Step } from "./step.ts";
+
+type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
+
+/** First half of a freeze: an overlay beside the image. Undone by removing what it made. */
+export function stage(names: Names, state: Of<"plain" | "layered" | "session">, owner: Owner): Step[] {
+  const [first, backing]: [Step[], string] = state.kind === "plain"
+    ? [[{ kind: "link", from: names.image, to: names.layer(0) }], names.layer(0)]
+    : [[], names.layer(topOf(state.layers))];
+  return [
+    ...first,
+    { kind: "create", overlay: names.scratch, backing },
+    { kind: "own", path: names.scratch, owner },
+    // Otherwise a power cut could leave an empty file under the image's name.
+    { kind: "sync", path: names.scratch },
+  ];
+}
+
+/** Second half of a freeze: the overlay takes the image's name. An older session under that name is gone with it. */
+export function swap(names: Names): Step[] {
+  return [{ kind: "rename", from: names.scratch, to: names.image }];
+}
+
+/** Takes back what {@link stage} made, from wherever it failed. */
+export function unstage(names: Names, before: State, listing: Listing): Step[] {
+  const steps: Step[] = listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch }] : [];
+  const now = parse(names, listing);
+  return before.kind === "plain" && now.kind === "layered" ? [...steps, ...flatten(names, now)] : steps;
+}
+
+/** Forgets a session. */
+export function discard(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
+  const top = names.layer(topOf(layers));
+  const own: Step = { kind: "own", path: top, owner };
+  return layers.length === 1 && !ended
+    ? [own, { kind: "rename", from: top, to: names.image }]
+    : [own, ...relink(names, top)];
+}
+
+/** The image becomes a name of the top layer, without a moment in which there is no image. */
+function relink(names: Names, top: string): Step[] {
+  return [
+    { kind: "link", from: top, to: names.scratch },
+    { kind: "rename", from: names.scratch, to: names.image },
+  ];
+}
+
+/** Decides that a session becomes part of the disk. From here on {@link finishCommit} is all that can follow. */
+export function decideCommit(names: Names, owner: Owner): Step[] {
+  return [
+    { kind: "own", path: names.image, owner },
+    { kind: "sync", path: names.image },
+    { kind: "link", from: names.image, to: names.committing },
+  ];
+}
+
+/** Makes a decided commit the top layer, once its flag is cleared. */
+export function finishCommit(names: Names, { layers }: { layers: Layers }): Step[] {
+  return [{ kind: "rename", from: names.committing, to: names.layer(topOf(layers) + 1) }];
+}
+
+/** Ends a session but keeps it until the next start, where libvirt can't say whether the guest was saved. */
+export function setAside(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
+  const top = names.layer(topOf(layers));
+  const older: Step[] = ended ? [{ kind: "remove", path: names.ended }] : [];
+  return [
+    ...older,
+    { kind: "link", from: names.image, to: names.ended },
+    { kind: "own", path: top, owner },
+    ...relink(names, top),
+  ];
+}
+
+/** A session that was set aside becomes the session again. */
+export function putBack(names: Names): Step[] {
+  return [{ kind: "rename", from: names.ended, to: names.image }];
+}
+
+/** The session that was set aside is not wanted any more. */
+export function forget(names: Names): Step[] {
+  return [{ kind: "remove", path: names.ended }];
+}
+
+/** What an interrupted event left: scratch goes, a headless image gets its layer back. A decided commit is not its matter. */
+export function recover(names: Names, listing: Listing): Step[] {
+  const scratch: Step[] = listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch }] : [];
+  const state = parse(names, listing);
+  if (state.kind !== "headless") return scratch;
+  const top = names.layer(topOf(state.layers));
+  return listing.has(names.image)
+    ? [...scratch, ...relink(names, top)]
+    : [...scratch, { kind: "link", from: top, to: names.image }];
+}
+
+/** The first half of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
+export function copyDown(names: Names, state: Of<"layered">, owner: Owner): Step[] {
+  const pair = lowestPair(names, state);
+  if (pair === undefined) return [];
+  const { lower, upper } = pair;
+  return [
+    { kind: "own", path: lower, owner },
+    { kind: "merge", layer: upper, into: lower },
+    { kind: "sync", path: lower },
+  ];
+}
+
+/** The second half of a merge: the merged file takes the name that the layers above stand on. */
+export function takeName(names: Names, state: Of<"layered">): Step[] {
+  const pair = lowestPair(names, state);
+  if (pair === undefined) return [];
+  const { lower, upper } = pair;
+  const rename: Step = { kind: "rename", from: lower, to: upper };
+  if (state.layers.length > 2) return [rename];
+  // The image is a name of the upper layer: left in place, it would look like a session on the merged file.
+  return [
+    { kind: "remove", path: names.image },
+    rename,
+    state.ended
+      ? { kind: "link", from: upper, to: names.image }
+      : { kind: "rename", from: upper, to: names.image },
+  ];
+}
+
+/** One layer that nothing stands on needs no name of its own. */
+export function flatten(names: Names, { layers, ended }: Of<"layered">): Step[] {
+  return layers.length === 1 && !ended ? [{ kind: "remove", path: names.layer(layers[0]) }] : [];
+}
+
+function lowestPair(names: Names, { layers }: Of<"layered">): { lower: string; upper: string } | undefined {
+  const [lower, upper] = layers;
+  return upper === undefined ? undefined : { lower: names.layer(lower), upper: names.layer(upper) };
+}

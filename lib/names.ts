@@ -1,0 +1,79 @@
+/** Every name the hook gives a file. Nothing else in the program puts a file name together. */
+
+/** The names around one image. All lie in the image's own folder, since a hard link can't leave its file system. */
+export interface Names {
+  readonly image: string;
+  /** A commit is decided: this inode becomes the next layer. */
+  readonly committing: string;
+  /** The last session, set aside until the next start. */
+  readonly ended: string;
+  /** Scratch; whoever finds it deletes it. */
+  readonly scratch: string;
+  /** Layer `number`; 0 is the base. */
+  layer(number: number): string;
+}
+
+const LAYER = ".backing_file";
+const COMMITTING = ".autorevert-committing";
+const ENDED = ".autorevert-ended";
+const SCRATCH = ".autorevert-new";
+
+/** @param image absolute path, links resolved */
+export function namesOf(image: string): Names {
+  return {
+    image,
+    committing: image + COMMITTING,
+    ended: image + ENDED,
+    scratch: image + SCRATCH,
+    layer: (number) => number === 0 ? image + LAYER : `${image}${LAYER}.${number}`,
+  };
+}
+
+/** The number of the layer of `image` that `path` is, if it is one. */
+export function layerNumber(image: string, path: string): number | undefined {
+  if (!path.startsWith(image + LAYER)) return undefined;
+  const rest = path.slice(image.length + LAYER.length);
+  if (rest === "") return 0;
+  return /^\.[1-9]\d{0,8}$/.test(rest) ? Number(rest.slice(1)) : undefined;
+}
+
+/** Whether a file belongs to `image`: the image itself, a layer, or one of the three names beside them. */
+export function belongsTo(image: string, path: string): boolean {
+  const { committing, ended, scratch } = namesOf(image);
+  return [image, committing, ended, scratch].includes(path) || layerNumber(image, path) !== undefined;
+}
+
+/** The image that a file with such a name was made for, or undefined for an ordinary name. */
+export function imageOf(path: string): string | undefined {
+  return /^(.+)\.(?:backing_file(?:\.[1-9]\d{0,8})?|autorevert-(?:committing|ended|new))$/s.exec(path)?.[1];
+}
+
+/** The files that the configuration folder holds for one guest. */
+export interface GuestNames {
+  readonly config: string;
+  /** The disks that were frozen. */
+  readonly note: string;
+  /** What kind of start is under way. */
+  readonly starting: string;
+  readonly lock: string;
+}
+
+export function guestNames(folder: string, domain: string): GuestNames {
+  const path = (suffix: string) => `${folder}/${domain}.${suffix}`;
+  return { config: path("json"), note: path("session"), starting: path("starting"), lock: path("lock") };
+}
+
+/** The lock of an image folder. It lies beside the configuration, because flock(2) on a folder of an NFS mount fails. */
+export function folderLock(configFolder: string, { dev, ino }: { dev: number; ino: number | null }): string {
+  return `${configFolder}/${dev}-${ino}.folder-lock`;
+}
+
+/** Where a text file is written before it takes its name. */
+export function besideOf(path: string): string {
+  return path + SCRATCH;
+}
+
+/** Folder of an absolute path. */
+export function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}

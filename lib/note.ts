@@ -1,0 +1,56 @@
+import { read } from "./files.ts";
+import type { Owner } from "./step.ts";
+import { quoted, shellWord, Trouble } from "./voice.ts";
+
+/** What `<domain>.session` says of one disk: that it was frozen by us, and what it was like before. */
+export interface Entry {
+  readonly target: string;
+  /** Absolute path of the image, links resolved. */
+  readonly image: string;
+  /** Start of the session, ISO 8601. */
+  readonly started: string;
+  /** What the disk gets back when a session ends: libvirt gives the layers to its QEMU user and returns only the top. */
+  readonly owner: Owner;
+  /** An event held the session back, to be resumed at the next start if its flag is set then. */
+  readonly held: boolean;
+}
+
+/** @throws {Trouble} if the text is not such a note: it is written by the hook alone, and never in part */
+export function parseNote(path: string, text: string): Entry[] {
+  try {
+    const list: unknown = JSON.parse(text);
+    if (!Array.isArray(list)) throw new TypeError("is no list");
+    return list.map(parseEntry);
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message : String(cause);
+    throw new Trouble(`${quoted(path)} is not a note of this hook: ${what}`, {
+      cause,
+      hint: `restore it, or if no disk of the guest has a ".backing_file" beside it: rm ${shellWord(path)}`,
+    });
+  }
+}
+
+function parseEntry(value: unknown): Entry {
+  const { target, image, started, uid, gid, mode, held } = Object(value);
+  const texts = [target, image, started, mode].every((text) => typeof text === "string");
+  const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
+  if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
+    throw new TypeError(`is no disk: ${quoted(value)}`);
+  }
+  return { target, image, started, owner: { uid, gid, mode: Number.parseInt(mode, 8) }, held: held === true };
+}
+
+/** The text of a note; `parseNote` reads it back. */
+export function formatNote(entries: readonly Entry[]): string {
+  const list = entries.map(({ target, image, started, owner: { uid, gid, mode }, held }) => {
+    const entry = { target, image, started, uid, gid, mode: mode.toString(8) };
+    return held ? { ...entry, held } : entry;
+  });
+  return JSON.stringify(list, undefined, 2) + "\n";
+}
+
+/** What the note of a guest lists; nothing where there is none. */
+export function readNote(path: string): Entry[] {
+  const text = read(path);
+  return text === undefined ? [] : parseNote(path, text);
+}

@@ -1,0 +1,183 @@
+/**
+ * Plans: which steps an event takes, in order. Pure; what they rest on has been looked up before.
+ *
+ * A plan is worked out on the names as they will be, step by step, so it can be shown without touching anything.
+ */
+
+import { type Case, ownerOfDisk, stateOf } from "./case.ts";
+import * as moves from "./moves.ts";
+import { belongsTo, type GuestNames, namesOf } from "./names.ts";
+import type { Entry } from "./note.ts";
+import { type Listing, parse } from "./state.ts";
+import { afterAll, type StartWord, type Step } from "./step.ts";
+import type { Fate } from "./table.ts";
+
+/** A disk and what is to happen to it. */
+export interface Decided {
+  readonly disk: Case;
+  readonly fate: Fate;
+}
+
+/** Steps that only make sense together, and whom they concern. */
+export interface Stage {
+  readonly whom: string;
+  readonly steps: readonly Step[];
+}
+
+/** A plan's first part, and the disks as they are after it. */
+export interface Recovery {
+  readonly stages: readonly Stage[];
+  readonly cases: readonly Case[];
+}
+
+/**
+ * What a cut-short event left is put right, before anything else is decided.
+ *
+ * Where one disk's commit was decided, the guest's release was under way: it commits every session that has a flag. The
+ * disks of a guest are kept together or not at all.
+ */
+export function planRecovery(found: readonly Case[], paths: GuestNames): Recovery {
+  const stages: Stage[] = [];
+  const cases = found.map((disk) => {
+    const steps = moves.recover(disk.names, disk.listing);
+    if (steps.length > 0) stages.push({ whom: disk.target, steps });
+    return { ...disk, listing: afterAll(disk.listing, steps) };
+  });
+  // As long as its flag can't be cleared, a commit stays decided: finished, the next session would be committed, too.
+  const decided = cases.filter((disk) => stateOf(disk).kind === "committing" && disk.flag !== "unreadable");
+  if (decided.length === 0) return { stages, cases };
+
+  const joining = cases.filter((disk) =>
+    stateOf(disk).kind === "session" && disk.entry && disk.flag === "set"
+  );
+  const commit = planCommit(decided, joining, paths);
+  const recovered = cases.map((disk) => ({
+    ...disk,
+    listing: afterAll(disk.listing, stepsOn(disk, commit.steps)),
+  }));
+  return { stages: [...stages, commit], cases: recovered };
+}
+
+/** All commits of a guest as one: after the first link they all happen, whatever is cut short. */
+function planCommit(decided: readonly Case[], sessions: readonly Case[], paths: GuestNames): Stage {
+  const both = [...decided, ...sessions];
+  const flagged = both.filter(({ flag }) => flag === "set").map(({ target }) => target);
+  return {
+    whom: both.map(({ target }) => target).join(" "),
+    steps: [
+      ...sessions.flatMap((disk) => moves.decideCommit(disk.names, ownerOfDisk(disk))),
+      ...flagged.length > 0 ? [{ kind: "clear", config: paths.config, targets: flagged } as const] : [],
+      ...both.flatMap((disk) => {
+        const state = stateOf(disk);
+        return "layers" in state ? moves.finishCommit(disk.names, state) : [];
+      }),
+    ],
+  };
+}
+
+/** Of several disks' steps, those on this disk's names. */
+function stepsOn({ names }: Case, steps: readonly Step[]): Step[] {
+  return steps.filter((step) => "from" in step && belongsTo(names.image, step.from));
+}
+
+/** A start: all overlays are made before the first of them takes an image's name. */
+export function planPrepare(
+  decided: readonly Decided[],
+  { stages: recovery }: Recovery,
+  entries: readonly Entry[],
+  start: StartWord,
+  paths: GuestNames,
+): Stage[] {
+  const stage = (whom: string, steps: Step[]): Stage[] => steps.length > 0 ? [{ whom, steps }] : [];
+  const froze = decided.filter(({ fate }) => fate === "freeze");
+  return [
+    ...start === "fresh" ? stage("", [{ kind: "starting", path: paths.starting, word: start }]) : [],
+    ...entries.length > 0 ? stage("", [{ kind: "note", path: paths.note, entries }]) : [],
+    ...recovery,
+    ...froze.flatMap(({ disk }) =>
+      stage(disk.target, moves.stage(disk.names, freezable(disk), ownerOfDisk(disk)))
+    ),
+    ...decided.flatMap(({ disk, fate }) => stage(disk.target, atPrepare(disk, fate))),
+    // Last: as long as a start can still fail, nothing is gone.
+    ...froze.filter(({ disk }) => start === "fresh" && disk.listing.has(disk.names.ended))
+      .flatMap(({ disk }) => stage(disk.target, moves.forget(disk.names))),
+  ];
+}
+
+function atPrepare(disk: Case, fate: Fate): Step[] {
+  switch (fate) {
+    case "freeze":
+      return moves.swap(disk.names);
+    case "put back":
+      return moves.putBack(disk.names);
+    case "discard":
+      return planDiscard(disk);
+    default:
+      return [];
+  }
+}
+
+/** What the note says from this start on; `now` is the time of the sessions that begin. */
+export function noteAtPrepare(decided: readonly Decided[], now: Date): Entry[] {
+  return decided.flatMap(({ disk, fate }): Entry[] => {
+    const { target, names: { image }, entry } = disk;
+    if (!disk.listed) return entry ? [entry] : [];
+    const begun = { target, image, started: now.toISOString(), owner: ownerOfDisk(disk), held: false };
+    if (fate === "freeze") return [begun];
+    return [{ ...entry ?? begun, held: fate === "resume" }];
+  });
+}
+
+/** How a start that failed is taken back: every disk that it froze, from wherever it stopped. */
+export function planUndo(disk: Case, listing: Listing): Step[] {
+  const before = stateOf(disk);
+  const steps = moves.unstage(disk.names, before, listing);
+  const now = stateOf({ ...disk, listing: afterAll(listing, steps) });
+  const swapped = now.kind === "session" && before.kind !== "session";
+  if (!swapped) return steps;
+  const discard = moves.discard(disk.names, now, ownerOfDisk(disk));
+  return [...steps, ...discard];
+}
+
+/** An end: commits first and together, then each disk by itself. */
+export function planRelease(decided: readonly Decided[], paths: GuestNames): Stage[] {
+  const commits = decided.filter(({ fate }) => fate === "commit").map(({ disk }) => disk);
+  return [
+    ...commits.length > 0 ? [planCommit([], commits, paths)] : [],
+    ...decided.map(({ disk, fate }) => ({ whom: disk.target, steps: atRelease(disk, fate) })),
+  ].filter(({ steps }) => steps.length > 0);
+}
+
+function atRelease(disk: Case, fate: Fate): Step[] {
+  const state = stateOf(disk);
+  if (state.kind !== "session") return [];
+  if (fate === "discard") return planDiscard(disk);
+  return fate === "set aside" ? moves.setAside(disk.names, state, ownerOfDisk(disk)) : [];
+}
+
+/** What the note says of the disks at an end, as long as something is left to end. */
+export function noteAtRelease(decided: readonly Decided[]): Entry[] {
+  return decided.flatMap(({ disk: { entry }, fate }) => {
+    if (entry === undefined) return [];
+    return [fate === "hold" ? { ...entry, held: true } : entry];
+  });
+}
+
+/** The entries whose disks still have a session to end, layers to merge, or a session to bring back. */
+export function pending(entries: readonly Entry[], listing: (image: string) => Listing): Entry[] {
+  return entries.filter(({ image }) => {
+    const state = parse(namesOf(image), listing(image));
+    return state.kind !== "missing" && (state.kind !== "plain" || state.ended);
+  });
+}
+
+function planDiscard(disk: Case): Step[] {
+  const state = stateOf(disk);
+  return state.kind === "session" ? moves.discard(disk.names, state, ownerOfDisk(disk)) : [];
+}
+
+function freezable(disk: Case) {
+  const state = stateOf(disk);
+  if (state.kind === "plain" || state.kind === "layered" || state.kind === "session") return state;
+  throw new Error(`freeze of a disk that is ${state.kind}`);
+}

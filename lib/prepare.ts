@@ -1,0 +1,83 @@
+import { type Case, casesAtPrepare, olderThan, stateOf } from "./case.ts";
+import type { Config } from "./config.ts";
+import { type Circumstances, decideAll } from "./decide.ts";
+import * as files from "./files.ts";
+import { configOf, type Occasion, startingStep, startUnderWay, updateNote } from "./hook.ts";
+import { lockFolders } from "./lock.ts";
+import { type Entry, readNote } from "./note.ts";
+import { type Decided, noteAtPrepare, planPrepare, planRecovery, planUndo } from "./plan.ts";
+import { refusal } from "./refusal.ts";
+import { refuses } from "./table.ts";
+import { concerning } from "./voice.ts";
+
+/**
+ * A start: every listed disk gets its session, or the start is refused and no disk has changed.
+ *
+ * After a crash the next event of the guest finishes it or takes it back: libvirt calls `release` for a start that
+ * failed, and the next start recovers.
+ */
+export async function prepare(occasion: Occasion): Promise<0 | 1> {
+  const { run, paths } = occasion;
+  try {
+    await begin(occasion);
+    return 0;
+  } catch (error) {
+    run.report(error);
+    if (!run.isDry) await run.tryTo("", () => [startingStep(paths, "refused")]);
+    return 1;
+  }
+}
+
+async function begin(occasion: Occasion): Promise<void> {
+  const { run, host, domain, paths } = occasion;
+  const word = startUnderWay(paths);
+  const start = word === "refused" ? "fresh" : word;
+  const config = await configOf(occasion);
+  const { parseDisks } = await import("./domain.ts");
+  const disks = parseDisks(await host.readXml());
+  const entries = readNote(paths.note);
+  const gather = () => casesAtPrepare(domain, config, disks, entries, host.settings);
+
+  using _folders = run.isDry
+    ? undefined
+    : await lockFolders(host.settings.configFolder, gather().map(({ names }) => names.image));
+  const recovery = planRecovery(gather(), paths);
+  const decided = await decideAll(recovery.cases, occasion, (disk) => circumstances(disk, start, config));
+  refuse(decided);
+
+  const note = noteAtPrepare(decided, host.now());
+  try {
+    for (const { whom, steps } of planPrepare(decided, recovery, note, start, paths)) {
+      await run.take(whom, steps);
+    }
+  } catch (error) {
+    await undo(decided, entries, occasion);
+    throw error;
+  }
+  await updateNote(note, note, occasion);
+}
+
+function circumstances(disk: Case, start: Circumstances["start"], config: Config | undefined): Circumstances {
+  // A flag that came after the session's last write is meant for the next session.
+  const flagged = disk.flag === "set" && stateOf(disk).kind === "session";
+  const held = flagged && (disk.entry?.held || olderThan(config?.changed ?? Infinity, disk.names.image));
+  return { event: "prepare", start, end: "none", held };
+}
+
+function refuse(decided: readonly Decided[]): void {
+  for (const { disk, fate } of decided) {
+    if (refuses(fate)) throw concerning(disk.target, refusal(fate, disk));
+  }
+}
+
+/** Takes back what a failed start did to the disks that it froze. */
+async function undo(
+  decided: readonly Decided[],
+  entries: readonly Entry[],
+  { run, paths }: Occasion,
+): Promise<void> {
+  for (const { disk, fate } of decided) {
+    if (fate === "freeze") await run.tryTo(disk.target, () => planUndo(disk, files.list(disk.names.image)));
+  }
+  await run.tryTo("", () => files.look(paths.note) ? [{ kind: "note", path: paths.note, entries }] : []);
+}

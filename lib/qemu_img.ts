@@ -1,0 +1,112 @@
+import { asTrouble, printable, quoted, Trouble } from "./voice.ts";
+
+/** What a look at an image without touching it tells. */
+export type Look =
+  /** Another process holds it open for writing. */
+  | { readonly kind: "busy" }
+  /** Nobody does. `backing` is the file it stands on, absolute, if any. */
+  | { readonly kind: "free"; readonly backing: string | undefined }
+  /** It is no qcow2 image (any more). */
+  | { readonly kind: "damaged" };
+
+/** What the hook needs of `qemu-img`. */
+export interface QemuImg {
+  /** Makes an overlay. Fails, leaving at most the overlay's file, if the backing file is no qcow2 or open elsewhere. */
+  create(overlay: string, backing: string): Promise<void>;
+  /** Copies a layer into the one it stands on. Killed half-way, the view through the layer is unchanged. */
+  commit(layer: string): Promise<void>;
+  look(image: string): Promise<Look>;
+}
+
+/** How a finished program went. */
+export interface Outcome {
+  readonly code: number;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Longest time in milliseconds that libvirt, and with it the whole host, may wait for one short call. */
+const PATIENCE = 30_000;
+
+/** @param program absolute path of `qemu-img` */
+export function qemuImg(program: string, patience = PATIENCE): QemuImg {
+  const run = (args: string[], limit?: number) => execute(program, args, limit);
+  return {
+    async create(overlay, backing) {
+      check(
+        "create",
+        await run(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, overlay], patience),
+      );
+    },
+    async commit(layer) {
+      check("commit", await run(["commit", "-q", "-d", "-f", "qcow2", layer]));
+    },
+    async look(image) {
+      const info = (...more: string[]) =>
+        run(["info", ...more, "--output=json", "-f", "qcow2", image], patience);
+      const locked = await info();
+      if (locked.code === 0) return { kind: "free", backing: backingOf(locked.stdout) };
+      if (locked.signal !== null) check("info", locked);
+      // What opens only without asking for the lock is locked; no message has to be understood for that.
+      const forced = await info("--force-share");
+      if (forced.signal !== null) check("info", forced);
+      return { kind: forced.code === 0 ? "busy" : "damaged" };
+    },
+  };
+}
+
+function backingOf(json: string): string | undefined {
+  const info = JSON.parse(json);
+  return info["full-backing-filename"] ?? info["backing-filename"];
+}
+
+function check(command: string, { code, signal, stderr }: Outcome): void {
+  if (code === 0) return;
+  const how = signal === null ? `failed with exit code ${code}` : `was killed by ${signal}`;
+  const said = printable(stderr).slice(0, 1000);
+  throw new Trouble(`qemu-img ${command} ${how}${said ? `: ${said}` : ""}`);
+}
+
+/** Runs a program to its end, or kills it after `limit` milliseconds. Its environment is empty but for the locale. */
+async function execute(program: string, args: string[], limit?: number): Promise<Outcome> {
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(program, {
+      args,
+      clearEnv: true,
+      env: { LC_ALL: "C" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  } catch (cause) {
+    throw new Trouble(`cannot run ${quoted(program)}: ${asTrouble(cause).message}`, {
+      cause,
+      hint: "install it (Debian: apt install qemu-utils), or build with QEMU_IMG=/path/to/qemu-img",
+    });
+  }
+  const ended = child.output();
+  const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
+  const timer = limit === undefined ? undefined : setTimeout(() => {
+    child.kill("SIGKILL");
+    giveUp("late");
+  }, limit);
+  const output = await Promise.race([ended, late]);
+  clearTimeout(timer);
+  if (output === "late") {
+    // One that waits for a dead disk can't even be killed; waiting for it would hold up the whole host.
+    ended.catch(() => {});
+    throw new Trouble(`qemu-img ${args[0]} did not answer within ${limit! / 1000} s and was killed`, {
+      hint: "look at the storage: the image's disk or its server may be gone",
+      heals: "event",
+    });
+  }
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return {
+    code: output.code,
+    signal: output.signal,
+    stdout: text(output.stdout),
+    stderr: text(output.stderr),
+  };
+}

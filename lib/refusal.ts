@@ -1,0 +1,94 @@
+import type { Case } from "./case.ts";
+import { stateOf } from "./case.ts";
+import { topOf } from "./state.ts";
+import type { Refusal } from "./table.ts";
+import { quoted, shellWord, Trouble } from "./voice.ts";
+
+/** Why a start is refused, for one disk, with what an administrator can do about it. */
+export function refusal(kind: Refusal, disk: Case): Trouble {
+  const { names } = disk;
+  const image = quoted(names.image);
+  const word = shellWord(names.image);
+  switch (kind) {
+    case "refuse: missing":
+      return new Trouble(`there is no image ${image}`, {
+        hint: "restore it, or correct the domain with virsh edit",
+      });
+    case "refuse: in use":
+      return new Trouble(`${image} is open in another process`, {
+        hint: `find it: fuser -v ${word}`,
+        heals: "event",
+      });
+    case "refuse: not ours":
+      return new Trouble(
+        `${image} stands on ${quoted(topLayer(disk))}, but no session of this guest was begun by this hook`,
+        {
+          hint: waysOut(disk),
+        },
+      );
+    case "refuse: replaced":
+      return new Trouble(
+        `${image} is no overlay on ${quoted(topLayer(disk))}: another file was put in the session's place`,
+        {
+          hint: `to throw ${word} away: ${discarding(disk)}; to make it the disk, move the layers away: ` +
+            `mkdir ${shellWord(names.image + ".old")} && mv ${layers(disk).map(shellWord).join(" ")} ${
+              shellWord(names.image + ".old")
+            }`,
+        },
+      );
+    case "refuse: damaged":
+      return new Trouble(
+        `${image} is a session that was to be committed, but no readable qcow2 image any more`,
+        {
+          hint:
+            `try to mend it: qemu-img check -r all ${word}; or give it up: take the flag out of the configuration`,
+        },
+      );
+    case "refuse: stray commit":
+      return new Trouble(
+        `there is a decided commit ${quoted(names.committing)}, but no layer for it to stand on`,
+        {
+          hint: `bring its backing file back, or give it up: rm ${shellWord(names.committing)}`,
+        },
+      );
+    case "refuse: nothing to resume":
+      return new Trouble(
+        `${quoted(names.ended)} is the session the guest was saved on, but its layers are gone`,
+        {
+          hint: `bring its backing file back, or drop the saved guest and its session: rm ${
+            shellWord(names.ended)
+          }`,
+        },
+      );
+    case "refuse: no session to migrate":
+      return new Trouble(`the guest migrates here without the session of ${image} that it runs on`, {
+        hint:
+          "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
+      });
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** Both ways out for an overlay that no note knows: each is a move of names, whole whatever happens. */
+function waysOut(disk: Case): string {
+  const { image, layer } = disk.names;
+  const state = stateOf(disk);
+  const next = shellWord("layers" in state ? layer(topOf(state.layers) + 1) : layer(0));
+  const keeping = `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}`;
+  return `to throw ${shellWord(image)} away: ${discarding(disk)}; to keep it as part of the disk: ${keeping}`;
+}
+
+function discarding(disk: Case): string {
+  const move = layers(disk).length === 1 && !disk.listing.has(disk.names.ended) ? "mv" : "ln -f";
+  return `${move} ${shellWord(topLayer(disk))} ${shellWord(disk.names.image)}`;
+}
+
+function layers(disk: Case): string[] {
+  const state = stateOf(disk);
+  return "layers" in state ? state.layers.map(disk.names.layer) : [];
+}
+
+function topLayer(disk: Case): string {
+  return layers(disk).at(-1) ?? "";
+}

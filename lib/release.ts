@@ -1,0 +1,78 @@
+import { caseOfEntry } from "./case.ts";
+import { decideAll } from "./decide.ts";
+import * as files from "./files.ts";
+import { configOf, type Occasion, startUnderWay, updateNote } from "./hook.ts";
+import { lockFolders } from "./lock.ts";
+import { merge } from "./merge.ts";
+import { type Entry, readNote } from "./note.ts";
+import { type Decided, noteAtRelease, planRecovery, planRelease } from "./plan.ts";
+import type { Facts } from "./table.ts";
+
+/**
+ * An end: every disk that the start froze is reverted, committed or left, as the table says.
+ *
+ * What fails with one disk doesn't keep the others from their end, and nothing is lost by it: the disk stays as it is
+ * until the next event of the guest. That holds for a crash, too.
+ */
+export async function release(occasion: Occasion): Promise<void> {
+  const { run, paths } = occasion;
+  const start = files.look(paths.starting) ? startUnderWay(paths) : "up";
+  const entries = readNote(paths.note);
+  if (entries.length > 0) {
+    const decided = await endSessions(entries, start, occasion);
+    if (start !== "refused") { for (const { disk } of decided) await merge(disk, occasion); }
+    await updateNote(entries, noteAtRelease(decided), occasion);
+  }
+  if (start !== "up") await run.take("", [{ kind: "remove", path: paths.starting }]);
+}
+
+async function endSessions(
+  entries: readonly Entry[],
+  start: Facts["start"],
+  occasion: Occasion,
+): Promise<Decided[]> {
+  const { run, host, paths, extra } = occasion;
+  const config = await readable(occasion, () => configOf(occasion));
+  const disks = await readable(occasion, async () => {
+    const { parseDisks } = await import("./domain.ts");
+    return parseDisks(await host.readXml());
+  });
+  using _folders = run.isDry
+    ? undefined
+    : await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
+
+  const found = entries.map((entry) =>
+    caseOfEntry(entry, config, disks === "unreadable" ? undefined : disks)
+  );
+  const recovery = planRecovery(found, paths);
+  for (const { whom, steps } of recovery.stages) await run.take(whom, steps);
+  const decided = await decideAll(recovery.cases, occasion, ({ entry }) => ({
+    event: "release",
+    start,
+    end: reasons[extra] ?? "unsaid",
+    held: entry?.held ?? false,
+  }));
+  for (const { whom, steps } of planRelease(decided, paths)) await run.tryTo(whom, () => steps);
+  return decided;
+}
+
+/** Shutoff reasons as libvirt spells them: virDomainShutoffReason in src/conf/domain_conf.c. Another one says nothing. */
+const reasons: Readonly<Record<string, Facts["end"]>> = {
+  "shutdown": "over",
+  "destroyed": "over",
+  "from snapshot": "over",
+  "saved": "away",
+  "migrated": "away",
+  "crashed": "died",
+  "failed": "died",
+  "daemon": "died",
+};
+
+async function readable<T>({ run }: Occasion, read: () => Promise<T>): Promise<T | "unreadable"> {
+  try {
+    return await read();
+  } catch (error) {
+    run.report(error);
+    return "unreadable";
+  }
+}

@@ -1,0 +1,29 @@
+import * as z from "zod/mini";
+
+/** One entry of `disks`. */
+const disk = z.strictObject({
+  target: z.string().check(
+    z.regex(/^[^\s/]+$/, { error: 'a target such as "vda"' }),
+    z.describe("The disk's target in the domain's XML, such as vda: <target dev='vda'/>"),
+  ),
+  "one-shot-commit": z.optional(
+    z.boolean().check(
+      z.describe(
+        "true keeps the changes of one session: they become part of the disk when it ends, and this goes back to false",
+      ),
+    ),
+  ),
+});
+
+/** A guest's configuration file. The JSON schema for editors is made of it. */
+export const schema = z.strictObject({
+  $schema: z.optional(z.string().check(z.describe("Where editors find this schema"))),
+  disks: z.array(disk).check(
+    z.minLength(1, { error: "at least one disk" }),
+    z.describe(
+      "The disks that go back to their state at every start; a disk that is not listed is never touched",
+    ),
+  ),
+});
+
+export type Configuration = z.infer<typeof schema>;

@@ -1,0 +1,26 @@
+/** What a build fixes: the places the hook may touch. The permissions baked into the binary are made of the same values. */
+export interface Settings {
+  readonly version: string;
+  /** Folders that may hold managed images, absolute, links resolved. */
+  readonly imageFolders: readonly string[];
+  /** Folder of `<domain>.json` and of the hook's own notes. */
+  readonly configFolder: string;
+  /** Where libvirt keeps managed saves; only looked at. */
+  readonly saveFolder: string;
+  readonly log: string;
+  /** Absolute path of `qemu-img`. */
+  readonly qemuImg: string;
+  /** User id that must own the configuration: who can write it decides what root does. */
+  readonly configOwner: number;
+}
+
+/** Debian's places; `make build` writes its own from `IMAGE_DIRS`, `CONFIG_DIR` and the like. */
+export const defaults: Settings = {
+  version: "development",
+  imageFolders: ["/var/lib/libvirt/images"],
+  configFolder: "/etc/libvirt/hooks/config",
+  saveFolder: "/var/lib/libvirt/qemu/save",
+  log: "/var/log/libvirt/qemu/hooks.log",
+  qemuImg: "/usr/bin/qemu-img",
+  configOwner: 0,
+};

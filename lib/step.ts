@@ -1,0 +1,95 @@
+import type { Entry } from "./note.ts";
+import type { Listing } from "./state.ts";
+import { quoted } from "./voice.ts";
+
+/** Owner, group and permission bits that a disk has while it is idle. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
+/** One change of something on disk. A plan is a list of these, and nothing else changes anything. */
+export type Step =
+  | { readonly kind: "link"; readonly from: string; readonly to: string }
+  | { readonly kind: "rename"; readonly from: string; readonly to: string }
+  | { readonly kind: "remove"; readonly path: string }
+  | { readonly kind: "own"; readonly path: string; readonly owner: Owner }
+  /** Content of the file to stable storage. */
+  | { readonly kind: "sync"; readonly path: string }
+  /** A new overlay on `backing`. */
+  | { readonly kind: "create"; readonly overlay: string; readonly backing: string }
+  /** Copy a layer into the one below it. */
+  | { readonly kind: "merge"; readonly layer: string; readonly into: string }
+  /** Clear the commit flags of these targets. */
+  | { readonly kind: "clear"; readonly config: string; readonly targets: readonly string[] }
+  | { readonly kind: "note"; readonly path: string; readonly entries: readonly Entry[] }
+  | { readonly kind: "starting"; readonly path: string; readonly word: StartWord };
+
+/** What kind of start is under way; `refused` where `prepare` failed. */
+export type StartWord = "fresh" | "resume" | "migrate" | "refused";
+
+/** One line for the log and for a dry run. */
+export function describe(step: Step): string {
+  switch (step.kind) {
+    case "link":
+    case "rename":
+      return `${step.kind} ${quoted(step.from)} to ${quoted(step.to)}`;
+    case "remove":
+    case "sync":
+      return `${step.kind} ${quoted(step.path)}`;
+    case "own":
+      return `own ${quoted(step.path)} by ${step.owner.uid}:${step.owner.gid}, mode ${
+        step.owner.mode.toString(8)
+      }`;
+    case "create":
+      return `create overlay ${quoted(step.overlay)} on ${quoted(step.backing)}`;
+    case "merge":
+      return `merge ${quoted(step.layer)} into ${quoted(step.into)}`;
+    case "clear":
+      return `clear "one-shot-commit" of ${step.targets.join(", ")} in ${quoted(step.config)}`;
+    case "note":
+      return step.entries.length === 0
+        ? `remove ${quoted(step.path)}`
+        : `note ${step.entries.map(({ target }) => target).join(", ")} in ${quoted(step.path)}`;
+    case "starting":
+      return `note a ${step.word} start in ${quoted(step.path)}`;
+    default:
+      return step satisfies never;
+  }
+}
+
+/** The listing as it is after a step, with the semantics of link(2), rename(2) and unlink(2). Pure. */
+export function after(listing: Listing, step: Step): Listing {
+  const next = new Map(listing);
+  switch (step.kind) {
+    case "link":
+      if (!next.has(step.to)) next.set(step.to, next.get(step.from)!);
+      return next;
+    case "rename":
+      // rename(2) between two names of one file does nothing and leaves both.
+      if (next.get(step.from) === next.get(step.to)) return next;
+      next.set(step.to, next.get(step.from)!);
+      next.delete(step.from);
+      return next;
+    case "remove":
+      next.delete(step.path);
+      return next;
+    case "create":
+      return next.set(step.overlay, Math.min(0, ...next.values()) - 1);
+    case "own":
+    case "sync":
+    case "merge":
+    case "clear":
+    case "note":
+    case "starting":
+      return listing;
+    default:
+      return step satisfies never;
+  }
+}
+
+/** The listing after several steps. */
+export function afterAll(listing: Listing, steps: readonly Step[]): Listing {
+  return steps.reduce(after, listing);
+}

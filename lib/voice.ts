@@ -1,0 +1,98 @@
+/**
+ * The one mouth: everything an administrator reads comes through here.
+ *
+ * Rules of the voice:
+ * - `error:` says what failed and names guest, disk and path; values are quoted; no full stop at the end;
+ * - what is, then what should be;
+ * - `hint:` is the next thing to do, if possible a command that can be typed as it stands;
+ * - nothing is said on standard output in an event: libvirt takes it for the domain's new XML.
+ */
+
+export interface Detail {
+  /** The next thing to do. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+  /**
+   * Whether trying again can help: `"event"` where the next start or end heals it by itself,
+   * `"person"` where somebody has to act first.
+   */
+  readonly heals?: "event" | "person";
+}
+
+/** Something did not work, told so that an administrator can act on it. */
+export class Trouble extends Error {
+  readonly hint: string | undefined;
+  readonly heals: "event" | "person";
+
+  constructor(message: string, { hint, cause, heals = "person" }: Detail = {}) {
+    super(message, { cause });
+    this.name = "Trouble";
+    this.hint = hint;
+    this.heals = heals;
+  }
+}
+
+/** Adds whom the trouble concerns: the disk, then the guest. */
+export function concerning(whom: string, error: unknown): Trouble {
+  const trouble = asTrouble(error);
+  const detail = { cause: trouble.cause, heals: trouble.heals };
+  const message = `${whom}: ${trouble.message}`;
+  return new Trouble(message, trouble.hint === undefined ? detail : { ...detail, hint: trouble.hint });
+}
+
+export function asTrouble(error: unknown): Trouble {
+  if (error instanceof Trouble) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new Trouble(printable(text), { cause: error });
+}
+
+/** The lines for standard error: one `error:`, and one `hint:` where there is something to do. */
+export function spoken({ message, hint }: Trouble): string[] {
+  return hint === undefined ? [`error: ${message}`] : [`error: ${message}`, `hint: ${hint}`];
+}
+
+/** A value as it is shown: in double quotes, control characters escaped, so that no name can forge a line. */
+export function quoted(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return printable(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+}
+
+/** Several values as they are shown. */
+export function listed(values: Iterable<string>): string {
+  return [...values].map(quoted).join(", ") || "none";
+}
+
+/** A word for a POSIX shell: hints are meant to be pasted. */
+export function shellWord(word: string): string {
+  return /^[\w/.:@%+=-]+$/.test(word) && !word.startsWith("-") ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Foreign text (of qemu-img, of the system) on one line. */
+export function printable(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+}
+
+/** The nearest of the known words, where one is near enough to be a slip of the finger. */
+export function nearest(word: string, known: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let least = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of known) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance < least) [best, least] = [candidate, distance];
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replace = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replace, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
