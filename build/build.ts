@@ -6,7 +6,8 @@
 import { defaults, type Settings } from "../lib/settings.ts";
 import deno from "../deno.json" with { type: "json" };
 
-const DIST = new URL("../dist/", import.meta.url).pathname;
+const ROOT = new URL("..", import.meta.url).pathname;
+const DIST = Deno.env.get("DIST") || `${ROOT}dist`;
 /** Linux reads so much of a script's first line, with its line end, and silently drops the rest (BINPRM_BUF_SIZE). */
 const LONGEST_FIRST_LINE = 255;
 
@@ -67,7 +68,7 @@ if (import.meta.main) {
   const settings = settingsFrom(Deno.env.get);
   const resolution = (Deno.env.get("RESOLUTION") ?? "").split(" ").filter(Boolean);
   await Deno.mkdir(DIST, { recursive: true });
-  const entry = `import { main } from "../main.ts";\nawait main(${
+  const entry = `import { main } from ${JSON.stringify(`${ROOT}main.ts`)};\nawait main(${
     JSON.stringify(settings, undefined, 2)
   });\n`;
   await Deno.writeTextFile(`${DIST}/entry.ts`, entry);

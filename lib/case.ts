@@ -48,7 +48,7 @@ export function casesAtPrepare(
   const cases: Case[] = [];
   for (const { target, commit } of config?.disks ?? []) {
     try {
-      const image = imageAt(target, disks, imageFolders);
+      const image = imageAt(target, disks, imageFolders, entries);
       const other = cases.find(({ names }) => names.image === image);
       if (other !== undefined) {
         throw new Trouble(`${quoted(image)} is the image of ${quoted(other.target)}, too`, {
@@ -108,7 +108,12 @@ function sourceOf({ target, image }: Entry, disks: readonly DomainDisk[]): Facts
   }
 }
 
-function imageAt(target: string, disks: readonly DomainDisk[], folders: readonly string[]): string {
+function imageAt(
+  target: string,
+  disks: readonly DomainDisk[],
+  folders: readonly string[],
+  entries: readonly Entry[],
+): string {
   const disk = disks.find((disk) => disk.target === target);
   if (disk === undefined) {
     const targets = disks.map(({ target }) => target);
@@ -119,21 +124,42 @@ function imageAt(target: string, disks: readonly DomainDisk[], folders: readonly
         : `did you mean ${quoted(meant)}? Correct the target in the configuration`,
     });
   }
-  if (disk.unfit !== undefined) throw new Trouble(disk.unfit.reason, disk.unfit);
-  const image = permitted(disk.file!, folders);
-  const owner = imageOf(image);
-  if (owner !== undefined) {
+  // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
+  if (disk.file !== undefined) checkName(disk.file);
+  if (disk.unfit !== undefined) {
+    const entry = entries.find((entry) => entry.target === target && entry.image !== disk.file);
     throw new Trouble(
-      `the domain's disk is ${quoted(image)}, which has the name of a layer or note of ${quoted(owner)}`,
-      {
-        hint: `after a blockcommit that file is the disk: with the guest shut off, ` +
-          `mv ${shellWord(image)} ${shellWord(owner)}, then name ${
-            shellWord(owner)
-          } as the source with virsh edit`,
-      },
+      disk.unfit.reason,
+      entry && disk.file ? { hint: backToSession(disk.file, entry.image) } : disk.unfit,
     );
   }
+  const image = permitted(disk.file!, folders);
+  checkName(image);
   return image;
+}
+
+function checkName(image: string): void {
+  const owner = imageOf(image);
+  if (owner === undefined) return;
+  throw new Trouble(
+    `the domain's disk is ${quoted(image)}, which has the name of a layer or note of ${quoted(owner)}`,
+    {
+      hint: `after a blockcommit that file is the disk: with the guest shut off, ` +
+        `mv ${shellWord(image)} ${shellWord(owner)}, then name ${
+          shellWord(owner)
+        } as the source with virsh edit, without <backingStore>`,
+    },
+  );
+}
+
+/** What to do where an external snapshot or a blockcopy has put another file in the session's place. */
+function backToSession(file: string, image: string): string {
+  return `to drop what ${shellWord(file)} holds, name ${
+    shellWord(image)
+  } as the source again with virsh edit, ` +
+    `without <backingStore>; to keep it, run qemu-img commit -d ${
+      shellWord(file)
+    } before, and set "one-shot-commit"`;
 }
 
 /** The image behind a path, links resolved, if the hook may go there. */

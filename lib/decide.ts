@@ -4,6 +4,7 @@ import type { Occasion } from "./hook.ts";
 import type { Decided } from "./plan.ts";
 import { topOf } from "./state.ts";
 import { decide, type Facts, type Row } from "./table.ts";
+import { quoted, shellWord } from "./voice.ts";
 
 /** The facts that depend on the event, not on the disk. */
 export type Circumstances = Pick<Facts, "event" | "start" | "end" | "held">;
@@ -19,6 +20,13 @@ export async function decideAll(
     const { fate, because } = await rowFor(disk, occasion, circumstances(disk));
     decided.push({ disk, fate });
     if (fate !== "nothing") occasion.run.tell(disk.target, `${fate}: ${because}`);
+    if (fate === "leave to a person") {
+      const show = `virsh domblklist --inactive ${shellWord(occasion.domain)}`;
+      occasion.run.tell(
+        disk.target,
+        `hint: ${quoted(disk.names.image)} is kept; see what the domain names now: ${show}`,
+      );
+    }
   }
   return decided;
 }

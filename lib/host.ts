@@ -98,9 +98,9 @@ export class Run {
   }
 
   listing(image: string): Listing {
-    const shown = this.#shown.filter((step) =>
-      "from" in step ? belongsTo(image, step.from) : "path" in step && belongsTo(image, step.path)
-    );
+    const nameIn = (step: Step) =>
+      "from" in step ? step.from : "path" in step ? step.path : "overlay" in step ? step.overlay : "";
+    const shown = this.#shown.filter((step) => belongsTo(image, nameIn(step)));
     return afterAll(files.list(image), shown);
   }
 

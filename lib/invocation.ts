@@ -53,8 +53,11 @@ exit codes: 0 done, or nothing to do; 1 refused or failed: the guest must not st
  * @throws {Usage} if they are none of the above
  */
 export async function parseInvocation(args: readonly string[]): Promise<Invocation> {
-  // libvirt gives exactly four, and a guest may be called "--version".
-  if (args.length === 4) return { kind: "event", event: eventOf(args), dryRun: false };
+  // libvirt gives exactly four, and a guest may be called "--version". But no shutoff reason is called "--dry-run":
+  // whoever forgot one of the four doesn't want the event to happen.
+  if (args.length === 4 && args[3] !== "--dry-run") {
+    return { kind: "event", event: eventOf(args), dryRun: false };
+  }
 
   const { parseArgs } = await import("@std/cli/parse-args");
   const flags = ["dry-run", "version", "help"];

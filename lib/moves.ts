@@ -90,15 +90,25 @@ export function forget(names: Names): Step[] {
   return [{ kind: "remove", path: names.ended }];
 }
 
-/** What an interrupted event left: scratch goes, a headless image gets its layer back. A decided commit is not its matter. */
+/**
+ * What an interrupted event left: scratch goes, so does a session set aside that never left its place, and a headless
+ * image gets its layer back. A decided commit is not its matter.
+ */
 export function recover(names: Names, listing: Listing): Step[] {
-  const scratch: Step[] = listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch }] : [];
+  const image = listing.get(names.image);
+  const leftovers: Step[] = [
+    ...listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch } as const] : [],
+    // Kept, it would outlive the layers that it stands on, and be put back as a session of long ago.
+    ...image !== undefined && image === listing.get(names.ended)
+      ? [{ kind: "remove", path: names.ended } as const]
+      : [],
+  ];
   const state = parse(names, listing);
-  if (state.kind !== "headless") return scratch;
+  if (state.kind !== "headless") return leftovers;
   const top = names.layer(topOf(state.layers));
   return listing.has(names.image)
-    ? [...scratch, ...relink(names, top)]
-    : [...scratch, { kind: "link", from: top, to: names.image }];
+    ? [...leftovers, ...relink(names, top)]
+    : [...leftovers, { kind: "link", from: top, to: names.image }];
 }
 
 /** The first half of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */

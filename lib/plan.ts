@@ -91,8 +91,9 @@ export function planPrepare(
   const stage = (whom: string, steps: Step[]): Stage[] => steps.length > 0 ? [{ whom, steps }] : [];
   const froze = decided.filter(({ fate }) => fate === "freeze");
   return [
-    ...start === "fresh" ? stage("", [{ kind: "starting", path: paths.starting, word: start }]) : [],
+    // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     ...entries.length > 0 ? stage("", [{ kind: "note", path: paths.note, entries }]) : [],
+    ...start === "fresh" ? stage("", [{ kind: "starting", path: paths.starting, word: start }]) : [],
     ...recovery,
     ...froze.flatMap(({ disk }) =>
       stage(disk.target, moves.stage(disk.names, freezable(disk), ownerOfDisk(disk)))
@@ -111,10 +112,23 @@ function atPrepare(disk: Case, fate: Fate): Step[] {
     case "put back":
       return moves.putBack(disk.names);
     case "discard":
-      return planDiscard(disk);
+    case "let go":
+      return planFarewell(disk);
     default:
       return [];
   }
+}
+
+/** A disk that is no longer configured: nothing stays but what is the disk. */
+function planFarewell(disk: Case): Step[] {
+  const forget = disk.listing.has(disk.names.ended) ? moves.forget(disk.names) : [];
+  const left = { ...disk, listing: afterAll(disk.listing, forget) };
+  const state = stateOf(left);
+  return [
+    ...forget,
+    ...planDiscard(left),
+    ...state.kind === "layered" ? moves.flatten(disk.names, state) : [],
+  ];
 }
 
 /** What the note says from this start on; `now` is the time of the sessions that begin. */

@@ -23,7 +23,7 @@ export async function prepare(occasion: Occasion): Promise<0 | 1> {
     return 0;
   } catch (error) {
     run.report(error);
-    if (!run.isDry) await run.tryTo("", () => [startingStep(paths, "refused")]);
+    await run.tryTo("", () => [startingStep(paths, "refused")]);
     return 1;
   }
 }

@@ -42,6 +42,8 @@ export type Fate =
   /** The session that was set aside goes on. */
   | "put back"
   | "discard"
+  /** What is left beside an idle disk goes, as far as it is not the disk. */
+  | "let go"
   | "commit"
   | "set aside"
   /** It stays as it is. */
@@ -87,6 +89,11 @@ const prepare: readonly Row[] = [
     fate: "leave to a person",
     because: "that file may stand on this session",
   },
+  {
+    when: { listed: false, source: "unreadable" },
+    fate: "leave",
+    because: "nobody can tell what stands on it",
+  },
   { when: { listed: false, start: resumed }, fate: "keep", because: "the guest's memory expects it" },
   {
     when: { listed: false, state: "session", look: "busy" },
@@ -101,6 +108,16 @@ const prepare: readonly Row[] = [
   {
     when: { listed: false, state: "session" },
     fate: "discard",
+    because: "no longer configured: plain from now on",
+  },
+  {
+    when: { listed: false, ended: true },
+    fate: "let go",
+    because: "no longer configured: plain from now on",
+  },
+  {
+    when: { listed: false, state: "layered" },
+    fate: "let go",
     because: "no longer configured: plain from now on",
   },
   { when: { listed: false }, fate: "nothing", because: "no longer configured, and idle" },

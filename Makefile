@@ -1,0 +1,83 @@
+# make help tells what there is.
+
+# Where the hook may go. They are baked into the program as its permissions.
+IMAGE_DIRS ?= /var/lib/libvirt/images
+CONFIG_DIR ?= /etc/libvirt/hooks/config
+SAVE_DIR ?= /var/lib/libvirt/qemu/save
+LOG ?= /var/log/libvirt/qemu/hooks.log
+QEMU_IMG ?= /usr/bin/qemu-img
+export IMAGE_DIRS CONFIG_DIR SAVE_DIR LOG QEMU_IMG
+
+# Where it is installed, and in which form: binary, or script for a host that has Deno.
+DESTDIR ?=
+HOOK_DIR ?= /etc/libvirt/hooks
+FORM ?= binary
+export DESTDIR HOOK_DIR
+
+program_binary = dist/qemu
+program_script = dist/qemu.js
+sources = main.ts deno.json deno.lock build/build.ts $(wildcard lib/*.ts) $(wildcard npm/*)
+
+.DEFAULT_GOAL = help
+.PHONY: help
+help: ## what there is
+	@echo "autorevert: virtual machine disks that come back clean at every boot"
+	@echo
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+	@echo
+	@echo "Places, as variables: IMAGE_DIRS=$(IMAGE_DIRS) (several with commas)"
+	@echo "  CONFIG_DIR=$(CONFIG_DIR) LOG=$(LOG)"
+	@echo "  SAVE_DIR=$(SAVE_DIR) QEMU_IMG=$(QEMU_IMG)"
+
+.PHONY: demo
+demo: ## a real guest that comes back clean, in a temporary folder
+	@build/need qemu-img:qemu-utils qemu-system-x86_64:qemu-system-x86
+	@build/deno run --quiet --no-check -A demo/demo.ts
+
+.PHONY: test
+test: ## types, style, and the tests that need neither root nor libvirt
+	@build/need qemu-img:qemu-utils
+	build/deno check --quiet main.ts build/*.ts demo/*.ts tests/*.ts tests/e2e/*.ts
+	build/deno fmt --quiet --check
+	build/deno lint --quiet
+	build/deno test -A --no-check tests/*_test.ts
+
+.PHONY: e2e
+e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root
+	@build/need qemu-img:qemu-utils qemu-system-x86_64:qemu-system-x86 libvirtd:libvirt-daemon-system \
+	  virsh:libvirt-clients
+	tests/e2e/run
+
+# A build for other places is another build.
+dist/places: FORCE
+	@mkdir -p dist
+	@printf '%s\n' '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(LOG)' '$(QEMU_IMG)' | cmp -s - $@ || \
+	  printf '%s\n' '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(LOG)' '$(QEMU_IMG)' > $@
+.PHONY: FORCE
+FORCE:
+
+.PHONY: build
+build: $(program_binary) ## dist/qemu, the hook as one binary
+$(program_binary): $(sources) dist/places
+	build/deno run --quiet --no-check -A build/build.ts
+
+.PHONY: bundle
+bundle: $(program_script) ## dist/qemu.js, the same as a script, for hosts that have Deno
+$(program_script): $(sources) dist/places
+	build/deno run --quiet --no-check -A build/build.ts --script
+
+.PHONY: install
+install: $(program_$(FORM)) ## put the hook into place
+	@build/install $<
+
+.PHONY: uninstall
+uninstall: ## take the hook away, unless a session needs it
+	@build/uninstall
+
+.PHONY: schema
+schema: ## config.schema.json, after a change of lib/schema.ts
+	build/deno run --quiet -A build/schema.ts > config.schema.json
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf dist .deno

@@ -1,0 +1,303 @@
+/** A real libvirtd in the sandbox, and the words in which the tests speak to it. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { disk, SECTOR } from "../../demo/guest.ts";
+
+/** Root of the system under test: empty for the machine itself. */
+const ROOT = Deno.env.get("ROOT") ?? "";
+export const IMAGES = "/var/lib/libvirt/images";
+export const CONFIG = "/etc/libvirt/hooks/config";
+export const LOG = "/var/log/libvirt/qemu/hooks.log";
+const HOOK = "/etc/libvirt/hooks/qemu";
+
+/** A path of the system under test, as this process sees it. */
+export const at = (path: string) => ROOT + path;
+
+export interface Result {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command on the system under test. */
+export async function run(...command: string[]): Promise<Result> {
+  const [program, ...args] = ROOT === "" ? command : ["chroot", ROOT, ...command];
+  const env = { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root" };
+  const { code, stdout, stderr } = await new Deno.Command(program!, {
+    args,
+    env,
+    clearEnv: true,
+    stdin: "null",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** Runs a command that has to succeed; gives its output. */
+export async function ok(...command: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(...command);
+  assertEquals(code, 0, `${command.join(" ")}: ${stderr || stdout}\n${logTail()}`);
+  return stdout;
+}
+
+export const virsh = (...args: string[]) => ok("virsh", "-q", ...args);
+
+/** `virsh start` and the like that has to fail; gives what the administrator sees. */
+export async function refused(...args: string[]): Promise<string> {
+  const { code, stderr } = await run("virsh", "-q", ...args);
+  assertEquals(code, 1, `virsh ${args.join(" ")} should have failed`);
+  return stderr;
+}
+
+function logTail(): string {
+  try {
+    return Deno.readTextFileSync(at(LOG)).split("\n").slice(-25).join("\n");
+  } catch {
+    return "";
+  }
+}
+
+/** Puts the hook in place and starts libvirtd. */
+export async function startLibvirtd(): Promise<void> {
+  Deno.mkdirSync(at(CONFIG), { recursive: true, mode: 0o755 });
+  Deno.copyFileSync(new URL("../../dist/qemu", import.meta.url), at(HOOK));
+  Deno.chmodSync(at(HOOK), 0o755);
+  await ok("libvirtd", "--daemon");
+  await until("libvirtd answers", async () => (await run("virsh", "-q", "list")).code === 0);
+}
+
+export async function stopLibvirtd(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+  await run("pkill", signal.replace("SIG", "-"), "-x", "libvirtd");
+  await until("libvirtd has ended", async () => (await run("pgrep", "-x", "libvirtd")).code !== 0);
+}
+
+/** All at once and without a hook: libvirtd, the hook, qemu-img and QEMU. Then the host comes up again. */
+export async function powerCut(): Promise<void> {
+  const victims = "libvirtd|hooks/qemu|qemu-img|qemu-system";
+  await run("pkill", "-9", "-f", victims);
+  await until("all is dead", async () => (await run("pgrep", "-f", victims)).code !== 0);
+  for (const gone of ["/run/libvirt", "/run/libvirtd.pid"]) await ok("rm", "-rf", gone);
+  await startLibvirtd();
+}
+
+/** Waits for something that takes a moment; a condition that never comes is a failure. */
+export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 300; tries++) {
+    if (await holds()) return;
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
+  throw new Error(`in vain waited until ${what}\n${logTail()}`);
+}
+
+/** Major and minor version of the libvirt under test. */
+export async function libvirtVersion(): Promise<number> {
+  const [, major, minor] = /(\d+)\.(\d+)/.exec(await ok("libvirtd", "--version"))!;
+  return Number(major) * 1000 + Number(minor);
+}
+
+/** From libvirt 10.5 on a hook is told why a guest ended. */
+export async function tellsReason(): Promise<boolean> {
+  return await libvirtVersion() >= 10005;
+}
+
+interface GuestOptions {
+  /** Count again at every key instead of powering off. */
+  stay?: boolean;
+  /** One image for each disk, vda first. */
+  images?: string[];
+  /** The images exist already. */
+  made?: boolean;
+  /** QEMU doesn't start with it. */
+  broken?: boolean;
+}
+
+const escaped = (text: string) =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("'", "&apos;");
+
+/** A guest with the counting boot sector, defined and with its images made. */
+export class Guest {
+  readonly images: string[];
+
+  private constructor(readonly name: string, options: GuestOptions) {
+    this.images = (options.images ?? [`${name}.img`]).map((name) => `${IMAGES}/${name}`);
+  }
+
+  static async define(name: string, options: GuestOptions = {}): Promise<Guest> {
+    const guest = new Guest(name, options);
+    if (!options.made) { for (const image of guest.images) await makeImage(image, options.stay ?? false); }
+    await guest.redefine(options.broken);
+    return guest;
+  }
+
+  /** Defines the domain with its images as at first, whatever its disks have become. */
+  async redefine(broken = false): Promise<void> {
+    const { stdout } = await run("virsh", "-q", "domuuid", this.name);
+    Deno.writeTextFileSync(at("/run/guest.xml"), this.#xml(stdout.trim(), broken));
+    await virsh("define", "/run/guest.xml");
+  }
+
+  #xml(uuid: string, broken: boolean): string {
+    const disks = this.images.map((image, index) =>
+      `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${escaped(image)}'/>` +
+      `<target dev='vd${"abcdef"[index]}' bus='virtio'/><boot order='${index + 1}'/></disk>`
+    );
+    const extra = broken ? "<qemu:commandline><qemu:arg value='-no-such-option'/></qemu:commandline>" : "";
+    return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>${
+      uuid && `<uuid>${uuid}</uuid>`
+    }<name>${escaped(this.name)}</name><memory unit='MiB'>8</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/><apic/></features>
+<on_crash>destroy</on_crash><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>${disks.join("\n")}
+<controller type='usb' model='none'/><memballoon model='none'/>
+<serial type='file'><source path='${this.#serial}'/></serial></devices>${extra}</domain>`;
+  }
+
+  get #serial(): string {
+    return `/run/${encodeURIComponent(this.name)}.serial`;
+  }
+
+  /** Writes the guest's configuration; targets with their flags. */
+  configure(flags: Record<string, boolean>): void {
+    const disks = Object.entries(flags).map(([target, commit]) => ({ target, "one-shot-commit": commit }));
+    Deno.writeTextFileSync(at(`${CONFIG}/${this.name}.json`), JSON.stringify({ disks }), { mode: 0o644 });
+  }
+
+  unconfigure(): void {
+    Deno.removeSync(at(`${CONFIG}/${this.name}.json`));
+  }
+
+  /** The flags as they are in the file now. */
+  flags(): Record<string, boolean> {
+    const { disks } = JSON.parse(Deno.readTextFileSync(at(`${CONFIG}/${this.name}.json`)));
+    return Object.fromEntries(
+      disks.map((disk: Record<string, unknown>) => [disk.target, disk["one-shot-commit"]]),
+    );
+  }
+
+  /** Starts it, and gives what it counted first: one number a disk. */
+  async start(): Promise<string> {
+    // A new file: after a power cut libvirt still remembers whom it gave the old one.
+    await ok("rm", "-f", this.#serial);
+    this.#forgetOutput();
+    // Paused: a guest that is off again after 0.1 s confuses libvirt's own start.
+    await virsh("start", "--paused", this.name);
+    await virsh("resume", this.name);
+    return await this.counted();
+  }
+
+  /** A whole session of a guest that powers off by itself. */
+  async boot(): Promise<string> {
+    const counted = await this.start();
+    await this.off();
+    return counted;
+  }
+
+  /** Presses a key, at which a guest that stays counts again. */
+  async key(): Promise<string> {
+    this.#forgetOutput();
+    await virsh("send-key", this.name, "KEY_A");
+    return await this.counted();
+  }
+
+  /** Waits for what the guest prints, by default one line. */
+  async counted(expected = /\n$/): Promise<string> {
+    let output = "";
+    await until(`${this.name} counts`, () => {
+      output = Deno.readTextFileSync(at(this.#serial));
+      return Promise.resolve(expected.test(output));
+    });
+    return output.trim();
+  }
+
+  /** Waits until the guest is off and its release hook is done. */
+  async off(): Promise<void> {
+    await until(
+      `${this.name} is off`,
+      async () => (await virsh("domstate", this.name)).trim() === "shut off",
+    );
+    await this.idle();
+  }
+
+  /** Waits until no hook works for this guest: its lock is free. */
+  async idle(): Promise<void> {
+    await ok("flock", "--wait", "10", `${CONFIG}/${this.name}.lock`, "true");
+  }
+
+  async destroy(): Promise<void> {
+    await virsh("destroy", this.name);
+    await this.off();
+  }
+
+  #forgetOutput(): void {
+    Deno.writeTextFileSync(at(this.#serial), "");
+  }
+
+  /** What is there of the guest's files, names without the folder, and of its notes. */
+  files(): string[] {
+    return [...Deno.readDirSync(at(IMAGES))].map(({ name }) => name)
+      .filter((name) => this.images.some((image) => `${IMAGES}/${name}`.startsWith(image))).sort();
+  }
+
+  notes(): string[] {
+    return [".session", ".starting"].filter((note) => exists(`${CONFIG}/${this.name}${note}`));
+  }
+
+  /** Asserts that nothing is left but the images themselves: each holds this count, and no session is noted. */
+  async isPlain(...counts: number[]): Promise<void> {
+    assertEquals(this.files(), this.images.map((image) => image.slice(IMAGES.length + 1)).sort());
+    assertEquals(this.notes(), []);
+    for (const [index, count] of counts.entries()) assertEquals(await countOn(this.images[index]!), count);
+  }
+
+  /**
+   * Asserts that the disks have these counts and nothing of the last session stays for good: where libvirt gives no
+   * reason, a session is set aside until the next start.
+   */
+  async reverted(...counts: number[]): Promise<void> {
+    if (!await tellsReason()) await this.nextStart();
+    await this.isPlain(...counts);
+  }
+
+  /** A start that comes to nothing, as far as the disks go, and forgets what was set aside. */
+  async nextStart(): Promise<void> {
+    await this.redefine(true);
+    await refused("start", this.name);
+    await this.idle();
+    await this.redefine();
+  }
+
+  async killQemu(): Promise<void> {
+    await ok("pkill", "-9", "-f", `qemu-system.*guest=${this.name},`);
+  }
+
+  /** Makes the flag one that was set before the session's last write. */
+  async holdsFlagFromBefore(): Promise<void> {
+    await ok("touch", "-d", "@0", `${CONFIG}/${this.name}.json`);
+  }
+
+  async showsBackingFile(): Promise<void> {
+    assertMatch(await virsh("dumpxml", this.name), /backing_file/);
+  }
+}
+
+export function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(at(path));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A qcow2 image with the counting guest. */
+export async function makeImage(image: string, stay: boolean): Promise<void> {
+  Deno.writeFileSync(at("/run/disk.raw"), disk({ stay }));
+  await ok("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "/run/disk.raw", image);
+}
+
+/** The count that lies on an image, seen through its layers. */
+export async function countOn(image: string): Promise<number> {
+  const raw = "/run/count.raw";
+  await ok("qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", image, raw);
+  const bytes = Deno.readFileSync(at(raw));
+  return new DataView(bytes.buffer).getUint16(SECTOR, true);
+}
