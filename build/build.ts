@@ -8,7 +8,7 @@ import deno from "../deno.json" with { type: "json" };
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DIST = Deno.env.get("DIST") || `${ROOT}dist`;
-/** Linux reads so much of a script's first line, with its line end, and silently drops the rest (BINPRM_BUF_SIZE). */
+/** Linux reads so much of a script's first line and silently drops the rest: BINPRM_BUF_SIZE, less one. */
 const LONGEST_FIRST_LINE = 255;
 
 /** @throws if a place could not be told from two in a list of permissions, or is not absolute */
@@ -48,15 +48,12 @@ export function permissions({ imageFolders, configFolder, saveFolder, log, qemuI
   ];
 }
 
-/** @throws if the permissions don't fit on the line */
-export function firstLine(settings: Settings): string {
-  const line = `#!/usr/bin/env -S deno run ${permissions(settings).join(" ")}`;
-  if (line.length > LONGEST_FIRST_LINE) {
-    throw new Error(
-      `IMAGE_DIRS: a script's first line would have ${line.length} bytes, at most ${LONGEST_FIRST_LINE} work; use the binary (make build)`,
-    );
-  }
-  return line;
+/** What makes a script of the bundle. Where the permissions don't fit into the first line, a shell passes them. */
+export function scriptHead(settings: Settings): string {
+  const command = `deno run ${permissions(settings).join(" ")}`;
+  const line = `#!/usr/bin/env -S ${command}\n`;
+  if (line.length <= LONGEST_FIRST_LINE) return line;
+  return `#!/bin/sh\n":" /*; exec ${command} "$0" "$@" # */;\n`;
 }
 
 async function deno_(...args: string[]): Promise<void> {
@@ -75,7 +72,7 @@ if (import.meta.main) {
   await deno_("bundle", "--quiet", ...resolution, "--output", "qemu.bundle.js", "entry.ts");
   if (Deno.args.includes("--script")) {
     const bundle = await Deno.readTextFile(`${DIST}/qemu.bundle.js`);
-    await Deno.writeTextFile(`${DIST}/qemu.js`, `${firstLine(settings)}\n${bundle}`, { mode: 0o755 });
+    await Deno.writeTextFile(`${DIST}/qemu.js`, scriptHead(settings) + bundle, { mode: 0o755 });
   } else {
     // Without --no-code-cache a program that runs as root would load bytecode from a predictable name in /tmp.
     const flags = ["--quiet", "--no-config", "--no-lock", "--no-check", "--no-code-cache"];

@@ -4,7 +4,7 @@ import { list, look, ownerOf, resolve } from "./files.ts";
 import { folderOf, imageOf, type Names, namesOf } from "./names.ts";
 import type { Entry } from "./note.ts";
 import type { Settings } from "./settings.ts";
-import { type Listing, parse, type State, topOf } from "./state.ts";
+import { type Listing, parse, type State } from "./state.ts";
 import type { Owner } from "./step.ts";
 import type { Facts } from "./table.ts";
 import { concerning, listed, nearest, quoted, shellWord, Trouble } from "./voice.ts";
@@ -29,8 +29,11 @@ export function stateOf({ names, listing }: Case): State {
 /** What the disk's files belong to while it is idle. */
 export function ownerOfDisk(disk: Case): Owner {
   if (disk.entry !== undefined) return disk.entry.owner;
+  const { image, layer } = disk.names;
   const state = stateOf(disk);
-  return ownerOf(state.kind === "headless" ? disk.names.layer(topOf(state.layers)) : disk.names.image);
+  const layers = "layers" in state ? state.layers.map(layer).toReversed() : [];
+  // A plan is worked out on the names as they will be: not all of them are there yet.
+  return ownerOf([image, ...layers].find((path) => look(path) !== undefined) ?? image);
 }
 
 /**

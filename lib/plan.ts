@@ -38,11 +38,13 @@ export interface Recovery {
  */
 export function planRecovery(found: readonly Case[], paths: GuestNames): Recovery {
   const stages: Stage[] = [];
-  const cases = found.map((disk) => {
-    const steps = moves.recover(disk.names, disk.listing);
-    if (steps.length > 0) stages.push({ whom: disk.target, steps });
-    return { ...disk, listing: afterAll(disk.listing, steps) };
-  });
+  const tidied = (disks: readonly Case[]) =>
+    disks.map((disk) => {
+      const steps = moves.recover(disk.names, disk.listing);
+      if (steps.length > 0) stages.push({ whom: disk.target, steps });
+      return { ...disk, listing: afterAll(disk.listing, steps) };
+    });
+  const cases = tidied(found);
   // As long as its flag can't be cleared, a commit stays decided: finished, the next session would be committed, too.
   const decided = cases.filter((disk) => stateOf(disk).kind === "committing" && disk.flag !== "unreadable");
   if (decided.length === 0) return { stages, cases };
@@ -51,11 +53,12 @@ export function planRecovery(found: readonly Case[], paths: GuestNames): Recover
     stateOf(disk).kind === "session" && disk.entry && disk.flag === "set"
   );
   const commit = planCommit(decided, joining, paths);
-  const recovered = cases.map((disk) => ({
+  stages.push(commit);
+  const finished = cases.map((disk) => ({
     ...disk,
     listing: afterAll(disk.listing, stepsOn(disk, commit.steps)),
   }));
-  return { stages: [...stages, commit], cases: recovered };
+  return { stages, cases: tidied(finished) };
 }
 
 /** All commits of a guest as one: after the first link they all happen, whatever is cut short. */

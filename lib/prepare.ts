@@ -5,7 +5,7 @@ import * as files from "./files.ts";
 import { configOf, type Occasion, startingStep, startUnderWay, updateNote } from "./hook.ts";
 import { lockFolders } from "./lock.ts";
 import { type Entry, readNote } from "./note.ts";
-import { type Decided, noteAtPrepare, planPrepare, planRecovery, planUndo } from "./plan.ts";
+import { type Decided, noteAtPrepare, pending, planPrepare, planRecovery, planUndo } from "./plan.ts";
 import { refusal } from "./refusal.ts";
 import { refuses } from "./table.ts";
 import { concerning } from "./voice.ts";
@@ -51,7 +51,7 @@ async function begin(occasion: Occasion): Promise<void> {
       await run.take(whom, steps);
     }
   } catch (error) {
-    await undo(decided, entries, occasion);
+    await undo(decided, entries, note, occasion);
     throw error;
   }
   await updateNote(note, note, occasion);
@@ -73,11 +73,18 @@ function refuse(decided: readonly Decided[]): void {
 /** Takes back what a failed start did to the disks that it froze. */
 async function undo(
   decided: readonly Decided[],
-  entries: readonly Entry[],
+  before: readonly Entry[],
+  note: readonly Entry[],
   { run, paths }: Occasion,
 ): Promise<void> {
   for (const { disk, fate } of decided) {
     if (fate === "freeze") await run.tryTo(disk.target, () => planUndo(disk, files.list(disk.names.image)));
   }
-  await run.tryTo("", () => files.look(paths.note) ? [{ kind: "note", path: paths.note, entries }] : []);
+  await run.tryTo("", () => {
+    if (files.look(paths.note) === undefined) return [];
+    // What could not be taken back stays ours: the next start deals with it.
+    const added = note.filter(({ image }) => before.every((entry) => entry.image !== image));
+    const entries = [...before, ...pending(added, (image) => files.list(image))];
+    return [{ kind: "note", path: paths.note, entries }];
+  });
 }

@@ -57,8 +57,12 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
 }
 
 function backingOf(json: string): string | undefined {
-  const info = JSON.parse(json);
-  return info["full-backing-filename"] ?? info["backing-filename"];
+  try {
+    const info = JSON.parse(json);
+    return info["full-backing-filename"] ?? info["backing-filename"];
+  } catch (cause) {
+    throw new Trouble("qemu-img info answered something else than the image's description", { cause });
+  }
 }
 
 function check(command: string, { code, signal, stderr }: Outcome): void {

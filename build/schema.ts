@@ -1,0 +1,9 @@
+/** The JSON schema of a configuration file, for editors: `make schema` writes it to `config.schema.json`. */
+import { toJSONSchema } from "zod/mini";
+import { schema } from "../lib/schema.ts";
+
+export function jsonSchema(): string {
+  return JSON.stringify(toJSONSchema(schema, { io: "input" }), undefined, 2) + "\n";
+}
+
+if (import.meta.main) await Deno.stdout.write(new TextEncoder().encode(jsonSchema()));

@@ -1,0 +1,149 @@
+/**
+ * Shows the main job: the real hook, real images, a real guest. Called as libvirt calls it, but no libvirt is needed.
+ */
+import { bootSector, disk } from "./guest.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+const DOMAIN = "demo";
+
+const folder = Deno.makeTempDirSync({ prefix: "autorevert-demo-" });
+const images = `${folder}/images`;
+const image = `${images}/os.img`;
+const config = `${folder}/config`;
+const places = {
+  IMAGE_DIRS: images,
+  CONFIG_DIR: config,
+  SAVE_DIR: `${folder}/save`,
+  LOG: `${folder}/hooks.log`,
+  QEMU_IMG: which("qemu-img"),
+  CONFIG_OWNER: String(Deno.uid()),
+  DIST: `${folder}/dist`,
+};
+/** The script form is started through the PATH. */
+const PATH = `${folder}/bin:${Deno.env.get("PATH")}`;
+
+try {
+  await demonstrate();
+} finally {
+  Deno.removeSync(folder, { recursive: true });
+}
+
+async function demonstrate(): Promise<void> {
+  for (const made of [images, config, `${folder}/save`, `${folder}/bin`]) {
+    Deno.mkdirSync(made, { mode: 0o755 });
+  }
+  Deno.symlinkSync(Deno.execPath(), `${folder}/bin/deno`);
+  const hook = await build();
+
+  Deno.writeFileSync(`${folder}/disk.raw`, disk({ stay: false }));
+  await run(which("qemu-img"), ["convert", "-f", "raw", "-O", "qcow2", `${folder}/disk.raw`, image]);
+  say(
+    `The guest is one boot sector of ${
+      bootSector({ stay: false }).length
+    } bytes: it counts a number on its disk up, and powers off.`,
+  );
+  say(`Its disk is os.img; libvirt's part, calling the hook before and after, is played by this demo.\n`);
+
+  configure(false);
+  await boot(hook, "Two boots. Each begins with the disk as it was:");
+  await boot(hook);
+  configure(true);
+  await boot(hook, 'One boot with "one-shot-commit": true. It is kept, and the flag clears itself:');
+  await boot(hook, "Two boots more. Each begins with what was kept:");
+  await boot(hook);
+  say("\nThe last life cycle as the log has it:");
+  say(lastCycle(Deno.readTextFileSync(places.LOG)));
+}
+
+/** Makes the hook for the demo's own folder: the binary, or where its runtime can't be had, the script. */
+async function build(): Promise<string> {
+  const make = (...form: string[]) =>
+    new Deno.Command(`${ROOT}build/deno`, {
+      args: ["run", "--quiet", "--no-check", "-A", `${ROOT}build/build.ts`, ...form],
+      env: places,
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+  if ((await make()).success) return `${places.DIST}/qemu`;
+  const { success, stderr } = await make("--script");
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  say("The runtime for a binary can't be had on this network: this is the hook as a script.\n");
+  return `${places.DIST}/qemu.js`;
+}
+
+function configure(commit: boolean): void {
+  const text = JSON.stringify({ disks: [{ target: "vda", "one-shot-commit": commit }] });
+  Deno.writeTextFileSync(`${config}/${DOMAIN}.json`, text, { mode: 0o644 });
+}
+
+/** One life cycle, with the events that libvirt would give the hook. */
+async function boot(hook: string, title?: string): Promise<void> {
+  if (title !== undefined) say(`\n${title}`);
+  await event(hook, "prepare", "begin", "-");
+  await event(hook, "started", "begin", "-");
+  const during = files();
+  const counted = await run(which("qemu-system-x86_64"), [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,accel=tcg", "-m", "8"],
+    ...["-serial", "stdio", "-drive", `file=${image},format=qcow2,if=virtio`],
+  ]);
+  await event(hook, "stopped", "end", "-");
+  await event(hook, "release", "end", "shutdown");
+  const flag = /true|false/.exec(Deno.readTextFileSync(`${config}/${DOMAIN}.json`))![0];
+  say(
+    `  the guest counts ${counted.trim()}   while it runs: ${during}   after: ${files()} holds ${await count()}, flag ${flag}`,
+  );
+}
+
+async function event(hook: string, ...words: string[]): Promise<void> {
+  const xml = `<domain type='qemu'><name>${DOMAIN}</name><devices><disk type='file' device='disk'>
+    <driver name='qemu' type='qcow2'/><source file='${image}'/><target dev='vda' bus='virtio'/></disk></devices></domain>`;
+  await run(hook, [DOMAIN, ...words], xml);
+}
+
+function files(): string {
+  return [...Deno.readDirSync(images)].map(({ name }) => name).sort().join(" + ");
+}
+
+/** The number that lies on the disk. */
+async function count(): Promise<number> {
+  await run(which("qemu-img"), ["convert", "-f", "qcow2", "-O", "raw", image, `${folder}/now.raw`]);
+  return new DataView(Deno.readFileSync(`${folder}/now.raw`).buffer).getUint16(512, true);
+}
+
+function lastCycle(log: string): string {
+  const lines = log.trimEnd().replaceAll(folder, "").split("\n");
+  const begin = lines.findLastIndex((line) => line.includes(": freeze: "));
+  return lines.slice(begin).map((line) => `  ${line}`).join("\n");
+}
+
+async function run(program: string, args: string[], input = ""): Promise<string> {
+  const child = new Deno.Command(program, {
+    args,
+    env: { PATH, LC_ALL: "C" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  // A hook that has nothing to do doesn't read its input.
+  await writer.write(new TextEncoder().encode(input)).then(() => writer.close()).catch(() => {});
+  const { success, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  if (!success) throw new Error(`${program} ${args.join(" ")}: ${text(stderr)}`);
+  return text(stdout);
+}
+
+function which(program: string): string {
+  for (const folder of ["/usr/local/bin", "/usr/bin", "/bin"]) {
+    try {
+      if (Deno.statSync(`${folder}/${program}`).isFile) return `${folder}/${program}`;
+    } catch {
+      continue;
+    }
+  }
+  throw new Error(`there is no ${program}`);
+}
+
+function say(line: string): void {
+  console.log(line);
+}

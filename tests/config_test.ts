@@ -1,0 +1,137 @@
+import { assertEquals } from "@std/assert";
+import { clearFlags, parseConfig, withoutFlags } from "../lib/config.ts";
+import { type Refused, testRefused } from "./refused.ts";
+import { World } from "./world.ts";
+
+const correct = (world: World) => `correct ${world.configFile}, or remove it to leave the guest alone`;
+
+/** A file with this text is refused with these words after its path. */
+function invalid(wrong: string, text: string, what: string | RegExp): Refused {
+  return {
+    if: `the configuration ${wrong}`,
+    arrange: (world) => world.configureText(text),
+    error: (world) =>
+      typeof what === "string"
+        ? `"${world.configFile}"${what}`
+        : new RegExp(`^"${world.configFile}"${what.source}$`),
+    hint: correct,
+  };
+}
+
+const asRoot = Deno.uid() === 0;
+const strange = (world: World) => asRoot ? world.configFile : world.config;
+const disk = (text: string) => `{"disks": [${text}]}`;
+
+testRefused([
+  invalid("is not JSON", '{"disks": [', /: is not JSON: .*JSON.*/),
+  invalid("is empty", "", ': is empty, should be {"disks": [{"target": "vda"}]}'),
+  invalid("is white space", " \n", ': is empty, should be {"disks": [{"target": "vda"}]}'),
+  invalid("is a list", "[]", ": is [], should be an object {…}"),
+  invalid("has no disks", "{}", " at disks: is missing, should be a list […]"),
+  invalid("lists no disk", disk(""), " at disks: is [], should be at least one disk"),
+  invalid("has a text for a list", '{"disks": "vda"}', ' at disks: is "vda", should be a list […]'),
+  invalid("has a text for a disk", disk('"vda"'), ' at disks[0]: is "vda", should be an object {…}'),
+  invalid("has a disk without target", disk("{}"), " at disks[0].target: is missing, should be a text"),
+  invalid("has a number for a target", disk('{"target": 5}'), " at disks[0].target: is 5, should be a text"),
+  invalid(
+    "has a path for a target",
+    disk('{"target": "/dev/vda"}'),
+    ' at disks[0].target: is "/dev/vda", should be a target such as "vda"',
+  ),
+  invalid(
+    "has a text for a flag",
+    disk('{"target": "vda"}, {"target": "vdb", "one-shot-commit": "yes"}'),
+    ' at disks[1].one-shot-commit: is "yes", should be true or false',
+  ),
+  invalid(
+    "has a slip in a key of a disk",
+    disk('{"target": "vda", "one-shot-comit": true}'),
+    ' at disks[0]: unknown key "one-shot-comit", did you mean "one-shot-commit"?',
+  ),
+  invalid(
+    "has an unknown key",
+    '{"disks": [{"target": "vda"}], "colour": "blue"}',
+    ': unknown key "colour", known are "$schema", "disks"',
+  ),
+  invalid(
+    "lists a target twice",
+    disk('{"target": "vda"}, {"target": "vda"}'),
+    ' at disks[1].target: "vda" is there twice, should be once',
+  ),
+  {
+    if: "the configuration can be written by others",
+    arrange: (world) => Deno.chmodSync(world.configFile, 0o664),
+    error: (world) => `"${world.configFile}" can be written by others than root (mode 664)`,
+    hint: (world) => `chmod go-w ${world.configFile}`,
+  },
+  {
+    if: "the configuration's folder can be written by others",
+    arrange: (world) => Deno.chmodSync(world.config, 0o777),
+    error: (world) => `"${world.config}" can be written by others than root (mode 777)`,
+    hint: (world) => `chmod go-w ${world.config}`,
+  },
+  {
+    if: "the configuration belongs to another",
+    arrange: (world) => {
+      // Only root can give a file away; to anybody else the folder is a stranger's, too.
+      if (asRoot) Deno.chownSync(world.configFile, 1234, 0);
+      else world.settings = { ...world.settings, configOwner: 1234 };
+    },
+    error: (world) =>
+      `"${strange(world)}" belongs to user ${asRoot ? 1234 : Deno.uid()}, it must belong to root`,
+    hint: (world) => `chown root: ${strange(world)}`,
+  },
+  {
+    if: "the configuration is a link",
+    arrange: (world) => {
+      Deno.renameSync(world.configFile, `${world.root}/elsewhere.json`);
+      Deno.symlinkSync(`${world.root}/elsewhere.json`, world.configFile);
+    },
+    error: (world) => `"${world.configFile}" is not a regular file`,
+    hint: () => "put the configuration itself there, not a link",
+  },
+]);
+
+Deno.test("a valid configuration is read, with and without flags", async () => {
+  const text =
+    `{"$schema": "./s.json", "disks": [{"target": "vda"}, {"target": "sdb", "one-shot-commit": true}]}`;
+  assertEquals(await parseConfig("/x.json", text), [
+    { target: "vda", commit: false },
+    { target: "sdb", commit: true },
+  ]);
+});
+
+const file = `{
+\t"disks": [  // not JSON, but harmless
+    {"one-shot-commit" : true , "target":"vda"},
+    { "target": "vdb", "one-shot-commit":true, "one-shot-commit": true }, {"target": "vdc"}
+  ], "one-shot-commit": true }\r\n`;
+
+Deno.test("clearing a flag changes nothing but its value", async () => {
+  assertEquals(await withoutFlags(file, ["vda"]), file.replace(": true ,", ": false ,"));
+  assertEquals(
+    await withoutFlags(file, ["vdb"]),
+    file.replace('":true, "one-shot-commit": true }', '":false, "one-shot-commit": false }'),
+  );
+  assertEquals(await withoutFlags(file, ["vdc", "vdd"]), file);
+  assertEquals(
+    await withoutFlags(await withoutFlags(file, ["vda"]), ["vda"]),
+    await withoutFlags(file, ["vda"]),
+  );
+});
+
+Deno.test("clearing a flag keeps the file's mode and removes no other file", async () => {
+  using world = new World();
+  world.configure({ vda: true, vdb: true });
+  Deno.chmodSync(world.configFile, 0o604);
+  await clearFlags(world.configFile, ["vda"]);
+  assertEquals(world.flags(), { vda: false, vdb: true });
+  assertEquals(Deno.statSync(world.configFile).mode! & 0o7777, 0o604);
+  assertEquals(world.files(world.config), ["guest.json"]);
+});
+
+Deno.test("clearing a flag of a configuration that is gone does nothing", async () => {
+  using world = new World();
+  await clearFlags(world.configFile, ["vda"]);
+  assertEquals(world.files(world.config), []);
+});

@@ -1,0 +1,69 @@
+/** What can go wrong in the middle of an event. Lives here: a program that runs as root has no failpoints. */
+
+import type { Host } from "../lib/host.ts";
+import { besideOf } from "../lib/names.ts";
+import type { Step } from "../lib/step.ts";
+import { copyDown } from "./world.ts";
+
+export const faults = [
+  /** A crash: this step and all later ones don't happen, so that no cleanup tidies up as no crash would. */
+  "dies before",
+  /** A crash just after the step took effect. */
+  "dies after",
+  /** A crash in the middle of a step that isn't one call of the system. */
+  "dies within",
+  /** An error, as of a full disk: later steps work. */
+  "fails before",
+  /** An error that comes when the step took effect, as of an fsync. */
+  "fails after",
+] as const;
+
+export type Fault = (typeof faults)[number];
+
+/** Makes one step go wrong; counts the steps from 0. */
+export class Failing {
+  #step = 0;
+  #struck = false;
+
+  constructor(readonly at: number, readonly fault: Fault) {}
+
+  /** Whether the event was long enough for the fault to happen. */
+  get struck(): boolean {
+    return this.#struck;
+  }
+
+  readonly perform = (inner: Host["perform"]): Host["perform"] => async (step) => {
+    const now = this.#step++;
+    if (now < this.at || (now > this.at && this.fault.startsWith("fails"))) return await inner(step);
+    if (now === this.at) {
+      this.#struck = true;
+      if (this.fault.endsWith("after")) await inner(step);
+      if (this.fault === "dies within") doHalf(step);
+    }
+    throw new Error(`step ${now} (${step.kind}): ${this.fault}`);
+  };
+}
+
+function doHalf(step: Step): void {
+  switch (step.kind) {
+    case "merge":
+      return copyDown(step.layer, 0.5);
+    case "create":
+      return Deno.writeTextFileSync(step.overlay, "QFI");
+    case "own":
+      return Deno.chmodSync(step.path, step.owner.mode);
+    case "clear":
+      return Deno.writeTextFileSync(besideOf(step.config), '{"disks": [');
+    case "note":
+    case "starting":
+      return Deno.writeTextFileSync(besideOf(step.path), "[");
+    case "link":
+    case "rename":
+    case "remove":
+    case "sync":
+      // One call of the system has happened or has not.
+      return;
+    default:
+      return step satisfies never;
+  }
+}

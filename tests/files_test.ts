@@ -1,0 +1,136 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import * as files from "../lib/files.ts";
+import { fileLog } from "../lib/log.ts";
+import { Trouble } from "../lib/voice.ts";
+import { temporaryFolder } from "./world.ts";
+
+/** Runs a test in a folder of its own. */
+function test(
+  promise: string,
+  run: (folder: string) => void,
+  options: Partial<Deno.TestDefinition> = {},
+): void {
+  Deno.test(promise, options, () => {
+    const folder = temporaryFolder();
+    try {
+      run(folder);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  });
+}
+
+const text = Deno.readTextFileSync;
+const put = Deno.writeTextFileSync;
+
+test("a link never takes a name that is there", (folder) => {
+  put(`${folder}/a`, "a");
+  put(`${folder}/b`, "b");
+  const trouble = assertThrows(
+    () => files.link(`${folder}/a`, `${folder}/b`),
+    Trouble,
+    `cannot link "${folder}/a"`,
+  );
+  assertEquals(
+    trouble.hint,
+    "image folders must be on a file system with hard links (ext4, xfs, btrfs, NFS, …)",
+  );
+  assertEquals(text(`${folder}/b`), "b");
+});
+
+test("a rename takes a name that is there", (folder) => {
+  put(`${folder}/a`, "a");
+  put(`${folder}/b`, "b");
+  files.rename(`${folder}/a`, `${folder}/b`);
+  assertEquals(text(`${folder}/b`), "a");
+  assertEquals(files.look(`${folder}/a`), undefined);
+});
+
+test("what can't be done says what and where", (folder) => {
+  const none = `${folder}/none`;
+  const calls: readonly (readonly [string, () => void])[] = [
+    [`cannot rename "${none}": `, () => files.rename(none, `${folder}/x`)],
+    [`cannot remove "${none}": `, () => files.remove(none)],
+    [`cannot sync "${none}": `, () => files.sync(none)],
+    [`cannot change the owner of "${none}": `, () => files.own(none, { uid: 0, gid: 0, mode: 0 })],
+    [`cannot write "${none}/x": `, () => files.write(`${none}/x`, "", { durable: true })],
+    [`cannot read "${folder}": `, () => files.read(folder)],
+    [`cannot list "${none}": `, () => files.list(`${none}/os.img`)],
+    [`cannot resolve "${none}/os.img": `, () => files.resolve(`${none}/os.img`)],
+  ];
+  for (const [message, call] of calls) assertThrows(call, Trouble, message);
+});
+
+test("what isn't there is no error where that is a fair answer", (folder) => {
+  files.removeIfThere(`${folder}/none`);
+  assertEquals(files.read(`${folder}/none`), undefined);
+  assertEquals(files.look(`${folder}/none`), undefined);
+});
+
+test("a text is written whole, over what a cut-short write left", (folder) => {
+  const path = `${folder}/a`;
+  put(path, "old");
+  put(`${path}.autorevert-new`, "a longer text that was cut sh");
+  files.write(path, "new", { owner: { ...files.ownerOf(path), mode: 0o604 }, durable: true });
+  assertEquals(text(path), "new");
+  assertEquals(files.ownerOf(path).mode, 0o604);
+  assertEquals(files.look(`${path}.autorevert-new`), undefined);
+});
+
+test("a mode is given as a whole, with the bits beyond rwx", (folder) => {
+  const path = `${folder}/a`;
+  put(path, "");
+  for (const mode of [0o600, 0o4755, 0o640]) {
+    files.own(path, { ...files.ownerOf(path), mode });
+    assertEquals(files.ownerOf(path).mode, mode);
+  }
+});
+
+test("only an image's own files are listed, with the inodes they share", (folder) => {
+  const image = `${folder}/os.img`;
+  put(image, "");
+  Deno.linkSync(image, `${image}.backing_file`);
+  for (const other of [".backing_file.x", ".new", "2", "2.backing_file"]) put(image + other, "");
+  put(`${image}.autorevert-new`, "");
+  const listing = files.list(image);
+  assertEquals([...listing.keys()].sort(), [image, `${image}.autorevert-new`, `${image}.backing_file`]);
+  assertEquals(listing.get(image), listing.get(`${image}.backing_file`));
+  assert(listing.get(image) !== listing.get(`${image}.autorevert-new`));
+});
+
+test("a path is resolved to the file behind all links, even where that is missing", (folder) => {
+  Deno.mkdirSync(`${folder}/deep`);
+  put(`${folder}/deep/os.img`, "");
+  Deno.symlinkSync("deep/os.img", `${folder}/relative`);
+  Deno.symlinkSync(`${folder}/relative`, `${folder}/absolute`);
+  Deno.symlinkSync("../deep/gone.img", `${folder}/deep/dangling`);
+  assertEquals(files.resolve(`${folder}/absolute`), `${folder}/deep/os.img`);
+  assertEquals(files.resolve(`${folder}/deep/../deep/os.img`), `${folder}/deep/os.img`);
+  assertEquals(files.resolve(`${folder}/deep/dangling`), `${folder}/deep/gone.img`);
+  assertEquals(files.resolve(`${folder}/deep/none.img`), `${folder}/deep/none.img`);
+});
+
+test("links in a ring lead nowhere", (folder) => {
+  Deno.symlinkSync("b", `${folder}/a`);
+  Deno.symlinkSync("a", `${folder}/b`);
+  assertThrows(() => files.resolve(`${folder}/a`), Trouble, `cannot resolve "${folder}/a": `);
+});
+
+/** The log is open until the program ends. */
+const openToTheEnd = { sanitizeResources: false };
+
+test("the log appends whole lines, with the time as libvirt writes it", (folder) => {
+  const log = fileLog(`${folder}/log`, () => new Date("2026-01-02T03:04:05.678Z"));
+  put(`${folder}/log`, "older\n");
+  log("first");
+  log("forged\nline");
+  assertEquals(
+    text(`${folder}/log`),
+    "older\n2026-01-02 03:04:05.678+0000: first\n2026-01-02 03:04:05.678+0000: forged line\n",
+  );
+}, openToTheEnd);
+
+test("a log that can't be written stops nothing", (folder) => {
+  fileLog(`${folder}/none/log`, () => new Date())("line");
+  assertEquals([...Deno.readDirSync(folder)], []);
+});

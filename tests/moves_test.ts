@@ -1,0 +1,166 @@
+import { assert, assertEquals } from "@std/assert";
+import * as moves from "../lib/moves.ts";
+import { namesOf } from "../lib/names.ts";
+import { type Layers, type Listing, parse, type State, topOf } from "../lib/state.ts";
+import { after, afterAll, type Owner, type Step } from "../lib/step.ts";
+
+const names = namesOf("/images/os.img");
+const owner: Owner = { uid: 0, gid: 0, mode: 0o600 };
+
+type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
+
+/** Inodes: the layers from 1 on, a session 100, a session set aside 200. */
+const SESSION = 100;
+const ENDED = 200;
+
+/** A listing of these layers; the image is the session, or a name of the top layer. */
+function listing(count: number, image: "session" | "top" | "none", more: readonly string[] = []): Listing {
+  const layers = Array.from({ length: count }, (_, number) => [names.layer(number), number + 1] as const);
+  const inode = image === "session" ? SESSION : count;
+  return new Map([
+    ...layers,
+    ...image === "none" ? [] : [[names.image, inode] as const],
+    ...more.map((path) => [path, path === names.ended ? ENDED : SESSION] as const),
+  ]);
+}
+
+function stateOf<Kind extends State["kind"]>(kind: Kind, listing: Listing): Of<Kind> {
+  const state = parse(names, listing);
+  assert(state.kind === kind, `is ${state.kind}, should be ${kind}`);
+  return state as Of<Kind>;
+}
+
+/** The inode that is the disk, by the invariant. */
+function diskOf(listing: Listing): number | undefined {
+  const state = parse(names, listing);
+  if ("layers" in state) return listing.get(names.layer(topOf(state.layers)));
+  return state.kind === "plain" ? listing.get(names.image) : undefined;
+}
+
+/** What the steps leave; after each of them the disk is one of these inodes. */
+function check(start: Listing, steps: readonly Step[], ...disks: readonly (number | undefined)[]): Listing {
+  let now = start;
+  for (const step of steps) {
+    now = after(now, step);
+    assert(disks.includes(diskOf(now)), `after ${JSON.stringify(step)} the disk is ${diskOf(now)}`);
+  }
+  return now;
+}
+
+const asides = [[], [names.ended]] as const;
+const depths = [1, 2, 3];
+
+Deno.test("a freeze of a plain disk makes it layer 0 below a session", () => {
+  const plain = new Map([[names.image, 1]]);
+  const steps = [...moves.stage(names, stateOf("plain", plain), owner), ...moves.swap(names)];
+  const now = check(plain, steps, 1);
+  assertEquals(stateOf("session", now).layers, [0]);
+  assert(
+    steps.every((_, count) => afterAll(plain, steps.slice(0, count)).has(names.image)),
+    "never without image",
+  );
+});
+
+for (const depth of depths) {
+  for (const more of asides) {
+    const like = `${depth} layer${depth > 1 ? "s" : ""}${more.length > 0 ? " and a session set aside" : ""}`;
+    const session = listing(depth, "session", more);
+    const layered = listing(depth, "top", more);
+    const numbers = stateOf("session", session).layers;
+
+    Deno.test(`a freeze keeps ${like}`, () => {
+      for (const [kind, before] of [["layered", layered], ["session", session]] as const) {
+        const steps = [...moves.stage(names, stateOf(kind, before), owner), ...moves.swap(names)];
+        const now = check(before, steps, depth);
+        assertEquals(stateOf("session", now).layers, numbers);
+        assert(now.get(names.image) !== before.get(names.image));
+      }
+    });
+
+    Deno.test(`a freeze that failed anywhere is taken back on ${like}`, () => {
+      const before = stateOf("layered", layered);
+      const steps = moves.stage(names, before, owner);
+      for (let count = 0; count <= steps.length; count++) {
+        const failed = afterAll(layered, steps.slice(0, count));
+        assertEquals(check(failed, moves.unstage(names, before, failed), depth), layered);
+      }
+    });
+
+    Deno.test(`a discard leaves ${like}, without the session`, () => {
+      const now = check(session, moves.discard(names, stateOf("session", session), owner), depth);
+      const alone = depth === 1 && more.length === 0;
+      assertEquals(now, alone ? new Map([[names.image, 1]]) : layered);
+    });
+
+    Deno.test(`a commit makes the session a layer on ${like}`, () => {
+      const decided = check(session, moves.decideCommit(names, owner), depth);
+      const state = stateOf("committing", decided);
+      const now = check(decided, moves.finishCommit(names, state), depth, SESSION);
+      assertEquals(stateOf("layered", now).layers, [...numbers, depth] as unknown as Layers);
+      assertEquals(diskOf(now), SESSION);
+    });
+
+    Deno.test(`setting aside keeps the session beside ${like}`, () => {
+      const now = check(session, moves.setAside(names, stateOf("session", session), owner), depth);
+      assertEquals(now, new Map([...listing(depth, "top"), [names.ended, SESSION]]));
+    });
+
+    Deno.test(`a merge on ${like} ends in a disk that is a name of what was merged`, () => {
+      const before = stateOf("layered", layered);
+      check(layered, moves.copyDown(names, before, owner), depth);
+      const steps = moves.takeName(names, before);
+      // The lower layer is the merged one: for two layers it is the disk once it has the upper one's name.
+      const now = check(layered, steps, depth, depth === 2 ? 1 : depth);
+      const fewer = stateOf(now.size === 1 ? "plain" : "layered", now);
+      assertEquals("layers" in fewer ? fewer.layers : [], expectedLayers(depth, more.length > 0));
+      assertEquals(now.get(names.ended), layered.get(names.ended));
+    });
+
+    Deno.test(`a headless disk of ${like} gets its image back, and scratch goes`, () => {
+      const lost = new Map(listing(depth, "none", [...more, names.scratch]));
+      assertEquals(check(lost, moves.recover(names, lost), depth), layered);
+    });
+  }
+
+  Deno.test(`a session set aside is put back on ${depth} of depth`, () => {
+    const now = check(listing(depth, "top", [names.ended]), moves.putBack(names), depth);
+    assertEquals(now.get(names.image), ENDED);
+    assertEquals(stateOf("session", now).ended, false);
+  });
+}
+
+function expectedLayers(depth: number, ended: boolean): number[] {
+  if (depth === 1) return [0];
+  // Of two only the upper one's name is left, and even that only as long as something stands on it.
+  if (depth === 2) return ended ? [1] : [];
+  return [1, 2];
+}
+
+Deno.test("an image that is a name of a lower layer is made again from the top layer", () => {
+  const below = new Map([...listing(3, "none"), [names.image, 2]]);
+  assertEquals(check(below, moves.recover(names, below), 3), listing(3, "top"));
+});
+
+Deno.test("a session set aside that never left its place is only a session", () => {
+  const before = new Map([...listing(1, "session"), [names.ended, SESSION]]);
+  assertEquals(check(before, moves.recover(names, before), 1), listing(1, "session"));
+});
+
+Deno.test("one layer that nothing stands on loses its name, and no other does", () => {
+  const flat = (listing: Listing) => afterAll(listing, moves.flatten(names, stateOf("layered", listing)));
+  assertEquals(flat(listing(1, "top")), new Map([[names.image, 1]]));
+  for (const kept of [listing(2, "top"), listing(1, "top", [names.ended])]) assertEquals(flat(kept), kept);
+});
+
+Deno.test("a recovery has nothing to do on any whole listing", () => {
+  const plain = new Map([[names.image, 1]]);
+  for (
+    const whole of [
+      plain,
+      new Map(),
+      ...depths.flatMap((depth) => [listing(depth, "top"), listing(depth, "session")]),
+    ]
+  ) {
+    assertEquals(moves.recover(names, whole), []);
+  }
+});

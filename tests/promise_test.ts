@@ -1,0 +1,109 @@
+/** The table of DESIGN.md, section 4, row by row, in its own words: not derived from the program's table. */
+
+import { assert, assertEquals } from "@std/assert";
+import { decide, type Facts, type Fate } from "../lib/table.ts";
+
+const start: Facts = {
+  event: "prepare",
+  start: "fresh",
+  end: "none",
+  state: "plain",
+  ended: false,
+  ours: true,
+  listed: true,
+  flag: "clear",
+  held: false,
+  source: "same",
+  saved: false,
+  look: "session",
+};
+const end: Facts = {
+  ...start,
+  event: "release",
+  start: "up",
+  end: "over",
+  state: "session",
+  listed: false,
+};
+
+const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
+  ["prepare, plain: freeze", start, "freeze"],
+  ["prepare, layered: freeze", { ...start, state: "layered" }, "freeze"],
+  ["prepare, plain, with I.ended: it is deleted and the disk frozen", { ...start, ended: true }, "freeze"],
+  ["prepare, missing: refuse", { ...start, state: "missing" }, "refuse: missing"],
+  [
+    "prepare, session, not in .session: refuse",
+    { ...start, state: "session", ours: false },
+    "refuse: not ours",
+  ],
+  ["prepare, session in use: refuse", { ...start, state: "session", look: "busy" }, "refuse: in use"],
+  [
+    "prepare, session, flag set during it: resume",
+    { ...start, state: "session", flag: "set", held: true },
+    "resume",
+  ],
+  ["prepare, session, flag set after it: discard and freeze", {
+    ...start,
+    state: "session",
+    flag: "set",
+  }, "freeze"],
+  ["prepare, session, no flag: discard and freeze", { ...start, state: "session" }, "freeze"],
+  ["prepare, resume, session: keep", { ...start, start: "resume", state: "session" }, "keep"],
+  [
+    "prepare, resume, layered, with I.ended: put back",
+    { ...start, start: "resume", state: "layered", ended: true },
+    "put back",
+  ],
+  ["prepare, resume, plain: freeze", { ...start, start: "resume" }, "freeze"],
+  ["prepare, resume, layered: freeze", { ...start, start: "resume", state: "layered" }, "freeze"],
+  [
+    "prepare of an incoming migration, session: keep",
+    { ...start, start: "migrate", state: "session" },
+    "keep",
+  ],
+  ["release, over, flag: commit", { ...end, flag: "set" }, "commit"],
+  ["release, over: discard", end, "discard"],
+  ["release -, a managed save exists: leave", { ...end, end: "unsaid", saved: true, flag: "set" }, "leave"],
+  ["release -, in use: leave", { ...end, end: "unsaid", look: "busy", flag: "set" }, "leave"],
+  ["release -, flag: commit", { ...end, end: "unsaid", flag: "set" }, "commit"],
+  ["release -: set aside", { ...end, end: "unsaid" }, "set aside"],
+  ["release, saved or migrated: leave", { ...end, end: "away", flag: "set" }, "leave"],
+  ["release, .starting refused: leave", { ...end, start: "refused" }, "leave"],
+  ["release, .starting resume: leave", { ...end, start: "resume", end: "died" }, "leave"],
+  ["release, .starting migrate: leave", { ...end, start: "migrate", end: "died" }, "leave"],
+  [
+    "release, .starting fresh, whatever the reason: discard",
+    { ...end, start: "fresh", end: "unsaid" },
+    "discard",
+  ],
+  ["release, .starting fresh, flag: discard, and the flag stays", {
+    ...end,
+    start: "fresh",
+    end: "died",
+    flag: "set",
+  }, "discard"],
+  ["release, .starting fresh, a session held before: leave", {
+    ...end,
+    start: "fresh",
+    flag: "set",
+    held: true,
+  }, "leave"],
+  ["release, died, flag: hold for the next start", { ...end, end: "died", flag: "set" }, "hold"],
+  ["release, died: discard", { ...end, end: "died" }, "discard"],
+  [
+    "release, the XML names another file: leave, tell a person",
+    { ...end, source: "other", flag: "set" },
+    "leave to a person",
+  ],
+  ["release, plain: nothing", { ...end, state: "plain" }, "nothing"],
+  ["release, layered: nothing", { ...end, state: "layered" }, "nothing"],
+  ["release, not ours: nothing", { ...end, ours: false, flag: "set" }, "nothing"],
+];
+
+for (const [row, facts, fate] of rows) {
+  Deno.test(`the design's row "${row}"`, () => {
+    const verdict = decide(facts);
+    assert("row" in verdict);
+    assertEquals(verdict.row.fate, fate);
+  });
+}

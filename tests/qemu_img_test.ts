@@ -1,0 +1,157 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { qemuImg } from "../lib/qemu_img.ts";
+import { defaults } from "../lib/settings.ts";
+import { Trouble } from "../lib/voice.ts";
+import { openInQemu, qemuIo } from "./qemu.ts";
+import { temporaryFolder } from "./world.ts";
+
+async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = temporaryFolder();
+  try {
+    await run(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+/** A program that does this instead of `qemu-img`. */
+function script(folder: string, text: string): string {
+  const path = `${folder}/qemu-img`;
+  Deno.writeTextFileSync(path, `#!/bin/sh\n${text}\n`);
+  Deno.chmodSync(path, 0o755);
+  return path;
+}
+
+const calls = {
+  create: (program: string, patience?: number) => qemuImg(program, patience).create("/o", "/b"),
+  commit: (program: string, patience?: number) => qemuImg(program, patience).commit("/o"),
+  info: (program: string, patience?: number) => qemuImg(program, patience).look("/o"),
+};
+
+Deno.test("what qemu-img says when it fails is told on one line", () =>
+  inFolder(async (folder) => {
+    const program = script(folder, "echo 'qemu-img: first' >&2; echo second >&2; exit 1");
+    for (const command of ["create", "commit"] as const) {
+      const { message } = await assertRejects(() => calls[command](program), Trouble);
+      assertEquals(message, `qemu-img ${command} failed with exit code 1: qemu-img: first second`);
+    }
+  }));
+
+Deno.test("a qemu-img that says a lot is cut short", () =>
+  inFolder(async (folder) => {
+    const program = script(folder, "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1");
+    assert((await assertRejects(() => calls.create(program), Trouble)).message.length < 1100);
+  }));
+
+Deno.test("a qemu-img that was killed is told so", () =>
+  inFolder(async (folder) => {
+    const program = script(folder, "kill -9 $$");
+    for (const [command, call] of Object.entries(calls)) {
+      const { message } = await assertRejects(() => call(program), Trouble);
+      assertEquals(message, `qemu-img ${command} was killed by SIGKILL`);
+    }
+  }));
+
+Deno.test("a qemu-img that hangs is killed, and the next event may heal it", () =>
+  inFolder(async (folder) => {
+    const program = script(folder, `echo $$ > ${folder}/pid; exec sleep 1000`);
+    for (const [command, patience] of [["create", 10], ["info", 1000]] as const) {
+      const trouble = await assertRejects(() => calls[command](program, patience), Trouble);
+      assertEquals(
+        trouble.message,
+        `qemu-img ${command} did not answer within ${patience / 1000} s and was killed`,
+      );
+      assertEquals(trouble.hint, "look at the storage: the image's disk or its server may be gone");
+      assertEquals(trouble.heals, "event");
+    }
+    await gone(Number(Deno.readTextFileSync(`${folder}/pid`)));
+  }));
+
+/** Returns when a process has ended; never, if it doesn't. */
+async function gone(pid: number): Promise<void> {
+  const dead = () => {
+    try {
+      return /^State:\s+[ZX]/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+    } catch {
+      return true;
+    }
+  };
+  while (!dead()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+Deno.test("a merge may take as long as it wants", () =>
+  inFolder(async (folder) => {
+    await calls.commit(script(folder, "sleep 0.05"), 1);
+  }));
+
+Deno.test("a qemu-img that isn't there is told, with what to install", async () => {
+  const trouble = await assertRejects(
+    () => calls.create("/none/qemu-img"),
+    Trouble,
+    'cannot run "/none/qemu-img": ',
+  );
+  assertEquals(
+    trouble.hint,
+    "install it (Debian: apt install qemu-utils), or build with QEMU_IMG=/path/to/qemu-img",
+  );
+});
+
+Deno.test("an answer that nobody can read is an error, not a guess", () =>
+  inFolder(async (folder) => {
+    for (const text of ["echo garbage", "true", "echo null"]) {
+      const { message } = await assertRejects(() => calls.info(script(folder, text)), Trouble);
+      assertEquals(message, "qemu-img info answered something else than the image's description");
+    }
+  }));
+
+Deno.test("qemu-img gets no environment but the locale, and nothing to read", () =>
+  inFolder(async (folder) => {
+    const program = script(folder, `env > ${folder}/env; cat > ${folder}/stdin`);
+    await calls.create(program);
+    const names = Deno.readTextFileSync(`${folder}/env`).trim().split("\n").map((line) => line.split("=")[0]);
+    // The last three are the shell's own.
+    assertEquals(names.filter((name) => !["PWD", "_", "SHLVL"].includes(name!)), ["LC_ALL"]);
+    assertEquals(Deno.readTextFileSync(`${folder}/stdin`), "");
+  }));
+
+const real = qemuImg(defaults.qemuImg);
+
+Deno.test("the real qemu-img makes an overlay, looks at it, and merges it", () =>
+  inFolder(async (folder) => {
+    const [base, overlay] = [`${folder}/base`, `${folder}/overlay`];
+    qemuIo(["create", "-f", "qcow2", base, "1M"]);
+    assertEquals(await real.look(base), { kind: "free", backing: undefined });
+    await real.create(overlay, base);
+    assertEquals(await real.look(overlay), { kind: "free", backing: base });
+    qemuIo(["write", "-P", "0x11", "0", "64k"], overlay);
+    await real.commit(overlay);
+    qemuIo(["read", "-P", "0x11", "0", "64k"], base);
+  }));
+
+Deno.test("the real qemu-img tells an image that is in use", () =>
+  inFolder(async (folder) => {
+    const base = `${folder}/base`;
+    qemuIo(["create", "-f", "qcow2", base, "1M"]);
+    {
+      await using _user = await openInQemu(base);
+      assertEquals(await real.look(base), { kind: "busy" });
+    }
+    assertEquals(await real.look(base), { kind: "free", backing: undefined });
+  }));
+
+Deno.test("the real qemu-img tells an image that is none, or none any more", () =>
+  inFolder(async (folder) => {
+    const image = `${folder}/image`;
+    for (const text of ["", "QFI\xfb", "x".repeat(100_000)]) {
+      Deno.writeTextFileSync(image, text);
+      assertEquals(await real.look(image), { kind: "damaged" });
+      await assertRejects(() => real.create(`${folder}/overlay`, image), Trouble, "qemu-img create failed");
+    }
+  }));
+
+Deno.test("a raw image with a qcow2's name is not taken for what it pretends to be", () =>
+  inFolder(async (folder) => {
+    const image = `${folder}/image`;
+    qemuIo(["create", "-f", "raw", image, "1M"]);
+    assertEquals(await real.look(image), { kind: "damaged" });
+  }));

@@ -1,0 +1,203 @@
+import { assert, assertEquals } from "@std/assert";
+import { decide, type Facts, type Fate, refuses, type Row, table } from "../lib/table.ts";
+
+type Known = Required<Facts>;
+
+const both = [true, false];
+const everywhere = {
+  state: ["plain", "layered", "session", "stray", "missing"],
+  ended: both,
+  held: both,
+  look: ["busy", "session", "replaced", "damaged"],
+} as const;
+
+/** Every combination of these facts. */
+function* product(values: { readonly [K in keyof Known]: readonly Known[K][] }): Generator<Known> {
+  const keys = Object.keys(values) as (keyof Known)[];
+  function* from(index: number, facts: Partial<Known>): Generator<Known> {
+    const key = keys[index];
+    if (key === undefined) return yield facts as Known;
+    for (const value of values[key]) yield* from(index + 1, { ...facts, [key]: value });
+  }
+  yield* from(0, {});
+}
+
+const listedAtPrepare = [...product({
+  ...everywhere,
+  event: ["prepare"],
+  start: ["fresh", "resume", "migrate"],
+  end: ["none"],
+  ours: both,
+  listed: [true],
+  flag: ["set", "clear"],
+  source: ["same"],
+  saved: [false],
+})];
+const unlistedAtPrepare = [...product({
+  ...everywhere,
+  event: ["prepare"],
+  start: ["fresh", "resume", "migrate"],
+  end: ["none"],
+  ours: [true],
+  listed: [false],
+  flag: ["set", "clear"],
+  source: ["same", "other", "gone", "unreadable"],
+  saved: [false],
+})];
+const atPrepare = [...listedAtPrepare, ...unlistedAtPrepare];
+const atRelease = [...product({
+  ...everywhere,
+  event: ["release"],
+  start: ["up", "fresh", "resume", "migrate", "refused"],
+  end: ["over", "away", "died", "unsaid"],
+  ours: both,
+  listed: [false],
+  flag: ["set", "clear", "unreadable"],
+  source: ["same", "other", "gone", "unreadable"],
+  saved: both,
+})];
+
+/** The row for facts of which all that can be looked up is known. */
+function rowFor(facts: Known): Row {
+  const verdict = decide(facts);
+  assert("row" in verdict);
+  return verdict.row;
+}
+
+const fates = new Map([...atPrepare, ...atRelease].map((facts) => [facts, rowFor(facts).fate]));
+
+/** No combination with these facts may have such a fate. */
+function never(among: readonly Known[], fate: readonly Fate[], when: (facts: Known) => boolean): void {
+  const bad = among.find((facts) => when(facts) && fate.includes(fates.get(facts)!));
+  assertEquals(bad, undefined, `${bad && fates.get(bad)}`);
+}
+
+/** Every combination with these facts has this fate, and there are some. */
+function always(among: readonly Known[], fate: Fate, when: (facts: Known) => boolean): void {
+  const such = among.filter(when);
+  assert(such.length > 0);
+  assertEquals(such.find((facts) => fates.get(facts) !== fate), undefined);
+}
+
+Deno.test("every row is reached by some combination of facts", () => {
+  const reached = new Set([...fates.keys()].map(rowFor));
+  assertEquals([...table.prepare, ...table.release].filter((row) => !reached.has(row)), []);
+});
+
+Deno.test("what is not known is asked for one by one, and ends in the row of all facts", () => {
+  for (const all of [...atPrepare, ...atRelease]) {
+    const { saved, look, ...known } = all;
+    let facts: Facts = known;
+    for (let asked = 0; asked < 3; asked++) {
+      const verdict = decide(facts);
+      if ("row" in verdict) {
+        assertEquals(verdict.row, rowFor(all));
+        break;
+      }
+      assert(facts[verdict.lookUp] === undefined, "nothing is asked for twice");
+      facts = verdict.lookUp === "saved" ? { ...facts, saved } : { ...facts, look };
+    }
+  }
+});
+
+Deno.test("no process is started where the guest's disk is idle or its end has a reason", () => {
+  for (const { saved: _, look: __, ...facts } of [...atPrepare, ...atRelease]) {
+    const idle = facts.state !== "session";
+    const said = facts.event === "release" && facts.end !== "unsaid" && facts.source === "same";
+    if (idle || said) assert("row" in decide(facts), JSON.stringify(facts));
+  }
+});
+
+const touching = ["discard", "commit", "set aside"] as const;
+
+Deno.test("an end never touches what isn't ours", () => {
+  never(atRelease, touching, ({ ours }) => !ours);
+});
+
+Deno.test("an end never touches a session that another file may stand on", () => {
+  never(atRelease, touching, ({ source }) => source === "other" || source === "unreadable");
+});
+
+Deno.test("an end never touches the session of a guest that is still to be resumed, or was refused", () => {
+  never(atRelease, touching, ({ start }) => ["resume", "migrate", "refused"].includes(start));
+});
+
+Deno.test("the end of a guest that was up never touches a session that goes on elsewhere", () => {
+  never(atRelease, touching, ({ start, end }) => start === "up" && end === "away");
+  never(atRelease, touching, ({ start, end, saved }) => start === "up" && end === "unsaid" && saved);
+  never(
+    atRelease,
+    touching,
+    ({ start, end, look }) => start === "up" && end === "unsaid" && look === "busy",
+  );
+});
+
+Deno.test("an end never does anything where there is no session", () => {
+  always(atRelease, "nothing", ({ state }) => state !== "session");
+});
+
+Deno.test("an end never forgets a flagged session of a guest that was up", () => {
+  never(
+    atRelease,
+    ["discard", "set aside"],
+    ({ start, flag, source }) => start === "up" && flag === "set" && source !== "gone",
+  );
+  never(atRelease, ["discard", "set aside"], ({ start, flag }) => start === "up" && flag !== "clear");
+});
+
+Deno.test("an end commits nothing but flagged sessions of guests that were up", () => {
+  never(atRelease, ["commit"], ({ start, flag }) => start !== "up" || flag !== "set");
+  never(atRelease, ["commit"], ({ end }) => end === "died" || end === "away");
+});
+
+Deno.test("a flagged session that is over is committed", () => {
+  always(
+    atRelease,
+    "commit",
+    ({ state, start, end, flag, ours, source }) =>
+      state === "session" && start === "up" && end === "over" && flag === "set" && ours && source === "same",
+  );
+});
+
+const losing = ["freeze", "discard", "let go"] as const;
+
+Deno.test("a start never loses a session that isn't ours, is in use, or was replaced", () => {
+  never(atPrepare, losing, ({ state, ours }) => state === "session" && !ours);
+  never(atPrepare, losing, ({ state, look }) => state === "session" && look === "busy");
+  never(atPrepare, losing, ({ state, look }) => state === "session" && look === "replaced");
+});
+
+Deno.test("a start never loses a flagged session that was held", () => {
+  never(listedAtPrepare, losing, ({ state, flag, held }) => state === "session" && flag === "set" && held);
+});
+
+Deno.test("a start with a memory of its own never loses the session", () => {
+  never(atPrepare, losing, ({ state, start }) => state === "session" && start !== "fresh");
+  never(atPrepare, losing, ({ ended, start }) => ended && start !== "fresh");
+});
+
+Deno.test("a start never touches what another file may stand on", () => {
+  never(unlistedAtPrepare, losing, ({ source }) => source === "other" || source === "unreadable");
+});
+
+Deno.test("a start without a disk is refused", () => {
+  for (const facts of listedAtPrepare) {
+    if (facts.state === "missing" || facts.state === "stray") assert(refuses(fates.get(facts)!));
+  }
+});
+
+Deno.test("a disk that is no longer configured keeps no guest from starting but by a session in use or replaced", () => {
+  for (const facts of unlistedAtPrepare) {
+    if (refuses(fates.get(facts)!)) {
+      assert(facts.state === "session" && (facts.look === "busy" || facts.look === "replaced"));
+    }
+  }
+});
+
+Deno.test("a fresh start of an idle disk freezes it, whatever lies beside it", () => {
+  always(
+    listedAtPrepare,
+    "freeze",
+    ({ state, start }) => start === "fresh" && (state === "plain" || state === "layered"),
+  );
+});

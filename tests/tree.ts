@@ -1,0 +1,68 @@
+/** Files below a folder: to compare them, and to have them again as they were. */
+
+interface Saved {
+  readonly path: string;
+  readonly content: string;
+  readonly mode: number;
+  readonly mtime: Date;
+  /** First of the paths that are names of this file. */
+  readonly same: string;
+}
+
+/** Every file with its inode, mode, owner, time and content: equal only if nothing changed. */
+export function snapshot(folder: string): string[] {
+  return walk(folder).map(({ path, info, content }) => {
+    const { ino, mode, uid, gid, mtime } = info;
+    return JSON.stringify([path, ino, mode, uid, gid, mtime, content]);
+  });
+}
+
+/** A folder's files set down, to be put there again as often as needed. */
+export class Tree {
+  readonly #files: readonly Saved[];
+
+  constructor(readonly folder: string) {
+    const first = new Map<number, string>();
+    this.#files = walk(folder).filter(({ info }) => info.isFile).map(({ path, info, content }) => {
+      const same = first.get(info.ino!) ?? path;
+      first.set(info.ino!, same);
+      return { path, content, mode: info.mode! & 0o7777, mtime: info.mtime!, same };
+    });
+  }
+
+  restore(): void {
+    for (const { path, info } of walk(this.folder)) if (info.isFile) Deno.removeSync(path);
+    for (const { path, content, mode, mtime, same } of this.#files) {
+      if (same !== path) {
+        Deno.linkSync(same, path);
+        continue;
+      }
+      Deno.writeTextFileSync(path, content);
+      Deno.chmodSync(path, mode);
+      Deno.utimeSync(path, mtime, mtime);
+    }
+  }
+
+  /** Equal for trees that no event could tell apart. Of a time counts only whether it is one that a test set. */
+  get key(): string {
+    const now = Date.now();
+    const age = (time: Date) => Math.round((time.getTime() - now) / 86_400_000);
+    return JSON.stringify(this.#files.map(({ mtime, ...file }) => ({ ...file, age: age(mtime) })));
+  }
+}
+
+interface Found {
+  readonly path: string;
+  readonly info: Deno.FileInfo;
+  readonly content: string;
+}
+
+function walk(folder: string): Found[] {
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+  return names.flatMap((name) => {
+    const path = `${folder}/${name}`;
+    const info = Deno.lstatSync(path);
+    const content = info.isFile ? Deno.readTextFileSync(path) : "";
+    return [{ path, info, content }, ...info.isDirectory ? walk(path) : []];
+  });
+}

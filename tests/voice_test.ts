@@ -1,0 +1,81 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  asTrouble,
+  concerning,
+  listed,
+  nearest,
+  printable,
+  quoted,
+  shellWord,
+  spoken,
+  Trouble,
+} from "../lib/voice.ts";
+
+Deno.test("an error says whom it concerns and keeps hint, cause and healing", () => {
+  const cause = new Error("deep");
+  const trouble = concerning(
+    "guest",
+    concerning("vda", new Trouble("broken", { hint: "mend it", cause, heals: "event" })),
+  );
+  assertEquals(spoken(trouble), ["error: guest: vda: broken", "hint: mend it"]);
+  assertEquals(trouble.cause, cause);
+  assertEquals(trouble.heals, "event");
+});
+
+Deno.test("an error without a hint is one line", () => {
+  assertEquals(spoken(concerning("guest", new Error("broken\nin two"))), ["error: guest: broken in two"]);
+  assertEquals(spoken(asTrouble("text")), ["error: text"]);
+  assertEquals(asTrouble(null).heals, "person");
+});
+
+Deno.test("no value can forge a line", () => {
+  for (const forged of ["a\nb", "a\rb", "a\u0085b", "a\u2028b", "a\u001b[31mb", "a\u0000b"]) {
+    // deno-lint-ignore no-control-regex
+    const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
+    assert(!control.test(quoted(forged)), JSON.stringify(quoted(forged)));
+    assert(!control.test(printable(forged)));
+  }
+});
+
+Deno.test("values are quoted, and cut where they are long", () => {
+  assertEquals(quoted('a "b" c'), '"a \\"b\\" c"');
+  assertEquals(quoted(undefined), "undefined");
+  assertEquals(quoted({ a: 1 }), '{"a":1}');
+  assertEquals(quoted("x".repeat(1000)).length, 201);
+  assertEquals(listed(["a", "b"]), '"a", "b"');
+  assertEquals(listed([]), "none");
+});
+
+Deno.test("a shell takes a word as the one that was meant", () => {
+  const words = [
+    "plain",
+    "/a/b.img",
+    "a b",
+    "it's",
+    "-rf",
+    "$HOME",
+    "`id`",
+    'a"b',
+    "a;b",
+    "a\\b",
+    "中文",
+    "*",
+    "",
+    "a\nb",
+  ];
+  const { stdout } = new Deno.Command("sh", {
+    args: ["-c", `printf '%s\\0' ${words.map(shellWord).join(" ")}`],
+  }).outputSync();
+  assertEquals(new TextDecoder().decode(stdout).split("\0").slice(0, -1), words);
+  assertEquals(shellWord("/a/b.img"), "/a/b.img");
+});
+
+Deno.test("a slip of the finger is guessed, and nothing else", () => {
+  const known = ["one-shot-commit", "target"];
+  assertEquals(nearest("one-shot-comit", known), "one-shot-commit");
+  assertEquals(nearest("One-Shot-Commit", known), "one-shot-commit");
+  assertEquals(nearest("oneshotcommit", known), "one-shot-commit");
+  assertEquals(nearest("tarjet", known), "target");
+  assertEquals(nearest("colour", known), undefined);
+  assertEquals(nearest("vda", []), undefined);
+});

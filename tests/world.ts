@@ -1,0 +1,262 @@
+/**
+ * A small world for an event to happen in: images, a configuration, a domain, and a `qemu-img` whose images are JSON
+ * files. The events themselves, the steps and the files are the real ones.
+ */
+
+import { list, read } from "../lib/files.ts";
+import { handle } from "../lib/hook.ts";
+import { type Host, performer } from "../lib/host.ts";
+import { parseInvocation } from "../lib/invocation.ts";
+import { namesOf } from "../lib/names.ts";
+import type { QemuImg } from "../lib/qemu_img.ts";
+import { defaults, type Settings } from "../lib/settings.ts";
+import { parse, type State, topOf } from "../lib/state.ts";
+import { Trouble } from "../lib/voice.ts";
+import { diskXml, domainXml } from "./xml.ts";
+
+/** What a guest sees of a disk. */
+export type Content = Readonly<Record<string, string>>;
+
+/** One image of the fake `qemu-img`. */
+interface FakeImage {
+  readonly backing: string | null;
+  readonly data: Content;
+}
+
+/** What came of an event. */
+export interface Result {
+  readonly code: number;
+  /** Standard error. */
+  readonly said: readonly string[];
+  readonly log: readonly string[];
+  /** Standard output of a dry run. */
+  readonly shown: readonly string[];
+}
+
+/** How an event differs from an ordinary one. */
+export interface Circumstance {
+  readonly xml?: string;
+  readonly dry?: boolean;
+  readonly domain?: string;
+  readonly perform?: (inner: Host["perform"]) => Host["perform"];
+}
+
+export const DOMAIN = "guest";
+/** Before any write of a session. */
+export const LONG_AGO = new Date("2001-01-01");
+/** After any write of a session. */
+export const LATER = new Date("2099-01-01");
+
+export class World implements Disposable {
+  readonly images: string;
+  readonly config: string;
+  /** The domain's disks: target and source. */
+  readonly sources = new Map<string, string>();
+  /** Images that another process has open. */
+  readonly busy = new Set<string>();
+  /** Overlays that there is no space for. */
+  readonly full = new Set<string>();
+  /** Whether layers can be merged. */
+  merges = true;
+  settings: Settings;
+  qemuImg: QemuImg = this.#fake();
+
+  constructor(readonly root = temporaryFolder()) {
+    this.images = `${root}/images`;
+    this.config = `${root}/config`;
+    this.settings = {
+      ...defaults,
+      imageFolders: [this.images],
+      configFolder: this.config,
+      saveFolder: `${root}/save`,
+      log: `${root}/log`,
+      configOwner: Deno.uid() ?? 0,
+    };
+    for (const folder of [this.images, this.config, this.settings.saveFolder]) makeFolder(folder);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.root, { recursive: true });
+  }
+
+  /** Path of the image that `target` has unless a test says otherwise. */
+  image(target: string): string {
+    return `${this.images}/${target}.img`;
+  }
+
+  get configFile(): string {
+    return `${this.config}/${DOMAIN}.json`;
+  }
+
+  /** Images for these targets, the guest's file listing them with their flags, and their content. */
+  disks(flags: Readonly<Record<string, boolean>>): void {
+    for (const target of Object.keys(flags)) {
+      this.save(this.image(target), null, { base: target });
+      this.sources.set(target, this.image(target));
+    }
+    this.configure(flags);
+  }
+
+  configure(flags: Readonly<Record<string, boolean>>, changed = LONG_AGO): void {
+    const disks = Object.entries(flags).map(([target, commit]) => ({ target, "one-shot-commit": commit }));
+    this.configureText(JSON.stringify({ disks }, undefined, 2), changed);
+  }
+
+  configureText(text: string, changed = LONG_AGO): void {
+    Deno.writeTextFileSync(this.configFile, text);
+    Deno.chmodSync(this.configFile, 0o644);
+    Deno.utimeSync(this.configFile, changed, changed);
+  }
+
+  /** The flags as they stand in the guest's file. */
+  flags(): Record<string, boolean> {
+    const { disks } = JSON.parse(read(this.configFile)!);
+    return Object.fromEntries(
+      disks.map((disk: Record<string, unknown>) => [disk.target, disk["one-shot-commit"]]),
+    );
+  }
+
+  /** What the guest sees through an image, following the backing files by their paths as QEMU does. */
+  read(image: string): Content {
+    const { backing, data } = load(image);
+    return { ...backing === null ? {} : this.read(backing), ...data };
+  }
+
+  /** The guest writes. */
+  write(image: string, key: string, value = "yes"): void {
+    const { backing, data } = load(image);
+    this.save(image, backing, { ...data, [key]: value });
+  }
+
+  save(image: string, backing: string | null, data: Content): void {
+    Deno.writeTextFileSync(image, JSON.stringify({ backing, data } satisfies FakeImage));
+  }
+
+  state(target: string): State {
+    const image = this.image(target);
+    return parse(namesOf(image), list(image));
+  }
+
+  /** The disk itself, without a session, by the invariant. */
+  disk(target: string): Content {
+    const state = this.state(target);
+    const image = this.image(target);
+    if ("layers" in state) return this.read(namesOf(image).layer(topOf(state.layers)));
+    if (state.kind !== "plain") throw new Error(`${image} is ${state.kind}`);
+    return this.read(image);
+  }
+
+  xml(): string {
+    return domainXml([...this.sources].map(([target, file]) => diskXml(target, file)));
+  }
+
+  async event(operation: string, extra = "-", how: Circumstance = {}): Promise<Result> {
+    const { domain = DOMAIN, xml = this.xml(), dry = false, perform = (inner) => inner } = how;
+    const invocation = await parseInvocation([domain, operation, "begin", extra]);
+    if (invocation.kind !== "event") throw new Error(`${operation} is no event`);
+    const said: string[] = [];
+    const log: string[] = [];
+    const shown: string[] = [];
+    const code = await handle(invocation.event, {
+      settings: this.settings,
+      qemuImg: this.qemuImg,
+      perform: perform(performer(this.qemuImg)),
+      log: (line) => log.push(line),
+      say: (line) => said.push(line),
+      show: dry ? (line) => shown.push(line) : undefined,
+      readXml: () => Promise.resolve(xml),
+      now: () => new Date("2026-01-01"),
+    });
+    return { code, said, log, shown };
+  }
+
+  /** All that libvirt calls when a guest starts. */
+  async start(how?: Circumstance): Promise<void> {
+    await this.good("prepare", "-", how);
+    await this.good("start");
+    await this.good("started");
+  }
+
+  /** All that libvirt calls when a guest ends. */
+  async stop(reason = "shutdown", how?: Circumstance): Promise<void> {
+    await this.good("stopped", reason);
+    await this.good("release", reason, how);
+  }
+
+  /** An event that has nothing to complain of. */
+  async good(operation: string, extra = "-", how?: Circumstance): Promise<Result> {
+    const result = await this.event(operation, extra, how);
+    if (result.code !== 0 || result.said.length > 0) {
+      throw new Error(`${operation} ${extra}: exit ${result.code}: ${result.said.join(" | ")}`);
+    }
+    return result;
+  }
+
+  /** Names in a folder, sorted. */
+  files(folder = this.images): string[] {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+  }
+
+  #fake(): QemuImg {
+    return {
+      create: (overlay, backing) =>
+        soon(() => {
+          load(backing);
+          if (this.full.has(overlay)) {
+            throw new Trouble("qemu-img create failed with exit code 1: No space left on device");
+          }
+          this.save(overlay, backing, {});
+        }),
+      commit: (layer) =>
+        soon(() => {
+          if (!this.merges) throw new Trouble("qemu-img commit failed with exit code 1: Input/output error");
+          copyDown(layer, 1);
+        }),
+      look: (image) =>
+        soon(() => {
+          if (this.busy.has(image)) return { kind: "busy" };
+          try {
+            return { kind: "free", backing: load(image).backing ?? undefined };
+          } catch {
+            return { kind: "damaged" };
+          }
+        }),
+    };
+  }
+}
+
+/** Copies this share of a layer's data into the one it stands on. */
+export function copyDown(layer: string, share: number): void {
+  const { backing, data } = load(layer);
+  const below = load(backing!);
+  const entries = Object.entries(data);
+  const copied = Object.fromEntries(entries.slice(0, Math.ceil(entries.length * share)));
+  Deno.writeTextFileSync(backing!, JSON.stringify({ ...below, data: { ...below.data, ...copied } }));
+}
+
+/** A folder of the test's own: in memory where that is possible, since the hook waits for the disk often. */
+export function temporaryFolder(parent = exists("/dev/shm") ? "/dev/shm" : "/tmp"): string {
+  return Deno.realPathSync(Deno.makeTempDirSync({ dir: parent, prefix: "autorevert-" }));
+}
+
+function makeFolder(path: string): void {
+  Deno.mkdirSync(path);
+  Deno.chmodSync(path, 0o755);
+}
+
+export function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function load(image: string): FakeImage {
+  return JSON.parse(Deno.readTextFileSync(image));
+}
+
+function soon<T>(call: () => T): Promise<T> {
+  return new Promise((resolve) => resolve(call()));
+}
