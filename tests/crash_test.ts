@@ -1,5 +1,6 @@
 import { Failing, type Fault, faults } from "./fault.ts";
-import { failed, type Finds, Promised, type Scenario, scenarios, type Sequence } from "./scenario.ts";
+import { Promised } from "./promised.ts";
+import { failed, type Finds, type Scenario, scenarios, type Sequence } from "./scenario.ts";
 import { Tree } from "./tree.ts";
 import { World } from "./world.ts";
 

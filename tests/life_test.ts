@@ -211,6 +211,28 @@ Deno.test("an undo that fails, too, leaves a disk that the next start still know
   assertEquals(world.files(), ["vda.img", "vdb.img"]);
 });
 
+Deno.test("the end of a start that died before its overlay was made leaves one file", async () => {
+  using world = new World();
+  world.disks({ vda: false });
+  const beforeCreate = new Failing(3, "dies before");
+  await world.event("prepare", "-", { perform: beforeCreate.perform });
+  assertEquals(world.files(), ["vda.img", "vda.img.backing_file"]);
+  await world.stop("failed");
+  assertEquals(world.files(), ["vda.img"]);
+});
+
+Deno.test("nothing is merged at the end of a start that was refused: another guest may run on the layers", async () => {
+  using world = await up(true);
+  world.merges = false;
+  await world.event("release", "shutdown");
+  world.merges = true;
+  const layers = snapshot(world.images);
+  world.configureText("{");
+  assertEquals((await world.event("prepare")).code, 1);
+  await world.event("release", "failed");
+  assertEquals(snapshot(world.images), layers);
+});
+
 Deno.test("a session that was set aside goes at the next start, not before", async () => {
   using world = await up(false);
   await world.stop("-");

@@ -1,32 +1,9 @@
 /** Whole lives of a guest with the real `qemu-img` and real images. */
 
 import { assert, assertEquals } from "@std/assert";
-import { qemuImg } from "../lib/qemu_img.ts";
-import { defaults } from "../lib/settings.ts";
 import { openInQemu, qemuIo } from "./qemu.ts";
-import { LONG_AGO, World } from "./world.ts";
-
-/** The guest writes, or finds, a pattern in its n-th block. */
-const write = (image: string, block: number, pattern: number) =>
-  void qemuIo(["write", "-P", `${pattern}`, `${block * 64}k`, "64k"], image);
-const find = (image: string, ...patterns: number[]) =>
-  patterns.forEach((pattern, block) => qemuIo(["read", "-P", `${pattern}`, `${block * 64}k`, "64k"], image));
-
-/** A world with one real disk, whose first block has the pattern 1. */
-function realWorld(flag: boolean, create: (image: string) => void = plain): World & { readonly vda: string } {
-  const world = Object.assign(new World(), { vda: "" });
-  world.vda = world.image("vda");
-  world.qemuImg = qemuImg(defaults.qemuImg);
-  create(world.vda);
-  world.sources.set("vda", world.vda);
-  world.configure({ vda: flag });
-  return world;
-}
-
-function plain(image: string): void {
-  qemuIo(["create", "-f", "qcow2", image, "1M"]);
-  write(image, 0, 1);
-}
+import { find, plain, realWorld, write } from "./real.ts";
+import { LONG_AGO } from "./world.ts";
 
 Deno.test("a session is forgotten at its end, and the image is the very file it was", async () => {
   using world = realWorld(false);
@@ -175,37 +152,6 @@ for (const flag of [false, true]) {
     const after = Deno.statSync(world.vda);
     assertEquals([after.uid, after.gid, after.mode! & 0o7777], [owner.uid, owner.gid, 0o640]);
     find(world.vda, 1, flag ? 2 : 0);
-  });
-}
-
-const names = [
-  "a b.img",
-  ' "quoted".img',
-  "it's.img",
-  "a,b=c,,.img",
-  "nbd:unix:x.img",
-  "json:{}.img",
-  "-o.img",
-  "100%s%n.img",
-  "虚拟机 𝄞.img",
-  "back\\slash$HOME`id`.img",
-  "#?&<>.img",
-];
-
-for (const name of names) {
-  Deno.test(`an image named ${name} lives a whole life`, async () => {
-    using world = realWorld(true);
-    const image = `${world.images}/${name}`;
-    Deno.renameSync(world.vda, image);
-    world.sources.set("vda", image);
-    await world.start();
-    write(image, 1, 2);
-    await world.stop();
-    await world.start();
-    write(image, 1, 9);
-    await world.stop();
-    assertEquals(world.files(), [name]);
-    find(image, 1, 2);
   });
 }
 
