@@ -6,13 +6,15 @@ CONFIG_DIR ?= /etc/libvirt/hooks/config
 SAVE_DIR ?= /var/lib/libvirt/qemu/save
 LOG ?= /var/log/libvirt/qemu/hooks.log
 QEMU_IMG ?= /usr/bin/qemu-img
-export IMAGE_DIRS CONFIG_DIR SAVE_DIR LOG QEMU_IMG
+export IMAGE_DIRS CONFIG_DIR SAVE_DIR LOG QEMU_IMG PROGRAMS
 
 # Where it is installed, and in which form: binary, or script for a host that has Deno.
 DESTDIR ?=
 HOOK_DIR ?= /etc/libvirt/hooks
+PREFIX ?= /usr/local
+PROGRAMS = $(HOOK_DIR)/qemu,$(HOOK_DIR)/qemu.d/autorevert
 FORM ?= binary
-export DESTDIR HOOK_DIR
+export DESTDIR HOOK_DIR PREFIX
 
 program_binary = dist/qemu
 program_script = dist/qemu.js
@@ -51,8 +53,8 @@ e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root
 # A build for other places is another build.
 dist/places: FORCE
 	@mkdir -p dist
-	@printf '%s\n' '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(LOG)' '$(QEMU_IMG)' | cmp -s - $@ || \
-	  printf '%s\n' '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(LOG)' '$(QEMU_IMG)' > $@
+	@printf '%s\n' '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(LOG)' '$(QEMU_IMG)' '$(PROGRAMS)' | cmp -s - $@ || \
+	  printf '%s\n' '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(LOG)' '$(QEMU_IMG)' '$(PROGRAMS)' > $@
 .PHONY: FORCE
 FORCE:
 

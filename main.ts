@@ -21,6 +21,11 @@ export async function main(settings: Settings): Promise<never> {
         break;
       case "event":
         Deno.exit(await handle(invocation.event, realHost(settings, invocation.dryRun)));
+        break;
+      case "command":
+        Deno.exit(
+          await (await import("./lib/command.ts")).obey(invocation.command, realHost(settings, false)),
+        );
     }
   } catch (error) {
     if (!(error instanceof Usage)) throw error;
@@ -35,13 +40,31 @@ function realHost(settings: Settings, dryRun: boolean): Host {
   return {
     settings,
     qemuImg: program,
-    perform: performer(program),
+    perform: performer(program, (domain) => startMerge(settings, domain)),
+    freeBytes: async (folder) => {
+      const { bavail, bsize } = (await import("node:fs")).statfsSync(folder);
+      return bavail * bsize;
+    },
+    print: (line) => console.log(line),
+    confirm,
     log: dryRun ? () => {} : fileLog(settings.log, now),
     say: (line) => console.error(line),
     show: dryRun ? (line) => console.log(line) : undefined,
     readXml: () => new Response(Deno.stdin.readable).text(),
     now,
   };
+}
+
+/** A process of its own that outlives this one, and that libvirt doesn't wait for. */
+function startMerge({ programs }: Settings, domain: string): void {
+  const self = Deno.build.standalone ? Deno.execPath() : programs[0]!;
+  new Deno.Command(self, {
+    args: ["merge", domain],
+    detached: true,
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn().unref();
 }
 
 function about({ version, imageFolders, configFolder, saveFolder, log, qemuImg }: Settings): string {

@@ -13,38 +13,45 @@ const LONGEST_FIRST_LINE = 255;
 
 /** @throws if a place could not be told from two in a list of permissions, or is not absolute */
 export function settingsFrom(env: (name: string) => string | undefined): Settings {
-  const place = (name: string, usual: string) => {
-    const path = env(name) || usual;
-    if (!/^\/[^,\s]*[^,\s/]$/.test(path)) {
+  const places = (name: string, usual: readonly string[]) => {
+    const paths = env(name)?.split(",") ?? usual;
+    for (const path of paths) {
+      if (/^(\/[\w.@%+=:-]+)+$/.test(path)) continue;
       throw new Error(
-        `${name}: is ${
-          JSON.stringify(path)
-        }, should be an absolute path without commas, spaces, or a slash at the end`,
+        `${name}: is ${JSON.stringify(path)}, should be an absolute path of letters, digits and ._@%+=:-`,
       );
     }
-    return path;
+    return paths;
   };
-  const folders = env("IMAGE_DIRS") || defaults.imageFolders.join(",");
+  const place = (name: string, usual: string) => {
+    const [path, ...more] = places(name, [usual]);
+    if (more.length > 0) throw new Error(`${name}: should be one path`);
+    return path!;
+  };
   const owner = Number(env("CONFIG_OWNER") || defaults.configOwner);
   if (!Number.isInteger(owner) || owner < 0) throw new Error("CONFIG_OWNER: should be a user id");
   return {
     version: deno.version,
-    imageFolders: folders.split(",").map((folder) => place("IMAGE_DIRS", folder)),
+    imageFolders: places("IMAGE_DIRS", defaults.imageFolders),
     configFolder: place("CONFIG_DIR", defaults.configFolder),
     saveFolder: place("SAVE_DIR", defaults.saveFolder),
     log: place("LOG", defaults.log),
+    programs: places("PROGRAMS", defaults.programs),
     qemuImg: place("QEMU_IMG", defaults.qemuImg),
     configOwner: owner,
   };
 }
 
 /** All that the hook may do, and nothing more. */
-export function permissions({ imageFolders, configFolder, saveFolder, log, qemuImg }: Settings): string[] {
+export function permissions(settings: Settings): string[] {
+  const { imageFolders, configFolder, saveFolder, log, programs, qemuImg } = settings;
   return [
     "--no-prompt",
     `-R=${[...imageFolders, configFolder, saveFolder].join(",")}`,
     `-W=${[...imageFolders, configFolder, log].join(",")}`,
-    `--allow-run=${qemuImg}`,
+    `--allow-run=${[qemuImg, ...programs].join(",")}`,
+    // How much room there is for a merge, and to be nice while it runs.
+    "-S=statfs,setPriority",
   ];
 }
 

@@ -18,6 +18,9 @@ export interface Case {
   /** The configuration lists it. */
   readonly listed: boolean;
   readonly flag: Facts["flag"];
+  /** So many commits stay unmerged; without limit as long as nobody can tell. */
+  readonly keepCommits: number;
+  readonly keepSession: boolean;
   readonly source: Facts["source"];
   readonly listing: Listing;
 }
@@ -49,7 +52,7 @@ export function casesAtPrepare(
   { imageFolders }: Settings,
 ): Case[] {
   const cases: Case[] = [];
-  for (const { target, commit } of config?.disks ?? []) {
+  for (const { target, commit, keepCommits, keepSession } of config?.disks ?? []) {
     try {
       const image = imageAt(target, disks, imageFolders, entries);
       const other = cases.find(({ names }) => names.image === image);
@@ -66,6 +69,8 @@ export function casesAtPrepare(
         entry,
         listed: true,
         flag,
+        keepCommits,
+        keepSession,
         source: "same",
         listing: list(image),
       });
@@ -92,12 +97,19 @@ export function caseOfEntry(
   disks: readonly DomainDisk[] | undefined,
 ): Case {
   const { target, image } = entry;
-  const configured = config === "unreadable"
-    ? undefined
-    : config?.disks.find((disk) => disk.target === target);
-  const flag = config === "unreadable" ? "unreadable" : configured?.commit ? "set" : "clear";
   const source = disks === undefined ? "unreadable" : sourceOf(entry, disks);
-  return { target, names: namesOf(image), entry, listed: false, flag, source, listing: list(image) };
+  const known = {
+    target,
+    names: namesOf(image),
+    entry,
+    listed: false,
+    source,
+    listing: list(image),
+  } as const;
+  if (config === "unreadable") return { ...known, flag: config, keepCommits: Infinity, keepSession: false };
+  const disk = config?.disks.find((disk) => disk.target === target);
+  const { commit, keepCommits, keepSession } = disk ?? { commit: false, keepCommits: 0, keepSession: false };
+  return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
 }
 
 function sourceOf({ target, image }: Entry, disks: readonly DomainDisk[]): Facts["source"] {

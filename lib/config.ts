@@ -7,6 +7,10 @@ import { folderOf } from "./names.ts";
 export interface ConfiguredDisk {
   readonly target: string;
   readonly commit: boolean;
+  /** So many commits stay unmerged. */
+  readonly keepCommits: number;
+  /** Every ended session is set aside until the next start. */
+  readonly keepSession: boolean;
 }
 
 /** A valid configuration file. */
@@ -88,7 +92,12 @@ export async function parseConfig(path: string, text: string): Promise<Configure
   if (twice !== -1) {
     throw invalid(`disks[${twice}].target`, `${quoted(targets[twice])} is there twice, should be once`);
   }
-  return data.disks.map((disk) => ({ target: disk.target, commit: disk["one-shot-commit"] ?? false }));
+  return data.disks.map((disk) => ({
+    target: disk.target,
+    commit: disk["one-shot-commit"] ?? false,
+    keepCommits: disk["keep-commits"] ?? 0,
+    keepSession: disk["keep-session"] ?? false,
+  }));
 }
 
 /** What zod found, in the voice of this program: what is, then what should be. */
@@ -103,7 +112,12 @@ interface Issue {
 
 const keysOf = {
   top: ["$schema", "disks"] satisfies (keyof Configuration)[],
-  disk: ["target", "one-shot-commit"] satisfies (keyof Configuration["disks"][number])[],
+  disk: [
+    "target",
+    "one-shot-commit",
+    "keep-commits",
+    "keep-session",
+  ] satisfies (keyof Configuration["disks"][number])[],
 };
 
 const named: Readonly<Record<string, string>> = {

@@ -47,6 +47,7 @@ async function rowFor(
     ours: disk.entry !== undefined,
     listed: disk.listed,
     flag: disk.flag,
+    keeps: disk.keepSession,
     source: disk.source,
   };
   while (true) {
@@ -58,7 +59,8 @@ async function rowFor(
   }
 }
 
-function isSaved({ host, domain }: Occasion): boolean {
+/** Whether libvirt holds a managed save of the guest. */
+export function isSaved({ host, domain }: Occasion): boolean {
   return files.look(`${host.settings.saveFolder}/${domain}.save`) !== undefined;
 }
 

@@ -4,7 +4,7 @@ import { type Host, Run } from "./host.ts";
 import { checkDomainName, type Event } from "./invocation.ts";
 import { lock } from "./lock.ts";
 import { type GuestNames, guestNames } from "./names.ts";
-import type { Entry } from "./note.ts";
+import { type Entry, readNote } from "./note.ts";
 import { pending } from "./plan.ts";
 import type { StartWord } from "./step.ts";
 import { quoted } from "./voice.ts";
@@ -63,7 +63,7 @@ export async function handle({ domain, operation, given, extra }: Event, host: H
 }
 
 /** A guest with neither file is none of our business. */
-function isManaged({ config, note }: GuestNames): boolean {
+export function isManaged({ config, note }: GuestNames): boolean {
   return files.look(config) !== undefined || files.look(note) !== undefined;
 }
 
@@ -84,13 +84,10 @@ export function configOf({ host, paths }: Occasion) {
 }
 
 /** Leaves in the note what is still pending of these entries. */
-export async function updateNote(
-  now: readonly Entry[],
-  next: readonly Entry[],
-  { run, paths }: Occasion,
-): Promise<void> {
+export async function updateNote(next: readonly Entry[], { run, paths }: Occasion): Promise<void> {
   await run.tryTo("", () => {
     const entries = pending(next, (image) => run.listing(image));
+    const now = run.isDry ? next : readNote(paths.note);
     return JSON.stringify(entries) === JSON.stringify(now)
       ? []
       : [{ kind: "note", path: paths.note, entries }];

@@ -3,7 +3,7 @@ import * as files from "./files.ts";
 import type { Log } from "./log.ts";
 import { belongsTo } from "./names.ts";
 import { formatNote } from "./note.ts";
-import type { QemuImg } from "./qemu_img.ts";
+import type { Control, QemuImg } from "./qemu_img.ts";
 import type { Settings } from "./settings.ts";
 import type { Listing } from "./state.ts";
 import { afterAll, describe, type Step } from "./step.ts";
@@ -14,10 +14,16 @@ export interface Host {
   readonly settings: Settings;
   readonly qemuImg: QemuImg;
   /** Does one step, durably. It alone changes anything on disk. */
-  readonly perform: (step: Step) => Promise<void>;
+  readonly perform: (step: Step, control?: Control) => Promise<void>;
+  /** Free bytes of the file system that a folder lies on. */
+  readonly freeBytes: (folder: string) => Promise<number>;
   readonly log: Log;
   /** A line for whoever reads standard error. */
   readonly say: (line: string) => void;
+  /** A line of an answer, on standard output; only a command has one. */
+  readonly print: (line: string) => void;
+  /** Asks whoever sits at the terminal; no where nobody does. */
+  readonly confirm: (question: string) => boolean;
   /** A line of a dry run; undefined if the run is real. */
   readonly show: ((line: string) => void) | undefined;
   /** The domain's XML. */
@@ -26,8 +32,8 @@ export interface Host {
 }
 
 /** The interpreter of steps: each is one durable call. */
-export function performer(qemuImg: QemuImg): Host["perform"] {
-  return async (step) => {
+export function performer(qemuImg: QemuImg, background: (domain: string) => void): Host["perform"] {
+  return async (step, control) => {
     switch (step.kind) {
       case "link":
         return files.link(step.from, step.to);
@@ -42,7 +48,11 @@ export function performer(qemuImg: QemuImg): Host["perform"] {
       case "create":
         return await qemuImg.create(step.overlay, step.backing);
       case "merge":
-        return await qemuImg.commit(step.layer);
+        return await qemuImg.commit(step.layer, control);
+      case "repair":
+        return await qemuImg.repair(step.path);
+      case "background":
+        return background(step.domain);
       case "clear":
         return await clearFlags(step.config, step.targets);
       case "note":
@@ -68,7 +78,7 @@ export class Run {
   }
 
   /** Takes the steps in order, one line of the log each, and stops at the first that fails. */
-  async take(target: string, steps: readonly Step[]): Promise<void> {
+  async take(target: string, steps: readonly Step[], control?: Control): Promise<void> {
     const whom = this.#whom(target);
     for (const step of steps) {
       const line = `${whom}: ${describe(step)}`;
@@ -78,7 +88,7 @@ export class Run {
         continue;
       }
       try {
-        await this.host.perform(step);
+        await this.host.perform(step, control);
       } catch (error) {
         throw target === "" ? error : concerning(target, error);
       }

@@ -3,8 +3,21 @@ import { nearest, quoted, Trouble } from "./voice.ts";
 /** What the command line asks for. */
 export type Invocation =
   | { readonly kind: "event"; readonly event: Event; readonly dryRun: boolean }
+  | { readonly kind: "command"; readonly command: Command }
   | { readonly kind: "version" }
   | { readonly kind: "help" };
+
+/** What an administrator wants done with a guest's commits. */
+export interface Command {
+  readonly verb: Verb;
+  readonly domain: string;
+  readonly target: string | undefined;
+  /** Don't ask. */
+  readonly yes: boolean;
+}
+
+const verbs = ["undo", "keep", "merge"] as const;
+export type Verb = typeof verbs[number];
 
 /** One call by libvirt. */
 export interface Event {
@@ -39,11 +52,18 @@ const operations: Readonly<Record<string, Operation>> = {
   attach: "idle",
 };
 
-export const USAGE = `usage: qemu [--dry-run] DOMAIN OPERATION SUB-OPERATION EXTRA < DOMAIN.xml
-       qemu --version | --help
+export const USAGE = `usage: autorevert undo DOMAIN [TARGET] [--yes]
+       autorevert keep DOMAIN [TARGET]
+       autorevert merge DOMAIN
+       autorevert --version | --help
+       qemu [--dry-run] DOMAIN OPERATION SUB-OPERATION EXTRA < DOMAIN.xml
 
-The hook that libvirt runs as /etc/libvirt/hooks/qemu. OPERATION is what happens to
-the guest: prepare, release, … With --dry-run it prints what it would do.
+  undo    drop the newest commit, after asking
+  keep    make the last session, which was set aside, part of the disk
+  merge   merge what waits for it, now
+
+The last form is how libvirt runs it, as /etc/libvirt/hooks/qemu: OPERATION is what
+happens to the guest: prepare, release, … With --dry-run it prints what it would do.
 
 exit codes: 0 done, or nothing to do; 1 refused or failed: the guest must not start;
             2 the command line is wrong`;
@@ -55,12 +75,12 @@ exit codes: 0 done, or nothing to do; 1 refused or failed: the guest must not st
 export async function parseInvocation(args: readonly string[]): Promise<Invocation> {
   // libvirt gives exactly four, and a guest may be called "--version". But no shutoff reason is called "--dry-run":
   // whoever forgot one of the four doesn't want the event to happen.
-  if (args.length === 4 && args[3] !== "--dry-run") {
+  if (args.length === 4 && args[3] !== "--dry-run" && !isCommand(args)) {
     return { kind: "event", event: eventOf(args), dryRun: false };
   }
 
   const { parseArgs } = await import("@std/cli/parse-args");
-  const flags = ["dry-run", "version", "help"];
+  const flags = ["dry-run", "yes", "version", "help"];
   const parsed: Record<string, unknown> & { _: (string | number)[] } = parseArgs([...args], {
     boolean: flags,
   });
@@ -73,10 +93,23 @@ export async function parseInvocation(args: readonly string[]): Promise<Invocati
   const words = parsed._.map(String);
   if (parsed.version) return { kind: "version" };
   if (parsed.help) return { kind: "help" };
+  if (isCommand(words)) return { kind: "command", command: commandOf(words, parsed.yes === true) };
   if (words.length !== 4) {
     throw new Usage(`${words.length} arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA`);
   }
   return { kind: "event", event: eventOf(words), dryRun: parsed["dry-run"] === true };
+}
+
+/** A guest may be called "undo", too: libvirt's third argument tells. */
+function isCommand([first, , third]: readonly string[]): boolean {
+  return verbs.some((verb) => verb === first) && !["begin", "end", "-"].includes(third ?? "");
+}
+
+function commandOf([verb, domain, target, ...more]: readonly string[], yes: boolean): Command {
+  if (domain === undefined || more.length > 0 || (verb === "merge" && target !== undefined)) {
+    throw new Usage(`${verb} takes a DOMAIN${verb === "merge" ? "" : " and perhaps a TARGET"}`);
+  }
+  return { verb: verb as Verb, domain, target, yes };
 }
 
 /** The command line is wrong; the usage is shown with it. */

@@ -1,33 +1,194 @@
-import { type Case, ownerOfDisk } from "./case.ts";
-import type { Occasion } from "./hook.ts";
-import { lockFolders } from "./lock.ts";
-import { copyDown, flatten, takeName } from "./moves.ts";
-import { parse } from "./state.ts";
+import { type Case, caseOfEntry, ownerOfDisk } from "./case.ts";
+import { readConfig } from "./config.ts";
+import * as files from "./files.ts";
+import { type Occasion, updateNote } from "./hook.ts";
+import { outliveOrphan, watchForInterrupt } from "./interrupt.ts";
+import { lock, lockFolders } from "./lock.ts";
+import { copyDown, flatten, lowestPair, takeName } from "./moves.ts";
+import { folderOf } from "./names.ts";
+import { readNote } from "./note.ts";
+import { isTorn } from "./plan.ts";
+import type { Control } from "./qemu_img.ts";
+import { parse, type State } from "./state.ts";
+import { concerning, quoted, shellWord, size, Trouble } from "./voice.ts";
+
+/** More layers than this are merged before the guest's end is over: QEMU's speed, and its limits, suffer. */
+const DEEPEST = 16;
+
+type Layered = Extract<State, { kind: "layered" }>;
+
+/** A disk whose lowest two layers are to become one. */
+interface Job {
+  readonly disk: Case;
+  readonly state: Layered;
+  /** A merge of these layers was begun before and not finished. */
+  readonly again: boolean;
+}
 
 /**
- * Merges the layers of an idle disk, lowest pair first, until one file is left.
+ * Merges the disks of a guest, one after the other, lowest pair first, until each has only the commits that are kept.
  *
  * It is a matter of space, never of meaning: cut short at any point, the disk reads the same, and doing it again
- * finishes it. What fails is reported, and the layers stay. Copying needs no lock but the guest's; only the change of
- * names is done under the folder's, after another look.
+ * finishes it. It makes way for a start, within milliseconds, and what fails is reported and stays for the next time.
+ * The guest's lock is held only to choose, since copying takes long; then it is the merge's own.
+ *
+ * @returns whether nothing is left to merge
  */
-export async function merge(disk: Case, { run, host }: Occasion): Promise<void> {
-  const { target, names } = disk;
-  const layered = () => {
-    const state = parse(names, run.listing(names.image));
-    return state.kind === "layered" ? state : undefined;
-  };
-  const lock = () => run.isDry ? undefined : lockFolders(host.settings.configFolder, [names.image]);
-
-  for (let state = layered(); state && state.layers.length > 1; state = layered()) {
-    const before = state;
-    if (!await run.tryTo(target, () => copyDown(names, before, ownerOfDisk(disk)))) return;
-    using _folder = await lock();
-    const now = layered();
-    if (!now || now.layers.join() !== before.layers.join()) return;
-    if (!await run.tryTo(target, () => takeName(names, now))) return;
+export async function mergeGuest(occasion: Occasion): Promise<boolean> {
+  const { run, paths } = occasion;
+  const failed = new Set<string>();
+  while (true) {
+    let merging: Disposable;
+    let job: Job | undefined;
+    {
+      using _guest = await lock(paths.lock);
+      // Whoever asked for this has got the lock since, or is dead.
+      files.removeIfThere(paths.stop);
+      job = (await jobsOf(occasion)).find(({ disk }) => !failed.has(disk.names.image));
+      if (job === undefined) {
+        await finish(occasion);
+        return failed.size === 0;
+      }
+      if (!await run.tryTo(job.disk.target, () => [mark(job!, occasion)])) return false;
+      merging = await lock(paths.merging, 100);
+    }
+    using _merging = merging;
+    using interrupt = watchForInterrupt(paths.stop);
+    try {
+      await mergePair(job, occasion, { stop: interrupt.signal });
+    } catch (error) {
+      if (interrupt.signal.aborted) {
+        run.tell(job.disk.target, "the merge makes way, and goes on after the guest's next end");
+        return false;
+      }
+      run.report(concerning(job.disk.target, error));
+      failed.add(job.disk.names.image);
+    }
   }
-  using _folder = await lock();
-  const last = layered();
-  if (last) await run.tryTo(target, () => flatten(names, last));
+}
+
+/** Starts a merge as a process of its own, if one of these disks waits for it. */
+export async function startMerge(disks: readonly Case[], occasion: Occasion): Promise<void> {
+  const { run, domain } = occasion;
+  const waits = disks.some((disk) => isPending(disk, layered(disk, occasion)));
+  if (waits) await run.tryTo("", () => [{ kind: "background", domain }]);
+}
+
+function isPending({ keepCommits }: Case, state: State | undefined): state is Layered {
+  return state?.kind === "layered" && state.layers.length - 1 > keepCommits;
+}
+
+/** What an end does itself: names that nothing needs go, and chains that are too deep are merged at once. */
+export async function shorten(disk: Case, occasion: Occasion): Promise<void> {
+  const { run } = occasion;
+  await run.tryTo(disk.target, () => {
+    const state = layered(disk, occasion);
+    return state ? flatten(disk.names, state) : [];
+  });
+  for (
+    let state = layered(disk, occasion);
+    state && state.layers.length > DEEPEST;
+    state = layered(disk, occasion)
+  ) {
+    const job = { disk, state, again: disk.entry !== undefined && isTorn(disk.entry, state) };
+    run.tell(
+      disk.target,
+      `warning: ${state.layers.length} layers, at most ${DEEPEST} are left for later: merging now`,
+    );
+    if (!await run.tryTo(disk.target, () => [mark(job, occasion)])) return;
+    try {
+      await mergePair(job, occasion, {});
+    } catch (error) {
+      run.report(concerning(disk.target, error));
+      return;
+    }
+  }
+}
+
+async function jobsOf(occasion: Occasion): Promise<Job[]> {
+  const { host, paths } = occasion;
+  const entries = readNote(paths.note);
+  if (entries.length === 0) return [];
+  const config = await readConfig(paths.config, host.settings.configOwner);
+  return entries.flatMap((entry) => {
+    const disk = caseOfEntry(entry, config, []);
+    const state = layered(disk, occasion);
+    return isPending(disk, state) ? [{ disk, state, again: isTorn(entry, state) }] : [];
+  });
+}
+
+/** Notes, before the first byte is copied, that the lower layer is torn from now on: a commit on it can't be undone. */
+function mark({ disk, state }: Job, { paths }: Occasion) {
+  const entries = readNote(paths.note).map((entry) =>
+    entry.image === disk.names.image ? { ...entry, merging: state.layers[1]! } : entry
+  );
+  return { kind: "note", path: paths.note, entries } as const;
+}
+
+async function mergePair({ disk, state, again }: Job, occasion: Occasion, control: Control): Promise<void> {
+  const { run, host } = occasion;
+  const { target, names } = disk;
+  const { lower, upper } = lowestPair(names, state)!;
+  if (again) {
+    await outliveOrphan(lower, occasion, { patience: Infinity, ...control.stop && { signal: control.stop } });
+  }
+  const bytes = files.look(upper)?.blocks ?? 0;
+  await checkSpace(disk, upper, bytes * 512, occasion);
+  const begun = host.now().getTime();
+  await run.take(target, copyDown(names, state, ownerOfDisk(disk), again), {
+    ...control,
+    progress: reporter(occasion, target),
+  });
+  const seconds = (host.now().getTime() - begun) / 1000;
+  run.tell(
+    target,
+    `merged ${size(bytes * 512)} in ${seconds.toFixed(1)} s, ${
+      size(bytes * 512 / Math.max(seconds, 0.001))
+    }/s`,
+  );
+
+  // Names change only under the folder's lock, after another look.
+  using _folder = run.isDry ? undefined : await lockFolders(host.settings.configFolder, [names.image]);
+  const now = layered(disk, occasion);
+  if (now?.layers.join() !== state.layers.join()) return;
+  await run.take(target, takeName(names, state));
+  const last = layered(disk, occasion);
+  if (last) await run.take(target, flatten(names, last));
+}
+
+function layered({ names }: Case, { run }: Occasion): Layered | undefined {
+  const state = parse(names, run.listing(names.image));
+  return state.kind === "layered" ? state : undefined;
+}
+
+/** The lower layer may grow by all that the upper one holds; half a merge helps nobody, and a full disk harms others. */
+async function checkSpace(
+  { names }: Case,
+  upper: string,
+  needed: number,
+  { host, domain }: Occasion,
+): Promise<void> {
+  const folder = folderOf(names.image);
+  const free = await host.freeBytes(folder);
+  if (free >= needed) return;
+  throw new Trouble(
+    `to merge ${quoted(upper)} up to ${size(needed)} are needed in ${quoted(folder)}, ${size(free)} are free`,
+    { hint: `make room for ${size(needed - free)} more, then: autorevert merge ${shellWord(domain)}` },
+  );
+}
+
+/** Tells of the progress in the log, every 10 % or 30 s. */
+function reporter({ run, host }: Occasion, target: string): NonNullable<Control["progress"]> {
+  let told = { percent: 0, at: host.now().getTime() };
+  return (percent) => {
+    const at = host.now().getTime();
+    if (percent - told.percent < 10 && at - told.at < 30_000) return;
+    told = { percent, at };
+    run.tell(target, `merging, ${Math.floor(percent)} %`);
+  };
+}
+
+async function finish(occasion: Occasion): Promise<void> {
+  const entries = readNote(occasion.paths.note);
+  if (entries.length > 0) await updateNote(entries, occasion);
 }

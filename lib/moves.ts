@@ -112,13 +112,14 @@ export function recover(names: Names, listing: Listing): Step[] {
 }
 
 /** The first half of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
-export function copyDown(names: Names, state: Of<"layered">, owner: Owner): Step[] {
+export function copyDown(names: Names, state: Of<"layered">, owner: Owner, again: boolean): Step[] {
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
   const { lower, upper } = pair;
   return [
     { kind: "own", path: lower, owner },
     { kind: "merge", layer: upper, into: lower },
+    ...again ? [{ kind: "repair", path: lower } as const] : [],
     { kind: "sync", path: lower },
   ];
 }
@@ -140,12 +141,42 @@ export function takeName(names: Names, state: Of<"layered">): Step[] {
   ];
 }
 
+/** Takes the newest commit back. Before the second removal nothing has happened, after it the rest is made again. */
+export function undo(names: Names, { layers, ended }: Of<"layered">, owner: Owner): Step[] {
+  const [next, top] = layers.slice(-2).map((number) => names.layer(number)) as [string, string];
+  return [
+    { kind: "own", path: next, owner },
+    ...ended ? forget(names) : [],
+    { kind: "remove", path: names.image },
+    { kind: "remove", path: top },
+    layers.length === 2
+      ? { kind: "rename", from: next, to: names.image }
+      : { kind: "link", from: next, to: names.image },
+  ];
+}
+
+/** Makes the session that was set aside a commit. */
+export function keep(names: Names, { layers }: Of<"layered">, owner: Owner): Step[] {
+  const next = names.layer(topOf(layers) + 1);
+  return [
+    { kind: "own", path: names.ended, owner },
+    { kind: "sync", path: names.ended },
+    { kind: "remove", path: names.image },
+    { kind: "rename", from: names.ended, to: next },
+    { kind: "link", from: next, to: names.image },
+  ];
+}
+
 /** One layer that nothing stands on needs no name of its own. */
 export function flatten(names: Names, { layers, ended }: Of<"layered">): Step[] {
   return layers.length === 1 && !ended ? [{ kind: "remove", path: names.layer(layers[0]) }] : [];
 }
 
-function lowestPair(names: Names, { layers }: Of<"layered">): { lower: string; upper: string } | undefined {
+/** The layers that are merged next. */
+export function lowestPair(
+  names: Names,
+  { layers }: Of<"layered">,
+): { lower: string; upper: string } | undefined {
   const [lower, upper] = layers;
   return upper === undefined ? undefined : { lower: names.layer(lower), upper: names.layer(upper) };
 }

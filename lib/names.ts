@@ -56,11 +56,22 @@ export interface GuestNames {
   /** What kind of start is under way. */
   readonly starting: string;
   readonly lock: string;
+  /** The lock of a merge. */
+  readonly merging: string;
+  /** Asks a merge to stop. */
+  readonly stop: string;
 }
 
 export function guestNames(folder: string, domain: string): GuestNames {
   const path = (suffix: string) => `${folder}/${domain}.${suffix}`;
-  return { config: path("json"), note: path("session"), starting: path("starting"), lock: path("lock") };
+  return {
+    config: path("json"),
+    note: path("session"),
+    starting: path("starting"),
+    lock: path("lock"),
+    merging: path("merging"),
+    stop: path("stop-merging"),
+  };
 }
 
 /** The lock of an image folder. It lies beside the configuration, because flock(2) on a folder of an NFS mount fails. */

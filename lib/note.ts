@@ -13,6 +13,8 @@ export interface Entry {
   readonly owner: Owner;
   /** An event held the session back, to be resumed at the next start if its flag is set then. */
   readonly held: boolean;
+  /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
+  readonly merging?: number;
 }
 
 /** @throws {Trouble} if the text is not such a note: it is written by the hook alone, and never in part */
@@ -31,20 +33,22 @@ export function parseNote(path: string, text: string): Entry[] {
 }
 
 function parseEntry(value: unknown): Entry {
-  const { target, image, started, uid, gid, mode, held } = Object(value);
+  const { target, image, started, uid, gid, mode, held, merging } = Object(value);
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
     throw new TypeError(`is no disk: ${quoted(value)}`);
   }
-  return { target, image, started, owner: { uid, gid, mode: Number.parseInt(mode, 8) }, held: held === true };
+  const owner = { uid, gid, mode: Number.parseInt(mode, 8) };
+  const entry = { target, image, started, owner, held: held === true };
+  return Number.isInteger(merging) ? { ...entry, merging } : entry;
 }
 
 /** The text of a note; `parseNote` reads it back. */
 export function formatNote(entries: readonly Entry[]): string {
-  const list = entries.map(({ target, image, started, owner: { uid, gid, mode }, held }) => {
-    const entry = { target, image, started, uid, gid, mode: mode.toString(8) };
-    return held ? { ...entry, held } : entry;
+  const list = entries.map(({ target, image, started, owner: { uid, gid, mode }, held, merging }) => {
+    const known = { target, image, started, uid, gid, mode: mode.toString(8) };
+    return { ...known, ...held && { held }, ...merging !== undefined && { merging } };
   });
   return JSON.stringify(list, undefined, 2) + "\n";
 }

@@ -8,7 +8,7 @@ import { type Case, ownerOfDisk, stateOf } from "./case.ts";
 import * as moves from "./moves.ts";
 import { belongsTo, type GuestNames, namesOf } from "./names.ts";
 import type { Entry } from "./note.ts";
-import { type Listing, parse } from "./state.ts";
+import { type Listing, parse, type State } from "./state.ts";
 import { afterAll, type StartWord, type Step } from "./step.ts";
 import type { Fate } from "./table.ts";
 
@@ -139,7 +139,15 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date): Entry[] {
   return decided.flatMap(({ disk, fate }): Entry[] => {
     const { target, names: { image }, entry } = disk;
     if (!disk.listed) return entry ? [entry] : [];
-    const begun = { target, image, started: now.toISOString(), owner: ownerOfDisk(disk), held: false };
+    const merging = entry?.merging === undefined ? {} : { merging: entry.merging };
+    const begun = {
+      target,
+      image,
+      started: now.toISOString(),
+      owner: ownerOfDisk(disk),
+      held: false,
+      ...merging,
+    };
     if (fate === "freeze") return [begun];
     return [{ ...entry ?? begun, held: fate === "resume" }];
   });
@@ -182,10 +190,18 @@ export function noteAtRelease(decided: readonly Decided[]): Entry[] {
 
 /** The entries whose disks still have a session to end, layers to merge, or a session to bring back. */
 export function pending(entries: readonly Entry[], listing: (image: string) => Listing): Entry[] {
-  return entries.filter(({ image }) => {
-    const state = parse(namesOf(image), listing(image));
-    return state.kind !== "missing" && (state.kind !== "plain" || state.ended);
+  return entries.flatMap((entry) => {
+    const state = parse(namesOf(entry.image), listing(entry.image));
+    if (state.kind === "missing" || state.kind === "plain" && !state.ended) return [];
+    if (entry.merging === undefined || isTorn(entry, state)) return [entry];
+    const { merging: _done, ...rest } = entry;
+    return [rest];
   });
+}
+
+/** Whether a merge was begun on the two lowest layers and is not done: only the view through the upper one is right. */
+export function isTorn({ merging }: Entry, state: State): boolean {
+  return merging !== undefined && "layers" in state && state.layers[1] === merging;
 }
 
 function planDiscard(disk: Case): Step[] {

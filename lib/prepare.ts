@@ -3,9 +3,10 @@ import type { Config } from "./config.ts";
 import { type Circumstances, decideAll } from "./decide.ts";
 import * as files from "./files.ts";
 import { configOf, type Occasion, startingStep, startUnderWay, updateNote } from "./hook.ts";
+import { interruptMerge, outliveOrphan } from "./interrupt.ts";
 import { lockFolders } from "./lock.ts";
 import { type Entry, readNote } from "./note.ts";
-import { type Decided, noteAtPrepare, pending, planPrepare, planRecovery, planUndo } from "./plan.ts";
+import { type Decided, isTorn, noteAtPrepare, pending, planPrepare, planRecovery, planUndo } from "./plan.ts";
 import { refusal } from "./refusal.ts";
 import { refuses } from "./table.ts";
 import { concerning } from "./voice.ts";
@@ -38,12 +39,19 @@ async function begin(occasion: Occasion): Promise<void> {
   const entries = readNote(paths.note);
   const gather = () => casesAtPrepare(domain, config, disks, entries, host.settings);
 
+  if (!run.isDry) await interruptMerge(paths);
   using _folders = run.isDry
     ? undefined
     : await lockFolders(host.settings.configFolder, gather().map(({ names }) => names.image));
   const recovery = planRecovery(gather(), paths);
   const decided = await decideAll(recovery.cases, occasion, (disk) => circumstances(disk, start, config));
   refuse(decided);
+  for (const { disk } of decided) {
+    const state = stateOf(disk);
+    if (disk.entry && "layers" in state && isTorn(disk.entry, state)) {
+      await outliveOrphan(disk.names.layer(state.layers[0]), occasion);
+    }
+  }
 
   const note = noteAtPrepare(decided, host.now());
   try {
@@ -54,7 +62,7 @@ async function begin(occasion: Occasion): Promise<void> {
     await undo(decided, entries, note, occasion);
     throw error;
   }
-  await updateNote(note, note, occasion);
+  await updateNote(note, occasion);
 }
 
 function circumstances(disk: Case, start: Circumstances["start"], config: Config | undefined): Circumstances {

@@ -14,8 +14,18 @@ export interface QemuImg {
   /** Makes an overlay. Fails, leaving at most the overlay's file, if the backing file is no qcow2 or open elsewhere. */
   create(overlay: string, backing: string): Promise<void>;
   /** Copies a layer into the one it stands on. Killed half-way, the view through the layer is unchanged. */
-  commit(layer: string): Promise<void>;
+  commit(layer: string, control?: Control): Promise<void>;
+  /** Frees leaked clusters. */
+  repair(image: string): Promise<void>;
   look(image: string): Promise<Look>;
+}
+
+/** A hand on a copy that takes its time. */
+export interface Control {
+  /** Kills it. */
+  readonly stop?: AbortSignal;
+  /** Takes how much of it is done, in percent. */
+  readonly progress?: (percent: number) => void;
 }
 
 /** How a finished program went. */
@@ -31,7 +41,7 @@ const PATIENCE = 30_000;
 
 /** @param program absolute path of `qemu-img` */
 export function qemuImg(program: string, patience = PATIENCE): QemuImg {
-  const run = (args: string[], limit?: number) => execute(program, args, limit);
+  const run = (args: string[], limit?: number) => execute(program, args, { limit });
   return {
     async create(overlay, backing) {
       check(
@@ -39,8 +49,14 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
         await run(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, overlay], patience),
       );
     },
-    async commit(layer) {
-      check("commit", await run(["commit", "-q", "-d", "-f", "qcow2", layer]));
+    async commit(layer, { stop, progress } = {}) {
+      const output = (text: string) => {
+        for (const [, percent] of text.matchAll(/\((\d+(?:\.\d+)?)\/100%\)/g)) progress?.(Number(percent));
+      };
+      check("commit", await execute(program, ["commit", "-p", "-d", "-f", "qcow2", layer], { stop, output }));
+    },
+    async repair(image) {
+      check("check", await run(["check", "-q", "-r", "leaks", "-f", "qcow2", image]));
     },
     async look(image) {
       const info = (...more: string[]) =>
@@ -72,8 +88,16 @@ function check(command: string, { code, signal, stderr }: Outcome): void {
   throw new Trouble(`qemu-img ${command} ${how}${said ? `: ${said}` : ""}`);
 }
 
-/** Runs a program to its end, or kills it after `limit` milliseconds. Its environment is empty but for the locale. */
-async function execute(program: string, args: string[], limit?: number): Promise<Outcome> {
+/** How a program may be ended before its own end, and who reads along. */
+interface Run {
+  /** Longest time, in milliseconds. */
+  readonly limit?: number | undefined;
+  readonly stop?: AbortSignal | undefined;
+  readonly output?: (text: string) => void;
+}
+
+/** Runs a program to its end, or kills it. Its environment is empty but for the locale. */
+async function execute(program: string, args: string[], { limit, stop, output }: Run): Promise<Outcome> {
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(program, {
@@ -90,15 +114,18 @@ async function execute(program: string, args: string[], limit?: number): Promise
       hint: "install it (Debian: apt install qemu-utils), or build with QEMU_IMG=/path/to/qemu-img",
     });
   }
-  const ended = child.output();
+  const ended = Promise.all([child.status, textOf(child.stdout, output), textOf(child.stderr)]);
   const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
+  const kill = () => child.kill("SIGKILL");
+  stop?.addEventListener("abort", kill);
   const timer = limit === undefined ? undefined : setTimeout(() => {
-    child.kill("SIGKILL");
+    kill();
     giveUp("late");
   }, limit);
-  const output = await Promise.race([ended, late]);
+  const outcome = await Promise.race([ended, late]);
   clearTimeout(timer);
-  if (output === "late") {
+  stop?.removeEventListener("abort", kill);
+  if (outcome === "late") {
     // One that waits for a dead disk can't even be killed; waiting for it would hold up the whole host.
     ended.catch(() => {});
     throw new Trouble(`qemu-img ${args[0]} did not answer within ${limit! / 1000} s and was killed`, {
@@ -106,11 +133,18 @@ async function execute(program: string, args: string[], limit?: number): Promise
       heals: "event",
     });
   }
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return {
-    code: output.code,
-    signal: output.signal,
-    stdout: text(output.stdout),
-    stderr: text(output.stderr),
-  };
+  const [{ code, signal }, stdout, stderr] = outcome;
+  return { code, signal, stdout, stderr };
+}
+
+async function textOf(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  each?: (text: string) => void,
+): Promise<string> {
+  let text = "";
+  for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
+    each?.(piece);
+    text += piece;
+  }
+  return text;
 }

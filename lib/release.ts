@@ -1,9 +1,9 @@
-import { caseOfEntry } from "./case.ts";
+import { type Case, caseOfEntry } from "./case.ts";
 import { decideAll } from "./decide.ts";
 import * as files from "./files.ts";
 import { configOf, type Occasion, startUnderWay, updateNote } from "./hook.ts";
 import { lockFolders } from "./lock.ts";
-import { merge } from "./merge.ts";
+import { shorten, startMerge } from "./merge.ts";
 import { type Entry, readNote } from "./note.ts";
 import { type Decided, noteAtRelease, planRecovery, planRelease } from "./plan.ts";
 import type { Facts } from "./table.ts";
@@ -20,10 +20,17 @@ export async function release(occasion: Occasion): Promise<void> {
   const entries = readNote(paths.note);
   if (entries.length > 0) {
     const decided = await endSessions(entries, start, occasion);
-    if (start !== "refused") { for (const { disk } of decided) await merge(disk, occasion); }
-    await updateNote(entries, noteAtRelease(decided), occasion);
+    await updateNote(noteAtRelease(decided), occasion);
+    if (start !== "refused") await tidy(decided.map(({ disk }) => disk), occasion);
   }
   if (start !== "up") await run.take("", [{ kind: "remove", path: paths.starting }]);
+}
+
+/** What is not part of the end, but can be done now that the disks are idle. */
+async function tidy(disks: readonly Case[], occasion: Occasion): Promise<void> {
+  for (const disk of disks) await shorten(disk, occasion);
+  if (!occasion.run.isDry) await updateNote(readNote(occasion.paths.note), occasion);
+  await startMerge(disks, occasion);
 }
 
 async function endSessions(

@@ -1,5 +1,9 @@
 import * as z from "zod/mini";
 
+/** A chain of layers costs QEMU speed; `release` merges what is deeper at once. */
+const MOST_KEPT = 12;
+const KEEP = `a whole number from 0 to ${MOST_KEPT}`;
+
 /** One entry of `disks`. */
 const disk = z.strictObject({
   target: z.string().check(
@@ -10,6 +14,20 @@ const disk = z.strictObject({
     z.boolean().check(
       z.describe(
         "true keeps the changes of one session: they become part of the disk when it ends, and this goes back to false",
+      ),
+    ),
+  ),
+  "keep-commits": z.optional(
+    z.int({ error: KEEP }).check(
+      z.minimum(0, { error: KEEP }),
+      z.maximum(MOST_KEPT, { error: KEEP }),
+      z.describe("So many commits stay unmerged and can be undone: autorevert undo"),
+    ),
+  ),
+  "keep-session": z.optional(
+    z.boolean().check(
+      z.describe(
+        "true sets every ended session aside until the next start: autorevert keep makes it a commit",
       ),
     ),
   ),

@@ -8,6 +8,8 @@ export interface Settings {
   /** Where libvirt keeps managed saves; only looked at. */
   readonly saveFolder: string;
   readonly log: string;
+  /** Paths that the program may be installed at, the usual one first: it starts its own merges. */
+  readonly programs: readonly string[];
   /** Absolute path of `qemu-img`. */
   readonly qemuImg: string;
   /** User id that must own the configuration: who can write it decides what root does. */
@@ -21,6 +23,7 @@ export const defaults: Settings = {
   configFolder: "/etc/libvirt/hooks/config",
   saveFolder: "/var/lib/libvirt/qemu/save",
   log: "/var/log/libvirt/qemu/hooks.log",
+  programs: ["/etc/libvirt/hooks/qemu", "/etc/libvirt/hooks/qemu.d/autorevert"],
   qemuImg: "/usr/bin/qemu-img",
   configOwner: 0,
 };

@@ -21,6 +21,10 @@ export type Step =
   | { readonly kind: "create"; readonly overlay: string; readonly backing: string }
   /** Copy a layer into the one below it. */
   | { readonly kind: "merge"; readonly layer: string; readonly into: string }
+  /** Free the clusters that a killed merge left allocated and unused. */
+  | { readonly kind: "repair"; readonly path: string }
+  /** Start a process of its own that merges the guest's disks. */
+  | { readonly kind: "background"; readonly domain: string }
   /** Clear the commit flags of these targets. */
   | { readonly kind: "clear"; readonly config: string; readonly targets: readonly string[] }
   | { readonly kind: "note"; readonly path: string; readonly entries: readonly Entry[] }
@@ -37,7 +41,10 @@ export function describe(step: Step): string {
       return `${step.kind} ${quoted(step.from)} to ${quoted(step.to)}`;
     case "remove":
     case "sync":
+    case "repair":
       return `${step.kind} ${quoted(step.path)}`;
+    case "background":
+      return "start the merge in the background";
     case "own":
       return `own ${quoted(step.path)} by ${step.owner.uid}:${step.owner.gid}, mode ${
         step.owner.mode.toString(8)
@@ -80,6 +87,8 @@ export function after(listing: Listing, step: Step): Listing {
     case "own":
     case "sync":
     case "merge":
+    case "repair":
+    case "background":
     case "clear":
     case "note":
     case "starting":

@@ -21,6 +21,8 @@ export interface Facts {
   /** The configuration lists it. */
   readonly listed: boolean;
   readonly flag: "set" | "clear" | "unreadable";
+  /** Every ended session of the disk is to be set aside. */
+  readonly keeps: boolean;
   /** The flag was meant for the session that lies there: an event held it for that, or it was set before the last write. */
   readonly held: boolean;
   /** What the domain names for the target now: this image, another file, nothing, or it could not be read. */
@@ -208,6 +210,11 @@ const release: readonly Row[] = [
   { when: { end: "away" }, fate: "leave", because: "saved or migrated: it goes on" },
   { when: { flag: "unreadable" }, fate: "hold", because: "nobody can tell whether it is to be kept" },
   { when: { end: "died", flag: "set" }, fate: "hold", because: "maintenance survives a crash" },
+  {
+    when: { end: ["died", "over"], flag: "clear", keeps: true },
+    fate: "set aside",
+    because: "keep-session is set",
+  },
   { when: { end: "died" }, fate: "discard", because: "a crash reverts, too" },
   { when: { end: "over", flag: "set" }, fate: "commit", because: "asked for" },
   { when: { end: "over" }, fate: "discard", because: "every session is forgotten" },

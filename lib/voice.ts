@@ -10,34 +10,36 @@
 
 export interface Detail {
   /** The next thing to do. */
-  readonly hint?: string;
+  readonly hint?: string | undefined;
   readonly cause?: unknown;
   /**
    * Whether trying again can help: `"event"` where the next start or end heals it by itself,
    * `"person"` where somebody has to act first.
    */
   readonly heals?: "event" | "person";
+  /** Whom it concerns: the guest, then the disk. */
+  readonly whom?: readonly string[];
 }
 
 /** Something did not work, told so that an administrator can act on it. */
 export class Trouble extends Error {
   readonly hint: string | undefined;
   readonly heals: "event" | "person";
+  readonly whom: readonly string[];
 
-  constructor(message: string, { hint, cause, heals = "person" }: Detail = {}) {
+  constructor(message: string, { hint, cause, heals = "person", whom = [] }: Detail = {}) {
     super(message, { cause });
     this.name = "Trouble";
     this.hint = hint;
     this.heals = heals;
+    this.whom = whom;
   }
 }
 
-/** Adds whom the trouble concerns: the disk, then the guest. */
-export function concerning(whom: string, error: unknown): Trouble {
-  const trouble = asTrouble(error);
-  const detail = { cause: trouble.cause, heals: trouble.heals };
-  const message = `${whom}: ${trouble.message}`;
-  return new Trouble(message, trouble.hint === undefined ? detail : { ...detail, hint: trouble.hint });
+/** Adds whom the trouble concerns: first the disk, then the guest. */
+export function concerning(name: string, error: unknown): Trouble {
+  const { message, hint, cause, heals, whom } = asTrouble(error);
+  return new Trouble(message, { hint, cause, heals, whom: whom[0] === name ? whom : [name, ...whom] });
 }
 
 export function asTrouble(error: unknown): Trouble {
@@ -47,14 +49,22 @@ export function asTrouble(error: unknown): Trouble {
 }
 
 /** The lines for standard error: one `error:`, and one `hint:` where there is something to do. */
-export function spoken({ message, hint }: Trouble): string[] {
-  return hint === undefined ? [`error: ${message}`] : [`error: ${message}`, `hint: ${hint}`];
+export function spoken({ message, hint, whom }: Trouble): string[] {
+  const error = whom.length === 0 ? `error: ${message}` : `error: ${whom.join(" ")}: ${message}`;
+  return hint === undefined ? [error] : [error, `hint: ${hint}`];
 }
 
 /** A value as it is shown: in double quotes, control characters escaped, so that no name can forge a line. */
 export function quoted(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return printable(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+}
+
+/** A number of bytes as people read it. */
+export function size(bytes: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10)));
+  return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${units[power]}`;
 }
 
 /** Several values as they are shown. */

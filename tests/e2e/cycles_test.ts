@@ -259,7 +259,7 @@ Deno.test("an external snapshot in a session: nothing is reverted under it, and 
     "snapped vda: leave to a person: that file may stand on this session",
   );
   const said = await refused("start", "snapped");
-  assertStringIncludes(said, "snapped: vda: its XML has an explicit <backingStore>");
+  assertStringIncludes(said, "snapped vda: its XML has an explicit <backingStore>");
   assertStringIncludes(
     said,
     `to keep it, run qemu-img commit -d ${IMAGES}/snapped.one before, and set "one-shot-commit"`,
@@ -286,7 +286,7 @@ Deno.test("an active blockcommit in a session: the start is refused, and the way
   const said = await refused("start", "committed");
   assertStringIncludes(
     said,
-    `committed: vda: the domain's disk is "${image}.backing_file", which has the name of a layer`,
+    `committed vda: the domain's disk is "${image}.backing_file", which has the name of a layer`,
   );
   assertStringIncludes(said, `mv ${image}.backing_file ${image}`);
 
@@ -330,7 +330,7 @@ Deno.test("of two guests on one image the second is refused, and the first loses
   assertEquals(await first.start(), "1");
   assertStringIncludes(
     await refused("start", "second"),
-    `second: vda: "${first.images[0]}" is open in another process`,
+    `second vda: "${first.images[0]}" is open in another process`,
   );
   await second.idle();
   assertEquals(await first.key(), "2");

@@ -155,9 +155,13 @@ export class Guest {
     return `/run/${encodeURIComponent(this.name)}.serial`;
   }
 
-  /** Writes the guest's configuration; targets with their flags. */
-  configure(flags: Record<string, boolean>): void {
-    const disks = Object.entries(flags).map(([target, commit]) => ({ target, "one-shot-commit": commit }));
+  /** Writes the guest's configuration; targets with their flags, and what else is set for all of them. */
+  configure(flags: Record<string, boolean>, more: Record<string, unknown> = {}): void {
+    const disks = Object.entries(flags).map(([target, commit]) => ({
+      target,
+      "one-shot-commit": commit,
+      ...more,
+    }));
     Deno.writeTextFileSync(at(`${CONFIG}/${this.name}.json`), JSON.stringify({ disks }), { mode: 0o644 });
   }
 
@@ -184,6 +188,18 @@ export class Guest {
     return await this.counted();
   }
 
+  /** Starts it, however often that is refused until a killed merge's qemu-img has come to its end. */
+  async startPatiently(): Promise<string> {
+    await until(`${this.name} may start`, async () => {
+      const { code, stderr } = await run("virsh", "-q", "start", "--paused", this.name);
+      if (code !== 0) assertMatch(stderr, /is still written by the qemu-img of a merge that was killed/);
+      return code === 0;
+    });
+    this.#forgetOutput();
+    await virsh("resume", this.name);
+    return await this.counted();
+  }
+
   /** A whole session of a guest that powers off by itself. */
   async boot(): Promise<string> {
     const counted = await this.start();
@@ -196,6 +212,25 @@ export class Guest {
     this.#forgetOutput();
     await virsh("send-key", this.name, "KEY_A");
     return await this.counted();
+  }
+
+  /** Writes to the first disk from outside the guest's own code, as its kernel would. */
+  async write(kilobytes: number): Promise<void> {
+    const device = "/machine/peripheral/virtio-disk0/virtio-backend";
+    await virsh(
+      "qemu-monitor-command",
+      this.name,
+      "--hmp",
+      `qemu-io -d ${device} "write -P 7 64k ${kilobytes}k"`,
+    );
+  }
+
+  /** Waits until its merge has come to its end. */
+  async merged(): Promise<void> {
+    await until(
+      `${this.name} is merged`,
+      async () => !this.files().some((name) => /backing_file\.\d/.test(name)) && await this.#isUnlocked(),
+    );
   }
 
   /** Waits for what the guest prints, by default one line. */
@@ -222,6 +257,12 @@ export class Guest {
     await ok("flock", "--wait", "10", `${CONFIG}/${this.name}.lock`, "true");
   }
 
+  async #isUnlocked(): Promise<boolean> {
+    const locks = ["lock", "merging"].map((suffix) => `${CONFIG}/${this.name}.${suffix}`).filter(exists);
+    for (const lock of locks) if ((await run("flock", "--nonblock", lock, "true")).code !== 0) return false;
+    return true;
+  }
+
   async destroy(): Promise<void> {
     await virsh("destroy", this.name);
     await this.off();
@@ -243,6 +284,7 @@ export class Guest {
 
   /** Asserts that nothing is left but the images themselves: each holds this count, and no session is noted. */
   async isPlain(...counts: number[]): Promise<void> {
+    await this.merged();
     assertEquals(this.files(), this.images.map((image) => image.slice(IMAGES.length + 1)).sort());
     assertEquals(this.notes(), []);
     for (const [index, count] of counts.entries()) assertEquals(await countOn(this.images[index]!), count);
@@ -286,6 +328,21 @@ export function exists(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Slows every merge down to so many kilobytes a second, until the returned object is disposed of. */
+export async function slowMerges(kilobytes: number): Promise<AsyncDisposable> {
+  const program = "/usr/bin/qemu-img";
+  const slow = `#!/bin/sh
+if [ "$1" = commit ]; then shift; exec ${program}.real commit -r ${kilobytes * 1024} "$@"; fi
+exec ${program}.real "$@"
+`;
+  await ok("cp", program, "/run/qemu-img.real");
+  Deno.writeTextFileSync(at("/run/qemu-img.slow"), slow.replaceAll(`${program}.real`, "/run/qemu-img.real"), {
+    mode: 0o755,
+  });
+  await ok("mount", "--bind", "/run/qemu-img.slow", program);
+  return { [Symbol.asyncDispose]: async () => void await ok("umount", program) };
 }
 
 /** A qcow2 image with the counting guest. */
