@@ -4,7 +4,7 @@ import type { Occasion } from "./hook.ts";
 import type { Decided } from "./plan.ts";
 import { topOf } from "./state.ts";
 import { decide, type Facts, type Row } from "./table.ts";
-import { quoted, shellWord } from "./voice.ts";
+import { concerning, quoted, shellWord, Trouble } from "./voice.ts";
 
 /** The facts that depend on the event, not on the disk. */
 export type Circumstances = Pick<Facts, "event" | "start" | "end" | "held">;
@@ -38,6 +38,9 @@ async function rowFor(
 ): Promise<Omit<Row, "when">> {
   const state = stateOf(disk);
   if (state.kind === "committing" || state.kind === "headless") {
+    if (circumstances.event === "prepare") {
+      throw concerning(disk.target, new Trouble(`${quoted(disk.names.image)} could not be recovered`));
+    }
     return { fate: "leave", because: "it could not be recovered yet" };
   }
   let facts: Facts = {

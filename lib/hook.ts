@@ -1,7 +1,7 @@
 import { readConfig } from "./config.ts";
 import * as files from "./files.ts";
 import { type Host, Run } from "./host.ts";
-import { checkDomainName, type Event } from "./invocation.ts";
+import { checkDomainName, type Event, type Operation } from "./invocation.ts";
 import { lock } from "./lock.ts";
 import { type GuestNames, guestNames } from "./names.ts";
 import { type Entry, readNote } from "./note.ts";
@@ -40,7 +40,7 @@ export async function handle({ domain, operation, given, extra }: Event, host: H
     }
     if (!isManaged(paths)) return 0;
 
-    using _guest = run.isDry ? undefined : await lock(paths.lock);
+    using _guest = await lockGuest(operation, paths, run);
     const occasion = { run, host, domain, paths, extra };
     switch (operation) {
       case "restore":
@@ -59,6 +59,18 @@ export async function handle({ domain, operation, given, extra }: Event, host: H
     run.report(error);
     // What `started` couldn't remove would make the end of this session look like the end of a start that failed.
     return operation === "release" || operation === "unknown" ? 0 : 1;
+  }
+}
+
+/** One event of a guest at a time. A start that gives up waiting is refused like any other. */
+async function lockGuest(operation: Operation, paths: GuestNames, run: Run): Promise<Disposable | undefined> {
+  if (run.isDry) return undefined;
+  try {
+    return await lock(paths.lock);
+  } catch (error) {
+    // Otherwise the release that follows would take the session for that of a guest which crashed.
+    if (operation === "prepare") await run.tryTo("", () => [startingStep(paths, "refused")]);
+    throw error;
   }
 }
 

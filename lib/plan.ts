@@ -50,7 +50,7 @@ export function planRecovery(found: readonly Case[], paths: GuestNames): Recover
   if (decided.length === 0) return { stages, cases };
 
   const joining = cases.filter((disk) =>
-    stateOf(disk).kind === "session" && disk.entry && disk.flag === "set"
+    stateOf(disk).kind === "session" && disk.entry && disk.flag === "set" && disk.source !== "other"
   );
   const commit = planCommit(decided, joining, paths);
   stages.push(commit);

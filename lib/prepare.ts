@@ -5,6 +5,7 @@ import * as files from "./files.ts";
 import { configOf, type Occasion, startingStep, startUnderWay, updateNote } from "./hook.ts";
 import { interruptMerge, outliveOrphan } from "./interrupt.ts";
 import { lockFolders } from "./lock.ts";
+import type { GuestNames } from "./names.ts";
 import { type Entry, readNote } from "./note.ts";
 import { type Decided, isTorn, noteAtPrepare, pending, planPrepare, planRecovery, planUndo } from "./plan.ts";
 import { refusal } from "./refusal.ts";
@@ -31,8 +32,7 @@ export async function prepare(occasion: Occasion): Promise<0 | 1> {
 
 async function begin(occasion: Occasion): Promise<void> {
   const { run, host, domain, paths } = occasion;
-  const word = startUnderWay(paths);
-  const start = word === "refused" ? "fresh" : word;
+  const start = startThatBegins(paths, host.now());
   const config = await configOf(occasion);
   const { parseDisks } = await import("./domain.ts");
   const disks = parseDisks(await host.readXml());
@@ -63,6 +63,17 @@ async function begin(occasion: Occasion): Promise<void> {
     throw error;
   }
   await updateNote(note, occasion);
+}
+
+/** How long after `restore` or `migrate` its `prepare` may come, in milliseconds: libvirt calls them in a row. */
+const IN_A_ROW = 600_000;
+
+function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "migrate" {
+  const word = startUnderWay(paths);
+  if (word === "fresh" || word === "refused") return "fresh";
+  // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
+  const age = now.getTime() - (files.look(paths.starting)?.mtime?.getTime() ?? 0);
+  return age < IN_A_ROW ? word : "fresh";
 }
 
 function circumstances(disk: Case, start: Circumstances["start"], config: Config | undefined): Circumstances {

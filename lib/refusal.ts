@@ -14,6 +14,10 @@ export function refusal(kind: Refusal, disk: Case): Trouble {
       return new Trouble(`there is no image ${image}`, {
         hint: "restore it, or correct the domain with virsh edit",
       });
+    case "refuse: unreadable":
+      return new Trouble(`${image} is no readable qcow2 image`, {
+        hint: `see what it is: qemu-img info ${word}; and mend it, or correct the domain with virsh edit`,
+      });
     case "refuse: in use":
       return new Trouble(`${image} is open in another process`, {
         hint: `find it: fuser -v ${word}`,

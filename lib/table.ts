@@ -61,6 +61,7 @@ export type Fate =
 /** The start is refused, and why. */
 export type Refusal =
   | "refuse: missing"
+  | "refuse: unreadable"
   | "refuse: stray commit"
   | "refuse: in use"
   | "refuse: not ours"
@@ -129,6 +130,13 @@ const prepare: readonly Row[] = [
     when: { state: "stray" },
     fate: "refuse: stray commit",
     because: "its layers are gone, and not by the hook",
+  },
+
+  { when: { state: idle, look: "busy" }, fate: "refuse: in use", because: "a process has it open" },
+  {
+    when: { state: idle, look: "damaged" },
+    fate: "refuse: unreadable",
+    because: "there is no disk to stand on",
   },
 
   // The guest comes with a memory of its own, and the disk has to be the one that it remembers.

@@ -4,11 +4,19 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { disk, SECTOR } from "../../demo/guest.ts";
 
 /** Root of the system under test: empty for the machine itself. */
-const ROOT = Deno.env.get("ROOT") ?? "";
+const ROOT = sandboxed();
 export const IMAGES = "/var/lib/libvirt/images";
 export const CONFIG = "/etc/libvirt/hooks/config";
 export const LOG = "/var/log/libvirt/qemu/hooks.log";
 const HOOK = "/etc/libvirt/hooks/qemu";
+
+function sandboxed(): string {
+  const root = Deno.env.get("ROOT");
+  if (root === undefined) {
+    throw new Error("outside the sandbox these tests would touch the host's own guests: make e2e");
+  }
+  return root;
+}
 
 /** A path of the system under test, as this process sees it. */
 export const at = (path: string) => ROOT + path;
