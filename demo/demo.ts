@@ -18,7 +18,6 @@ const places = {
   QEMU_IMG: which("qemu-img"),
   CONFIG_OWNER: String(Deno.uid()),
   DIST: `${folder}/dist`,
-  PROGRAMS: `${folder}/dist/qemu,${folder}/dist/qemu.js`,
 };
 /** The script form is started through the PATH. */
 const PATH = `${folder}/bin:${Deno.env.get("PATH")}`;
@@ -58,18 +57,19 @@ async function demonstrate(): Promise<void> {
 
 /** Makes the hook for the demo's own folder: the binary, or where its runtime can't be had, the script. */
 async function build(): Promise<string> {
-  const make = (...form: string[]) =>
+  const make = (program: string, ...form: string[]) =>
     new Deno.Command(`${ROOT}build/deno`, {
       args: ["run", "--quiet", "--no-check", "-A", `${ROOT}build/build.ts`, ...form],
-      env: places,
+      env: { ...places, PROGRAMS: program },
       stdout: "null",
       stderr: "piped",
     }).output();
-  if ((await make()).success) return `${places.DIST}/qemu`;
-  const { success, stderr } = await make("--script");
+  const [binary, script] = [`${places.DIST}/qemu`, `${places.DIST}/qemu.js`];
+  if ((await make(binary)).success) return binary;
+  const { success, stderr } = await make(script, "--script");
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   say("The runtime for a binary can't be had on this network: this is the hook as a script.\n");
-  return `${places.DIST}/qemu.js`;
+  return script;
 }
 
 function configure(commit: boolean): void {
@@ -104,7 +104,10 @@ async function event(hook: string, ...words: string[]): Promise<void> {
 
 /** A commit is merged by a process of its own; the demo waits for it, libvirt doesn't. */
 async function merged(): Promise<void> {
-  while (files() !== "os.img") await new Promise((wake) => setTimeout(wake, 20));
+  for (let tries = 0; files() !== "os.img"; tries++) {
+    if (tries === 1000) throw new Error(`the merge didn't end:\n${Deno.readTextFileSync(places.LOG)}`);
+    await new Promise((wake) => setTimeout(wake, 20));
+  }
 }
 
 function files(): string {

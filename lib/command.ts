@@ -147,7 +147,11 @@ async function onIdleDisks(
   for (const { disk } of chosen) await refuseBusy(disk, occasion);
   for (const { idle } of planned) {
     const question = work.question(idle);
-    if (question && !confirm(`${domain} ${idle.disk.target}: ${question}`)) return false;
+    if (question && !confirm(`${domain} ${idle.disk.target}: ${question}?`)) {
+      throw new Trouble("nothing was changed: the question was not answered with yes", {
+        hint: "where nobody can answer, use --yes",
+      });
+    }
   }
   for (const { idle: { disk }, steps } of planned) {
     await run.take(disk.target, steps);

@@ -68,8 +68,12 @@ export function isSaved({ host, domain }: Occasion): boolean {
 }
 
 async function lookAt(disk: Case, { host }: Occasion): Promise<NonNullable<Facts["look"]>> {
-  const look = await host.qemuImg.look(disk.names.image);
-  if (look.kind !== "free") return look.kind;
   const state = stateOf(disk);
+  const { image, committing, layer } = disk.names;
+  const top = "layers" in state ? [layer(topOf(state.layers))] : [];
+  // A plan is worked out on the names as they will be: an image that is made again isn't there yet.
+  const there = [image, committing, ...top].find((path) => files.look(path) !== undefined) ?? image;
+  const look = await host.qemuImg.look(there);
+  if (look.kind !== "free") return look.kind;
   return "layers" in state && look.backing === disk.names.layer(topOf(state.layers)) ? "session" : "replaced";
 }

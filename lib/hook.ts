@@ -95,11 +95,19 @@ export function configOf({ host, paths }: Occasion) {
   return readConfig(paths.config, host.settings.configOwner);
 }
 
-/** Leaves in the note what is still pending of these entries. */
-export async function updateNote(next: readonly Entry[], { run, paths }: Occasion): Promise<void> {
+/**
+ * Leaves in the note what is still pending of these entries.
+ *
+ * @param shown what a dry run takes for the note as it is then
+ */
+export async function updateNote(
+  next: readonly Entry[],
+  { run, paths }: Occasion,
+  shown = next,
+): Promise<void> {
   await run.tryTo("", () => {
     const entries = pending(next, (image) => run.listing(image));
-    const now = run.isDry ? next : readNote(paths.note);
+    const now = run.isDry ? shown : readNote(paths.note);
     return JSON.stringify(entries) === JSON.stringify(now)
       ? []
       : [{ kind: "note", path: paths.note, entries }];

@@ -7,7 +7,7 @@ import { lock, lockFolders } from "./lock.ts";
 import { copyDown, flatten, lowestPair, takeName } from "./moves.ts";
 import { folderOf } from "./names.ts";
 import { readNote } from "./note.ts";
-import { isTorn } from "./plan.ts";
+import { isTorn, planRecovery } from "./plan.ts";
 import type { Control } from "./qemu_img.ts";
 import { parse, type State } from "./state.ts";
 import { concerning, quoted, shellWord, size, Trouble } from "./voice.ts";
@@ -106,15 +106,21 @@ export async function shorten(disk: Case, occasion: Occasion): Promise<void> {
 }
 
 async function jobsOf(occasion: Occasion): Promise<Job[]> {
-  const { host, paths } = occasion;
+  const { run, host, paths } = occasion;
   const entries = readNote(paths.note);
   if (entries.length === 0) return [];
   const config = await readConfig(paths.config, host.settings.configOwner);
-  return entries.flatMap((entry) => {
-    const disk = caseOfEntry(entry, config, []);
+  using _folders = await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
+  // A merge that was cut short may have left a disk without its image, which would look as if nothing were to merge.
+  const found = entries.map((entry) => caseOfEntry(entry, config, []));
+  for (const { whom, steps } of planRecovery(found, paths).stages) await run.tryTo(whom, () => steps);
+  const jobs: Job[] = [];
+  for (const disk of found) {
     const state = layered(disk, occasion);
-    return isPending(disk, state) ? [{ disk, state, again: isTorn(entry, state) }] : [];
-  });
+    if (state) await run.tryTo(disk.target, () => flatten(disk.names, state));
+    if (isPending(disk, state)) jobs.push({ disk, state, again: isTorn(disk.entry!, state) });
+  }
+  return jobs;
 }
 
 /** Notes, before the first byte is copied, that the lower layer is torn from now on: a commit on it can't be undone. */

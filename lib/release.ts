@@ -20,7 +20,7 @@ export async function release(occasion: Occasion): Promise<void> {
   const entries = readNote(paths.note);
   if (entries.length > 0) {
     const decided = await endSessions(entries, start, occasion);
-    await updateNote(noteAtRelease(decided), occasion);
+    await updateNote(noteAtRelease(decided), occasion, entries);
     if (start !== "refused") await tidy(decided.map(({ disk }) => disk), occasion);
   }
   if (start !== "up") await run.take("", [{ kind: "remove", path: paths.starting }]);
