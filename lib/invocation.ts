@@ -75,7 +75,7 @@ exit codes: 0 done, or nothing to do; 1 refused or failed: the guest must not st
 export async function parseInvocation(args: readonly string[]): Promise<Invocation> {
   // libvirt gives exactly four, and a guest may be called "--version". But no shutoff reason is called "--dry-run":
   // whoever forgot one of the four doesn't want the event to happen.
-  if (args.length === 4 && args[3] !== "--dry-run" && !isCommand(args)) {
+  if (args.length === 4 && args[3] !== "--dry-run" && !isCommand(args.filter((word) => word !== "--yes"))) {
     return { kind: "event", event: eventOf(args), dryRun: false };
   }
 

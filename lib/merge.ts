@@ -49,6 +49,10 @@ export async function mergeGuest(occasion: Occasion): Promise<boolean> {
         await finish(occasion);
         return failed.size === 0;
       }
+      if (!await canBegin(job, occasion)) {
+        failed.add(job.disk.names.image);
+        continue;
+      }
       if (!await run.tryTo(job.disk.target, () => [mark(job!, occasion)])) return false;
       merging = await lock(paths.merging, 100);
     }
@@ -95,6 +99,7 @@ export async function shorten(disk: Case, occasion: Occasion): Promise<void> {
       disk.target,
       `warning: ${state.layers.length} layers, at most ${DEEPEST} are left for later: merging now`,
     );
+    if (!await canBegin(job, occasion)) return;
     if (!await run.tryTo(disk.target, () => [mark(job, occasion)])) return;
     try {
       await mergePair(job, occasion, {});
@@ -138,8 +143,7 @@ async function mergePair({ disk, state, again }: Job, occasion: Occasion, contro
   if (again) {
     await outliveOrphan(lower, occasion, { patience: Infinity, ...control.stop && { signal: control.stop } });
   }
-  const bytes = files.look(upper)?.blocks ?? 0;
-  await checkSpace(disk, upper, bytes * 512, occasion);
+  const bytes = (files.look(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
   await run.take(target, copyDown(names, state, ownerOfDisk(disk), again), {
     ...control,
@@ -148,9 +152,7 @@ async function mergePair({ disk, state, again }: Job, occasion: Occasion, contro
   const seconds = (host.now().getTime() - begun) / 1000;
   run.tell(
     target,
-    `merged ${size(bytes * 512)} in ${seconds.toFixed(1)} s, ${
-      size(bytes * 512 / Math.max(seconds, 0.001))
-    }/s`,
+    `merged ${size(bytes)} in ${seconds.toFixed(1)} s, ${size(bytes / Math.max(seconds, 0.001))}/s`,
   );
 
   // Names change only under the folder's lock, after another look.
@@ -167,14 +169,21 @@ function layered({ names }: Case, { run }: Occasion): Layered | undefined {
   return state.kind === "layered" ? state : undefined;
 }
 
+/** Asked before the lower layer is noted as torn: a merge that lacks space keeps no commit from being undone. */
+async function canBegin({ disk, state }: Job, occasion: Occasion): Promise<boolean> {
+  try {
+    await checkSpace(lowestPair(disk.names, state)!.upper, occasion);
+    return true;
+  } catch (error) {
+    occasion.run.report(concerning(disk.target, error));
+    return false;
+  }
+}
+
 /** The lower layer may grow by all that the upper one holds; half a merge helps nobody, and a full disk harms others. */
-async function checkSpace(
-  { names }: Case,
-  upper: string,
-  needed: number,
-  { host, domain }: Occasion,
-): Promise<void> {
-  const folder = folderOf(names.image);
+async function checkSpace(upper: string, { host, domain }: Occasion): Promise<void> {
+  const needed = (files.look(upper)?.blocks ?? 0) * 512;
+  const folder = folderOf(upper);
   const free = await host.freeBytes(folder);
   if (free >= needed) return;
   throw new Trouble(

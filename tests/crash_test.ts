@@ -1,11 +1,8 @@
-import { Failing, type Fault, faults } from "./fault.ts";
+import { atEveryStep, type Fault, faults, told } from "./fault.ts";
 import { Promised } from "./promised.ts";
 import { failed, type Finds, type Scenario, scenarios, type Sequence } from "./scenario.ts";
 import { Tree } from "./tree.ts";
 import { World } from "./world.ts";
-
-/** Far more than any event here takes. */
-const MOST_STEPS = 100;
 
 const one = [1, 2, 3].flatMap((layers) => scenarios(["vda"], layers));
 const two = [1, 2].flatMap((layers) => scenarios(["vda", "vdb"], layers));
@@ -87,27 +84,10 @@ async function withEveryFault(
   }
 }
 
-async function atEveryStep(fault: Fault, run: (failing: Failing) => Promise<void>): Promise<void> {
-  for (let step = 0; step < MOST_STEPS; step++) {
-    const failing = new Failing(step, fault);
-    await told(`${fault}, step ${step}`, () => run(failing));
-    if (!failing.struck) return;
-  }
-  throw new Error(`more than ${MOST_STEPS} steps`);
-}
-
 function isNew(seen: Set<string>, key: string): boolean {
   return seen.size < seen.add(key).size;
 }
 
 async function take(world: World, sequence: Sequence): Promise<void> {
   for (const [operation, extra] of sequence) await world.event(operation, extra);
-}
-
-async function told(where: unknown, run: () => Promise<void>): Promise<void> {
-  try {
-    await run();
-  } catch (cause) {
-    throw new Error(`after ${JSON.stringify(where)}`, { cause });
-  }
 }

@@ -101,8 +101,7 @@ const events: readonly Shown[] = [
     of: "the end of a flagged session",
     setUp: (world) => up(world, true, true),
     event: ["release", "shutdown"],
-    steps: "own sync link own sync link clear rename rename " +
-      "own merge sync remove rename rename own merge sync remove rename rename remove",
+    steps: "own sync link own sync link clear rename rename start",
   },
   {
     of: "the end of a start that failed",
@@ -147,7 +146,7 @@ const events: readonly Shown[] = [
   },
 ];
 
-const kinds = /^guest(?: vd[ab])*: (link|rename|remove|own|sync|create|merge|clear|note)\b/;
+const kinds = /^guest(?: vd[ab])*: (link|rename|remove|own|sync|create|merge|clear|note|start)\b/;
 
 for (const { of, setUp, event: [operation, extra], steps } of events) {
   Deno.test(`a dry run of ${of} shows what will happen, and nothing happens`, async () => {

@@ -32,12 +32,12 @@ export class Failing {
     return this.#struck;
   }
 
-  readonly perform = (inner: Host["perform"]): Host["perform"] => async (step) => {
+  readonly perform = (inner: Host["perform"]): Host["perform"] => async (step, control) => {
     const now = this.#step++;
-    if (now < this.at || (now > this.at && this.fault.startsWith("fails"))) return await inner(step);
+    if (now < this.at || (now > this.at && this.fault.startsWith("fails"))) return await inner(step, control);
     if (now === this.at) {
       this.#struck = true;
-      if (this.fault.endsWith("after")) await inner(step);
+      if (this.fault.endsWith("after")) await inner(step, control);
       if (this.fault === "dies within") doHalf(step);
     }
     throw new Error(`step ${now} (${step.kind}): ${this.fault}`);
@@ -61,9 +61,44 @@ function doHalf(step: Step): void {
     case "rename":
     case "remove":
     case "sync":
+    case "repair":
+    case "background":
       // One call of the system has happened or has not.
       return;
     default:
       return step satisfies never;
   }
+}
+
+/** Far more than any event here takes. */
+const MOST_STEPS = 200;
+
+/** Runs something with the fault at its first step, at its second, and so on, until it is over before. */
+export async function atEveryStep(fault: Fault, run: (failing: Failing) => Promise<void>): Promise<void> {
+  for (let step = 0; step < MOST_STEPS; step++) {
+    const failing = new Failing(step, fault);
+    await told(`${fault}, step ${step}`, () => run(failing));
+    if (!failing.struck) return;
+  }
+  throw new Error(`more than ${MOST_STEPS} steps`);
+}
+
+/** Says where it was that something went wrong. */
+export async function told(where: unknown, run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (cause) {
+    throw new Error(`after ${JSON.stringify(where)}`, { cause });
+  }
+}
+
+/** A merge that is killed when half of a layer is copied. */
+export function tearing(inner: Host["perform"]): Host["perform"] {
+  let dead = false;
+  return async (step, control) => {
+    if (!dead && step.kind !== "merge") return await inner(step, control);
+    if (step.kind === "merge" && !dead) doHalf(step);
+    dead = true;
+    throw new Error("killed");
+  };
 }

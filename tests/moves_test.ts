@@ -107,7 +107,7 @@ for (const depth of depths) {
 
     Deno.test(`a merge on ${like} ends in a disk that is a name of what was merged`, () => {
       const before = stateOf("layered", layered);
-      check(layered, moves.copyDown(names, before, owner), depth);
+      check(layered, moves.copyDown(names, before, owner, more.length > 0), depth);
       const steps = moves.takeName(names, before);
       // The lower layer is the merged one: for two layers it is the disk once it has the upper one's name.
       const now = check(layered, steps, depth, depth === 2 ? 1 : depth);

@@ -82,7 +82,7 @@ export class Promised {
     for (const target of targets) assertEquals(world.disk(target), kept.get(target), `${target} at the end`);
     assertEquals(world.flags(), flagsOf(targets, false));
     assertEquals(world.files(), targets.map((target) => `${target}.img`));
-    const left = world.files(world.config).filter((name) => !/\.(folder-)?lock$/.test(name));
+    const left = world.files(world.config).filter((name) => !/\.((folder-)?lock|merging)$/.test(name));
     assertEquals(left, ["guest.json"]);
   }
 }

@@ -53,9 +53,7 @@ async function disksWith(world: World, targets: readonly string[], layers: numbe
     for (const target of targets) {
       for (const key of ["a", "b"]) world.write(world.image(target), `commit ${layer}${key}`);
     }
-    world.merges = false;
-    await world.event("release", "shutdown");
-    world.merges = true;
+    await world.good("release", "shutdown", { mergeDies: true });
   }
   world.configure(all(false));
   for (const target of targets) {

@@ -26,7 +26,9 @@ Deno.test("the schema tells editors what each key is for", () => {
 Deno.test("the example is a valid configuration that names its schema", async () => {
   const example = text("config.example.json");
   assertEquals(JSON.parse(example).$schema, "./config.schema.json");
-  assertEquals(await parseConfig("config.example.json", example), [{ target: "vda", commit: false }]);
+  assertEquals(await parseConfig("config.example.json", example), [
+    { target: "vda", commit: false, keepCommits: 0, keepSession: false },
+  ]);
   assertEquals(schema.safeParse(JSON.parse(example)).success, true);
 });
 

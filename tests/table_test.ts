@@ -8,6 +8,7 @@ const everywhere = {
   state: ["plain", "layered", "session", "stray", "missing"],
   ended: both,
   held: both,
+  keeps: both,
   look: ["busy", "session", "replaced", "damaged"],
 } as const;
 
@@ -100,9 +101,9 @@ Deno.test("what is not known is asked for one by one, and ends in the row of all
   }
 });
 
-Deno.test("no process is started where the guest's disk is idle or its end has a reason", () => {
+Deno.test("no process is started at an end of an idle disk, or one that has a reason", () => {
   for (const { saved: _, look: __, ...facts } of [...atPrepare, ...atRelease]) {
-    const idle = facts.state !== "session";
+    const idle = facts.state !== "session" && (facts.event === "release" || !facts.listed);
     const said = facts.event === "release" && facts.end !== "unsaid" && facts.source === "same";
     if (idle || said) assert("row" in decide(facts), JSON.stringify(facts));
   }
@@ -194,10 +195,17 @@ Deno.test("a disk that is no longer configured keeps no guest from starting but 
   }
 });
 
+const isIdle = ({ state }: Facts) => state === "plain" || state === "layered";
+
 Deno.test("a fresh start of an idle disk freezes it, whatever lies beside it", () => {
   always(
     listedAtPrepare,
     "freeze",
-    ({ state, start }) => start === "fresh" && (state === "plain" || state === "layered"),
+    (facts) => isIdle(facts) && facts.start === "fresh" && !["busy", "damaged"].includes(facts.look),
   );
+});
+
+Deno.test("a start on a disk that is in use, or no image, is refused", () => {
+  always(listedAtPrepare, "refuse: in use", (facts) => isIdle(facts) && facts.look === "busy");
+  always(listedAtPrepare, "refuse: unreadable", (facts) => isIdle(facts) && facts.look === "damaged");
 });

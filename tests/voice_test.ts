@@ -17,7 +17,7 @@ Deno.test("an error says whom it concerns and keeps hint, cause and healing", ()
     "guest",
     concerning("vda", new Trouble("broken", { hint: "mend it", cause, heals: "event" })),
   );
-  assertEquals(spoken(trouble), ["error: guest: vda: broken", "hint: mend it"]);
+  assertEquals(spoken(trouble), ["error: guest vda: broken", "hint: mend it"]);
   assertEquals(trouble.cause, cause);
   assertEquals(trouble.heals, "event");
 });

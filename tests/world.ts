@@ -5,9 +5,10 @@
 
 import { list, read } from "../lib/files.ts";
 import { handle } from "../lib/hook.ts";
-import { type Host, performer } from "../lib/host.ts";
-import { parseInvocation } from "../lib/invocation.ts";
-import { namesOf } from "../lib/names.ts";
+import { type Host, performer, Run } from "../lib/host.ts";
+import { parseInvocation, type Verb } from "../lib/invocation.ts";
+import { mergeGuest } from "../lib/merge.ts";
+import { guestNames, namesOf } from "../lib/names.ts";
 import type { QemuImg } from "../lib/qemu_img.ts";
 import { defaults, type Settings } from "../lib/settings.ts";
 import { parse, type State, topOf } from "../lib/state.ts";
@@ -31,6 +32,10 @@ export interface Result {
   readonly log: readonly string[];
   /** Standard output of a dry run. */
   readonly shown: readonly string[];
+  /** Standard output of a command. */
+  readonly printed: readonly string[];
+  /** What came of the merge that it started: a process of its own, which nobody hears. */
+  readonly merge: Result | undefined;
 }
 
 /** How an event differs from an ordinary one. */
@@ -39,6 +44,15 @@ export interface Circumstance {
   readonly dry?: boolean;
   readonly domain?: string;
   readonly perform?: (inner: Host["perform"]) => Host["perform"];
+  /** The merge that it starts never runs, as if its process were killed at once. */
+  readonly mergeDies?: boolean;
+}
+
+/** How a command is given. */
+export interface Order extends Circumstance {
+  readonly target?: string;
+  /** What the administrator answers; undefined where `--yes` spares the question. */
+  readonly answer?: boolean;
 }
 
 export const DOMAIN = "guest";
@@ -58,6 +72,12 @@ export class World implements Disposable {
   readonly full = new Set<string>();
   /** Whether layers can be merged. */
   merges = true;
+  /** Free bytes of every file system. */
+  free = Infinity;
+  /** Other keys of every disk in the guest's file. */
+  keys: Readonly<Record<string, unknown>> = {};
+  /** What the administrator was asked. */
+  readonly asked: string[] = [];
   settings: Settings;
   qemuImg: QemuImg = this.#fake();
 
@@ -98,7 +118,11 @@ export class World implements Disposable {
   }
 
   configure(flags: Readonly<Record<string, boolean>>, changed = LONG_AGO): void {
-    const disks = Object.entries(flags).map(([target, commit]) => ({ target, "one-shot-commit": commit }));
+    const disks = Object.entries(flags).map(([target, commit]) => ({
+      target,
+      "one-shot-commit": commit,
+      ...this.keys,
+    }));
     this.configureText(JSON.stringify({ disks }, undefined, 2), changed);
   }
 
@@ -151,23 +175,61 @@ export class World implements Disposable {
   }
 
   async event(operation: string, extra = "-", how: Circumstance = {}): Promise<Result> {
-    const { domain = DOMAIN, xml = this.xml(), dry = false, perform = (inner) => inner } = how;
+    const { domain = DOMAIN } = how;
     const invocation = await parseInvocation([domain, operation, "begin", extra]);
     if (invocation.kind !== "event") throw new Error(`${operation} is no event`);
+    return await this.#run((host) => handle(invocation.event, host), how);
+  }
+
+  /** What an administrator types. */
+  async command(verb: Verb, { target, answer, ...how }: Order = {}): Promise<Result> {
+    const { domain = DOMAIN } = how;
+    return await this.#run(async (host) => {
+      const confirm = (question: string) => {
+        this.asked.push(question);
+        return answer ?? false;
+      };
+      const { obey } = await import("../lib/command.ts");
+      return await obey({ verb, domain, target, yes: answer === undefined }, { ...host, confirm });
+    }, how);
+  }
+
+  /** The process that an end starts to merge what is pending. */
+  async merge(how: Circumstance = {}): Promise<Result> {
+    return await this.#run(async (host) => {
+      const run = new Run(host, DOMAIN);
+      const paths = guestNames(this.config, DOMAIN);
+      try {
+        return await mergeGuest({ run, host, domain: DOMAIN, paths, extra: "-" }) ? 0 : 1;
+      } catch (error) {
+        run.report(error);
+        return 1;
+      }
+    }, how);
+  }
+
+  async #run(act: (host: Host) => Promise<number>, how: Circumstance): Promise<Result> {
+    const { xml = this.xml(), dry = false, perform = (inner) => inner, mergeDies = false } = how;
     const said: string[] = [];
     const log: string[] = [];
     const shown: string[] = [];
-    const code = await handle(invocation.event, {
+    const printed: string[] = [];
+    let asksForMerge = false;
+    const code = await act({
       settings: this.settings,
       qemuImg: this.qemuImg,
-      perform: perform(performer(this.qemuImg)),
+      perform: perform(performer(this.qemuImg, () => void (asksForMerge = true))),
+      freeBytes: () => Promise.resolve(this.free),
       log: (line) => log.push(line),
       say: (line) => said.push(line),
+      print: (line) => printed.push(line),
+      confirm: () => false,
       show: dry ? (line) => shown.push(line) : undefined,
       readXml: () => Promise.resolve(xml),
       now: () => new Date("2026-01-01"),
     });
-    return { code, said, log, shown };
+    const merge = asksForMerge && !mergeDies ? await this.merge(how) : undefined;
+    return { code, said, log, shown, printed, merge };
   }
 
   /** All that libvirt calls when a guest starts. */
@@ -186,8 +248,10 @@ export class World implements Disposable {
   /** An event that has nothing to complain of. */
   async good(operation: string, extra = "-", how?: Circumstance): Promise<Result> {
     const result = await this.event(operation, extra, how);
-    if (result.code !== 0 || result.said.length > 0) {
-      throw new Error(`${operation} ${extra}: exit ${result.code}: ${result.said.join(" | ")}`);
+    for (const { code, said } of result.merge ? [result, result.merge] : [result]) {
+      if (code !== 0 || said.length > 0) {
+        throw new Error(`${operation} ${extra}: exit ${code}: ${said.join(" | ")}`);
+      }
     }
     return result;
   }
@@ -212,6 +276,7 @@ export class World implements Disposable {
           if (!this.merges) throw new Trouble("qemu-img commit failed with exit code 1: Input/output error");
           copyDown(layer, 1);
         }),
+      repair: (image) => soon(() => void load(image)),
       look: (image) =>
         soon(() => {
           if (this.busy.has(image)) return { kind: "busy" };

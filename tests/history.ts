@@ -1,0 +1,114 @@
+/** Disks of several commits, what each of them reads as, and what may become of them. */
+
+import { assert, assertEquals } from "@std/assert";
+import { readNote } from "../lib/note.ts";
+import { tearing } from "./fault.ts";
+import { flagsOf } from "./scenario.ts";
+import { Tree } from "./tree.ts";
+import { type Content, DOMAIN, type World } from "./world.ts";
+
+/** How the disks of a guest came to be as they are. */
+export interface Past {
+  readonly targets: readonly string[];
+  /** The base, and commits on it that are not merged. */
+  readonly layers: number;
+  readonly keepCommits: number;
+  /** A merge of the lowest two was killed half-way. */
+  readonly torn: boolean;
+  /** A session lies aside. */
+  readonly aside: boolean;
+}
+
+/** What a disk was, oldest first. Undone is from one to the one before. */
+export type History = ReadonlyMap<string, readonly Content[]>;
+
+/** Makes such disks, by whole lives of the guest. */
+export async function live(world: World, past: Past): Promise<History> {
+  const { targets, layers, keepCommits, torn, aside } = past;
+  const history = new Map<string, Content[]>();
+  world.disks(flagsOf(targets, false));
+  for (const target of targets) history.set(target, [world.disk(target)]);
+  for (let layer = 1; layer < layers; layer++) {
+    world.configure(flagsOf(targets, true));
+    await world.start();
+    for (const target of targets) writeAll(world, target, `${layer}`);
+    await world.good("release", "shutdown", { mergeDies: true });
+    for (const target of targets) history.get(target)!.push(world.disk(target));
+  }
+  if (torn) {
+    await world.merge({ perform: tearing });
+    assertEquals(tornOf(world, targets[0]!), true);
+  }
+  world.keys = { "keep-commits": keepCommits };
+  world.configure(flagsOf(targets, false));
+  if (aside) {
+    await world.start();
+    for (const target of targets) writeAll(world, target, "session");
+    await world.good("release", "-", { mergeDies: true });
+    for (const target of targets) {
+      history.get(target)!.push(world.read(`${world.image(target)}.autorevert-ended`));
+    }
+  }
+  for (const target of targets) {
+    assertEquals(layersOf(world, target).length, layers === 1 && !aside ? 0 : layers);
+  }
+  return history;
+}
+
+/** Something of its own, and something over what was there before: what is torn reads as neither. */
+export function writeAll(world: World, target: string, value: string): void {
+  for (const key of ["a", `b ${value}`, "c", `d ${value}`]) world.write(world.image(target), key, value);
+}
+
+export function layersOf(world: World, target: string): readonly number[] {
+  const state = world.state(target);
+  return "layers" in state ? state.layers : [];
+}
+
+/** The note says that the lower of these two layers is torn. */
+export function tornOf(world: World, target: string): boolean {
+  const entry = readNote(`${world.config}/${DOMAIN}.session`).find((entry) => entry.target === target);
+  return entry?.merging !== undefined && layersOf(world, target)[1] === entry.merging;
+}
+
+/** Where in its history a disk is: never in between. */
+export function placeOf(world: World, history: History, target: string): number {
+  const is = JSON.stringify(sorted(world.disk(target)));
+  const place = history.get(target)!.findIndex((content) => JSON.stringify(sorted(content)) === is);
+  assert(place !== -1, `${target} is a mixture: ${is}`);
+  return place;
+}
+
+/** Worlds that have gone on from here already, and well. */
+const lived = new WeakMap<World, Set<string>>();
+
+/** A guest that starts here finds the disk as it is, and it is the same after a life and another one. */
+export async function checkLives(world: World, { targets, keepCommits }: Past): Promise<void> {
+  const { key } = new Tree(world.root);
+  if (lived.get(world)?.has(key)) return;
+  const content = new Map(targets.map((target) => [target, world.disk(target)]));
+  for (let life = 0; life < 2; life++) {
+    await world.start();
+    for (const target of targets) {
+      assertEquals(world.read(world.image(target)), content.get(target), `what the guest finds on ${target}`);
+      world.write(world.image(target), "junk");
+    }
+    await world.stop();
+    for (const target of targets) {
+      assertEquals(world.disk(target), content.get(target), `${target} at the end`);
+      assert(layersOf(world, target).length <= keepCommits + 1);
+    }
+  }
+  const files = targets.flatMap((target) => {
+    const layers = layersOf(world, target);
+    assert(layers.length !== 1, "a name that nothing needs");
+    const names = layers.map((number) => `${target}.img.backing_file${number === 0 ? "" : `.${number}`}`);
+    return [`${target}.img`, ...names];
+  });
+  assertEquals(world.files(), files.sort());
+  lived.set(world, (lived.get(world) ?? new Set()).add(key));
+}
+
+function sorted(content: Content): unknown {
+  return Object.entries(content).sort(([a], [b]) => a < b ? -1 : 1);
+}
