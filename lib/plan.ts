@@ -102,9 +102,11 @@ export function planPrepare(
       stage(disk.target, moves.stage(disk.names, freezable(disk), ownerOfDisk(disk)))
     ),
     ...decided.flatMap(({ disk, fate }) => stage(disk.target, atPrepare(disk, fate))),
-    // Last: as long as a start can still fail, nothing is gone.
-    ...froze.filter(({ disk }) => start === "fresh" && disk.listing.has(disk.names.ended))
-      .flatMap(({ disk }) => stage(disk.target, moves.forget(disk.names))),
+    // Last: as long as a start can still fail, nothing is gone. A resumed session has one beside it where its own start
+    // was cut short just here; once that session is a layer, the other stands on no top layer any more.
+    ...decided.filter(({ disk, fate }) =>
+      start === "fresh" && ["freeze", "resume"].includes(fate) && disk.listing.has(disk.names.ended)
+    ).flatMap(({ disk }) => stage(disk.target, moves.forget(disk.names))),
   ];
 }
 
@@ -149,7 +151,7 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date): Entry[] {
       ...merging,
     };
     if (fate === "freeze") return [begun];
-    return [{ ...entry ?? begun, held: fate === "resume" }];
+    return [{ ...entry ?? begun, ...fate === "resume" && { held: true } }];
   });
 }
 

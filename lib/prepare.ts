@@ -44,14 +44,14 @@ async function begin(occasion: Occasion): Promise<void> {
     ? undefined
     : await lockFolders(host.settings.configFolder, gather().map(({ names }) => names.image));
   const recovery = planRecovery(gather(), paths);
-  const decided = await decideAll(recovery.cases, occasion, (disk) => circumstances(disk, start, config));
-  refuse(decided);
-  for (const { disk } of decided) {
+  for (const disk of recovery.cases) {
     const state = stateOf(disk);
     if (disk.entry && "layers" in state && isTorn(disk.entry, state)) {
       await outliveOrphan(disk.names.layer(state.layers[0]), occasion);
     }
   }
+  const decided = await decideAll(recovery.cases, occasion, (disk) => circumstances(disk, start, config));
+  refuse(decided);
 
   const note = noteAtPrepare(decided, host.now());
   try {

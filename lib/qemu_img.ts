@@ -116,8 +116,15 @@ async function execute(program: string, args: string[], { limit, stop, output }:
   }
   const ended = Promise.all([child.status, textOf(child.stdout, output), textOf(child.stderr)]);
   const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
-  const kill = () => child.kill("SIGKILL");
+  const kill = () => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has just ended by itself.
+    }
+  };
   stop?.addEventListener("abort", kill);
+  if (stop?.aborted) kill();
   const timer = limit === undefined ? undefined : setTimeout(() => {
     kill();
     giveUp("late");

@@ -459,7 +459,7 @@ Deno.test("a merge waits for an orphan as long as it takes, but makes way at onc
 
 Deno.test(
   "only one merge of a guest runs at a time: another lets it go on",
-  { sanitizeResources: false },
+  { sanitizeResources: false, sanitizeOps: false },
   async () => {
     using world = await worldOf({ ...committed, keepCommits: 0 });
     const paths = `${world.config}/${DOMAIN}.merging`;

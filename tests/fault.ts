@@ -25,7 +25,8 @@ export class Failing {
   #step = 0;
   #struck = false;
 
-  constructor(readonly at: number, readonly fault: Fault) {}
+  /** @param half does half of a step that isn't one call of the system */
+  constructor(readonly at: number, readonly fault: Fault, readonly half = doHalf) {}
 
   /** Whether the event was long enough for the fault to happen. */
   get struck(): boolean {
@@ -38,13 +39,13 @@ export class Failing {
     if (now === this.at) {
       this.#struck = true;
       if (this.fault.endsWith("after")) await inner(step, control);
-      if (this.fault === "dies within") doHalf(step);
+      if (this.fault === "dies within") this.half(step);
     }
     throw new Error(`step ${now} (${step.kind}): ${this.fault}`);
   };
 }
 
-function doHalf(step: Step): void {
+export function doHalf(step: Step): void {
   switch (step.kind) {
     case "merge":
       return copyDown(step.layer, 0.5);

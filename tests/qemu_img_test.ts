@@ -84,6 +84,53 @@ Deno.test("a merge may take as long as it wants", () =>
     await calls.commit(script(folder, "sleep 0.05"), 1);
   }));
 
+Deno.test("a merge tells its progress as it goes", () =>
+  inFolder(async (folder) => {
+    const program = script(
+      folder,
+      `test "$*" = 'commit -p -d -f qcow2 /o' || exit 9
+      printf '    (0.00/100%%)\\r    (1.50/100%%)\\r'; sleep 0.1
+      printf '    (50.00/100%%)\\r    (100/100%%)\\r\\n'; echo 'Image committed.'`,
+    );
+    const told: number[] = [];
+    await qemuImg(program).commit("/o", { progress: (percent) => told.push(percent) });
+    assertEquals(told, [0, 1.5, 50, 100]);
+  }));
+
+Deno.test("a merge that is asked to stop is killed at once, even if it was asked before it began", () =>
+  inFolder(async (folder) => {
+    const program = script(folder, `echo $$ > ${folder}/pid; exec sleep 1000`);
+    for (const delay of [200, 0]) {
+      const controller = new AbortController();
+      const timer = setTimeout(() => controller.abort(), delay);
+      if (delay === 0) controller.abort();
+      const { message } = await assertRejects(
+        () => qemuImg(program).commit("/o", { stop: controller.signal }),
+        Trouble,
+      );
+      clearTimeout(timer);
+      assertEquals(message, "qemu-img commit was killed by SIGKILL");
+    }
+    await gone(Number(Deno.readTextFileSync(`${folder}/pid`)));
+  }));
+
+Deno.test("a merge that is asked to stop when it is done was done", () =>
+  inFolder(async (folder) => {
+    const controller = new AbortController();
+    await qemuImg(script(folder, "true")).commit("/o", { stop: controller.signal });
+    controller.abort();
+  }));
+
+Deno.test("leaks are repaired, and what else is wrong is told", () =>
+  inFolder(async (folder) => {
+    await qemuImg(script(folder, `test "$*" = 'check -q -r leaks -f qcow2 /o'`)).repair("/o");
+    const { message } = await assertRejects(
+      () => qemuImg(script(folder, "echo corrupt >&2; exit 2")).repair("/o"),
+      Trouble,
+    );
+    assertEquals(message, "qemu-img check failed with exit code 2: corrupt");
+  }));
+
 Deno.test("a qemu-img that isn't there is told, with what to install", async () => {
   const trouble = await assertRejects(
     () => calls.create("/none/qemu-img"),

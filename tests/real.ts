@@ -3,7 +3,7 @@
 import { qemuImg } from "../lib/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
 import { qemuIo } from "./qemu.ts";
-import { World } from "./world.ts";
+import { type Content, World } from "./world.ts";
 
 /** The guest writes, or finds, a pattern in its n-th block. */
 export const write = (image: string, block: number, pattern: number) =>
@@ -28,4 +28,39 @@ export function realWorld(
 export function plain(image: string): void {
   qemuIo(["create", "-f", "qcow2", image, "1M"]);
   write(image, 0, 1);
+}
+
+/** So many blocks of a disk are looked at. */
+export const blocks = 4;
+
+/** A world whose disk is a real image, read and written block by block. */
+export class RealWorld extends World {
+  constructor() {
+    super();
+    this.qemuImg = qemuImg(defaults.qemuImg);
+    plain(this.image("vda"));
+  }
+
+  override read(image: string): Content {
+    const commands = Array.from({ length: blocks }, (_, block) => ["-c", `read -v ${block * 65536} 16`])
+      .flat();
+    const { stdout } = new Deno.Command("qemu-io", { args: ["-r", "-U", "-f", "qcow2", ...commands, image] })
+      .outputSync();
+    const bytes = [...new TextDecoder().decode(stdout).matchAll(/^[0-9a-f]{8}:\s+([0-9a-f]{2}) /gm)];
+    if (bytes.length !== blocks) throw new Error(`${image} can't be read`);
+    return Object.fromEntries(bytes.map(([, byte], block) => [`${block}`, `${parseInt(byte!, 16)}`]));
+  }
+
+  override write(image: string, block: string, pattern = "1"): void {
+    write(image, Number(block), Number(pattern));
+  }
+
+  /** What a merge that is killed has done by then. */
+  copyHalf({ layer, into }: { layer: string; into: string }): void {
+    const [upper, lower] = [this.read(layer), this.read(into)];
+    const differing = Object.keys(upper).filter((block) => upper[block] !== lower[block]);
+    for (const block of differing.slice(0, Math.ceil(differing.length / 2))) {
+      this.write(into, block, upper[block]!);
+    }
+  }
 }
