@@ -29,7 +29,7 @@ export async function main(settings: Settings): Promise<never> {
     }
   } catch (error) {
     if (!(error instanceof Usage)) throw error;
-    console.error([...spoken(error), USAGE].join("\n"));
+    console.error(spoken(error).join("\n"));
     Deno.exit(2);
   }
 }

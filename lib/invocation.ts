@@ -1,4 +1,4 @@
-import { nearest, quoted, Trouble } from "./voice.ts";
+import { listed, nearest, quoted, Trouble } from "./voice.ts";
 
 /** What the command line asks for. */
 export type Invocation =
@@ -94,6 +94,16 @@ export async function parseInvocation(args: readonly string[]): Promise<Invocati
   if (parsed.version) return { kind: "version" };
   if (parsed.help) return { kind: "help" };
   if (isCommand(words)) return { kind: "command", command: commandOf(words, parsed.yes === true) };
+  if (words.length < 3) {
+    const [word] = words;
+    if (word === undefined) throw new Usage("no command");
+    const meant = nearest(word, verbs);
+    throw new Usage(
+      `unknown command ${quoted(word)}, ${
+        meant ? `did you mean ${quoted(meant)}?` : `there are ${listed(verbs)}`
+      }`,
+    );
+  }
   if (words.length !== 4) {
     throw new Usage(`${words.length} arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA`);
   }
@@ -112,8 +122,12 @@ function commandOf([verb, domain, target, ...more]: readonly string[], yes: bool
   return { verb: verb as Verb, domain, target, yes };
 }
 
-/** The command line is wrong; the usage is shown with it. */
-export class Usage extends Trouble {}
+/** The command line is wrong. */
+export class Usage extends Trouble {
+  constructor(message: string) {
+    super(message, { hint: "autorevert --help tells what there is" });
+  }
+}
 
 function eventOf([domain, given, _sub, extra]: readonly string[]): Event {
   const operation = Object.hasOwn(operations, given!) ? operations[given!]! : "unknown";

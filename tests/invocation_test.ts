@@ -58,7 +58,9 @@ Deno.test("version and help are given", async () => {
 });
 
 const wrong: readonly (readonly [args: string[], message: string])[] = [
-  [[], "0 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
+  [[], "no command"],
+  [["status"], 'unknown command "status", there are "undo", "keep", "merge"'],
+  [["mrege", "guest"], 'unknown command "mrege", did you mean "merge"?'],
   [["guest", "prepare", "begin"], "3 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
   [["a", "b", "c", "d", "e"], "5 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
   [

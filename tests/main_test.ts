@@ -73,14 +73,14 @@ function worldWithDisk(): World {
   return world;
 }
 
-Deno.test("a wrong number of arguments ends with 2 and the usage", async () => {
+Deno.test("a wrong number of arguments ends with 2 and the way to the usage", async () => {
   using world = outsideDev();
-  for (const args of [[], ["guest", "prepare", "begin"]]) {
+  for (const args of [["guest", "prepare", "begin"], ["a", "b", "c", "d", "e"]]) {
     assertEquals(await run(world, args), {
       code: 2,
       stdout: "",
       stderr:
-        `error: ${args.length} arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA\n${USAGE}\n`,
+        `error: ${args.length} arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA\nhint: autorevert --help tells what there is\n`,
     });
   }
 });
