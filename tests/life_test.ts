@@ -241,6 +241,21 @@ Deno.test("a session that was set aside goes at the next start, not before", asy
   assertEquals(world.files(), ["vda.img", "vda.img.backing_file"]);
 });
 
+Deno.test("a session that was set aside goes at the start that resumes another, too: it must not outlive a commit", async () => {
+  using world = await up(false);
+  await world.stop("-");
+  world.configure({ vda: true });
+  // Power fails when the new session is there, and the old one not gone yet.
+  await world.event("prepare", "-", { perform: new Failing(6, "dies before").perform });
+  assertEquals(world.files(), ["vda.img", "vda.img.autorevert-ended", "vda.img.backing_file"]);
+  await world.start();
+  assertEquals(world.files(), ["vda.img", "vda.img.backing_file"]);
+  world.write(world.vda, "committed");
+  await world.good("release", "shutdown", { mergeDies: true });
+  await world.command("keep");
+  assertEquals(world.disk("vda"), { ...base, committed: "yes" });
+});
+
 Deno.test("a flag that is set while a guest is up is meant for that session, and one set after a crash for the next", async () => {
   using world = await up(false);
   world.configure({ vda: true });

@@ -1,0 +1,78 @@
+/** What a disk should read as, whatever happens to the guest: the promises of the design in a few lines. */
+
+import type { Content } from "./world.ts";
+
+/** What a guest wrote between a start and its end. */
+export interface Session {
+  readonly content: Content;
+  /** Time of its last write. */
+  readonly wrote: number;
+  /** An end held it back, for its flag. */
+  readonly held: boolean;
+}
+
+/** What a libvirt says at an end; `unsaid` by one before 10.5. */
+export type End = "over" | "died" | "unsaid";
+
+/** How a sequence's guest is configured, and on which libvirt it runs. */
+export interface Rules {
+  readonly keepCommits: number;
+  readonly keepSession: boolean;
+  readonly tells: boolean;
+}
+
+export interface Model {
+  /** What the disk was, oldest first; the last is what it is. */
+  readonly history: readonly Content[];
+  /** Of a guest that runs, was saved, or died. */
+  readonly session?: Session | undefined;
+  readonly aside?: Session | undefined;
+  readonly flag: boolean;
+  /** When the flag was last written. */
+  readonly flagged: number;
+  readonly running: boolean;
+  /** What a saved guest's memory expects of its disk, and whether libvirt keeps the memory itself. */
+  readonly saved?: { readonly content: Content; readonly managed: boolean } | undefined;
+}
+
+export function diskOf({ history }: Model): Content {
+  return history.at(-1)!;
+}
+
+/** The session was meant to be kept: nothing but an administrator may end it otherwise. */
+export function isMeant({ session, flag, flagged, running }: Model): boolean {
+  return session !== undefined && flag && (running || session.held || flagged < session.wrote);
+}
+
+/** A start begins clean, but goes on with a session that was to be kept. */
+export function started(model: Model, now: number): Model {
+  const session = isMeant(model)
+    ? { ...model.session!, held: true }
+    : { content: diskOf(model), wrote: now, held: false };
+  return { ...model, session, aside: undefined, saved: undefined, running: true };
+}
+
+/** A guest that comes back with its memory finds the disk that it remembers. */
+export function restored(model: Model, now: number): Model {
+  const session = model.session ?? model.aside ?? { content: diskOf(model), wrote: now, held: false };
+  const aside = model.session ? model.aside : undefined;
+  return { ...model, session, aside, saved: undefined, running: true };
+}
+
+/** A flagged session becomes the disk, once; another is forgotten, or set aside where it was asked for or may be needed. */
+export function ended(model: Model, end: End, keeps: boolean): Model {
+  const { session, flag, history } = { ...model, session: model.session! };
+  const idle = { ...model, session: undefined, running: false };
+  if (flag && end === "died") return { ...idle, session: { ...session, held: true } };
+  if (flag) return { ...idle, history: [...history, session.content], flag: false };
+  return keeps || end === "unsaid" ? { ...idle, aside: session } : idle;
+}
+
+/** The newest commit is gone, and a session that stood on it. */
+export function undone(model: Model): Model {
+  return { ...model, history: model.history.slice(0, -1), aside: undefined, saved: undefined };
+}
+
+export function kept(model: Model): Model {
+  return { ...model, history: [...model.history, model.aside!.content], aside: undefined };
+}

@@ -1,0 +1,436 @@
+/**
+ * Random lives of a guest against a model of what its disk should read as. `SEQUENCES=10000` makes it a long run, `SEED=n`
+ * repeats one sequence.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { doHalf, Failing, type Fault } from "./fault.ts";
+import { layersOf, tornOf } from "./history.ts";
+import * as expected from "./model.ts";
+import type { End, Model, Rules, Session } from "./model.ts";
+import { blocks, RealWorld } from "./real.ts";
+import { readNote } from "../lib/note.ts";
+import type { Step } from "../lib/step.ts";
+import { type Circumstance, type Content, DOMAIN, exists, LONG_AGO, type Result, World } from "./world.ts";
+
+const SEQUENCES = Number(Deno.env.get("SEQUENCES") ?? 1200);
+const REAL_SEQUENCES = Math.ceil(SEQUENCES / 20);
+const SEED = Deno.env.get("SEED");
+
+/** After all that the system's own clock says: what is written in a sequence has times of the sequence's own. */
+const EPOCH = new Date("2100-01-01").getTime();
+
+const ends: Readonly<Record<string, End>> = {
+  shutdown: "over",
+  destroyed: "over",
+  "from snapshot": "over",
+  crashed: "died",
+  daemon: "died",
+  failed: "died",
+};
+
+/** Random numbers, the same for the same seed. */
+function randomly(seed: number) {
+  let state = seed;
+  const next = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const below = (limit: number) => Math.floor(next() * limit);
+  return {
+    chance: (share: number) => next() < share,
+    below,
+    one: <T>(of: readonly T[]) => of[below(of.length)]!,
+  };
+}
+
+type Random = ReturnType<typeof randomly>;
+
+/** One thing that happens. */
+interface Happening {
+  readonly name: string;
+  /** So many times as likely as another. */
+  readonly weight?: number;
+  readonly may: (model: Model) => boolean;
+  /** The model after it. */
+  readonly then: (model: Model, life: Life) => Model;
+  /** It happens. Without a result nothing of the program has run. */
+  readonly act: (life: Life, how: Circumstance) => Promise<Result | undefined>;
+  /** Whether it is to be refused, where it can be. */
+  readonly refused?: (model: Model, life: Life) => boolean;
+}
+
+/** One guest, from its first start on. */
+class Life {
+  readonly vda: string;
+  readonly trace: string[] = [];
+  model: Model;
+  /** The end of a start that failed before it noted its first word: for the program it is the end of what lay there. */
+  unnoted = false;
+  #tick = 0;
+  #writes = 0;
+
+  constructor(readonly world: World, readonly random: Random, readonly rules: Rules) {
+    this.vda = world.image("vda");
+    world.keys = { "keep-commits": rules.keepCommits, "keep-session": rules.keepSession };
+    world.sources.set("vda", this.vda);
+    world.configure({ vda: false }, new Date(this.now()));
+    this.model = { history: [world.read(this.vda)], flag: false, flagged: this.now(), running: false };
+  }
+
+  now(): number {
+    return EPOCH + ++this.#tick * 1000;
+  }
+
+  /** The guest writes somewhere. */
+  write(): void {
+    this.world.write(this.vda, `${this.random.below(blocks)}`, `${1 + ++this.#writes % 250}`);
+    this.touch();
+  }
+
+  touch(): void {
+    const now = new Date(this.now());
+    Deno.utimeSync(this.vda, now, now);
+  }
+
+  get save(): string {
+    return `${this.world.settings.saveFolder}/${DOMAIN}.save`;
+  }
+
+  /** What there is, as a model. A commit that is decided has happened. */
+  observe(): Model {
+    const { world, vda } = this;
+    const decided = `${vda}.autorevert-committing`;
+    const committing = exists(decided);
+    const disk = committing ? world.read(decided) : world.disk("vda");
+    const held = readNote(`${world.config}/${DOMAIN}.session`)[0]?.held ?? false;
+    const sessionIn = (path: string): Session => ({
+      content: world.read(path),
+      wrote: Deno.statSync(path).mtime!.getTime(),
+      held,
+    });
+    const beside = `${vda}.autorevert-ended`;
+    const inode = (path: string) => exists(path) ? Deno.statSync(path).ino : undefined;
+    const ofItself = inode(beside) === inode(vda);
+    return {
+      ...this.model,
+      history: [disk],
+      flag: committing ? false : world.flags().vda!,
+      session: world.state("vda").kind === "session" ? sessionIn(vda) : undefined,
+      aside: exists(beside) && !ofItself ? sessionIn(beside) : undefined,
+    };
+  }
+
+  /** A power cut, or only the program was killed: a start that failed by it has its end. */
+  async afterCrash(name: string): Promise<string> {
+    const starting = `${this.world.config}/${DOMAIN}.starting`;
+    // Of a restore that failed in its first call libvirt tells nothing more.
+    const wasStart = name.includes("start") || name === "restore" && exists(starting);
+    if (wasStart && this.random.chance(0.5)) {
+      this.unnoted = !exists(starting);
+      await this.world.event("stopped", this.reason("failed"));
+      await this.world.event("release", this.reason("failed"));
+      return "and libvirt goes on";
+    }
+    if (exists(starting)) Deno.utimeSync(starting, LONG_AGO, LONG_AGO);
+    return "with the whole host";
+  }
+
+  reason(reason: string): string {
+    return this.rules.tells ? reason : "-";
+  }
+}
+
+const idle = ({ running }: Model) => !running;
+const running = ({ running }: Model) => running;
+const isManaged = ({ saved }: Model) => saved?.managed === true;
+
+async function all(world: World, how: Circumstance, ...operations: string[]): Promise<Result> {
+  let result: Result | undefined;
+  for (const operation of operations) {
+    result = await world.event(operation, "-", how);
+    if (result.code !== 0) return result;
+  }
+  return result!;
+}
+
+function endOf(name: string, reason: string): Happening {
+  return {
+    name,
+    may: running,
+    then: (model, { rules }) =>
+      expected.ended(model, rules.tells ? ends[reason]! : "unsaid", rules.keepSession),
+    act: async ({ world, ...life }, how) => {
+      const extra = life.rules.tells ? reason : "-";
+      await world.event("stopped", extra);
+      return await world.event("release", extra, how);
+    },
+  };
+}
+
+function saveTo(managed: boolean): Happening {
+  return {
+    name: managed ? "managed save" : "save to a file",
+    may: running,
+    then: (model, { rules }) => {
+      const saved = { content: model.session!.content, managed };
+      if (rules.tells || managed) return { ...model, running: false, saved };
+      return { ...expected.ended(model, "unsaid", false), saved };
+    },
+    act: async (life, how) => {
+      if (managed) Deno.writeTextFileSync(life.save, "");
+      return await life.world.event("release", life.reason("saved"), how);
+    },
+  };
+}
+
+const setFlag = (flag: boolean): Happening => ({
+  name: flag ? "set the flag" : "clear the flag",
+  weight: flag ? 3 : 1,
+  may: () => true,
+  then: (model, life) => ({ ...model, flag, flagged: life.now() }),
+  act: ({ world }) => Promise.resolve(void world.configure({ vda: flag }, LONG_AGO)),
+});
+
+const happenings: readonly Happening[] = [
+  {
+    name: "start",
+    weight: 6,
+    may: (model) => idle(model) && !isManaged(model),
+    then: (model, life) => expected.started(model, life.now()),
+    act: (life, how) => all(life.world, how, "prepare", "start", "started"),
+  },
+  {
+    name: "start that fails",
+    may: (model) => idle(model) && !isManaged(model),
+    then: (model, life) => {
+      const next = expected.started(model, life.now());
+      return { ...next, running: false, session: expected.isMeant(model) ? next.session : undefined };
+    },
+    act: async (life, how) => {
+      const { code } = await all(life.world, how, "prepare");
+      const end = await life.world.event("release", life.reason("failed"), how);
+      return { ...end, code };
+    },
+  },
+  {
+    name: "restore",
+    weight: 6,
+    may: (model) => idle(model) && model.saved !== undefined,
+    then: (model, life) => expected.restored(model, life.now()),
+    act: async (life, how) => {
+      const result = await all(life.world, how, "restore", "prepare", "start", "started");
+      return result;
+    },
+  },
+  {
+    name: "drop the saved state",
+    may: isManaged,
+    then: (model) => ({ ...model, saved: undefined }),
+    act: ({ save }) => Promise.resolve(void Deno.removeSync(save)).then(() => undefined),
+  },
+  {
+    name: "write",
+    weight: 8,
+    may: running,
+    then: (model) => model,
+    act: (life) => Promise.resolve(life.write()).then(() => undefined),
+  },
+  endOf("shutdown", "shutdown"),
+  endOf("destroy", "destroyed"),
+  endOf("end from a snapshot", "from snapshot"),
+  endOf("crash of the guest", "crashed"),
+  endOf("end with the daemon", "daemon"),
+  endOf("failure of the guest", "failed"),
+  saveTo(true),
+  saveTo(false),
+  {
+    name: "power cut",
+    may: running,
+    then: (model) => ({ ...model, running: false }),
+    act: () => Promise.resolve(undefined),
+  },
+  setFlag(true),
+  setFlag(false),
+  {
+    name: "merge",
+    may: () => true,
+    then: (model) => model,
+    act: ({ world }, how) => world.merge(how),
+  },
+  {
+    name: "undo",
+    weight: 2,
+    may: () => true,
+    refused: (model, { world }) => {
+      const state = world.state("vda");
+      const decided = state.kind === "committing" ? 1 : 0;
+      const layers = layersOf(world, "vda").length + decided;
+      return model.session !== undefined || isManaged(model) || layers < 2 ||
+        layers === 2 && tornOf(world, "vda");
+    },
+    then: expected.undone,
+    act: ({ world }, how) => world.command("undo", how),
+  },
+  {
+    name: "keep",
+    weight: 2,
+    may: () => true,
+    refused: (model) => model.session !== undefined || isManaged(model) || model.aside === undefined,
+    then: expected.kept,
+    act: ({ world }, how) => world.command("keep", how),
+  },
+];
+
+const deaths: readonly Fault[] = ["dies before", "dies within", "dies after"];
+
+async function happen(life: Life, { name, then, act, refused }: Happening): Promise<void> {
+  const { world, random, model: before } = life;
+  const isRefused = refused?.(before, life) ?? false;
+  const after = isRefused ? before : then(before, life);
+  const dies = random.chance(0.25);
+  const failing = new Failing(random.below(14), random.one(deaths), half(world));
+  const mergeDies = random.chance(0.2);
+  life.trace.push(name);
+  const result = await act(life, dies ? { perform: failing.perform } : { mergeDies });
+
+  if (failing.struck) {
+    const how = await life.afterCrash(name);
+    life.trace.push(`  ${failing.fault} at step ${failing.at}, ${how}`);
+    // A new overlay has the time of the system's clock.
+    if (world.state("vda").kind === "session" && Deno.statSync(life.vda).mtime!.getTime() < EPOCH) {
+      life.touch();
+    }
+    const { rules } = life;
+    const other = life.unnoted && before.session
+      ? { ...expected.ended(before, rules.tells ? "died" : "unsaid", rules.keepSession), saved: after.saved }
+      : after;
+    life.unnoted = false;
+    life.model = adopted(life.observe(), before, other);
+  } else {
+    assertEquals(result?.code ?? 0, isRefused ? 1 : 0, `${name}: ${result?.said.join(" ")}`);
+    if (name === "write") life.model = { ...before, session: life.observe().session! };
+    else life.model = after;
+    if (name.includes("flag")) world.configure({ vda: after.flag }, new Date(after.flagged));
+    const fresh = after.session && !before.session && !before.running && after.running;
+    const anew = after.session !== undefined && after.running &&
+      after.session.wrote !== before.session?.wrote;
+    if ((fresh || anew) && after.session.wrote !== before.aside?.wrote) {
+      Deno.utimeSync(life.vda, new Date(after.session.wrote), new Date(after.session.wrote));
+    }
+    check(life.observe(), life.model);
+    // What nobody wrote to can't be told from what it stands on.
+    if (life.model.running && !before.running) {
+      life.write();
+      life.model = { ...life.model, session: life.observe().session };
+    }
+  }
+  if (life.model.running && exists(life.save)) Deno.removeSync(life.save);
+}
+
+function check(is: Model, should: Model): void {
+  const shown = (model: Model) => ({
+    disk: expected.diskOf(model),
+    session: model.session?.content,
+    aside: model.aside?.content,
+    flag: model.flag,
+  });
+  assertEquals(shown(is), shown(should));
+}
+
+/** What is there after a crash: as before it or as after it, and never less than was to be kept. */
+function adopted(is: Model, before: Model, after: Model): Model {
+  const same = (a: Content | undefined, b: Content | undefined) =>
+    JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
+  const disk = expected.diskOf(is);
+  const [was, becomes] = [expected.diskOf(before), expected.diskOf(after)];
+  assert(same(disk, was) || same(disk, becomes), `the disk is a mixture: ${JSON.stringify(disk)}`);
+  const happened = same(was, becomes)
+    ? after.flag === is.flag && same(after.aside?.content, is.aside?.content)
+    : same(disk, becomes);
+  const left = happened ? after : before;
+  assertEquals(is.flag, left.flag, "a flag is cleared with its commit, and only then");
+
+  const precious = expected.isMeant(before) || before.saved !== undefined || after.saved !== undefined;
+  const content = before.session?.content ?? before.saved?.content;
+  if (
+    precious && content && !before.history.some((old) => same(old, content)) && after.saved === before.saved
+  ) {
+    const places = [is.session?.content, disk, ...before.saved || after.saved ? [is.aside?.content] : []];
+    assert(places.some((place) => same(place, content)), "what was to be kept is lost");
+  }
+  for (const session of [is.session, is.aside]) {
+    const known = [before.session, after.session, before.aside, after.aside].map((session) =>
+      session?.content
+    );
+    if (session) {
+      assert([...known, was, becomes].some((one) => same(one, session.content)), "a session is a mixture");
+    }
+  }
+  const saved = after.saved ?? before.saved;
+  const restorable = saved &&
+    [is.session?.content, is.aside?.content, disk].some((one) => same(one, saved.content));
+  return {
+    ...is,
+    history: left.history,
+    flagged: before.flagged,
+    running: false,
+    saved: restorable ? saved : undefined,
+  };
+}
+
+function sorted(content: Content | undefined): unknown {
+  return content && Object.entries(content).sort(([a], [b]) => a < b ? -1 : 1);
+}
+
+function half(world: World): (step: Step) => void {
+  return world instanceof RealWorld
+    ? (step) =>
+      step.kind === "merge" ? world.copyHalf(step) : step.kind === "create" ? undefined : doHalf(step)
+    : doHalf;
+}
+
+/** One sequence; how many things happened in it. */
+async function sequence(world: World, seed: number): Promise<number> {
+  const random = randomly(seed);
+  const rules = { keepCommits: random.below(3), keepSession: random.chance(0.3), tells: random.chance(0.5) };
+  const life = new Life(world, random, rules);
+  const count = 5 + random.below(11);
+  try {
+    for (let time = 0; time < count; time++) {
+      const may = happenings.filter(({ may, name }) =>
+        // A flag that is written while a commit is decided is taken for the one that was decided.
+        may(life.model) && !(name.includes("flag") && exists(`${life.vda}.autorevert-committing`))
+      );
+      await happen(life, random.one(may.flatMap((one) => Array(one.weight ?? 1).fill(one))));
+    }
+    return count;
+  } catch (cause) {
+    const repeat = `SEED=${seed} build/deno test -A tests/model_test.ts`;
+    throw new Error(`${repeat}\n${JSON.stringify(rules)}\n${life.trace.join("\n")}`, { cause });
+  }
+}
+
+async function sequences(count: number, make: () => World): Promise<number> {
+  let happened = 0;
+  for (const seed of SEED === undefined ? Array(count).keys() : [Number(SEED)]) {
+    using world = make();
+    happened += await sequence(world, seed);
+  }
+  return happened;
+}
+
+Deno.test(`${SEQUENCES} random lives go as the model says`, async () => {
+  const happened = await sequences(SEQUENCES, () => {
+    const world = new World();
+    world.save(world.image("vda"), null, { "0": "base" });
+    return world;
+  });
+  assert(SEED !== undefined || happened >= SEQUENCES * 5, `${happened}`);
+});
+
+Deno.test(`${REAL_SEQUENCES} random lives go as the model says, on the real qemu-img`, async () => {
+  await sequences(REAL_SEQUENCES, () => new RealWorld());
+});
