@@ -38,12 +38,13 @@ export async function mergeGuest(occasion: Occasion): Promise<boolean> {
   const { run, paths } = occasion;
   const failed = new Set<string>();
   while (true) {
-    let merging: Disposable;
+    using merging = new DisposableStack();
     let job: Job | undefined;
     {
       using _guest = await lock(paths.lock);
       // Whoever asked for this has got the lock since, or is dead.
       files.removeIfThere(paths.stop);
+      merging.use(await lock(paths.merging, 100));
       job = (await jobsOf(occasion)).find(({ disk }) => !failed.has(disk.names.image));
       if (job === undefined) {
         await finish(occasion);
@@ -54,9 +55,7 @@ export async function mergeGuest(occasion: Occasion): Promise<boolean> {
         continue;
       }
       if (!await run.tryTo(job.disk.target, () => [mark(job!, occasion)])) return false;
-      merging = await lock(paths.merging, 100);
     }
-    using _merging = merging;
     using interrupt = watchForInterrupt(paths.stop);
     try {
       await mergePair(job, occasion, { stop: interrupt.signal });

@@ -55,8 +55,10 @@ function relink(names: Names, top: string): Step[] {
 }
 
 /** Decides that a session becomes part of the disk. From here on {@link finishCommit} is all that can follow. */
-export function decideCommit(names: Names, owner: Owner): Step[] {
+export function decideCommit(names: Names, { ended }: Of<"session">, owner: Owner): Step[] {
   return [
+    // It stands on what is no longer the top then.
+    ...ended ? forget(names) : [],
     { kind: "own", path: names.image, owner },
     { kind: "sync", path: names.image },
     { kind: "link", from: names.image, to: names.committing },

@@ -68,7 +68,10 @@ function planCommit(decided: readonly Case[], sessions: readonly Case[], paths: 
   return {
     whom: both.map(({ target }) => target).join(" "),
     steps: [
-      ...sessions.flatMap((disk) => moves.decideCommit(disk.names, ownerOfDisk(disk))),
+      ...sessions.flatMap((disk) => {
+        const state = stateOf(disk);
+        return state.kind === "session" ? moves.decideCommit(disk.names, state, ownerOfDisk(disk)) : [];
+      }),
       ...flagged.length > 0 ? [{ kind: "clear", config: paths.config, targets: flagged } as const] : [],
       ...both.flatMap((disk) => {
         const state = stateOf(disk);

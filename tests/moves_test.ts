@@ -93,7 +93,8 @@ for (const depth of depths) {
     });
 
     Deno.test(`a commit makes the session a layer on ${like}`, () => {
-      const decided = check(session, moves.decideCommit(names, owner), depth);
+      const before = stateOf("session", session);
+      const decided = check(session, moves.decideCommit(names, before, owner), depth);
       const state = stateOf("committing", decided);
       const now = check(decided, moves.finishCommit(names, state), depth, SESSION);
       assertEquals(stateOf("layered", now).layers, [...numbers, depth] as unknown as Layers);
