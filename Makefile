@@ -69,7 +69,7 @@ $(program_script): $(sources) dist/places
 	build/deno run --quiet --no-check -A build/build.ts --script
 
 .PHONY: install
-install: $(program_$(FORM)) ## put the hook into place
+install: $(or $(program_$(FORM)),$(error FORM is $(FORM), should be binary or script)) ## put the hook into place
 	@build/install $<
 
 .PHONY: uninstall

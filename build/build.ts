@@ -4,7 +4,7 @@
  * exports them.
  */
 import { defaults, type Settings } from "../lib/settings.ts";
-import deno from "../deno.json" with { type: "json" };
+import project from "../deno.json" with { type: "json" };
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DIST = Deno.env.get("DIST") || `${ROOT}dist`;
@@ -31,7 +31,7 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
   const owner = Number(env("CONFIG_OWNER") || defaults.configOwner);
   if (!Number.isInteger(owner) || owner < 0) throw new Error("CONFIG_OWNER: should be a user id");
   return {
-    version: deno.version,
+    version: project.version,
     imageFolders: places("IMAGE_DIRS", defaults.imageFolders),
     configFolder: place("CONFIG_DIR", defaults.configFolder),
     saveFolder: place("SAVE_DIR", defaults.saveFolder),
@@ -63,12 +63,11 @@ export function scriptHead(settings: Settings): string {
   return `#!/bin/sh\n":" /*; exec ${command} "$0" "$@" # */;\n`;
 }
 
-async function deno_(...args: string[]): Promise<void> {
-  const { success, code } = await new Deno.Command(Deno.execPath(), { args, cwd: DIST }).spawn().status;
-  if (!success) Deno.exit(code);
+async function deno(...args: string[]): Promise<boolean> {
+  return (await new Deno.Command(Deno.execPath(), { args, cwd: DIST }).spawn().status).success;
 }
 
-if (import.meta.main) {
+async function build(): Promise<void> {
   const settings = settingsFrom(Deno.env.get);
   const resolution = (Deno.env.get("RESOLUTION") ?? "").split(" ").filter(Boolean);
   await Deno.mkdir(DIST, { recursive: true });
@@ -76,13 +75,29 @@ if (import.meta.main) {
     JSON.stringify(settings, undefined, 2)
   });\n`;
   await Deno.writeTextFile(`${DIST}/entry.ts`, entry);
-  await deno_("bundle", "--quiet", ...resolution, "--output", "qemu.bundle.js", "entry.ts");
+  const bundled = await deno("bundle", "--quiet", ...resolution, "--output", "qemu.bundle.js", "entry.ts");
+  if (!bundled) throw new Error("deno bundle failed");
   if (Deno.args.includes("--script")) {
     const bundle = await Deno.readTextFile(`${DIST}/qemu.bundle.js`);
     await Deno.writeTextFile(`${DIST}/qemu.js`, scriptHead(settings) + bundle, { mode: 0o755 });
   } else {
     // Without --no-code-cache a program that runs as root would load bytecode from a predictable name in /tmp.
     const flags = ["--quiet", "--no-config", "--no-lock", "--no-check", "--no-code-cache"];
-    await deno_("compile", ...flags, ...permissions(settings), "--output", "qemu", "qemu.bundle.js");
+    const compile = ["compile", ...flags, ...permissions(settings), "--output", "qemu", "qemu.bundle.js"];
+    if (!await deno(...compile)) {
+      throw new Error(
+        "deno compile failed\nhint: if its runtime can't be downloaded, name one of the same version: DENORT_BIN=/path/to/denort make build; " +
+          "or use the script: make bundle",
+      );
+    }
+  }
+}
+
+if (import.meta.main) {
+  try {
+    await build();
+  } catch (error) {
+    console.error(`error: ${(error as Error).message}`);
+    Deno.exit(1);
   }
 }

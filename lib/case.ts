@@ -142,10 +142,10 @@ function imageAt(
   // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
   if (disk.file !== undefined) checkName(disk.file);
   if (disk.unfit !== undefined) {
-    const entry = entries.find((entry) => entry.target === target && entry.image !== disk.file);
+    const session = entries.find(({ image }) => image === disk.backing);
     throw new Trouble(
       disk.unfit.reason,
-      entry && disk.file ? { hint: backToSession(disk.file, entry.image) } : disk.unfit,
+      session && disk.file ? { hint: backToSession(disk.file, session.image) } : disk.unfit,
     );
   }
   const image = permitted(disk.file!, folders);

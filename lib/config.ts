@@ -125,6 +125,8 @@ const named: Readonly<Record<string, string>> = {
   array: "a list […]",
   string: "a text",
   boolean: "true or false",
+  number: "a whole number",
+  int: "a whole number",
 };
 
 function problem({ code, path, message, input, expected, keys }: Issue): string {

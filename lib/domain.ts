@@ -6,6 +6,8 @@ export interface DomainDisk {
   readonly target: string;
   /** Path of the image, if the disk is one file. */
   readonly file: string | undefined;
+  /** The file that its XML says it stands on: after an external snapshot, the session. */
+  readonly backing: string | undefined;
   /** Why it can't be frozen, and what to do about it; undefined if it can. */
   readonly unfit: { readonly reason: string; readonly hint: string } | undefined;
 }
@@ -53,7 +55,8 @@ function parseDisk(disk: Node): DomainDisk {
   const target = attribute(children(disk, "target")[0], "dev") ?? "";
   const type = attribute(disk, "type") ?? "file";
   const file = type === "file" ? attribute(source, "file") : undefined;
-  return { target, file, unfit: unfitness(disk, type, source) };
+  const [backing] = children(disk, "backingStore").flatMap((store) => children(store, "source"));
+  return { target, file, backing: attribute(backing, "file"), unfit: unfitness(disk, type, source) };
 }
 
 /** First of the reasons why a disk can't go back to an earlier state by an overlay. */

@@ -82,9 +82,9 @@ export async function parseInvocation(args: readonly string[]): Promise<Invocati
   const { parseArgs } = await import("@std/cli/parse-args");
   const flags = ["dry-run", "yes", "version", "help"];
   const parsed: Record<string, unknown> & { _: (string | number)[] } = parseArgs([...args], {
-    boolean: flags,
+    boolean: [...flags, "h"],
   });
-  const unknown = Object.keys(parsed).find((key) => key !== "_" && !flags.includes(key));
+  const unknown = Object.keys(parsed).find((key) => !["_", "h", ...flags].includes(key));
   if (unknown !== undefined) {
     const meant = nearest(unknown, flags);
     const given = `${unknown.length > 1 ? "--" : "-"}${unknown}`;
@@ -92,8 +92,14 @@ export async function parseInvocation(args: readonly string[]): Promise<Invocati
   }
   const words = parsed._.map(String);
   if (parsed.version) return { kind: "version" };
-  if (parsed.help) return { kind: "help" };
-  if (isCommand(words)) return { kind: "command", command: commandOf(words, parsed.yes === true) };
+  if (parsed.help || parsed.h) return { kind: "help" };
+  if (isCommand(words)) {
+    if (parsed["dry-run"]) throw new Usage(`--dry-run goes with an event, not with ${quoted(words[0])}`);
+    if (parsed.yes && words[0] !== "undo") {
+      throw new Usage(`--yes goes with "undo", not with ${quoted(words[0])}`);
+    }
+    return { kind: "command", command: commandOf(words, parsed.yes === true) };
+  }
   if (words.length < 3) {
     const [word] = words;
     if (word === undefined) throw new Usage("no command");

@@ -59,6 +59,8 @@ Deno.test("version and help are given", async () => {
 
 const wrong: readonly (readonly [args: string[], message: string])[] = [
   [[], "no command"],
+  [["undo", "guest", "--dry-run"], '--dry-run goes with an event, not with "undo"'],
+  [["keep", "guest", "--yes"], '--yes goes with "undo", not with "keep"'],
   [["status"], 'unknown command "status", there are "undo", "keep", "merge"'],
   [["mrege", "guest"], 'unknown command "mrege", did you mean "merge"?'],
   [["guest", "prepare", "begin"], "3 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
