@@ -5,7 +5,7 @@ import * as libvirt from "./libvirt.ts";
 import { at, CONFIG, countOn, exists, Guest, IMAGES, ok, powerCut, refused, virsh } from "./libvirt.ts";
 
 Deno.test.beforeAll(libvirt.startLibvirtd);
-Deno.test.afterAll(() => libvirt.stopLibvirtd());
+Deno.test.afterAll(() => libvirt.stopLibvirtd("SIGKILL"));
 
 Deno.test("a guest without a configuration is left alone", async () => {
   const guest = await Guest.define("plain");

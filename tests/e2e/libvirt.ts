@@ -76,6 +76,9 @@ export async function startLibvirtd(): Promise<void> {
 
 export async function stopLibvirtd(signal: Deno.Signal = "SIGTERM"): Promise<void> {
   await run("pkill", signal.replace("SIG", "-"), "-x", "libvirtd");
+  // It sometimes hangs at its end, with nothing left to do.
+  await run("timeout", "10", "sh", "-c", "while pgrep -x libvirtd; do sleep 0.05; done");
+  await run("pkill", "-9", "-x", "libvirtd");
   await until("libvirtd has ended", async () => (await run("pgrep", "-x", "libvirtd")).code !== 0);
 }
 

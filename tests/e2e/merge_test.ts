@@ -5,7 +5,7 @@ import * as libvirt from "./libvirt.ts";
 import { at, countOn, Guest, ok, run, slowMerges, virsh } from "./libvirt.ts";
 
 Deno.test.beforeAll(libvirt.startLibvirtd);
-Deno.test.afterAll(() => libvirt.stopLibvirtd());
+Deno.test.afterAll(() => libvirt.stopLibvirtd("SIGKILL"));
 
 const autorevert = (...args: string[]) => run("/etc/libvirt/hooks/qemu", ...args);
 
