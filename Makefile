@@ -4,9 +4,12 @@
 IMAGE_DIRS ?= /var/lib/libvirt/images
 CONFIG_DIR ?= /etc/libvirt/hooks/config
 SAVE_DIR ?= /var/lib/libvirt/qemu/save
+DOMAIN_DIR ?= /etc/libvirt/qemu
+LIVE_DIR ?= /run/libvirt/qemu
+DAEMONS ?= /run/libvirtd.pid,/run/virtqemud.pid
 LOG ?= /var/log/libvirt/qemu/hooks.log
 QEMU_IMG ?= /usr/bin/qemu-img
-export IMAGE_DIRS CONFIG_DIR SAVE_DIR LOG QEMU_IMG PROGRAMS
+export IMAGE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG PROGRAMS
 
 # Where it is installed, and in which form: binary, or script for a host that has Deno.
 DESTDIR ?=
@@ -18,7 +21,7 @@ export DESTDIR HOOK_DIR PREFIX
 
 program_binary = dist/qemu
 program_script = dist/qemu.js
-sources = main.ts deno.json deno.lock build/build.ts $(wildcard lib/*.ts) $(wildcard npm/*)
+sources = main.ts deno.json deno.lock config.schema.json build/build.ts $(wildcard lib/*.ts lib/*/*.ts) $(wildcard npm/*)
 
 .DEFAULT_GOAL = help
 .PHONY: help
@@ -30,6 +33,7 @@ help: ## what there is
 	@echo "Places, as variables: IMAGE_DIRS=$(IMAGE_DIRS) (several with commas)"
 	@echo "  CONFIG_DIR=$(CONFIG_DIR) LOG=$(LOG)"
 	@echo "  SAVE_DIR=$(SAVE_DIR) QEMU_IMG=$(QEMU_IMG)"
+	@echo "  DOMAIN_DIR=$(DOMAIN_DIR) LIVE_DIR=$(LIVE_DIR) DAEMONS=$(DAEMONS)"
 
 .PHONY: demo
 demo: ## a real guest that comes back clean, in a temporary folder
@@ -51,10 +55,10 @@ e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root
 	tests/e2e/run
 
 # A build for other places is another build.
+places = '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(DOMAIN_DIR)' '$(LIVE_DIR)' '$(DAEMONS)' '$(LOG)' '$(QEMU_IMG)' '$(PROGRAMS)'
 dist/places: FORCE
 	@mkdir -p dist
-	@printf '%s\n' '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(LOG)' '$(QEMU_IMG)' '$(PROGRAMS)' | cmp -s - $@ || \
-	  printf '%s\n' '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(LOG)' '$(QEMU_IMG)' '$(PROGRAMS)' > $@
+	@printf '%s\n' $(places) | cmp -s - $@ || printf '%s\n' $(places) > $@
 .PHONY: FORCE
 FORCE:
 

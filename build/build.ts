@@ -14,7 +14,7 @@ const LONGEST_FIRST_LINE = 255;
 /** @throws if a place could not be told from two in a list of permissions, or is not absolute */
 export function settingsFrom(env: (name: string) => string | undefined): Settings {
   const places = (name: string, usual: readonly string[]) => {
-    const paths = env(name)?.split(",") ?? usual;
+    const paths = env(name)?.split(",").map((path) => path.replace(/(?<=.)\/+$/, "")) ?? usual;
     for (const path of paths) {
       if (/^(\/[\w.@%+=:-]+)+$/.test(path)) continue;
       throw new Error(
@@ -35,6 +35,9 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
     imageFolders: places("IMAGE_DIRS", defaults.imageFolders),
     configFolder: place("CONFIG_DIR", defaults.configFolder),
     saveFolder: place("SAVE_DIR", defaults.saveFolder),
+    definedFolder: place("DOMAIN_DIR", defaults.definedFolder),
+    liveFolder: place("LIVE_DIR", defaults.liveFolder),
+    daemons: places("DAEMONS", defaults.daemons),
     log: place("LOG", defaults.log),
     programs: places("PROGRAMS", defaults.programs),
     qemuImg: place("QEMU_IMG", defaults.qemuImg),
@@ -45,9 +48,21 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
 /** All that the hook may do, and nothing more. */
 export function permissions(settings: Settings): string[] {
   const { imageFolders, configFolder, saveFolder, log, programs, qemuImg } = settings;
+  const { definedFolder, liveFolder, daemons } = settings;
+  // What events need comes first; the rest is for the administrator's questions.
+  const readable = [
+    imageFolders,
+    configFolder,
+    saveFolder,
+    definedFolder,
+    liveFolder,
+    daemons,
+    log,
+    programs,
+  ];
   return [
     "--no-prompt",
-    `-R=${[...imageFolders, configFolder, saveFolder].join(",")}`,
+    `-R=${readable.flat().join(",")}`,
     `-W=${[...imageFolders, configFolder, log].join(",")}`,
     `--allow-run=${[qemuImg, ...programs].join(",")}`,
     // How much room there is for a merge, and to be nice while it runs.

@@ -1,4 +1,4 @@
-import type { Config } from "./config.ts";
+import type { Config, ConfiguredDisk } from "./config.ts";
 import type { DomainDisk } from "./domain.ts";
 import { list, look, ownerOf, resolve } from "./files.ts";
 import { folderOf, imageOf, type Names, namesOf } from "./names.ts";
@@ -52,30 +52,18 @@ export function casesAtPrepare(
   { imageFolders }: Settings,
 ): Case[] {
   const cases: Case[] = [];
-  for (const { target, commit, keepCommits, keepSession } of config?.disks ?? []) {
+  for (const configured of config?.disks ?? []) {
     try {
-      const image = imageAt(target, disks, imageFolders, entries);
-      const other = cases.find(({ names }) => names.image === image);
+      const disk = caseOfListed(configured, disks, entries, imageFolders);
+      const other = cases.find(({ names }) => names.image === disk.names.image);
       if (other !== undefined) {
-        throw new Trouble(`${quoted(image)} is the image of ${quoted(other.target)}, too`, {
+        throw new Trouble(`${quoted(disk.names.image)} is the image of ${quoted(other.target)}, too`, {
           hint: `give each disk its own image: virsh edit ${shellWord(domain)}`,
         });
       }
-      const entry = entries.find((entry) => entry.image === image);
-      const flag = commit ? "set" : "clear";
-      cases.push({
-        target,
-        names: namesOf(image),
-        entry,
-        listed: true,
-        flag,
-        keepCommits,
-        keepSession,
-        source: "same",
-        listing: list(image),
-      });
+      cases.push(disk);
     } catch (error) {
-      throw concerning(target, error);
+      throw concerning(configured.target, error);
     }
   }
   const images = new Set(cases.map(({ names }) => names.image));
@@ -83,6 +71,31 @@ export function casesAtPrepare(
     ...cases,
     ...entries.filter(({ image }) => !images.has(image)).map((entry) => caseOfEntry(entry, undefined, disks)),
   ];
+}
+
+/**
+ * A disk that the configuration lists.
+ *
+ * @throws {Trouble} if it isn't in the domain, can't be frozen, or lies where the hook may not go
+ */
+export function caseOfListed(
+  { target, commit, keepCommits, keepSession }: ConfiguredDisk,
+  disks: readonly DomainDisk[],
+  entries: readonly Entry[],
+  imageFolders: readonly string[],
+): Case {
+  const image = imageAt(target, disks, imageFolders, entries);
+  return {
+    target,
+    names: namesOf(image),
+    entry: entries.find((entry) => entry.image === image),
+    listed: true,
+    flag: commit ? "set" : "clear",
+    keepCommits,
+    keepSession,
+    source: "same",
+    listing: list(image),
+  };
 }
 
 /**
@@ -112,7 +125,11 @@ export function caseOfEntry(
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
 }
 
-function sourceOf({ target, image }: Entry, disks: readonly DomainDisk[]): Facts["source"] {
+/** What the domain names for a target now. */
+export function sourceOf(
+  { target, image }: Pick<Entry, "target" | "image">,
+  disks: readonly DomainDisk[],
+): Facts["source"] {
   const disk = disks.find((disk) => disk.target === target);
   if (disk === undefined) return "gone";
   if (disk.file === undefined) return "other";

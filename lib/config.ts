@@ -1,6 +1,6 @@
 import type { Configuration } from "./schema.ts";
 import { nearest, quoted, shellWord, Trouble } from "./voice.ts";
-import { look, ownerOf, read, write } from "./files.ts";
+import { look, ownerOf, read, remove, write } from "./files.ts";
 import { folderOf } from "./names.ts";
 
 /** A disk that the guest's file lists. */
@@ -73,6 +73,13 @@ export async function parseConfig(path: string, text: string): Promise<Configure
     hint = `correct ${shellWord(path)}, or remove it to leave the guest alone`,
   ) => new Trouble(`${quoted(path)}${place && ` at ${place}`}: ${what}`, { hint });
 
+  if (text.startsWith("\ufeff")) {
+    throw invalid(
+      "",
+      "begins with a byte order mark, should begin with {",
+      `sed -i '1s/^\\xEF\\xBB\\xBF//' ${shellWord(path)}`,
+    );
+  }
   if (text.trim() === "") throw invalid("", 'is empty, should be {"disks": [{"target": "vda"}]}');
   let json: unknown;
   try {
@@ -84,8 +91,9 @@ export async function parseConfig(path: string, text: string): Promise<Configure
   const { schema } = await import("./schema.ts");
   const { success, data, error } = schema.safeParse(json, { reportInput: true });
   if (!success) {
-    const [issue] = error.issues;
-    throw invalid(placeOf(issue!.path), problem(issue!));
+    // A slip in a key is the cause of the other key's absence.
+    const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0]!;
+    throw invalid(placeOf(issue.path), problem(issue));
   }
   const targets = data.disks.map(({ target }) => target);
   const twice = targets.findIndex((target, index) => targets.indexOf(target) !== index);
@@ -161,6 +169,15 @@ export async function clearFlags(path: string, targets: readonly string[]): Prom
   if (text === undefined) return;
   const cleared = await withoutFlags(text, targets);
   if (cleared !== text) write(path, cleared, { owner: ownerOf(path), durable: true });
+}
+
+/**
+ * Gives a guest's file this text, or removes it. Owner and mode stay; a new file can be read by all. After a crash the
+ * file is the old or the new one, whole.
+ */
+export function writeConfig(path: string, text: string | undefined): void {
+  if (text === undefined) return remove(path);
+  write(path, text, { ...look(path) && { owner: ownerOf(path) }, durable: true });
 }
 
 /** The text with the flags of these targets cleared; pure but for loading the parser. */

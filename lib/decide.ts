@@ -31,7 +31,8 @@ export async function decideAll(
   return decided;
 }
 
-async function rowFor(
+/** The row of the table that decides about a disk. */
+export async function rowFor(
   disk: Case,
   occasion: Occasion,
   circumstances: Circumstances,

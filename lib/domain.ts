@@ -17,33 +17,39 @@ const LONGEST_XML = 16 * 1024 * 1024;
 
 type Node = Record<string, unknown>;
 
+const given = {
+  name: "the domain's XML on standard input",
+  hint:
+    "the hook is called by libvirt; by hand: virsh dumpxml --inactive DOMAIN | qemu --dry-run DOMAIN prepare begin -",
+};
+
 /**
- * The disks of a domain, by what libvirt gives a hook on standard input.
+ * The disks of a domain, by what libvirt gives a hook on standard input, or keeps in its own files: there the domain
+ * of a guest that runs lies in a `<domstatus>`.
  *
+ * @param from what the text is called in an error, and what to do then
  * @throws {Trouble} if the text is no domain XML
  */
-export function parseDisks(xml: string): DomainDisk[] {
-  const hint =
-    "the hook is called by libvirt; by hand: virsh dumpxml --inactive DOMAIN | qemu --dry-run DOMAIN prepare begin -";
+export function parseDisks(xml: string, { name, hint } = given): DomainDisk[] {
   if (xml.length > LONGEST_XML) {
     throw new Trouble(
-      `the domain's XML on standard input has ${xml.length} characters, at most ${LONGEST_XML} are read`,
+      `${name} has ${xml.length} characters, at most ${LONGEST_XML} are read`,
       { hint },
     );
   }
-  if (xml.trim() === "") throw new Trouble("the domain's XML on standard input is empty", { hint });
+  if (xml.trim() === "") throw new Trouble(`${name} is empty`, { hint });
   let root: unknown;
   try {
     // Attributes are taken as they stand: the parser would trim file names and decode some references twice.
     root = parse(xml, { revive: { trim: false, entities: false }, clean: { comments: true } });
   } catch (cause) {
     const why = asTrouble(cause).message;
-    throw new Trouble(`the domain's XML on standard input can't be read: ${why}`, { cause, hint });
+    throw new Trouble(`${name} can't be read: ${why}`, { cause, hint });
   }
   // The parser takes a document that stops in the middle for a whole one.
-  const [domain] = children(root, "domain");
-  if (domain === undefined || !/<\/domain\s*>\s*(<!--[^]*-->\s*)?$/.test(xml)) {
-    throw new Trouble(`standard input is no whole <domain>: it ends with ${quoted(xml.trim().slice(-20))}`, {
+  const [domain] = [root, ...children(root, "domstatus")].flatMap((parent) => children(parent, "domain"));
+  if (domain === undefined || !/<\/dom(?:ain|status)\s*>\s*(<!--[^]*-->\s*)?$/.test(xml)) {
+    throw new Trouble(`${name} is no whole <domain>: it ends with ${quoted(xml.trim().slice(-20))}`, {
       hint,
     });
   }

@@ -43,6 +43,15 @@ export function own(path: string, { uid, gid, mode }: Owner): void {
   });
 }
 
+/** Leaves a figure in a file that is there, in place: nobody relies on it, so it may fail unnoticed. */
+export function jot(path: string, text: string): void {
+  try {
+    Deno.writeTextFileSync(path, text, { create: false });
+  } catch {
+    // On a full disk, too, what the figure tells of goes on.
+  }
+}
+
 /** Waits until the file's content is on stable storage. */
 export function sync(path: string): void {
   attempt("sync", path, () => {
@@ -107,6 +116,12 @@ export function list(image: string): Listing {
   return listing;
 }
 
+/** Names in a folder, sorted; none where there is no such folder. */
+export function names(folder: string): string[] {
+  const entries = attempt("list", folder, () => ifThere(() => [...Deno.readDirSync(folder)])) ?? [];
+  return entries.map(({ name }) => name).sort();
+}
+
 /** Owner, group and mode of a file. */
 export function ownerOf(path: string): Owner {
   const { uid, gid, mode } = attempt("look at", path, () => Deno.lstatSync(path));
@@ -151,9 +166,6 @@ function attempt<T>(verb: string, path: string, call: () => T, hint?: string): T
   } catch (cause) {
     if (cause instanceof Trouble) throw cause;
     const why = cause instanceof Error ? printable(cause.message) : String(cause);
-    throw new Trouble(
-      `cannot ${verb} ${quoted(path)}: ${why}`,
-      hint === undefined ? { cause } : { cause, hint },
-    );
+    throw new Trouble(`cannot ${verb} ${quoted(path)}: ${why}`, { cause, hint });
   }
 }

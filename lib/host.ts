@@ -1,4 +1,4 @@
-import { clearFlags } from "./config.ts";
+import { clearFlags, writeConfig } from "./config.ts";
 import * as files from "./files.ts";
 import type { Log } from "./log.ts";
 import { belongsTo } from "./names.ts";
@@ -20,10 +20,6 @@ export interface Host {
   readonly log: Log;
   /** A line for whoever reads standard error. */
   readonly say: (line: string) => void;
-  /** A line of an answer, on standard output; only a command has one. */
-  readonly print: (line: string) => void;
-  /** Asks whoever sits at the terminal; no where nobody does. */
-  readonly confirm: (question: string) => boolean;
   /** A line of a dry run; undefined if the run is real. */
   readonly show: ((line: string) => void) | undefined;
   /** The domain's XML. */
@@ -61,6 +57,8 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
       case "starting":
         // A power cut ends the start anyway.
         return files.write(step.path, `${step.word}\n`, { durable: false });
+      case "configure":
+        return writeConfig(step.config, step.text);
       default:
         return step satisfies never;
     }

@@ -19,7 +19,7 @@ export async function lock(path: string, patience = PATIENCE): Promise<Disposabl
     throw new Trouble(`cannot open the lock ${quoted(path)}: ${asTrouble(cause).message}`, { cause });
   }
   const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
-  const timer = setTimeout(() => giveUp("late"), patience);
+  const timer = patience === Infinity ? undefined : setTimeout(() => giveUp("late"), patience);
   const outcome = await Promise.race([file.lock(true), late]);
   clearTimeout(timer);
   if (outcome === "late") {

@@ -32,9 +32,13 @@ interface Job {
  * finishes it. It makes way for a start, within milliseconds, and what fails is reported and stays for the next time.
  * The guest's lock is held only to choose, since copying takes long; then it is the merge's own.
  *
- * @returns whether nothing is left to merge
+ * @param watch takes how far the merge of a disk is, in percent
+ * @returns how it went; what failed has been reported
  */
-export async function mergeGuest(occasion: Occasion): Promise<boolean> {
+export async function mergeGuest(
+  occasion: Occasion,
+  watch?: Watch,
+): Promise<"done" | "failed" | "made way"> {
   const { run, paths } = occasion;
   const failed = new Set<string>();
   while (true) {
@@ -48,21 +52,21 @@ export async function mergeGuest(occasion: Occasion): Promise<boolean> {
       job = (await jobsOf(occasion)).find(({ disk }) => !failed.has(disk.names.image));
       if (job === undefined) {
         await finish(occasion);
-        return failed.size === 0;
+        return failed.size === 0 ? "done" : "failed";
       }
       if (!await canBegin(job, occasion)) {
         failed.add(job.disk.names.image);
         continue;
       }
-      if (!await run.tryTo(job.disk.target, () => [mark(job!, occasion)])) return false;
+      if (!await run.tryTo(job.disk.target, () => [mark(job!, occasion)])) return "failed";
     }
     using interrupt = watchForInterrupt(paths.stop);
     try {
-      await mergePair(job, occasion, { stop: interrupt.signal });
+      await mergePair(job, occasion, { stop: interrupt.signal }, watch);
     } catch (error) {
       if (interrupt.signal.aborted) {
         run.tell(job.disk.target, "the merge makes way, and goes on after the guest's next end");
-        return false;
+        return "made way";
       }
       run.report(concerning(job.disk.target, error));
       failed.add(job.disk.names.image);
@@ -135,7 +139,12 @@ function mark({ disk, state }: Job, { paths }: Occasion) {
   return { kind: "note", path: paths.note, entries } as const;
 }
 
-async function mergePair({ disk, state, again }: Job, occasion: Occasion, control: Control): Promise<void> {
+async function mergePair(
+  { disk, state, again }: Job,
+  occasion: Occasion,
+  control: Control,
+  watch?: Watch,
+): Promise<void> {
   const { run, host } = occasion;
   const { target, names } = disk;
   const { lower, upper } = lowestPair(names, state)!;
@@ -146,7 +155,7 @@ async function mergePair({ disk, state, again }: Job, occasion: Occasion, contro
   const begun = host.now().getTime();
   await run.take(target, copyDown(names, state, ownerOfDisk(disk), again), {
     ...control,
-    progress: reporter(occasion, target),
+    progress: reporter(occasion, target, watch),
   });
   const seconds = (host.now().getTime() - begun) / 1000;
   run.tell(
@@ -191,15 +200,32 @@ async function checkSpace(upper: string, { host, domain }: Occasion): Promise<vo
   );
 }
 
-/** Tells of the progress in the log, every 10 % or 30 s. */
-function reporter({ run, host }: Occasion, target: string): NonNullable<Control["progress"]> {
+/** Tells of the progress in the log, every 10 % or 30 s, and always to whoever watches. */
+function reporter(
+  { run, host, paths }: Occasion,
+  target: string,
+  watch: Watch | undefined,
+): NonNullable<Control["progress"]> {
   let told = { percent: 0, at: host.now().getTime() };
   return (percent) => {
+    watch?.(target, percent);
+    files.jot(paths.merging, `${target} ${percent}`);
     const at = host.now().getTime();
     if (percent - told.percent < 10 && at - told.at < 30_000) return;
     told = { percent, at };
     run.tell(target, `merging, ${Math.floor(percent)} %`);
   };
+}
+
+/** Takes how far the merge of a disk is, in percent. */
+export type Watch = (target: string, percent: number) => void;
+
+/** How far the merge is that holds this lock, as it says there itself. */
+export function progressOf(
+  merging: string,
+): { readonly target: string; readonly percent: number } | undefined {
+  const [target, percent] = (files.read(merging) ?? "").split(" ");
+  return percent === undefined ? undefined : { target: target!, percent: Number.parseFloat(percent) };
 }
 
 async function finish(occasion: Occasion): Promise<void> {

@@ -62,7 +62,7 @@ export function planRecovery(found: readonly Case[], paths: GuestNames): Recover
 }
 
 /** All commits of a guest as one: after the first link they all happen, whatever is cut short. */
-function planCommit(decided: readonly Case[], sessions: readonly Case[], paths: GuestNames): Stage {
+export function planCommit(decided: readonly Case[], sessions: readonly Case[], paths: GuestNames): Stage {
   const both = [...decided, ...sessions];
   const flagged = both.filter(({ flag }) => flag === "set").map(({ target }) => target);
   return {
@@ -209,7 +209,8 @@ export function isTorn({ merging }: Entry, state: State): boolean {
   return merging !== undefined && "layers" in state && state.layers[1] === merging;
 }
 
-function planDiscard(disk: Case): Step[] {
+/** Forgets a disk's session, if it has one. */
+export function planDiscard(disk: Case): Step[] {
   const state = stateOf(disk);
   return state.kind === "session" ? moves.discard(disk.names, state, ownerOfDisk(disk)) : [];
 }

@@ -76,7 +76,12 @@ function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "mi
   return age < IN_A_ROW ? word : "fresh";
 }
 
-function circumstances(disk: Case, start: Circumstances["start"], config: Config | undefined): Circumstances {
+/** What a start depends on besides the disk. */
+export function circumstances(
+  disk: Case,
+  start: Circumstances["start"],
+  config: Config | undefined,
+): Circumstances {
   // A flag that came after the session's last write is meant for the next session.
   const flagged = disk.flag === "set" && stateOf(disk).kind === "session";
   const held = flagged && (disk.entry?.held || olderThan(config?.changed ?? Infinity, disk.names.image));

@@ -7,6 +7,11 @@ export interface Settings {
   readonly configFolder: string;
   /** Where libvirt keeps managed saves; only looked at. */
   readonly saveFolder: string;
+  /** Where libvirt keeps the definitions of domains, and the state of those that run; only read. */
+  readonly definedFolder: string;
+  readonly liveFolder: string;
+  /** The files in which libvirt's daemons note their process; only looked at, for their age. */
+  readonly daemons: readonly string[];
   readonly log: string;
   /** Paths that the program may be installed at, the usual one first: it starts its own merges. */
   readonly programs: readonly string[];
@@ -22,6 +27,9 @@ export const defaults: Settings = {
   imageFolders: ["/var/lib/libvirt/images"],
   configFolder: "/etc/libvirt/hooks/config",
   saveFolder: "/var/lib/libvirt/qemu/save",
+  definedFolder: "/etc/libvirt/qemu",
+  liveFolder: "/run/libvirt/qemu",
+  daemons: ["/run/libvirtd.pid", "/run/virtqemud.pid"],
   log: "/var/log/libvirt/qemu/hooks.log",
   programs: ["/etc/libvirt/hooks/qemu", "/etc/libvirt/hooks/qemu.d/autorevert"],
   qemuImg: "/usr/bin/qemu-img",

@@ -27,6 +27,13 @@ export type Step =
   | { readonly kind: "background"; readonly domain: string }
   /** Clear the commit flags of these targets. */
   | { readonly kind: "clear"; readonly config: string; readonly targets: readonly string[] }
+  /** Change a guest's file as an administrator asked for; no text: remove it. */
+  | {
+    readonly kind: "configure";
+    readonly config: string;
+    readonly text: string | undefined;
+    readonly change: string;
+  }
   | { readonly kind: "note"; readonly path: string; readonly entries: readonly Entry[] }
   | { readonly kind: "starting"; readonly path: string; readonly word: StartWord };
 
@@ -55,6 +62,8 @@ export function describe(step: Step): string {
       return `merge ${quoted(step.layer)} into ${quoted(step.into)}`;
     case "clear":
       return `clear "one-shot-commit" of ${step.targets.join(", ")} in ${quoted(step.config)}`;
+    case "configure":
+      return `${step.change} in ${quoted(step.config)}`;
     case "note":
       return step.entries.length === 0
         ? `remove ${quoted(step.path)}`
@@ -90,6 +99,7 @@ export function after(listing: Listing, step: Step): Listing {
     case "repair":
     case "background":
     case "clear":
+    case "configure":
     case "note":
     case "starting":
       return listing;

@@ -228,8 +228,12 @@ const release: readonly Row[] = [
   { when: { end: "over" }, fate: "discard", because: "every session is forgotten" },
   // libvirt before 10.5 gives no reason, and a save looks like a shutdown.
   { when: { saved: true }, fate: "leave", because: "libvirt holds a managed save" },
-  { when: { look: "busy" }, fate: "leave", because: "it runs on elsewhere: migrated" },
-  { when: { flag: "set" }, fate: "commit", because: "asked for; a saved guest expects just this" },
+  { when: { look: "busy" }, fate: "leave", because: "a process has it open: it goes on there" },
+  {
+    when: { flag: "set" },
+    fate: "commit",
+    because: "asked for; were the guest only saved, it would expect just this",
+  },
   { when: {}, fate: "set aside", because: "it may have been saved to a file" },
 ];
 

@@ -3,7 +3,7 @@ import { parseArgs as parse } from "node:util";
 
 export function parseArgs(
   args: string[],
-  { boolean }: { boolean: string[] },
+  { boolean }: { boolean: string[]; string: string[] },
 ): { _: string[]; [flag: string]: unknown } {
   const options = Object.fromEntries(
     boolean.map((flag) => [flag, { type: "boolean" as const, default: false }]),

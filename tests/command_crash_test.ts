@@ -81,7 +81,7 @@ async function checkUndo(world: World, { targets }: Past, history: History): Pro
   if (torn) {
     assertEquals(said, [
       "error: guest: the commit is already being merged into the disk, and can't be undone any more",
-      'hint: set "keep-commits" in the configuration to keep the next ones',
+      `hint: to have the next ones kept, set "keep-commits" in ${world.configFile}`,
     ]);
   }
   const after = targets.map((target, index) => before[index]! - (!refused && have.includes(target) ? 1 : 0));

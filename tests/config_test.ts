@@ -49,6 +49,18 @@ testRefused([
     ' at disks[0]: unknown key "one-shot-comit", did you mean "one-shot-commit"?',
   ),
   invalid(
+    "has a slip in the key of the target",
+    disk('{"traget": "vda"}'),
+    ' at disks[0]: unknown key "traget", did you mean "target"?',
+  ),
+  invalid("has a slip in its first key", '{"disk": []}', ': unknown key "disk", did you mean "disks"?'),
+  {
+    if: "the configuration begins with a byte order mark",
+    arrange: (world) => world.configureText(`\ufeff${disk('{"target": "vda"}')}`),
+    error: (world) => `"${world.configFile}": begins with a byte order mark, should begin with {`,
+    hint: (world) => `sed -i '1s/^\\xEF\\xBB\\xBF//' ${world.configFile}`,
+  },
+  invalid(
     "has an unknown key",
     '{"disks": [{"target": "vda"}], "colour": "blue"}',
     ': unknown key "colour", known are "$schema", "disks"',

@@ -96,17 +96,17 @@ testRefused([
   badXml(
     "is of another kind",
     () => "<network/>",
-    'standard input is no whole <domain>: it ends with "<network/>"',
+    'the domain\'s XML on standard input is no whole <domain>: it ends with "<network/>"',
   ),
   badXml(
     "is cut off between elements",
     (world) => world.xml().replace("</domain>", ""),
-    'standard input is no whole <domain>: it ends with "</disk>\\n  </devices>"',
+    'the domain\'s XML on standard input is no whole <domain>: it ends with "</disk>\\n  </devices>"',
   ),
   badXml(
     "is cut off within an element",
     (world) => world.xml().slice(0, -20),
-    /^(standard input is no whole <domain>: it ends with|the domain's XML on standard input can't be read:) ./,
+    /^(the domain's XML on standard input is no whole <domain>: it ends with|the domain's XML on standard input can't be read:) ./,
   ),
   badXml(
     "has 50 MB",

@@ -54,6 +54,7 @@ export function doHalf(step: Step): void {
     case "own":
       return Deno.chmodSync(step.path, step.owner.mode);
     case "clear":
+    case "configure":
       return Deno.writeTextFileSync(besideOf(step.config), '{"disks": [');
     case "note":
     case "starting":

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { permissions } from "../build/build.ts";
-import { USAGE } from "../lib/invocation.ts";
+import { help } from "../lib/command/help.ts";
 import { qemuImg } from "../lib/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
 import { qemuIo } from "./qemu.ts";
@@ -87,7 +87,7 @@ Deno.test("a wrong number of arguments ends with 2 and the way to the usage", as
 
 Deno.test("help and version are told on standard output", async () => {
   using world = outsideDev();
-  assertEquals(await run(world, ["--help"]), { code: 0, stdout: `${USAGE}\n`, stderr: "" });
+  assertEquals(await run(world, ["--help"]), { code: 0, stdout: `${help()}\n`, stderr: "" });
   const { code, stdout } = await run(world, ["--version"]);
   assertEquals(code, 0);
   for (const place of [world.images, world.config, defaults.qemuImg]) assertStringIncludes(stdout, place);

@@ -6,7 +6,7 @@
 import { list, read } from "../lib/files.ts";
 import { handle } from "../lib/hook.ts";
 import { type Host, performer, Run } from "../lib/host.ts";
-import { parseInvocation, type Verb } from "../lib/invocation.ts";
+import { eventOf, type Verb } from "../lib/invocation.ts";
 import { mergeGuest } from "../lib/merge.ts";
 import { guestNames, namesOf } from "../lib/names.ts";
 import type { QemuImg } from "../lib/qemu_img.ts";
@@ -72,6 +72,8 @@ export class World implements Disposable {
   readonly full = new Set<string>();
   /** Whether layers can be merged. */
   merges = true;
+  /** Columns of the terminal. */
+  width: number | undefined;
   /** Free bytes of every file system. */
   free = Infinity;
   /** Other keys of every disk in the guest's file. */
@@ -89,10 +91,17 @@ export class World implements Disposable {
       imageFolders: [this.images],
       configFolder: this.config,
       saveFolder: `${root}/save`,
+      definedFolder: `${root}/defined`,
+      liveFolder: `${root}/live`,
+      daemons: [`${root}/libvirtd.pid`],
+      programs: [`${root}/qemu`],
       log: `${root}/log`,
       configOwner: Deno.uid() ?? 0,
     };
-    for (const folder of [this.images, this.config, this.settings.saveFolder]) makeFolder(folder);
+    const { saveFolder, definedFolder, liveFolder } = this.settings;
+    for (const folder of [this.images, this.config, saveFolder, definedFolder, liveFolder]) {
+      makeFolder(folder);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -176,22 +185,60 @@ export class World implements Disposable {
 
   async event(operation: string, extra = "-", how: Circumstance = {}): Promise<Result> {
     const { domain = DOMAIN } = how;
-    const invocation = await parseInvocation([domain, operation, "begin", extra]);
-    if (invocation.kind !== "event") throw new Error(`${operation} is no event`);
-    return await this.#run((host) => handle(invocation.event, host), how);
+    const event = eventOf([domain, operation, "begin", extra]);
+    if (event === undefined) throw new Error(`${operation} is no event`);
+    return await this.#run((host) => handle(event, host), how);
   }
 
-  /** What an administrator types. */
+  /** libvirt keeps the domain's definition, by which an administrator's command finds its disks. */
+  define(domain = DOMAIN): void {
+    Deno.writeTextFileSync(
+      `${this.settings.definedFolder}/${domain}.xml`,
+      `<!-- made by libvirt -->\n${this.xml()}`,
+    );
+  }
+
+  /** The guest runs: libvirt keeps its state, and QEMU has its images open. */
+  run(): void {
+    const state = `<domstatus state='running' reason='booted' pid='1'>${this.xml()}</domstatus>\n`;
+    Deno.writeTextFileSync(`${this.settings.liveFolder}/${DOMAIN}.xml`, state);
+    for (const image of this.sources.values()) this.busy.add(image);
+  }
+
+  /** The guest has ended, however. */
+  halt(): void {
+    Deno.removeSync(`${this.settings.liveFolder}/${DOMAIN}.xml`);
+    this.busy.clear();
+  }
+
+  /** What an administrator asks of the guest. */
   async command(verb: Verb, { target, answer, ...how }: Order = {}): Promise<Result> {
     const { domain = DOMAIN } = how;
-    return await this.#run(async (host) => {
-      const confirm = (question: string) => {
-        this.asked.push(question);
-        return answer ?? false;
-      };
-      const { obey } = await import("../lib/command.ts");
-      return await obey({ verb, domain, target, yes: answer === undefined }, { ...host, confirm });
-    }, how);
+    const words = [verb, domain, ...target === undefined ? [] : [target]];
+    return await this.type(
+      [...words, ...verb === "undo" && answer === undefined ? ["--yes"] : []],
+      answer,
+      how,
+    );
+  }
+
+  /** What an administrator types, and answers if asked. */
+  async type(words: readonly string[], answer = false, how: Circumstance = {}): Promise<Result> {
+    const confirm = (question: string) => {
+      this.asked.push(question);
+      return answer;
+    };
+    const { obey } = await import("../lib/command/obey.ts");
+    return await this.#run(
+      (host, print) =>
+        obey(
+          words,
+          host,
+          { print, confirm, width: this.width, colour: false, draw: undefined },
+          (event) => handle(event, host),
+        ),
+      how,
+    );
   }
 
   /** The process that an end starts to merge what is pending. */
@@ -200,7 +247,7 @@ export class World implements Disposable {
       const run = new Run(host, DOMAIN);
       const paths = guestNames(this.config, DOMAIN);
       try {
-        return await mergeGuest({ run, host, domain: DOMAIN, paths, extra: "-" }) ? 0 : 1;
+        return await mergeGuest({ run, host, domain: DOMAIN, paths, extra: "-" }) === "done" ? 0 : 1;
       } catch (error) {
         run.report(error);
         return 1;
@@ -208,7 +255,10 @@ export class World implements Disposable {
     }, how);
   }
 
-  async #run(act: (host: Host) => Promise<number>, how: Circumstance): Promise<Result> {
+  async #run(
+    act: (host: Host, print: (text: string) => void) => Promise<number>,
+    how: Circumstance,
+  ): Promise<Result> {
     const { xml = this.xml(), dry = false, perform = (inner) => inner, mergeDies = false } = how;
     const said: string[] = [];
     const log: string[] = [];
@@ -222,12 +272,10 @@ export class World implements Disposable {
       freeBytes: () => Promise.resolve(this.free),
       log: (line) => log.push(line),
       say: (line) => said.push(line),
-      print: (line) => printed.push(line),
-      confirm: () => false,
       show: dry ? (line) => shown.push(line) : undefined,
       readXml: () => Promise.resolve(xml),
       now: () => new Date("2026-01-01"),
-    });
+    }, (text) => printed.push(...text.split("\n")));
     const merge = asksForMerge && !mergeDies ? await this.merge(how) : undefined;
     return { code, said, log, shown, printed, merge };
   }

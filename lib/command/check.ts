@@ -1,0 +1,76 @@
+import type { Occasion } from "../hook.ts";
+import type { Host } from "../host.ts";
+import { asTrouble, spoken, Trouble } from "../voice.ts";
+import { guestFindings, leftovers, spaceFindings } from "./findings.ts";
+import { lookAt } from "./guest.ts";
+import { hostFindings } from "./installation.ts";
+import { paint, type Terminal } from "./terminal.ts";
+
+/** Something that is wrong, or will be. */
+export interface Finding {
+  /** An error keeps a guest from starting, or from being protected; a warning will hurt later. */
+  readonly severity: "error" | "warning";
+  readonly domain: string | null;
+  readonly target: string | null;
+  readonly message: string;
+  /** The next thing to do. */
+  readonly hint: string | null;
+}
+
+/**
+ * Finds what is wrong before it hurts. Changes nothing, but for a name that is made and removed again to see whether a
+ * folder has hard links.
+ *
+ * @param occasions the guests to look at
+ * @returns 1 if it found something
+ */
+export async function check(
+  occasions: readonly Occasion[],
+  host: Host,
+  json: boolean,
+  terminal: Terminal,
+): Promise<0 | 1> {
+  const findings = await hostFindings(host);
+  const guests = [];
+  for (const occasion of occasions) {
+    const guest = await lookAt(occasion);
+    guests.push(guest);
+    findings.push(...await guestFindings(guest, occasion));
+  }
+  findings.push(...await spaceFindings(guests, host), ...leftovers(guests, host.settings));
+  const disks = guests.flatMap(({ disks }) => disks).length;
+  if (json) {
+    terminal.print(JSON.stringify({ guests: guests.length, disks, findings }, undefined, 2));
+  } else {
+    for (const line of findings.flatMap((finding) => inWords(finding, terminal))) terminal.print(line);
+    const what = `${plural(guests.length, "guest")}, ${plural(disks, "disk")}`;
+    terminal.print(findings.length === 0 ? `${what}: nothing is wrong` : `${what}: ${counted(findings)}`);
+  }
+  return findings.length === 0 ? 0 : 1;
+}
+
+/** A finding about a guest's disk, about a guest, or about the host. */
+export function finding(
+  severity: Finding["severity"],
+  { message, hint }: Trouble,
+  domain: string | null = null,
+  target: string | null = null,
+): Finding {
+  return { severity, domain, target, message, hint: hint ?? null };
+}
+
+function inWords({ severity, domain, target, message, hint }: Finding, terminal: Terminal): string[] {
+  const whom = [domain, target].filter((name) => name !== null);
+  const [first, ...rest] = spoken(asTrouble(new Trouble(message, { whom, ...hint !== null && { hint } })));
+  const word = paint(severity, severity === "error" ? "red" : "yellow", terminal);
+  return [first!.replace(/^error/, word), ...rest];
+}
+
+function counted(findings: readonly Finding[]): string {
+  const errors = findings.filter(({ severity }) => severity === "error").length;
+  return `${plural(errors, "error")}, ${plural(findings.length - errors, "warning")}`;
+}
+
+function plural(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}

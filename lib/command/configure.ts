@@ -1,0 +1,211 @@
+/** The commands that change a guest's configuration, as an administrator could with an editor. */
+
+import { type Case, casesAtPrepare, stateOf } from "../case.ts";
+import { type Config, parseConfig } from "../config.ts";
+import { rowFor } from "../decide.ts";
+import * as files from "../files.ts";
+import { configOf } from "../hook.ts";
+import { lock, lockFolders } from "../lock.ts";
+import { startMerge } from "../merge.ts";
+import { readNote } from "../note.ts";
+import { circumstances } from "../prepare.ts";
+import { refusal } from "../refusal.ts";
+import { refuses } from "../table.ts";
+import { concerning, listed, nearest, quoted, shellWord, Trouble } from "../voice.ts";
+import { listDisk, setFlag, unlistDisk } from "./edit.ts";
+import { disksIn, domains, lookAt, type Situation, type View } from "./guest.ts";
+import { checkTargets, type Errand } from "./errand.ts";
+
+/**
+ * Lists disks in the guest's configuration, after a look whether they can be frozen.
+ *
+ * @throws {Trouble} if the domain or one of the disks isn't there, or a start would be refused; then nothing has changed
+ */
+export async function enable(errand: Errand): Promise<void> {
+  const { domain, host, paths, targets, terminal } = errand;
+  const { definedFolder, liveFolder, configFolder } = host.settings;
+  const live = disksIn(liveFolder, domain);
+  const defined = disksIn(definedFolder, domain) ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
+  if (defined === undefined) throw noDomain(errand);
+  checkTargets(targets, defined);
+
+  using _guest = await lock(paths.lock);
+  const config = await configOf(errand);
+  const old = config?.disks.map(({ target }) => target) ?? [];
+  const added = [...new Set(targets)].filter((target) => !old.includes(target));
+  const usual = { commit: false, keepCommits: 0, keepSession: false };
+  const wanted = {
+    disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
+    changed: Infinity,
+  };
+  const cases = casesAtPrepare(domain, wanted, defined, readNote(paths.note), host.settings);
+  using _folders = await lockFolders(configFolder, cases.map(({ names }) => names.image));
+  for (const disk of cases.filter(({ target }) => added.includes(target))) {
+    await checkFreeze(disk, live !== undefined, errand);
+  }
+  const text = added.reduce(listDisk, files.read(paths.config));
+  if (added.length > 0) await configure(text, `list ${added.join(", ")}`, errand);
+  for (const target of targets) {
+    const what = !added.includes(target)
+      ? "is listed already"
+      : live === undefined
+      ? "every start begins clean from now on"
+      : "every start begins clean from the next one on; until then the guest writes to the disk itself";
+    terminal.print(`${domain} ${target}: ${what}`);
+  }
+}
+
+/** A start would be refused, or the folder has no hard links: better known now. */
+async function checkFreeze(disk: Case, isLive: boolean, errand: Errand): Promise<void> {
+  const { run } = errand;
+  const { names, target } = disk;
+  const state = stateOf(disk);
+  // A guest that runs has its own image open.
+  if (!isLive || state.kind === "session") {
+    const { fate } = await rowFor(disk, errand, circumstances(disk, "fresh", undefined));
+    if (refuses(fate)) throw concerning(target, refusal(fate, disk));
+  }
+  if (state.kind !== "plain" || disk.listing.has(names.scratch)) return;
+  await run.take(target, [
+    { kind: "link", from: names.image, to: names.scratch },
+    { kind: "remove", path: names.scratch },
+  ]);
+}
+
+function noDomain({ domain, host }: Errand): Trouble {
+  const known = domains(host.settings);
+  const meant = nearest(domain, known);
+  return new Trouble(`libvirt knows no domain ${quoted(domain)}; it knows ${listed(known)}`, {
+    hint: meant === undefined
+      ? `define it first: virsh define ${shellWord(domain)}.xml`
+      : `did you mean ${quoted(meant)}?`,
+  });
+}
+
+/** Sets the commit flags of disks, or clears them. */
+export async function commit(errand: Errand): Promise<void> {
+  const { domain, paths, options, terminal } = errand;
+  const flag = !options.has("cancel");
+  using _guest = await lock(paths.lock);
+  const { config, views } = await listedDisks(errand);
+  const changed = views.filter(({ target }) =>
+    config.disks.find((disk) => disk.target === target)!.commit !== flag
+  );
+  if (changed.length > 0) {
+    const targets = changed.map(({ target }) => target);
+    const text = targets.reduce((text, target) => setFlag(text, target, flag), files.read(paths.config)!);
+    await configure(text, `${flag ? "set" : "clear"} "one-shot-commit" of ${targets.join(", ")}`, errand);
+  }
+  for (const view of views) {
+    terminal.print(
+      `${domain} ${view.target}: ${
+        flag ? willKeep(view.situation, errand, view) : willForget(view.situation)
+      }`,
+    );
+  }
+}
+
+function willKeep(situation: Situation, { domain }: Errand, { target }: View): string {
+  switch (situation) {
+    case "running":
+      return "this session will be kept when it ends";
+    case "saved":
+      return "the session of the saved guest will be kept when it ends";
+    case "resumes":
+      return "the session that died goes on at the next start, and will be kept when it ends";
+    case "reverts":
+      return `the next session will be kept when it ends; to keep the one that died: autorevert recover --keep ${
+        shellWord(domain)
+      } ${target}`;
+    case "unprotected":
+    case "clean":
+    case "cut short":
+      return "the next session will be kept when it ends";
+    case "attention":
+      return `the next session will be kept when it ends; but something is wrong, see: autorevert check ${
+        shellWord(domain)
+      }`;
+    default:
+      return situation satisfies never;
+  }
+}
+
+function willForget(situation: Situation): string {
+  switch (situation) {
+    case "running":
+      return "this session will be forgotten when it ends";
+    case "saved":
+      return "the session of the saved guest will be forgotten when it ends";
+    case "resumes":
+    case "reverts":
+      return "the session that died will be forgotten at the next start";
+    default:
+      return "the next session will be forgotten when it ends";
+  }
+}
+
+/**
+ * Takes disks out of the guest's configuration; with the last of them the file goes.
+ *
+ * @throws {Trouble} if a session that is there is to be committed: it would be lost
+ */
+export async function disable(errand: Errand): Promise<void> {
+  const { domain, paths, terminal } = errand;
+  using _guest = await lock(paths.lock);
+  const { config, views } = await listedDisks(errand);
+  for (const { target, situation } of views) {
+    const { commit } = config.disks.find((disk) => disk.target === target)!;
+    if (!commit || !["running", "saved", "resumes", "cut short"].includes(situation)) continue;
+    throw concerning(
+      target,
+      new Trouble("its session is to be committed, and would be lost", {
+        hint: `let it end first, or give it up: autorevert commit --cancel ${shellWord(domain)} ${target}`,
+      }),
+    );
+  }
+  const targets = views.map(({ target }) => target);
+  const text = targets.length === config.disks.length
+    ? undefined
+    : targets.reduce(unlistDisk, files.read(paths.config)!);
+  await configure(text, `take out ${targets.join(", ")}`, errand);
+  for (const view of views) terminal.print(`${domain} ${view.target}: ${willBePlain(view)}`);
+  await startMerge(views.flatMap(({ disk }) => disk ? [{ ...disk, keepCommits: 0 }] : []), errand);
+}
+
+function willBePlain({ situation, disk }: View): string {
+  const state = disk && stateOf(disk);
+  const aside = state && "ended" in state && state.ended
+    ? "; the session that was set aside goes at its next start"
+    : "";
+  switch (situation) {
+    case "running":
+    case "saved":
+      return "this session is still thrown away when it ends; then the disk is left alone";
+    case "reverts":
+    case "resumes":
+      return "the session that died is thrown away at the next start; then the disk is left alone";
+    default:
+      return `is left alone from now on${aside}`;
+  }
+}
+
+/** The disks that are meant, out of those that the configuration lists. */
+async function listedDisks(errand: Errand): Promise<{ config: Config; views: readonly View[] }> {
+  const { targets, paths } = errand;
+  const config = await configOf(errand);
+  if (config === undefined) {
+    throw new Trouble(`there is no configuration ${quoted(paths.config)} any more`, {
+      hint: `make it again: autorevert enable ${shellWord(errand.domain)} TARGET`,
+    });
+  }
+  checkTargets(targets, config.disks);
+  const { disks } = await lookAt(errand);
+  const meant = config.disks.filter(({ target }) => targets.length === 0 || targets.includes(target));
+  return { config, views: meant.map(({ target }) => disks.find((disk) => disk.target === target)!) };
+}
+
+/** Gives the guest's file another text, but never one that isn't valid. */
+async function configure(text: string | undefined, change: string, { run, paths }: Errand): Promise<void> {
+  if (text !== undefined) await parseConfig(paths.config, text);
+  await run.take("", [{ kind: "configure", config: paths.config, text, change }]);
+}

@@ -1,0 +1,56 @@
+import type { Case } from "../case.ts";
+import * as files from "../files.ts";
+import type { Occasion } from "../hook.ts";
+import { concerning, listed, nearest, quoted, shellWord, size, Trouble } from "../voice.ts";
+import type { Command } from "./line.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** A command that works on one guest. */
+export interface Errand extends Occasion {
+  readonly terminal: Terminal;
+  /** The disks that are meant; none of them: all that it applies to. */
+  readonly targets: readonly string[];
+  readonly options: Command["options"];
+}
+
+/** @throws {Trouble} if one of the targets isn't among these disks */
+export function checkTargets(
+  targets: readonly string[],
+  disks: readonly { readonly target: string }[],
+): void {
+  const known = [...new Set(disks.map(({ target }) => target))];
+  for (const target of targets) {
+    if (known.includes(target)) continue;
+    const meant = nearest(target, known);
+    throw new Trouble(`the guest has no disk ${quoted(target)}, it has ${listed(known)}`, {
+      ...meant !== undefined && { hint: `did you mean ${quoted(meant)}?` },
+    });
+  }
+}
+
+/** @throws {Trouble} unless the answer is yes */
+export function ask(question: string, { options, terminal }: Errand): void {
+  if (options.has("yes") || terminal.confirm(question)) return;
+  throw new Trouble("nothing was changed: the question was not answered with yes", {
+    hint: "where nobody can answer, use --yes",
+  });
+}
+
+/** @throws {Trouble} if another process has the image open */
+export async function refuseBusy({ target, names }: Case, { host }: Errand): Promise<void> {
+  const { kind } = await host.qemuImg.look(names.image);
+  if (kind !== "busy") return;
+  throw concerning(
+    target,
+    new Trouble(`${quoted(names.image)} is open in another process`, {
+      hint: `find it: fuser -v ${shellWord(names.image)}`,
+    }),
+  );
+}
+
+/** Time and size of a session or commit. */
+export function described(path: string): string {
+  const info = files.look(path);
+  const time = info?.mtime?.toISOString().slice(0, 16).replace("T", " ") ?? "unknown";
+  return `of ${time} UTC, ${size((info?.blocks ?? 0) * 512)}`;
+}

@@ -1,0 +1,109 @@
+import * as files from "../files.ts";
+import type { Host } from "../host.ts";
+import type { Settings } from "../settings.ts";
+import { asTrouble, quoted, shellWord, Trouble } from "../voice.ts";
+import { type Finding, finding } from "./check.ts";
+import { about } from "./help.ts";
+
+/** Longest time in milliseconds that a program may take to tell its version. */
+const PATIENCE = 10_000;
+
+/** What is wrong with the hook, with libvirtd, and with qemu-img. */
+export async function hostFindings({ settings }: Host): Promise<Finding[]> {
+  const found: Finding[] = [];
+  const attempt = async (look: () => void | Promise<void>, severity: Finding["severity"] = "error") => {
+    try {
+      await look();
+    } catch (error) {
+      found.push(finding(severity, asTrouble(error)));
+    }
+  };
+  await attempt(() => checkHook(settings));
+  await attempt(() => checkDaemon(settings), "warning");
+  await attempt(() => checkQemuImg(settings));
+  return found;
+}
+
+async function checkHook(settings: Settings): Promise<void> {
+  const { programs } = settings;
+  const there = programs.filter((program) => files.look(program) !== undefined);
+  const install = `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
+  if (there.length === 0) {
+    throw new Trouble(`the hook is not installed: there is no ${quoted(programs[0])}`, { hint: install });
+  }
+  const versions = await Promise.all(there.map(versionOf));
+  const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
+  const [program, second] = ours;
+  if (program === undefined) {
+    throw new Trouble(`${quoted(there[0])} is another hook: libvirt doesn't call this one`, {
+      hint: `put this one beside it: make install`,
+    });
+  }
+  if (second !== undefined) {
+    throw new Trouble(`the hook is installed twice, as ${quoted(program)} and ${quoted(second)}`, {
+      hint: `remove one: rm ${shellWord(second)}`,
+    });
+  }
+  const version = versions[there.indexOf(program)];
+  if (version !== about(settings)) {
+    throw new Trouble(`${quoted(program)} is another build than this command`, {
+      hint: `compare ${
+        shellWord(program)
+      } --version with autorevert --version, and install the one you want: ${install}`,
+    });
+  }
+}
+
+/** What a program calls itself; empty if it doesn't say. */
+async function versionOf(program: string): Promise<string> {
+  const { mode } = files.look(files.resolve(program)) ?? {};
+  if (((mode ?? 0) & 0o111) === 0) {
+    throw new Trouble(`${quoted(program)} can't be executed`, { hint: `chmod 755 ${shellWord(program)}` });
+  }
+  if (((mode ?? 0) & 0o022) !== 0) {
+    throw new Trouble(`${quoted(program)} can be written by others than root, and runs as root`, {
+      hint: `chmod 755 ${shellWord(program)}`,
+    });
+  }
+  return (await output(program, "--version")).trim();
+}
+
+async function output(program: string, ...args: string[]): Promise<string> {
+  const { stdout } = await new Deno.Command(program, {
+    args,
+    clearEnv: true,
+    stdin: "null",
+    stderr: "null",
+    signal: AbortSignal.timeout(PATIENCE),
+  }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+/** libvirtd looks for hooks only when it starts. Once it has called this one, there is nothing to warn of. */
+function checkDaemon({ daemons, programs, log }: Settings): void {
+  const installed = Math.max(...programs.map((program) => files.look(program)?.ctime?.getTime() ?? 0));
+  for (const daemon of daemons) {
+    const started = files.look(daemon)?.mtime?.getTime();
+    if (started === undefined || started >= installed) continue;
+    const calls = (files.read(log) ?? "").split("\n").filter((line) => line.includes(": freeze: "));
+    if (calls.some((line) => Date.parse(line.slice(0, 19).replace(" ", "T") + "Z") > started)) continue;
+    const name = /([^/]+)\.pid$/.exec(daemon)?.[1] ?? daemon;
+    throw new Trouble(
+      `${name} was started before the hook was installed, and looks for hooks only when it starts`,
+      {
+        hint: `systemctl restart ${name}; guests run on`,
+      },
+    );
+  }
+}
+
+async function checkQemuImg({ qemuImg }: Settings): Promise<void> {
+  const hint = "install it (Debian: apt install qemu-utils), or build with QEMU_IMG=/path/to/qemu-img";
+  let said: string;
+  try {
+    said = await output(qemuImg, "--version");
+  } catch (cause) {
+    throw new Trouble(`cannot run ${quoted(qemuImg)}: ${asTrouble(cause).message}`, { cause, hint });
+  }
+  if (!said.startsWith("qemu-img ")) throw new Trouble(`${quoted(qemuImg)} is no qemu-img`, { hint });
+}

@@ -1,0 +1,56 @@
+import * as files from "../files.ts";
+import type { Host } from "../host.ts";
+import { listed, nearest, quoted, Trouble } from "../voice.ts";
+import { managedGuests } from "./guest.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** How often a log that is followed is looked at, in milliseconds. */
+const INTERVAL = 300;
+
+/**
+ * Prints the hook's log, or what it tells of one guest.
+ *
+ * @param follow wait for more, also of a log that is rotated, until the process is ended
+ * @throws {Trouble} if nobody knows the guest
+ */
+export async function showLog(
+  domain: string | undefined,
+  { settings }: Host,
+  follow: boolean,
+  terminal: Terminal,
+): Promise<0> {
+  const { log } = settings;
+  const concerns = domain === undefined ? () => true : linesOf(domain);
+  let text = files.read(log) ?? "";
+  const shown = text.split("\n").filter((line) => line !== "" && concerns(line));
+  if (domain !== undefined && shown.length === 0) checkKnown(domain, managedGuests(settings));
+  for (const line of shown) terminal.print(line);
+  while (follow) {
+    await new Promise((wake) => setTimeout(wake, INTERVAL));
+    const now = files.read(log) ?? "";
+    const begin = now.startsWith(text) ? text.length : 0;
+    // A line that is being written comes whole the next time.
+    text = now.slice(0, now.lastIndexOf("\n") + 1);
+    for (const line of text.slice(begin).split("\n")) if (line !== "" && concerns(line)) terminal.print(line);
+  }
+  return 0;
+}
+
+/** Which lines are a guest's; a hint goes with the error before it. */
+export function linesOf(domain: string): (line: string) => boolean {
+  const name = domain.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  const own = new RegExp(`^.{23}\\+0000: (?:error: )?${name}(?: [^\\s/]+)*: `);
+  let before = false;
+  return (line) => {
+    if (!/^.{23}\+0000: hint: /.test(line)) before = own.test(line);
+    return before;
+  };
+}
+
+function checkKnown(domain: string, managed: readonly string[]): void {
+  if (managed.includes(domain)) return;
+  const meant = nearest(domain, managed);
+  throw new Trouble(`the log tells nothing of ${quoted(domain)}; there are ${listed(managed)}`, {
+    ...meant !== undefined && { hint: `did you mean ${quoted(meant)}?` },
+  });
+}

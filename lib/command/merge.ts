@@ -1,0 +1,46 @@
+import * as files from "../files.ts";
+import { lock } from "../lock.ts";
+import { mergeGuest, progressOf } from "../merge.ts";
+import { Trouble } from "../voice.ts";
+import type { Errand } from "./errand.ts";
+import type { Terminal } from "./terminal.ts";
+
+/**
+ * Merges what is pending: the same for an administrator who waits for it and for the end of a guest that started it.
+ *
+ * @returns whether nothing is left to merge; what failed has been reported
+ * @throws {Trouble} if it had to make way
+ */
+export async function merge(errand: Errand): Promise<boolean> {
+  const { domain, terminal } = errand;
+  (await import("node:os")).setPriority(19);
+  await follow(errand);
+  const outcome = await mergeGuest(
+    errand,
+    (target, percent) => show(`${domain} ${target}`, percent, terminal),
+  );
+  terminal.draw?.("");
+  if (outcome === "made way") {
+    throw new Trouble("the merge made way for the guest, and goes on after its next end", { heals: "event" });
+  }
+  if (outcome === "done") terminal.print(`${domain}: nothing is left to merge`);
+  return outcome === "done";
+}
+
+/** Waits for the merge that is under way in another process. */
+async function follow({ domain, paths, terminal }: Errand): Promise<void> {
+  if (files.look(paths.merging) === undefined) return;
+  const timer = setInterval(() => {
+    const progress = progressOf(paths.merging);
+    if (progress) show(`${domain} ${progress.target}`, progress.percent, terminal);
+  }, 200);
+  (await lock(paths.merging, Infinity))[Symbol.dispose]();
+  clearInterval(timer);
+}
+
+function show(whom: string, percent: number, { draw, width = 80 }: Terminal): void {
+  const text = `${whom}: merging, ${Math.floor(percent)} % `;
+  const room = Math.min(40, width - text.length - 3);
+  const full = Math.round(room * percent / 100);
+  draw?.(room < 5 ? text : `${text}[${"#".repeat(full)}${" ".repeat(room - full)}]`);
+}

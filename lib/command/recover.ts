@@ -1,0 +1,113 @@
+import { type Case, ownerOfDisk, stateOf } from "../case.ts";
+import { isSaved } from "../decide.ts";
+import { updateNote } from "../hook.ts";
+import { interruptMerge } from "../interrupt.ts";
+import { lock, lockFolders } from "../lock.ts";
+import { startMerge } from "../merge.ts";
+import type { Entry } from "../note.ts";
+import { planCommit, planDiscard, planRecovery } from "../plan.ts";
+import { refusal } from "../refusal.ts";
+import { topOf } from "../state.ts";
+import { concerning, quoted, shellWord, Trouble } from "../voice.ts";
+import { ask, checkTargets, described, type Errand, refuseBusy } from "./errand.ts";
+import { type Guest, lookAt } from "./guest.ts";
+
+/**
+ * Finishes what was cut short, as the guest's next event would, and ends a session that lies there, if the
+ * administrator says how. After a crash the next event, or the same command, goes on from there.
+ *
+ * @throws {Trouble} if a session is to be ended that a process or a saved guest needs, or that is no session
+ */
+export async function recover(errand: Errand): Promise<void> {
+  const { run, domain, host, paths, targets, options, terminal } = errand;
+  using _guest = await lock(paths.lock);
+  await interruptMerge(paths);
+  const images = (await lookAt(errand)).disks.flatMap(({ disk }) => disk ? [disk.names.image] : []);
+  using _folders = await lockFolders(host.settings.configFolder, images);
+
+  const guest = await lookAt(errand);
+  const found = guest.disks.flatMap(({ disk }) => disk ?? []);
+  checkTargets(targets, guest.disks);
+  const { stages, cases } = planRecovery(found, paths);
+  for (const { whom, steps } of stages) {
+    await run.take(whom, steps);
+    terminal.print(`${domain} ${whom}: what was cut short is finished`);
+  }
+  const meant = cases.filter(({ target }) => targets.length === 0 || targets.includes(target));
+  const sessions = meant.filter((disk) => stateOf(disk).kind === "session");
+  if (options.has("keep") || options.has("discard")) {
+    await endSessions(sessions, guest, errand);
+  } else if (stages.length === 0) {
+    tellNothing(sessions, guest, errand);
+  }
+  await startMerge(cases, errand);
+}
+
+function tellNothing(sessions: readonly Case[], guest: Guest, { domain, terminal }: Errand): void {
+  terminal.print(`${domain}: nothing was cut short`);
+  if (guest.isLive) return;
+  for (const { target } of sessions) {
+    terminal.print(
+      `${domain} ${target}: a session lies there; to end it now: autorevert recover --keep|--discard ${
+        shellWord(domain)
+      } ${target}`,
+    );
+  }
+}
+
+async function endSessions(sessions: readonly Case[], { entries }: Guest, errand: Errand): Promise<void> {
+  const { run, domain, host, paths, options, terminal } = errand;
+  if (sessions.length === 0) throw new Trouble("no session lies there");
+  if (isSaved(errand)) {
+    throw new Trouble("libvirt holds a managed save of the guest, which expects its session", {
+      hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(domain)}`,
+    });
+  }
+  for (const disk of sessions) await checkSession(disk, errand);
+  const ours = sessions.map((disk): Entry =>
+    disk.entry ?? {
+      target: disk.target,
+      image: disk.names.image,
+      started: host.now().toISOString(),
+      owner: ownerOfDisk(disk),
+      held: false,
+    }
+  );
+  const note = [...entries.filter(({ image }) => ours.every((entry) => entry.image !== image)), ...ours];
+  if (options.has("keep")) {
+    // The note comes last: a session that it knows, but that isn't decided yet, would go at the next start.
+    const { whom, steps } = planCommit([], sessions, paths);
+    await run.take(whom, steps);
+  } else {
+    for (const { target, names } of sessions) {
+      ask(`${domain} ${target}: throw the session ${described(names.image)}, away?`, errand);
+    }
+    for (const disk of sessions) await run.take(disk.target, planDiscard(disk));
+  }
+  const outcome = options.has("keep")
+    ? "the session is part of the disk now: the next start begins with it"
+    : "the session is thrown away: the next start begins without it";
+  for (const { target } of sessions) terminal.print(`${domain} ${target}: ${outcome}`);
+  await updateNote(note, errand);
+}
+
+/** Only a file that stands on the top layer, and that nobody has open, is a session. */
+async function checkSession(disk: Case, errand: Errand): Promise<void> {
+  await refuseBusy(disk, errand);
+  const state = stateOf(disk);
+  const look = await errand.host.qemuImg.look(disk.names.image);
+  const top = "layers" in state ? disk.names.layer(topOf(state.layers)) : "";
+  if (look.kind === "free" && look.backing !== top) {
+    throw concerning(disk.target, refusal("refuse: replaced", disk));
+  }
+  if (look.kind === "damaged" && errand.options.has("keep")) {
+    throw concerning(
+      disk.target,
+      new Trouble(`${quoted(disk.names.image)} is no readable qcow2 image any more`, {
+        hint: `try to mend it: qemu-img check -r all ${
+          shellWord(disk.names.image)
+        }; or give it up with --discard`,
+      }),
+    );
+  }
+}

@@ -1,0 +1,34 @@
+/** The administrator's end: an answer goes to standard output, and nothing else does. */
+
+export interface Terminal {
+  /** A line of the answer. */
+  readonly print: (line: string) => void;
+  /** Asks whoever sits there; no where nobody does. */
+  readonly confirm: (question: string) => boolean;
+  /** Columns, where the answer is read on a terminal. */
+  readonly width: number | undefined;
+  readonly colour: boolean;
+  /** Shows a line that the next one replaces; undefined where nobody watches. */
+  readonly draw: ((line: string) => void) | undefined;
+}
+
+export function realTerminal(): Terminal {
+  const isTerminal = Deno.stdout.isTerminal();
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  return {
+    print: (line) => console.log(line),
+    confirm,
+    width: isTerminal ? Deno.consoleSize().columns : undefined,
+    colour: isTerminal && !Deno.noColor,
+    draw: Deno.stderr.isTerminal()
+      ? (line) => void Deno.stderr.writeSync(bytes(`\r\x1b[K${line}`))
+      : undefined,
+  };
+}
+
+const codes = { red: 31, green: 32, yellow: 33, blue: 34 } as const;
+export type Colour = keyof typeof codes;
+
+export function paint(text: string, colour: Colour | undefined, terminal: Terminal): string {
+  return colour === undefined || !terminal.colour ? text : `\x1b[${codes[colour]}m${text}\x1b[39m`;
+}

@@ -1,0 +1,101 @@
+/** What an administrator types, and how slips of the finger are met. */
+
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { catalogue } from "../lib/command/catalogue.ts";
+import { help } from "../lib/command/help.ts";
+import { parseLine, Usage } from "../lib/command/line.ts";
+import { type Verb, verbs } from "../lib/invocation.ts";
+
+interface Typed {
+  readonly verb: Verb;
+  readonly domains?: string[];
+  readonly targets?: string[];
+  readonly word?: string;
+  readonly options?: string[];
+}
+
+const commands: readonly (readonly [line: string, what: Typed])[] = [
+  ["undo win10", { verb: "undo", domains: ["win10"] }],
+  ["undo win10 vda vdb", { verb: "undo", domains: ["win10"], targets: ["vda", "vdb"] }],
+  ["undo win10 vda --yes", { verb: "undo", domains: ["win10"], targets: ["vda"], options: ["yes"] }],
+  ["--yes undo win10", { verb: "undo", domains: ["win10"], options: ["yes"] }],
+  ["undo -y win10", { verb: "undo", domains: ["win10"], options: ["yes"] }],
+  ["keep 007", { verb: "keep", domains: ["007"] }],
+  ["merge -- --version", { verb: "merge", domains: ["--version"] }],
+  ["status", { verb: "status" }],
+  ["status a b c --json", { verb: "status", domains: ["a", "b", "c"], options: ["json"] }],
+  ["enable win10 vda", { verb: "enable", domains: ["win10"], targets: ["vda"] }],
+  ["disable win10", { verb: "disable", domains: ["win10"] }],
+  ["commit win10 --cancel", { verb: "commit", domains: ["win10"], options: ["cancel"] }],
+  ["recover win10 vda --keep", { verb: "recover", domains: ["win10"], targets: ["vda"], options: ["keep"] }],
+  ["log -f", { verb: "log", options: ["follow"] }],
+  ["log win10 --follow", { verb: "log", domains: ["win10"], options: ["follow"] }],
+  ["completion fish", { verb: "completion", word: "fish" }],
+];
+
+for (const [line, { verb, domains = [], targets = [], word, options = [] }] of commands) {
+  Deno.test(`the command line "${line}" is a command`, async () => {
+    const command = { verb, domains, targets, options: new Set(options), ...word && { word } };
+    assertEquals(await parseLine(line.split(" ")), { kind: "command", command });
+  });
+}
+
+Deno.test("version and help are given, help also of each command", async () => {
+  assertEquals(await parseLine(["--version"]), { kind: "version" });
+  for (const line of [["--help"], ["-h"]]) {
+    assertEquals(await parseLine(line), { kind: "help", of: undefined });
+  }
+  for (const verb of verbs) {
+    assertEquals(await parseLine([verb, "--help"]), { kind: "help", of: verb });
+    assertStringIncludes(help(verb), `usage: autorevert ${verb}`);
+    for (const option of Object.keys(catalogue[verb].options)) {
+      assertStringIncludes(help(verb), `--${option} `);
+    }
+    assertStringIncludes(help(), catalogue[verb].summary);
+  }
+  for (const line of [help(), ...verbs.map((verb) => help(verb))].join("\n").split("\n")) {
+    assertEquals(line.length <= 100, true, line);
+  }
+});
+
+Deno.test("a dry run is one of an event, whatever the guest is called", async () => {
+  for (const domain of ["guest", "undo", "status"]) {
+    const args = [domain, "release", "end", "shutdown"];
+    const event = { domain, operation: "release", given: "release", extra: "shutdown" };
+    for (const at of [0, 4]) {
+      assertEquals(await parseLine(args.toSpliced(at, 0, "--dry-run")), { kind: "dry run", event });
+    }
+  }
+});
+
+const all = verbs.map((verb) => `"${verb}"`).join(", ");
+const wrong: readonly (readonly [line: string, message: string])[] = [
+  ["", "no command"],
+  ["frobnicate", `unknown command "frobnicate", there are ${all}`],
+  ["mrege win10", `unknown command "mrege", did you mean "merge"? There are ${all}`],
+  ["stauts", `unknown command "stauts", did you mean "status"? There are ${all}`],
+  ["undo", "undo takes DOMAIN [TARGET...], not none"],
+  ["merge win10 vda", 'merge takes DOMAIN, not "win10", "vda"'],
+  ["enable win10", 'enable takes DOMAIN TARGET..., not "win10"'],
+  ["schema win10", 'schema takes no more words, not "win10"'],
+  ["completion", 'completion takes one of "bash", "zsh", "fish"'],
+  ["completion tcsh", 'completion takes one of "bash", "zsh", "fish", not "tcsh"'],
+  ["recover win10 --keep --discard", "--keep and --discard exclude each other"],
+  ["undo win10 --dry-run", '"--dry-run" goes with an event, not with "undo"'],
+  ["keep win10 --yes", '"--yes" goes with "undo", "recover", not with "keep"'],
+  ["status --jsno", 'unknown option "--jsno", did you mean "--json"?'],
+  ["--dry-rum", 'unknown option "--dry-rum", did you mean "--dry-run"?'],
+  ["--frobnicate", 'unknown option "--frobnicate"'],
+  ["-q", 'unknown option "-q"'],
+  ["--yes", '"--yes" goes with "undo", "recover", not alone'],
+  ["guest prepare begin", "3 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
+  ["a b c d e", "5 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
+  ["guest prepare begin --dry-run", "3 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
+];
+
+for (const [line, message] of wrong) {
+  Deno.test(`the command line "${line}" is wrong`, async () => {
+    const args = line.split(" ").filter(Boolean);
+    assertEquals((await assertRejects(() => parseLine(args), Usage)).message, message);
+  });
+}
