@@ -1,0 +1,337 @@
+/** What `check` finds, each with its next command. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { about } from "../lib/command/help.ts";
+import { namesOf } from "../lib/names.ts";
+import { defaults } from "../lib/settings.ts";
+import { snapshot } from "./tree.ts";
+import { LATER, LONG_AGO, World } from "./world.ts";
+
+/** All files but the lock; of folders not the time, since a name is made and removed again. */
+const filesOf = ({ root }: World) =>
+  snapshot(root).filter((line) => !/(\/config|\/images|\.lock)$/.test(JSON.parse(line)[0]));
+
+/** A host on which nothing is wrong. */
+function sound(): World {
+  const world = new World();
+  world.disks({ vda: false });
+  world.define();
+  world.settings = { ...world.settings, qemuImg: defaults.qemuImg };
+  installHook(world, about(world.settings));
+  return world;
+}
+
+function installHook(world: World, version: string, path = world.settings.programs[0]!): void {
+  Deno.writeTextFileSync(path, `#!/bin/sh\ncat <<'END'\n${version}\nEND\n`);
+  Deno.chmodSync(path, 0o755);
+}
+
+interface Wrong {
+  readonly what: string;
+  readonly arrange: (world: World) => Promise<unknown> | void;
+  /** With the world's paths as `ROOT`. */
+  readonly message: RegExp;
+  readonly hint: RegExp;
+  readonly severity?: "warning";
+  /** Guest and disk; undefined for the host. */
+  readonly whom?: readonly [domain: string, target?: string];
+}
+
+const onDisk = ["guest", "vda"] as const;
+
+const wrongs: readonly Wrong[] = [
+  {
+    what: "no hook",
+    arrange: (world) => Deno.removeSync(world.settings.programs[0]!),
+    message: /^the hook is not installed: there is no "ROOT\/qemu"$/,
+    hint: /^make install, or by hand: install -m 755 dist\/qemu ROOT\/qemu$/,
+  },
+  {
+    what: "a hook that can't be executed",
+    arrange: (world) => Deno.chmodSync(world.settings.programs[0]!, 0o644),
+    message: /^"ROOT\/qemu" can't be executed$/,
+    hint: /^chmod 755 ROOT\/qemu$/,
+  },
+  {
+    what: "a hook that others can write",
+    arrange: (world) => Deno.chmodSync(world.settings.programs[0]!, 0o775),
+    message: /^"ROOT\/qemu" can be written by others than root, and runs as root$/,
+    hint: /^chmod 755 ROOT\/qemu$/,
+  },
+  {
+    what: "another hook",
+    arrange: (world) => installHook(world, "usage: qemu"),
+    message: /^"ROOT\/qemu" is another hook: libvirt doesn't call this one$/,
+    hint: /^put this one beside it: make install$/,
+  },
+  {
+    what: "another version of the hook",
+    arrange: (world) => installHook(world, "autorevert 0.0.1"),
+    message: /^"ROOT\/qemu" is another build than this command$/,
+    hint: /^compare ROOT\/qemu --version with autorevert --version, and install the one you want: /,
+  },
+  {
+    what: "the hook twice",
+    arrange: (world) => {
+      const second = `${world.root}/qemu.d`;
+      world.settings = { ...world.settings, programs: [...world.settings.programs, second] };
+      installHook(world, about(world.settings), second);
+    },
+    message: /^the hook is installed twice, as "ROOT\/qemu" and "ROOT\/qemu.d"$/,
+    hint: /^remove one: rm ROOT\/qemu.d$/,
+  },
+  {
+    what: "a libvirtd that is older than its hook",
+    arrange: (world) => {
+      Deno.writeTextFileSync(world.settings.daemons[0]!, "1");
+      Deno.utimeSync(world.settings.daemons[0]!, LONG_AGO, LONG_AGO);
+    },
+    message: /^libvirtd was started before the hook was installed, and looks for hooks only when it starts$/,
+    hint: /^systemctl restart libvirtd; guests run on$/,
+    severity: "warning",
+  },
+  {
+    what: "no qemu-img",
+    arrange: (world) => {
+      world.settings = { ...world.settings, qemuImg: `${world.root}/qemu-img` };
+      installHook(world, about(world.settings));
+    },
+    message: /^cannot run "ROOT\/qemu-img": /,
+    hint: /^install it \(Debian: apt install qemu-utils\)/,
+  },
+  {
+    what: "a configuration that isn't valid",
+    arrange: (world) => world.configureText("{}"),
+    message: /^"ROOT\/config\/guest.json" at disks: is missing, should be a list/,
+    hint: /^correct ROOT\/config\/guest.json, or remove it/,
+    whom: ["guest"],
+  },
+  {
+    what: "a configuration that others can write",
+    arrange: (world) => Deno.chmodSync(world.configFile, 0o666),
+    message: /^"ROOT\/config\/guest.json" can be written by others than root/,
+    hint: /^chmod go-w ROOT\/config\/guest.json$/,
+    whom: ["guest"],
+  },
+  {
+    what: "a note that is none",
+    arrange: (world) => Deno.writeTextFileSync(`${world.config}/guest.session`, "?"),
+    message: /^"ROOT\/config\/guest.session" is not a note of this hook/,
+    hint: /^restore it, or if no disk/,
+    whom: ["guest"],
+  },
+  {
+    what: "a domain that is gone",
+    arrange: (world) => Deno.removeSync(`${world.settings.definedFolder}/guest.xml`),
+    message: /^libvirt knows no such domain; without a configuration are none$/,
+    hint: /^if it was renamed, rename ROOT\/config\/guest.json with it; if it is gone, remove that$/,
+    whom: ["guest"],
+  },
+  {
+    what: "a domain that was renamed in a session",
+    arrange: async (world) => {
+      await world.start();
+      await world.stop("saved");
+      Deno.renameSync(
+        `${world.settings.definedFolder}/guest.xml`,
+        `${world.settings.definedFolder}/other.xml`,
+      );
+    },
+    message: /^libvirt knows no such domain; without a configuration are "other"$/,
+    hint:
+      /^if it is called "other" now: mv ROOT\/config\/guest.json ROOT\/config\/other.json && mv ROOT\/config\/guest.session ROOT\/config\/other.session$/,
+    whom: ["guest"],
+  },
+  {
+    what: "a domain whose name is nearly the same",
+    arrange: (world) =>
+      Deno.renameSync(
+        `${world.settings.definedFolder}/guest.xml`,
+        `${world.settings.definedFolder}/gest.xml`,
+      ),
+    message: /without a configuration are "gest"$/,
+    hint: /^if it is called "gest" now: mv ROOT\/config\/guest.json ROOT\/config\/gest.json$/,
+    whom: ["guest"],
+  },
+  {
+    what: "a target that the domain doesn't have",
+    arrange: (world) => world.configure({ vda: false, sda: false }),
+    message: /^the domain has no disk "sda", it has "vda"$/,
+    hint: /^did you mean "vda"\?/,
+    whom: ["guest", "sda"],
+  },
+  {
+    what: "an image outside the permitted folders",
+    arrange: (world) => {
+      world.sources.set("vda", "/usr/share/os.img");
+      world.define();
+    },
+    message: /^image "\/usr\/share\/os.img" is outside the permitted folders, which are "ROOT\/images"$/,
+    hint: /^build the hook for it: make install IMAGE_DIRS=/,
+    whom: onDisk,
+  },
+  {
+    what: "no image",
+    arrange: (world) => Deno.removeSync(world.image("vda")),
+    message: /^there is no image "ROOT\/images\/vda.img"$/,
+    hint: /^restore it, or correct the domain with virsh edit$/,
+    whom: onDisk,
+  },
+  {
+    what: "an image that isn't qcow2",
+    arrange: (world) => Deno.writeTextFileSync(world.image("vda"), "MZ"),
+    message: /^"ROOT\/images\/vda.img" is no readable qcow2 image$/,
+    hint: /^see what it is: qemu-img info ROOT\/images\/vda.img/,
+    whom: onDisk,
+  },
+  {
+    what: "an overlay that isn't ours",
+    arrange: (world) => {
+      const { image, layer } = namesOf(world.image("vda"));
+      Deno.renameSync(image, layer(0));
+      world.save(image, layer(0), {});
+    },
+    message: /^"ROOT\/images\/vda.img" stands on ".*", but no session of this guest was begun by this hook$/,
+    hint:
+      /^to throw it away: autorevert recover --discard guest vda; to keep it as part of the disk: autorevert recover --keep guest vda$/,
+    whom: onDisk,
+  },
+  {
+    what: "XML that points at the backing file",
+    arrange: (world) => {
+      world.sources.set("vda", `${world.image("vda")}.backing_file`);
+      world.define();
+    },
+    message: /^the domain's disk is "ROOT\/images\/vda.img.backing_file", which has the name of a layer/,
+    hint: /^after a blockcommit that file is the disk: /,
+    whom: onDisk,
+  },
+  {
+    what: "a guest that writes to an external snapshot",
+    arrange: async (world) => {
+      await world.start();
+      world.sources.set("vda", `${world.images}/vda.snap`);
+      world.run();
+    },
+    message: /^the guest writes to "ROOT\/images\/vda.snap" now, which may stand on the session/,
+    hint:
+      /virsh blockcommit guest vda --base ROOT\/images\/vda.img --top ROOT\/images\/vda.snap --active --pivot$/,
+    whom: onDisk,
+  },
+  {
+    what: "a guest that runs without a session",
+    arrange: (world) => world.run(),
+    message: /^the guest writes to the disk itself: it was started before the disk was listed, or /,
+    hint: /^shut it down and start it again: virsh shutdown guest$/,
+    severity: "warning",
+    whom: onDisk,
+  },
+  {
+    what: "an event that was cut short",
+    arrange: async (world) => {
+      await world.start();
+      Deno.removeSync(world.image("vda"));
+    },
+    message: /^an event was cut short; the next one finishes it$/,
+    hint: /^now: autorevert recover guest$/,
+    severity: "warning",
+    whom: onDisk,
+  },
+  {
+    what: "a folder that is nearly full",
+    arrange: async (world) => {
+      await world.start();
+      world.write(world.image("vda"), "much");
+      world.free = 512;
+    },
+    message:
+      /^"ROOT\/images" has 512 bytes left, and its sessions and commits hold 4\.0 KiB: merging could need as much$/,
+    hint: /^make room for 3\.5 KiB; a guest that runs out of room is paused by QEMU$/,
+    severity: "warning",
+  },
+  {
+    what: "another name of an image that nobody needs",
+    arrange: (world) => {
+      world.save(`${world.images}/old.img`, null, {});
+      Deno.linkSync(`${world.images}/old.img`, `${world.images}/old.img.backing_file`);
+    },
+    message: /^"ROOT\/images\/old.img.backing_file" belongs to no configured disk$/,
+    hint:
+      /^it is another name of "ROOT\/images\/old.img", and can go: rm ROOT\/images\/old.img.backing_file$/,
+    severity: "warning",
+  },
+  {
+    what: "layers of a disk that is not configured any more",
+    arrange: (world) => {
+      const { image, layer } = namesOf(`${world.images}/old.img`);
+      world.save(layer(0), null, {});
+      world.save(image, layer(0), {});
+    },
+    message: /^"ROOT\/images\/old.img.backing_file" belongs to no configured disk$/,
+    hint:
+      /^they are the disk: enable it for its guest again, or look at them yourself: qemu-img info --backing-chain ROOT/,
+    severity: "warning",
+  },
+  {
+    what: "a write that was cut short",
+    arrange: (world) => Deno.writeTextFileSync(`${world.configFile}.autorevert-new`, "{"),
+    message: /^"ROOT\/config\/guest.json.autorevert-new" was left by a write that was cut short$/,
+    hint: /^rm ROOT\/config\/guest.json.autorevert-new$/,
+    severity: "warning",
+  },
+];
+
+for (const { what, arrange, message, hint, severity = "error", whom = [] } of wrongs) {
+  Deno.test(`check finds ${what}, and leaves it as it is`, async () => {
+    using world = sound();
+    await arrange(world);
+    const before = filesOf(world);
+    const { code, printed, said } = await world.type(["check", "--json"]);
+    assertEquals([code, said], [1, []]);
+    const { findings } = JSON.parse(printed.join("\n"));
+    assertEquals(findings.length, 1, JSON.stringify(findings));
+    const [found] = findings;
+    const named = (text: string) => text.replaceAll(world.root, "ROOT");
+    assert(message.test(named(found.message)), named(found.message));
+    assert(hint.test(named(found.hint)), named(found.hint));
+    assertEquals([found.severity, found.domain, found.target], [severity, whom[0] ?? null, whom[1] ?? null]);
+
+    const text = await world.type(["check"]);
+    const who = whom.map((name) => ` ${name}`).join("");
+    assertEquals(text.printed.slice(0, 2), [
+      `${severity}:${who}${who && ":"} ${found.message}`,
+      `hint: ${found.hint}`,
+    ]);
+    assertEquals(filesOf(world), before);
+  });
+}
+
+Deno.test("check finds nothing where nothing is wrong, and changes nothing", async () => {
+  using world = sound();
+  const before = filesOf(world);
+  const { code, printed, said } = await world.type(["check"]);
+  assertEquals([code, printed, said], [0, ["1 guest, 1 disk: nothing is wrong"], []]);
+  assertEquals(filesOf(world), before);
+});
+
+Deno.test("check believes a libvirtd that has called the hook since it started", async () => {
+  using world = sound();
+  const [daemon] = world.settings.daemons;
+  Deno.writeTextFileSync(daemon!, "1");
+  Deno.utimeSync(daemon!, LONG_AGO, LONG_AGO);
+  const line = (time: Date) =>
+    `${time.toISOString().replace("T", " ").replace("Z", "+0000")}: guest vda: freeze: x\n`;
+  Deno.writeTextFileSync(world.settings.log, line(new Date(0)));
+  assertEquals((await world.type(["check"])).code, 1);
+  Deno.writeTextFileSync(world.settings.log, line(LATER));
+  assertEquals((await world.type(["check"])).code, 0);
+});
+
+Deno.test("check looks only at the guests that are named, and counts what it found", async () => {
+  using world = sound();
+  Deno.writeTextFileSync(`${world.config}/bad.json`, "{");
+  assertEquals((await world.type(["check", "guest"])).code, 0);
+  const { code, printed } = await world.type(["check"]);
+  assertEquals([code, printed.at(-1)], [1, "2 guests, 1 disk: 1 error, 0 warnings"]);
+  assertStringIncludes(printed[0]!, "error: bad: ");
+});
