@@ -42,7 +42,7 @@ demo: ## a real guest that comes back clean, in a temporary folder
 
 .PHONY: test
 test: ## types, style, and the tests that need neither root nor libvirt
-	@build/need qemu-img:qemu-utils
+	@build/need qemu-img:qemu-utils mandoc:mandoc zsh:zsh fish:fish
 	build/deno check --quiet main.ts build/*.ts demo/*.ts tests/*.ts tests/e2e/*.ts
 	build/deno fmt --quiet --check
 	build/deno lint --quiet

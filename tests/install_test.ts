@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
@@ -26,6 +26,7 @@ function host() {
     hook: `${env.DESTDIR}/etc/libvirt/hooks/qemu`,
     config: `${env.DESTDIR}${env.CONFIG_DIR}`,
     link: `${env.DESTDIR}/usr/local/sbin/autorevert`,
+    share: `${env.DESTDIR}/usr/local/share`,
     install: () => call("install", program),
     uninstall: () => call("uninstall"),
     [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
@@ -55,17 +56,43 @@ Deno.test("installing again replaces our hook, and leaves configurations alone",
   assertEquals(Deno.readTextFileSync(`${at.config}/guest.json`), "mine");
 });
 
-Deno.test("another hook is left alone, and the way to have both is told", async () => {
+Deno.test("another hook is left alone, and this one goes beside it, also the next time", async () => {
   using at = host();
   Deno.mkdirSync(at.hook.slice(0, -"/qemu".length), { recursive: true });
   Deno.writeTextFileSync(at.hook, "#!/bin/sh\necho other\n", { mode: 0o755 });
-  const { code, stderr } = await at.install();
-  assertEquals(code, 1);
-  assertStringIncludes(stderr, "error: /etc/libvirt/hooks/qemu is another hook, and stays");
-  assertStringIncludes(stderr, "/etc/libvirt/hooks/qemu.d/autorevert");
+  for (let time = 0; time < 2; time++) {
+    const { code, stdout } = await at.install();
+    assertEquals(code, 0);
+    assertStringIncludes(
+      stdout,
+      "/etc/libvirt/hooks/qemu is another hook, and stays; this one goes beside it",
+    );
+    assertEquals(Deno.readLinkSync(at.link), "/etc/libvirt/hooks/qemu.d/autorevert");
+    assertEquals([...Deno.readDirSync(`${at.hook}.d`)].map(({ name }) => name), ["autorevert"]);
+  }
+  const { code, stdout } = await at.uninstall();
+  assertEquals([code, stdout.split("\n").slice(0, 2)], [0, [
+    "/etc/libvirt/hooks/qemu is another hook, and stays",
+    "Removed /etc/libvirt/hooks/qemu.d/autorevert",
+  ]]);
   assertStringIncludes(Deno.readTextFileSync(at.hook), "echo other");
-  assertEquals((await at.uninstall()).code, 1);
-  assertStringIncludes(Deno.readTextFileSync(at.hook), "echo other");
+});
+
+Deno.test("manual and completions are installed, and taken away with the hook, and so are its locks", async () => {
+  using at = host();
+  const share = [
+    ...["man/man8/autorevert.8", "bash-completion/completions/autorevert"],
+    ...["zsh/site-functions/_autorevert", "fish/vendor_completions.d/autorevert.fish"],
+    "autorevert/config.schema.json",
+  ].map((path) => `${at.share}/${path}`);
+  await at.install();
+  for (const path of share) assertEquals(Deno.statSync(path).isFile, true);
+  for (const name of ["guest.lock", "1-2.folder-lock", "guest.merging", "guest.json"]) {
+    Deno.writeTextFileSync(`${at.config}/${name}`, "");
+  }
+  assertEquals((await at.uninstall()).code, 0);
+  for (const path of [...share, at.link]) assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
+  assertEquals([...Deno.readDirSync(at.config)].map(({ name }) => name), ["guest.json"]);
 });
 
 Deno.test("the hook isn't taken away while a disk needs it", async () => {
