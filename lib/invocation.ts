@@ -33,24 +33,28 @@ const operations: Readonly<Record<string, Operation>> = {
   attach: "idle",
 };
 
-/** What an administrator types first, and libvirt never: a guest may be called so, but its third word tells. */
+/** What an administrator types first. */
 export const verbs = [
   ...["status", "check", "enable", "disable", "commit", "keep", "undo", "merge", "recover"],
   ...["log", "schema", "completion"],
 ] as const;
 export type Verb = typeof verbs[number];
 
-/**
- * What libvirt asks for, if it is libvirt that calls: it gives exactly four words, and a guest may be called
- * "--version" or "undo".
- */
+/** The third word of libvirt's calls: virHookSubop in src/util/virhook.c. */
+const subOperations = ["begin", "end", "-"];
+
+/** What libvirt asks for, if it is libvirt that calls. A guest may be called "--version" or "undo". */
 export function eventOf(args: readonly string[]): Event | undefined {
   const [domain, given, sub, extra] = args;
   // No shutoff reason is called "--dry-run": whoever forgot one of the four doesn't want the event to happen.
-  if (args.length !== 4 || extra === "--dry-run") return undefined;
-  if (isVerb(domain!) && !["begin", "end", "-"].includes(sub!)) return undefined;
+  if (args.length !== 4 || !subOperations.includes(sub!) || extra === "--dry-run") return undefined;
   const operation = Object.hasOwn(operations, given!) ? operations[given!]! : "unknown";
   return { domain: domain!, operation, given: given!, extra: extra! };
+}
+
+/** Whether this is an operation of libvirt's. */
+export function isOperation(word: string | undefined): boolean {
+  return word !== undefined && Object.hasOwn(operations, word);
 }
 
 export function isVerb(word: string): word is Verb {

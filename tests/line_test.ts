@@ -89,7 +89,10 @@ const wrong: readonly (readonly [line: string, message: string])[] = [
   ["-q", 'unknown option "-q"'],
   ["--yes", '"--yes" goes with "undo", "recover", not alone'],
   ["guest prepare begin", "3 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
-  ["a b c d e", "5 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
+  ["guest release end shutdown -", "5 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
+  ["guest prepare beginn -", 'the third word is "beginn", should be begin, end or -'],
+  ["enabel win10 vda", `unknown command "enabel", did you mean "enable"? There are ${all}`],
+  ["enabel win10 vda vdb", `unknown command "enabel", did you mean "enable"? There are ${all}`],
   ["guest prepare begin --dry-run", "3 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
 ];
 

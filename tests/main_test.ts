@@ -75,7 +75,7 @@ function worldWithDisk(): World {
 
 Deno.test("a wrong number of arguments ends with 2 and the way to the usage", async () => {
   using world = outsideDev();
-  for (const args of [["guest", "prepare", "begin"], ["a", "b", "c", "d", "e"]]) {
+  for (const args of [["guest", "prepare", "begin"], ["guest", "prepare", "begin", "-", "-"]]) {
     assertEquals(await run(world, args), {
       code: 2,
       stdout: "",

@@ -1,4 +1,4 @@
-import { type Event, eventOf, isVerb, type Verb, verbs } from "../invocation.ts";
+import { type Event, eventOf, isOperation, isVerb, type Verb, verbs } from "../invocation.ts";
 import { listed, nearest, quoted, Trouble } from "../voice.ts";
 import { catalogue, type Entry, short } from "./catalogue.ts";
 
@@ -49,8 +49,12 @@ export async function parseLine(args: readonly string[]): Promise<Request> {
   if (given.has("help")) return { kind: "help", of: verb };
   if (verb !== undefined) return { kind: "command", command: commandOf(verb, words.slice(1), given) };
   if (rehearsed !== undefined) return { kind: "dry run", event: rehearsed };
-  if (given.has("dry-run") || words.length >= 3) {
-    throw new Usage(`${words.length} arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA`);
+  if (given.has("dry-run") || isOperation(words[1])) {
+    throw new Usage(
+      words.length === 4
+        ? `the third word is ${quoted(words[2])}, should be begin, end or -`
+        : `${words.length} arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA`,
+    );
   }
   throw unknownCommand(first);
 }

@@ -30,7 +30,7 @@ export interface Result {
 /** Runs a command on the system under test. */
 export async function run(...command: string[]): Promise<Result> {
   const [program, ...args] = ROOT === "" ? command : ["chroot", ROOT, ...command];
-  const env = { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root" };
+  const env = { LC_ALL: "C", PATH: "/run/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root" };
   const { code, stdout, stderr } = await new Deno.Command(program!, {
     args,
     env,
@@ -70,6 +70,8 @@ export async function startLibvirtd(): Promise<void> {
   Deno.mkdirSync(at(CONFIG), { recursive: true, mode: 0o755 });
   Deno.copyFileSync(new URL("../../dist/qemu", import.meta.url), at(HOOK));
   Deno.chmodSync(at(HOOK), 0o755);
+  await ok("mkdir", "-p", "/run/bin");
+  await ok("ln", "-sfn", HOOK, "/run/bin/autorevert");
   await ok("libvirtd", "--daemon");
   await until("libvirtd answers", async () => (await run("virsh", "-q", "list")).code === 0);
 }
