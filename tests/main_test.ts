@@ -1,77 +1,11 @@
 /** The program as a process of its own, with the permissions of a build. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { permissions } from "../build/build.ts";
 import { help } from "../lib/command/help.ts";
-import { qemuImg } from "../lib/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
 import { qemuIo } from "./qemu.ts";
+import { outsideDev, run, worldWithDisk } from "./program.ts";
 import { snapshot } from "./tree.ts";
-import { shellWord } from "../lib/voice.ts";
-import { temporaryFolder, World } from "./world.ts";
-
-const here = (path: string) => new URL(path, import.meta.url).pathname;
-
-/** How this very process finds its packages: from JSR, or all from npm. */
-const resolution = [
-  "--no-lock",
-  `--config=${here("../deno.json")}`,
-  ...import.meta.resolve("@std/assert").startsWith("file:")
-    ? [`--import-map=${here("../npm/imports.json")}`]
-    : [],
-];
-
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs the program for the places of a world. */
-async function run(world: World, args: readonly string[], xml = ""): Promise<Ran> {
-  const entry = `${world.root}/entry.ts`;
-  const program = `${world.root}/autorevert`;
-  const settings = { ...world.settings, programs: [program] };
-  const main = JSON.stringify(import.meta.resolve("../main.ts"));
-  Deno.writeTextFileSync(
-    entry,
-    `import { main } from ${main};\nawait main(${JSON.stringify(settings)});\n`,
-  );
-  const command = [
-    Deno.execPath(),
-    ...["run", "--quiet", ...resolution, ...permissions(settings), entry],
-  ];
-  // The program that it starts to merge: itself.
-  Deno.writeTextFileSync(program, `#!/bin/sh\nexec ${command.map(shellWord).join(" ")} "$@"\n`, {
-    mode: 0o755,
-  });
-  const child = new Deno.Command(command[0]!, {
-    args: [...command.slice(1), ...args],
-    env: { NO_COLOR: "1" },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const stdin = child.stdin.getWriter();
-  // An event that doesn't care for the XML ends without reading it.
-  await stdin.write(new TextEncoder().encode(xml)).catch(() => {});
-  await stdin.close().catch(() => {});
-  const { code, stdout, stderr } = await child.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
-}
-
-/** Not in memory: below /dev Deno asks for all permissions, whatever was granted. */
-const outsideDev = () => new World(temporaryFolder("/tmp"));
-
-function worldWithDisk(): World {
-  const world = outsideDev();
-  world.qemuImg = qemuImg(defaults.qemuImg);
-  qemuIo(["create", "-f", "qcow2", world.image("vda"), "1M"]);
-  world.sources.set("vda", world.image("vda"));
-  world.configure({ vda: true });
-  return world;
-}
 
 Deno.test("a wrong number of arguments ends with 2 and the way to the usage", async () => {
   using world = outsideDev();

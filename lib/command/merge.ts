@@ -19,7 +19,7 @@ export async function merge(errand: Errand): Promise<boolean> {
     errand,
     (target, percent) => show(`${domain} ${target}`, percent, terminal),
   );
-  terminal.draw?.("");
+  terminal.draw?.(() => "");
   if (outcome === "made way") {
     throw new Trouble("the merge made way for the guest, and goes on after its next end", { heals: "event" });
   }
@@ -38,9 +38,12 @@ async function follow({ domain, paths, terminal }: Errand): Promise<void> {
   clearInterval(timer);
 }
 
-function show(whom: string, percent: number, { draw, width = 80 }: Terminal): void {
+function show(whom: string, percent: number, { draw }: Terminal): void {
   const text = `${whom}: merging, ${Math.floor(percent)} % `;
-  const room = Math.min(40, width - text.length - 3);
-  const full = Math.round(room * percent / 100);
-  draw?.(room < 5 ? text : `${text}[${"#".repeat(full)}${" ".repeat(room - full)}]`);
+  draw?.((width) => {
+    const room = Math.min(40, width - text.length - 3);
+    if (room < 5) return text;
+    const full = Math.round(room * percent / 100);
+    return `${text}[${"#".repeat(full)}${" ".repeat(room - full)}]`;
+  });
 }

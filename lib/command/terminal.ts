@@ -8,8 +8,8 @@ export interface Terminal {
   /** Columns, where the answer is read on a terminal. */
   readonly width: number | undefined;
   readonly colour: boolean;
-  /** Shows a line that the next one replaces; undefined where nobody watches. */
-  readonly draw: ((line: string) => void) | undefined;
+  /** Shows a line, made for so many columns, that the next one replaces; undefined where nobody watches. */
+  readonly draw: ((line: (width: number) => string) => void) | undefined;
 }
 
 export function realTerminal(): Terminal {
@@ -21,7 +21,7 @@ export function realTerminal(): Terminal {
     width: isTerminal ? Deno.consoleSize().columns : undefined,
     colour: isTerminal && !Deno.noColor,
     draw: Deno.stderr.isTerminal()
-      ? (line) => void Deno.stderr.writeSync(bytes(`\r\x1b[K${line}`))
+      ? (line) => void Deno.stderr.writeSync(bytes(`\r\x1b[K${line(Deno.consoleSize().columns)}`))
       : undefined,
   };
 }

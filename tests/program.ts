@@ -1,0 +1,77 @@
+/** The program as a process of its own, with the permissions of a build. */
+
+import { permissions } from "../build/build.ts";
+import { qemuImg } from "../lib/qemu_img.ts";
+import { defaults } from "../lib/settings.ts";
+import { shellWord } from "../lib/voice.ts";
+import { qemuIo } from "./qemu.ts";
+import { temporaryFolder, World } from "./world.ts";
+
+const here = (path: string) => new URL(path, import.meta.url).pathname;
+
+/** How this very process finds its packages: from JSR, or all from npm. */
+const resolution = [
+  "--no-lock",
+  `--config=${here("../deno.json")}`,
+  ...import.meta.resolve("@std/assert").startsWith("file:")
+    ? [`--import-map=${here("../npm/imports.json")}`]
+    : [],
+];
+
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Makes the program for the places of a world. */
+export function install(world: World): string {
+  const entry = `${world.root}/entry.ts`;
+  const program = `${world.root}/autorevert`;
+  const settings = { ...world.settings, programs: [program] };
+  const main = JSON.stringify(import.meta.resolve("../main.ts"));
+  Deno.writeTextFileSync(
+    entry,
+    `import { main } from ${main};\nawait main(${JSON.stringify(settings)});\n`,
+  );
+  const command = [
+    Deno.execPath(),
+    ...["run", "--quiet", ...resolution, ...permissions(settings), entry],
+  ];
+  // The program that it starts to merge: itself.
+  Deno.writeTextFileSync(program, `#!/bin/sh\nexec ${command.map(shellWord).join(" ")} "$@"\n`, {
+    mode: 0o755,
+  });
+  return program;
+}
+
+/** Runs the program for the places of a world. */
+export async function run(world: World, args: readonly string[], xml = ""): Promise<Ran> {
+  const child = new Deno.Command(install(world), {
+    args: [...args],
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const stdin = child.stdin.getWriter();
+  // An event that doesn't care for the XML ends without reading it.
+  await stdin.write(new TextEncoder().encode(xml)).catch(() => {});
+  await stdin.close().catch(() => {});
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** Not in memory: below /dev Deno asks for all permissions, whatever was granted. */
+export const outsideDev = () => new World(temporaryFolder("/tmp"));
+
+/** A guest with a real image, and its flag set. */
+export function worldWithDisk(): World {
+  const world = outsideDev();
+  world.qemuImg = qemuImg(defaults.qemuImg);
+  qemuIo(["create", "-f", "qcow2", world.image("vda"), "1M"]);
+  world.sources.set("vda", world.image("vda"));
+  world.configure({ vda: true });
+  return world;
+}

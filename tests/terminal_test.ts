@@ -1,0 +1,74 @@
+/** The program on a terminal, and off it. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { qemuIo } from "./qemu.ts";
+import { install, worldWithDisk } from "./program.ts";
+import type { World } from "./world.ts";
+
+/** Runs a command line of sh on a terminal of so many columns. */
+async function onTerminal(
+  command: string,
+  columns: number,
+  env: Record<string, string> = {},
+): Promise<string> {
+  const { stdout } = await new Deno.Command("script", {
+    args: ["-qec", `stty cols ${columns}; ${command}`, "/dev/null"],
+    env: { PATH: Deno.env.get("PATH")!, HOME: Deno.env.get("HOME")!, TERM: "xterm", ...env },
+    clearEnv: true,
+    stdin: "null",
+  }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+async function runningWorld(): Promise<World> {
+  const world = worldWithDisk();
+  world.define();
+  await world.start();
+  return world;
+}
+
+Deno.test("status has colours on a terminal, unless NO_COLOR is set, and keeps to its width", async () => {
+  using world = await runningWorld();
+  const command = `${install(world)} status`;
+  const coloured = await onTerminal(command, 70);
+  assertStringIncludes(coloured, "\x1b[33mits session died");
+  const plain = await onTerminal(command, 70, { NO_COLOR: "1" });
+  assertEquals(plain.includes("\x1b["), false);
+  assertEquals(plain.trimEnd().split("\r\n").length > 2, true);
+  for (const line of plain.split("\r\n")) assert(line.length <= 70, line);
+  const piped = await onTerminal(`${command} | cat`, 60);
+  assertEquals([piped.includes("\x1b["), piped.trimEnd().split("\r\n").length], [false, 2]);
+});
+
+Deno.test("merge draws how far it is on a terminal, and prints only the answer", async () => {
+  using world = worldWithDisk();
+  world.define();
+  await world.start();
+  qemuIo(["write", "-P", "7", "0", "512k"], world.image("vda"));
+  await world.event("release", "shutdown", { mergeDies: true });
+  const program = install(world);
+  const seen = await onTerminal(`${program} merge guest 2>/dev/tty > ${world.root}/answer`, 60);
+  assertStringIncludes(seen, "guest vda: merging, 100 % [###");
+  for (const line of seen.split("\r\x1b[K")) assert(line.length <= 60, line);
+  assertEquals(Deno.readTextFileSync(`${world.root}/answer`), "guest: nothing is left to merge\n");
+  assertEquals(world.files(), ["vda.img"]);
+});
+
+Deno.test("log -f prints what comes, also after the log was rotated", async () => {
+  using world = worldWithDisk();
+  const { log } = world.settings;
+  const line = (text: string) => `2026-11-23 02:14:49.000+0000: ${text}\n`;
+  Deno.writeTextFileSync(log, line("guest: one"));
+  const child = new Deno.Command(install(world), { args: ["log", "guest", "-f"], stdout: "piped" }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const next = async () => (await reader.read()).value;
+  assertEquals(await next(), line("guest: one"));
+  Deno.writeTextFileSync(log, line("other: two") + line("guest: three"), { append: true });
+  assertEquals(await next(), line("guest: three"));
+  Deno.renameSync(log, `${log}.1`);
+  Deno.writeTextFileSync(log, line("guest: four"));
+  assertEquals(await next(), line("guest: four"));
+  child.kill();
+  await child.status;
+  await reader.cancel();
+});
