@@ -189,9 +189,9 @@ function backToSession(file: string, image: string): string {
   return `to drop what ${shellWord(file)} holds, name ${
     shellWord(image)
   } as the source again with virsh edit, ` +
-    `without <backingStore>; to keep it, run qemu-img commit -d ${
+    `without <backingStore>; to keep it, set "one-shot-commit" before, then run qemu-img commit -d ${
       shellWord(file)
-    } before, and set "one-shot-commit"`;
+    }`;
 }
 
 /** The image behind a path, links resolved, if the hook may go there. */

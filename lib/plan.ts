@@ -173,7 +173,12 @@ export function planUndo(disk: Case, listing: Listing): Step[] {
 export function planRelease(decided: readonly Decided[], paths: GuestNames): Stage[] {
   const commits = decided.filter(({ fate }) => fate === "commit").map(({ disk }) => disk);
   return [
-    ...commits.length > 0 ? [planCommit([], commits, paths)] : [],
+    ...commits.length > 0
+      ? [
+        { whom: "", steps: [{ kind: "note", path: paths.note, entries: noteAtRelease(decided) } as const] },
+        planCommit([], commits, paths),
+      ]
+      : [],
     ...decided.map(({ disk, fate }) => ({ whom: disk.target, steps: atRelease(disk, fate) })),
   ].filter(({ steps }) => steps.length > 0);
 }
@@ -185,11 +190,14 @@ function atRelease(disk: Case, fate: Fate): Step[] {
   return fate === "set aside" ? moves.setAside(disk.names, state, ownerOfDisk(disk)) : [];
 }
 
+/** What happens to a session that is to go on at the next start, if its flag is set then: a commit may fail. */
+const holds: readonly Fate[] = ["hold", "leave to a person", "commit"];
+
 /** What the note says of the disks at an end, as long as something is left to end. */
 export function noteAtRelease(decided: readonly Decided[]): Entry[] {
   return decided.flatMap(({ disk: { entry }, fate }) => {
     if (entry === undefined) return [];
-    return [fate === "hold" ? { ...entry, held: true } : entry];
+    return [holds.includes(fate) ? { ...entry, held: true } : entry];
   });
 }
 

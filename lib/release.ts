@@ -20,7 +20,9 @@ export async function release(occasion: Occasion): Promise<void> {
   const entries = readNote(paths.note);
   if (entries.length > 0) {
     const decided = await endSessions(entries, start, occasion);
-    await updateNote(noteAtRelease(decided), occasion, entries);
+    const next = noteAtRelease(decided);
+    const noted = decided.some(({ fate }) => fate === "commit");
+    await updateNote(next, occasion, noted ? next : entries);
     if (start !== "refused") await tidy(decided.map(({ disk }) => disk), occasion);
   }
   if (start !== "up") await run.take("", [{ kind: "remove", path: paths.starting }]);

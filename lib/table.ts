@@ -215,6 +215,11 @@ const release: readonly Row[] = [
     because: "it holds the work of an earlier, flagged session",
   },
   { when: { start: "fresh" }, fate: "discard", because: "the guest never came up; the flag stays" },
+  {
+    when: { end: "away", flag: "set" },
+    fate: "hold",
+    because: "saved or migrated: it goes on, without its memory, too",
+  },
   { when: { end: "away" }, fate: "leave", because: "saved or migrated: it goes on" },
   { when: { flag: "unreadable" }, fate: "hold", because: "nobody can tell whether it is to be kept" },
   { when: { end: "died", flag: "set" }, fate: "hold", because: "maintenance survives a crash" },
@@ -227,6 +232,7 @@ const release: readonly Row[] = [
   { when: { end: "over", flag: "set" }, fate: "commit", because: "asked for" },
   { when: { end: "over" }, fate: "discard", because: "every session is forgotten" },
   // libvirt before 10.5 gives no reason, and a save looks like a shutdown.
+  { when: { saved: true, flag: "set" }, fate: "hold", because: "libvirt holds a managed save" },
   { when: { saved: true }, fate: "leave", because: "libvirt holds a managed save" },
   { when: { look: "busy" }, fate: "leave", because: "a process has it open: it goes on there" },
   {

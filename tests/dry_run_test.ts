@@ -101,7 +101,7 @@ const events: readonly Shown[] = [
     of: "the end of a flagged session",
     setUp: (world) => up(world, true, true),
     event: ["release", "shutdown"],
-    steps: "own sync link own sync link clear rename rename start",
+    steps: "note own sync link own sync link clear rename rename start",
   },
   {
     of: "the end of a start that failed",
@@ -124,7 +124,7 @@ const events: readonly Shown[] = [
     event: ["release", "crashed"],
     steps: "note",
   },
-  { of: "a save", setUp: (world) => up(world, true), event: ["release", "saved"], steps: "" },
+  { of: "a save", setUp: (world) => up(world, true), event: ["release", "saved"], steps: "note" },
   { of: "a resume", setUp: (world) => world.disks({ vda: false }), event: ["restore", "-"], steps: "note" },
   {
     of: "an incoming migration",

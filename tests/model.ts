@@ -52,6 +52,18 @@ export function started(model: Model, now: number): Model {
   return { ...model, session, aside: undefined, saved: undefined, running: true };
 }
 
+/** A session that waits for its guest, and for its flag if that is set. */
+export function saved(model: Model, managed: boolean): Model {
+  const session = model.session!;
+  const held = session.held || model.flag;
+  return {
+    ...model,
+    session: { ...session, held },
+    running: false,
+    saved: { content: session.content, managed },
+  };
+}
+
 /** A guest that comes back with its memory finds the disk that it remembers. */
 export function restored(model: Model, now: number): Model {
   const session = model.session ?? model.aside ?? { content: diskOf(model), wrote: now, held: false };

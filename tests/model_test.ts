@@ -175,9 +175,11 @@ function saveTo(managed: boolean): Happening {
     name: managed ? "managed save" : "save to a file",
     may: running,
     then: (model, { rules }) => {
-      const saved = { content: model.session!.content, managed };
-      if (rules.tells || managed) return { ...model, running: false, saved };
-      return { ...expected.ended(model, "unsaid", false), saved };
+      if (rules.tells || managed) return expected.saved(model, managed);
+      return {
+        ...expected.ended(model, "unsaid", false),
+        saved: { content: model.session!.content, managed },
+      };
     },
     act: async (life, how) => {
       if (managed) Deno.writeTextFileSync(life.save, "");

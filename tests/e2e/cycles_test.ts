@@ -262,13 +262,12 @@ Deno.test("an external snapshot in a session: nothing is reverted under it, and 
   assertStringIncludes(said, "snapped vda: its XML has an explicit <backingStore>");
   assertStringIncludes(
     said,
-    `to keep it, run qemu-img commit -d ${IMAGES}/snapped.one before, and set "one-shot-commit"`,
+    `to keep it, set "one-shot-commit" before, then run qemu-img commit -d ${IMAGES}/snapped.one`,
   );
 
+  guest.configure({ vda: true });
   await ok("qemu-img", "commit", "-q", "-d", `${IMAGES}/snapped.one`);
   await guest.redefine();
-  guest.configure({ vda: true });
-  await guest.holdsFlagFromBefore();
   assertEquals(await guest.start(), "3");
   await guest.destroy();
   await guest.reverted(3);

@@ -1,0 +1,57 @@
+/** Sessions and commits that an ordinary day of an administrator must not lose. */
+
+import { assertEquals } from "@std/assert";
+import { Failing } from "./fault.ts";
+import { DOMAIN, LATER, World } from "./world.ts";
+
+const base = { base: "vda" };
+const session = { ...base, session: "yes" };
+
+/** A guest that is up and has written. */
+async function up(flag: boolean): Promise<World & { readonly vda: string }> {
+  const world = Object.assign(new World(), { vda: "" });
+  world.vda = world.image("vda");
+  world.disks({ vda: flag });
+  await world.start();
+  world.write(world.vda, "session");
+  return world;
+}
+
+Deno.test("what an external snapshot stood on is kept by the recovery that the manual names, in its order", async () => {
+  using world = await up(false);
+  world.sources.set("vda", `${world.images}/vda.snap`);
+  await world.stop();
+  world.sources.set("vda", world.vda);
+  // The flag comes last, after qemu-img commit wrote to the session.
+  world.configure({ vda: true }, LATER);
+  await world.start();
+  assertEquals(world.read(world.vda), session);
+  await world.stop();
+  assertEquals([world.disk("vda"), world.flags().vda], [session, false]);
+});
+
+Deno.test("a managed save that is dropped keeps its session, if its flag was set after the last write", async () => {
+  for (const reason of ["saved", "-"]) {
+    using world = await up(false);
+    world.configure({ vda: true }, LATER);
+    const save = `${world.settings.saveFolder}/${DOMAIN}.save`;
+    Deno.writeTextFileSync(save, "");
+    await world.stop(reason);
+    Deno.removeSync(save);
+    await world.start();
+    assertEquals(world.read(world.vda), session, reason);
+  }
+});
+
+Deno.test("a commit that fails is done after the next session, if its flag was set after the last write", async () => {
+  for (const fault of ["fails before", "dies before"] as const) {
+    for (let step = 0; step < 5; step++) {
+      using world = await up(false);
+      world.configure({ vda: true }, LATER);
+      await world.event("release", "shutdown", { perform: new Failing(step, fault).perform });
+      if (fault === "dies before" && step === 0) continue;
+      await world.start();
+      assertEquals(world.read(world.vda), session, `${fault} ${step}`);
+    }
+  }
+});
