@@ -154,7 +154,8 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date): Entry[] {
       ...merging,
     };
     if (fate === "freeze") return [begun];
-    return [{ ...entry ?? begun, ...fate === "resume" && { held: true } }];
+    // Its flag is looked up by its target, which may be another one than at its start.
+    return [{ ...entry ?? begun, target, ...fate === "resume" && { held: true } }];
   });
 }
 

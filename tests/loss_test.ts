@@ -55,3 +55,15 @@ Deno.test("a commit that fails is done after the next session, if its flag was s
     }
   }
 });
+
+Deno.test("a session that goes on is committed by the flag of the target that its disk has now", async () => {
+  using world = await up(true);
+  await world.stop("crashed");
+  world.sources.clear();
+  world.sources.set("sda", world.vda);
+  world.configure({ sda: true });
+  await world.start();
+  assertEquals(world.read(world.vda), session);
+  await world.stop();
+  assertEquals([world.read(world.vda), world.flags().sda], [session, false]);
+});
