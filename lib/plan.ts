@@ -202,11 +202,14 @@ export function noteAtRelease(decided: readonly Decided[]): Entry[] {
   });
 }
 
-/** The entries whose disks still have a session to end, layers to merge, or a session to bring back. */
+/**
+ * The entries whose disks still have a session to end, layers to merge, or a session to bring back; also those without
+ * any file: their folder may not be mounted yet.
+ */
 export function pending(entries: readonly Entry[], listing: (image: string) => Listing): Entry[] {
   return entries.flatMap((entry) => {
     const state = parse(namesOf(entry.image), listing(entry.image));
-    if (state.kind === "missing" || state.kind === "plain" && !state.ended) return [];
+    if (state.kind === "plain" && !state.ended) return [];
     if (entry.merging === undefined || isTorn(entry, state)) return [entry];
     const { merging: _done, ...rest } = entry;
     return [rest];

@@ -67,3 +67,16 @@ Deno.test("a session that goes on is committed by the flag of the target that it
   await world.stop();
   assertEquals([world.read(world.vda), world.flags().sda], [session, false]);
 });
+
+Deno.test("a guest that starts before its images are mounted finds its session when they are", async () => {
+  using world = await up(true);
+  const away = `${world.root}/away`;
+  Deno.renameSync(world.images, away);
+  Deno.mkdirSync(world.images);
+  assertEquals((await world.event("prepare")).code, 1);
+  await world.event("release", "failed");
+  Deno.removeSync(world.images);
+  Deno.renameSync(away, world.images);
+  await world.start();
+  assertEquals(world.read(world.vda), session);
+});
