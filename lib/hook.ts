@@ -34,7 +34,7 @@ export async function handle({ domain, operation, given, extra }: Event, host: H
       run.tell("", `unknown operation ${quoted(given)}: nothing to do`);
       return 0;
     }
-    if (operation === "started") {
+    if (operation === "started" || operation === "reconnect") {
       if (!run.isDry) files.removeIfThere(paths.starting);
       return 0;
     }
@@ -58,7 +58,8 @@ export async function handle({ domain, operation, given, extra }: Event, host: H
   } catch (error) {
     run.report(error);
     // What `started` couldn't remove would make the end of this session look like the end of a start that failed.
-    return operation === "release" || operation === "unknown" ? 0 : 1;
+    // A hook that fails at a reconnect kills the guest.
+    return ["release", "unknown", "reconnect"].includes(operation) ? 0 : 1;
   }
 }
 

@@ -14,6 +14,8 @@ export type Operation =
   | "prepare"
   | "release"
   | "started"
+  /** The same, told by a libvirtd that was away meanwhile. */
+  | "reconnect"
   | "restore"
   | "migrate"
   /** One that libvirt has and the hook has no business with. */
@@ -29,7 +31,7 @@ const operations: Readonly<Record<string, Operation>> = {
   release: "release",
   migrate: "migrate",
   restore: "restore",
-  reconnect: "idle",
+  reconnect: "reconnect",
   attach: "idle",
 };
 

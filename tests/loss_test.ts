@@ -80,3 +80,24 @@ Deno.test("a guest that starts before its images are mounted finds its session w
   await world.start();
   assertEquals(world.read(world.vda), session);
 });
+
+Deno.test("a guest that is up when libvirtd comes back is up: its end is no end of a failed start", async () => {
+  using world = new World();
+  world.disks({ vda: true });
+  await world.good("prepare");
+  await world.good("start");
+  // libvirtd died before it called the hook again.
+  await world.good("reconnect");
+  world.write(world.image("vda"), "session");
+  await world.stop();
+  assertEquals([world.disk("vda"), world.flags().vda], [session, false]);
+});
+
+Deno.test("a reconnect never fails, since libvirt would kill the guest", async () => {
+  using world = new World();
+  world.disks({ vda: true });
+  await world.start();
+  Deno.mkdirSync(`${world.config}/${DOMAIN}.starting/in-the-way`, { recursive: true });
+  const { code, said } = await world.event("reconnect");
+  assertEquals([code, said.length], [0, 1]);
+});
