@@ -122,6 +122,17 @@ export function names(folder: string): string[] {
   return entries.map(({ name }) => name).sort();
 }
 
+/** Whether two paths lead to one file; no where one of them leads nowhere, or to where the program may not look. */
+export function isOne(a: string, b: string): boolean {
+  if (a === b) return true;
+  try {
+    const [one, other] = [Deno.statSync(a), Deno.statSync(b)];
+    return one.dev === other.dev && one.ino === other.ino;
+  } catch {
+    return false;
+  }
+}
+
 /** Owner, group and mode of a file. */
 export function ownerOf(path: string): Owner {
   const { uid, gid, mode } = attempt("look at", path, () => Deno.lstatSync(path));

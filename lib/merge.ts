@@ -17,6 +17,8 @@ const DEEPEST = 16;
 
 type Layered = Extract<State, { kind: "layered" }>;
 
+type Pair = NonNullable<ReturnType<typeof lowestPair>>;
+
 /** A disk whose lowest two layers are to become one. */
 interface Job {
   readonly disk: Case;
@@ -177,15 +179,35 @@ function layered({ names }: Case, { run }: Occasion): Layered | undefined {
   return state.kind === "layered" ? state : undefined;
 }
 
-/** Asked before the lower layer is noted as torn: a merge that lacks space keeps no commit from being undone. */
-async function canBegin({ disk, state }: Job, occasion: Occasion): Promise<boolean> {
+/** Asked before the lower layer is noted as torn: a merge that can't begin keeps no commit from being undone. */
+async function canBegin({ disk, state, again }: Job, occasion: Occasion): Promise<boolean> {
   try {
-    await checkSpace(lowestPair(disk.names, state)!.upper, occasion);
+    const pair = lowestPair(disk.names, state)!;
+    if (!again) await checkPair(pair, occasion);
+    await checkSpace(pair.upper, occasion);
     return true;
   } catch (error) {
     occasion.run.report(concerning(disk.target, error));
     return false;
   }
+}
+
+/** `qemu-img commit` writes to the file that is named in the upper layer, wherever that lies. */
+async function checkPair({ lower, upper }: Pair, { host }: Occasion): Promise<void> {
+  const look = await host.qemuImg.look(upper);
+  if (look.kind === "busy") throw new Trouble(`${quoted(upper)} is open in another process`);
+  const backing = look.kind === "free" ? look.backing : undefined;
+  if (backing !== undefined && files.isOne(backing, lower)) return;
+  throw new Trouble(
+    `${quoted(upper)} stands on ${backing === undefined ? "no file" : quoted(backing)}, should be ${
+      quoted(lower)
+    }`,
+    {
+      hint: `if the layers were copied, moved or renamed together: qemu-img rebase -u -f qcow2 -F qcow2 -b ${
+        shellWord(lower)
+      } ${shellWord(upper)}`,
+    },
+  );
 }
 
 /** The lower layer may grow by all that the upper one holds; half a merge helps nobody, and a full disk harms others. */

@@ -40,6 +40,13 @@ export function refusal(kind: Refusal, disk: Case): Trouble {
             }`,
         },
       );
+    case "refuse: moved":
+      return new Trouble(
+        `${image} stands on files with another path: its layers were copied, moved or renamed`,
+        {
+          hint: `if all of them lie here, tell each which one it stands on: ${rebasing(disk)}`,
+        },
+      );
     case "refuse: damaged":
       return new Trouble(
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,
@@ -81,6 +88,14 @@ function waysOut(disk: Case): string {
   const next = shellWord("layers" in state ? layer(topOf(state.layers) + 1) : layer(0));
   const keeping = `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}`;
   return `to throw ${shellWord(image)} away: ${discarding(disk)}; to keep it as part of the disk: ${keeping}`;
+}
+
+/** Names to each file the one below it, without copying or changing what it holds. */
+function rebasing(disk: Case): string {
+  const files = [...layers(disk), ...stateOf(disk).kind === "session" ? [disk.names.image] : []];
+  return files.slice(1).map((file, index) =>
+    `qemu-img rebase -u -f qcow2 -F qcow2 -b ${shellWord(files[index]!)} ${shellWord(file)}`
+  ).join(" && ");
 }
 
 function discarding(disk: Case): string {

@@ -29,8 +29,11 @@ export interface Facts {
   readonly source: "same" | "other" | "gone" | "unreadable";
   /** libvirt holds a managed save of the guest. */
   readonly saved?: boolean;
-  /** What the image is at a closer look: open in a process, an overlay on the top layer, something else, not readable. */
-  readonly look?: "busy" | "session" | "replaced" | "damaged";
+  /**
+   * What the image is at a closer look: open in a process, as its names say, an overlay on layers that lie elsewhere,
+   * something else, not readable.
+   */
+  readonly look?: "busy" | "sound" | "moved" | "replaced" | "damaged";
 }
 
 /** What happens to the disk. */
@@ -66,6 +69,7 @@ export type Refusal =
   | "refuse: in use"
   | "refuse: not ours"
   | "refuse: replaced"
+  | "refuse: moved"
   | "refuse: damaged"
   | "refuse: nothing to resume"
   | "refuse: no session to migrate";
@@ -109,6 +113,11 @@ const prepare: readonly Row[] = [
     because: "somebody's own file",
   },
   {
+    when: { listed: false, state: "session", look: "moved" },
+    fate: "refuse: moved",
+    because: "nobody can tell which disk it is",
+  },
+  {
     when: { listed: false, state: "session" },
     fate: "discard",
     because: "no longer configured: plain from now on",
@@ -137,6 +146,11 @@ const prepare: readonly Row[] = [
     when: { state: idle, look: "damaged" },
     fate: "refuse: unreadable",
     because: "there is no disk to stand on",
+  },
+  {
+    when: { state: "layered", look: "moved" },
+    fate: "refuse: moved",
+    because: "its commit stands on another disk's file",
   },
 
   // The guest comes with a memory of its own, and the disk has to be the one that it remembers.
@@ -177,6 +191,11 @@ const prepare: readonly Row[] = [
     when: { state: "session", look: "replaced" },
     fate: "refuse: replaced",
     because: "somebody put another file there",
+  },
+  {
+    when: { state: "session", look: "moved" },
+    fate: "refuse: moved",
+    because: "it stands on another disk's file",
   },
   {
     when: { state: "session", ours: false },

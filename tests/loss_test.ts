@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Failing } from "./fault.ts";
+import { snapshot } from "./tree.ts";
 import { DOMAIN, LATER, World } from "./world.ts";
 
 const base = { base: "vda" };
@@ -14,6 +15,15 @@ async function up(flag: boolean): Promise<World & { readonly vda: string }> {
   world.disks({ vda: flag });
   await world.start();
   world.write(world.vda, "session");
+  return world;
+}
+
+/** A session that was committed, and is not merged yet. */
+async function committed(keys: Readonly<Record<string, unknown>>): Promise<World & { readonly vda: string }> {
+  const world = await up(true);
+  world.keys = keys;
+  world.configure({ vda: true });
+  await world.good("release", "shutdown", { mergeDies: true });
   return world;
 }
 
@@ -100,4 +110,19 @@ Deno.test("a reconnect never fails, since libvirt would kill the guest", async (
   Deno.mkdirSync(`${world.config}/${DOMAIN}.starting/in-the-way`, { recursive: true });
   const { code, said } = await world.event("reconnect");
   assertEquals([code, said.length], [0, 1]);
+});
+Deno.test("a merge doesn't begin where the upper layer stands on another disk's file", async () => {
+  using world = await committed({ "keep-commits": 0 });
+  const other = `${world.images}/other.img.backing_file`;
+  const [lower, upper] = [`${world.vda}.backing_file`, `${world.vda}.backing_file.1`];
+  world.save(other, null, base);
+  world.save(upper, other, { session: "yes" });
+  const before = snapshot(world.images);
+  const { code, said } = await world.merge();
+  assertEquals([code, said], [1, [
+    `error: guest vda: "${upper}" stands on "${other}", should be "${lower}"`,
+    "hint: if the layers were copied, moved or renamed together: " +
+    `qemu-img rebase -u -f qcow2 -F qcow2 -b ${lower} ${upper}`,
+  ]]);
+  assertEquals(snapshot(world.images), before);
 });

@@ -16,7 +16,7 @@ const start: Facts = {
   held: false,
   source: "same",
   saved: false,
-  look: "session",
+  look: "sound",
 };
 const end: Facts = {
   ...start,

@@ -3,7 +3,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { openInQemu, qemuIo } from "./qemu.ts";
 import { find, plain, realWorld, write } from "./real.ts";
-import { LONG_AGO } from "./world.ts";
+import { snapshot } from "./tree.ts";
+import { LONG_AGO, type World } from "./world.ts";
 
 Deno.test("a session is forgotten at its end, and the image is the very file it was", async () => {
   using world = realWorld(false);
@@ -208,4 +209,52 @@ Deno.test("a base that is no qcow2 is refused, and stays as it is", async () => 
     `hint: see what it is: qemu-img info ${world.vda}; and mend it, or correct the domain with virsh edit`,
   ]);
   assertEquals(world.files(), ["vda.img"]);
+});
+
+/** The guest's disk is the one in a copy of the image folder. */
+function copied(world: World): string {
+  const copy = `${world.root}/copy`;
+  new Deno.Command("cp", { args: ["-a", world.images, copy] }).outputSync();
+  world.settings = { ...world.settings, imageFolders: [copy] };
+  Deno.removeSync(`${world.config}/guest.session`);
+  world.sources.set("vda", `${copy}/vda.img`);
+  return `${copy}/vda.img`;
+}
+
+Deno.test("layers that were copied elsewhere stand on the original: refused, and the hint's commands mend it", async () => {
+  for (const state of ["layered", "session"]) {
+    using world = realWorld(true);
+    world.keys = { "keep-commits": 1 };
+    world.configure({ vda: true });
+    await world.start();
+    write(world.vda, 1, 2);
+    await world.stop();
+    if (state === "session") {
+      await world.start();
+      write(world.vda, 2, 3);
+    }
+    const copy = copied(world);
+    const original = snapshot(world.images);
+    const { code, said } = await world.event("prepare");
+    assertEquals([code, said[0]], [
+      1,
+      `error: guest vda: "${copy}" stands on files with another path: its layers were copied, moved or renamed`,
+    ]);
+    await world.good("release", "failed");
+
+    const commands = said[1]!.slice(said[1]!.indexOf("qemu-img"));
+    assert(new Deno.Command("sh", { args: ["-c", commands] }).outputSync().success, commands);
+    if (state === "session") {
+      find(copy, 1, 2, 3);
+      Deno.removeSync(copy);
+    }
+    world.keys = { "keep-commits": 0 };
+    world.configure({ vda: false });
+    await world.start();
+    find(copy, 1, 2, 0);
+    await world.stop();
+    assertEquals(world.files(`${world.root}/copy`), ["vda.img"]);
+    find(copy, 1, 2, 0);
+    assertEquals(snapshot(world.images), original);
+  }
 });

@@ -9,7 +9,7 @@ const everywhere = {
   ended: both,
   held: both,
   keeps: both,
-  look: ["busy", "session", "replaced", "damaged"],
+  look: ["busy", "sound", "moved", "replaced", "damaged"],
 } as const;
 
 /** Every combination of these facts. */
@@ -165,7 +165,9 @@ const losing = ["freeze", "discard", "let go"] as const;
 Deno.test("a start never loses a session that isn't ours, is in use, or was replaced", () => {
   never(atPrepare, losing, ({ state, ours }) => state === "session" && !ours);
   never(atPrepare, losing, ({ state, look }) => state === "session" && look === "busy");
-  never(atPrepare, losing, ({ state, look }) => state === "session" && look === "replaced");
+  for (const put of ["replaced", "moved"]) {
+    never(atPrepare, losing, ({ state, look }) => state === "session" && look === put);
+  }
 });
 
 Deno.test("a start never loses a flagged session that was held", () => {
@@ -190,7 +192,7 @@ Deno.test("a start without a disk is refused", () => {
 Deno.test("a disk that is no longer configured keeps no guest from starting but by a session in use or replaced", () => {
   for (const facts of unlistedAtPrepare) {
     if (refuses(fates.get(facts)!)) {
-      assert(facts.state === "session" && (facts.look === "busy" || facts.look === "replaced"));
+      assert(facts.state === "session" && ["busy", "moved", "replaced"].includes(facts.look));
     }
   }
 });
@@ -201,7 +203,9 @@ Deno.test("a fresh start of an idle disk freezes it, whatever lies beside it", (
   always(
     listedAtPrepare,
     "freeze",
-    (facts) => isIdle(facts) && facts.start === "fresh" && !["busy", "damaged"].includes(facts.look),
+    (facts) =>
+      isIdle(facts) && facts.start === "fresh" && !["busy", "damaged"].includes(facts.look) &&
+      !(facts.state === "layered" && facts.look === "moved"),
   );
 });
 

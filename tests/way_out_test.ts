@@ -76,6 +76,34 @@ for (const layers of [1, 2, 3]) {
   });
 }
 
+for (const layers of [1, 2, 3]) {
+  Deno.test(`the hint's command mends a disk of ${layers} whose files were copied without their links`, async () => {
+    using world = new World();
+    world.disks({ vda: false });
+    const image = world.image("vda");
+    world.keys = { "keep-commits": layers };
+    for (let number = 1; number < layers; number++) {
+      world.configure({ vda: true });
+      await world.start();
+      world.write(image, `layer ${number}`);
+      await world.stop();
+    }
+    world.keys = {};
+    world.configure({ vda: false });
+    await world.start();
+    await world.good("release", "-", { mergeDies: true });
+    const disk = world.disk("vda");
+    Deno.copyFileSync(image, `${image}.copy`);
+    Deno.renameSync(`${image}.copy`, image);
+
+    const { code, said } = await world.event("prepare");
+    assertEquals(code, 1);
+    await world.good("release", "failed");
+    type(said[1]!, "away: ");
+    await checkLife(world, disk);
+  });
+}
+
 Deno.test("the hint's command mends a disk that has a layer's name after a blockcommit", async () => {
   using world = new World();
   world.disks({ vda: false });
