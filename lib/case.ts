@@ -1,7 +1,7 @@
 import type { Config, ConfiguredDisk } from "./config.ts";
 import type { DomainDisk } from "./domain.ts";
 import { list, look, ownerOf, resolve } from "./files.ts";
-import { folderOf, imageOf, type Names, namesOf } from "./names.ts";
+import { folderOf, imageOf, layerNumber, type Names, namesOf } from "./names.ts";
 import type { Entry } from "./note.ts";
 import type { Settings } from "./settings.ts";
 import { type Listing, parse, type State } from "./state.ts";
@@ -157,7 +157,7 @@ function imageAt(
     });
   }
   // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
-  if (disk.file !== undefined) checkName(disk.file);
+  if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file);
   if (disk.unfit !== undefined) {
     const session = entries.find(({ image }) => image === disk.backing);
     throw new Trouble(
@@ -177,11 +177,23 @@ function checkName(image: string): void {
     `the domain's disk is ${quoted(image)}, which has the name of a layer or note of ${quoted(owner)}`,
     {
       hint: `after a blockcommit that file is the disk: with the guest shut off, ` +
-        `mv ${shellWord(image)} ${shellWord(owner)}, then name ${
+        `${takingPlace(image, owner)}, then name ${
           shellWord(owner)
         } as the source with virsh edit, without <backingStore>`,
     },
   );
+}
+
+/** Makes a layer the disk: what lies above it was committed into it. The layers below stay, since it stands on them. */
+function takingPlace(file: string, image: string): string {
+  const number = layerNumber(image, file);
+  if (number === undefined) return `mv ${shellWord(file)} ${shellWord(image)}`;
+  const above = [...list(image).keys()].filter((path) => (layerNumber(image, path) ?? 0) > number);
+  const old = shellWord(`${image}.old`);
+  return [
+    ...above.length > 0 ? [`mkdir ${old}`, `mv ${above.map(shellWord).join(" ")} ${old}`] : [],
+    `ln -f ${shellWord(file)} ${shellWord(image)}`,
+  ].join(" && ");
 }
 
 /** What to do where an external snapshot or a blockcopy has put another file in the session's place. */
@@ -210,8 +222,12 @@ function permitted(file: string, folders: readonly string[]): string {
     if (outside(error)) throw refuse(file);
     throw error;
   }
-  if (!folders.some((folder) => image.startsWith(`${folder}/`))) throw refuse(image);
+  if (!isIn(image, folders)) throw refuse(image);
   return image;
+}
+
+function isIn(path: string, folders: readonly string[]): boolean {
+  return folders.some((folder) => path.startsWith(`${folder}/`));
 }
 
 function outside(error: unknown): boolean {

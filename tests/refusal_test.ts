@@ -158,7 +158,7 @@ testRefused([
         world.image("vda")
       }"`,
     hint: (world) =>
-      `after a blockcommit that file is the disk: with the guest shut off, mv ${layer(world)} ${
+      `after a blockcommit that file is the disk: with the guest shut off, ln -f ${layer(world)} ${
         world.image("vda")
       }, then name ${world.image("vda")} as the source with virsh edit, without <backingStore>`,
   },

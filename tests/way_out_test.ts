@@ -104,21 +104,36 @@ for (const layers of [1, 2, 3]) {
   });
 }
 
-Deno.test("the hint's command mends a disk that has a layer's name after a blockcommit", async () => {
-  using world = new World();
-  world.disks({ vda: false });
-  await world.start();
-  const image = world.image("vda");
-  // The guest runs on the layer below now, and that has all that the session had.
-  world.write(`${image}.backing_file`, "committed");
-  world.sources.set("vda", `${image}.backing_file`);
-  await world.stop();
-  const { said } = await world.event("prepare");
-  await world.good("release", "failed");
-  type(said[1]!.replace(/, then name .*/, ""), "shut off, ");
-  world.sources.set("vda", image);
-  await checkLife(world, { base: "vda", committed: "yes" });
-});
+for (const [layers, into] of [[1, 0], [2, 1], [2, 0], [3, 1]] as const) {
+  Deno.test(`the hint's command mends a disk of ${layers} after a blockcommit into layer ${into}`, async () => {
+    using world = new World();
+    world.disks({ vda: false });
+    const image = world.image("vda");
+    world.keys = { "keep-commits": layers };
+    for (let number = 1; number < layers; number++) {
+      world.configure({ vda: true });
+      await world.start();
+      world.write(image, `layer ${number}`);
+      await world.stop();
+    }
+    world.configure({ vda: false });
+    await world.start();
+    world.write(image, "committed");
+    const content = world.read(image);
+    // The guest runs on that layer now, and it has all that was above.
+    const layer = `${image}.backing_file${into === 0 ? "" : `.${into}`}`;
+    for (const key of Object.keys(content)) world.write(layer, key, content[key]);
+    world.sources.set("vda", layer);
+    await world.stop();
+    const { said } = await world.event("prepare");
+    await world.good("release", "failed");
+    type(said[1]!.replace(/, then name .*/, ""), "shut off, ");
+    world.sources.set("vda", image);
+    world.keys = {};
+    world.configure({ vda: false });
+    await checkLife(world, content);
+  });
+}
 
 Deno.test("the hint's command for a broken note is safe where no disk has layers", async () => {
   using world = new World();
