@@ -6,7 +6,7 @@ import { outliveOrphan, watchForInterrupt } from "./interrupt.ts";
 import { lock, lockFolders } from "./lock.ts";
 import { copyDown, flatten, lowestPair, takeName } from "./moves.ts";
 import { folderOf } from "./names.ts";
-import { readNote } from "./note.ts";
+import { readNote, readOwnNote } from "./note.ts";
 import { isTorn, planRecovery } from "./plan.ts";
 import type { Control } from "./qemu_img.ts";
 import { parse, type State } from "./state.ts";
@@ -117,7 +117,7 @@ export async function shorten(disk: Case, occasion: Occasion): Promise<void> {
 
 async function jobsOf(occasion: Occasion): Promise<Job[]> {
   const { run, host, paths } = occasion;
-  const entries = readNote(paths.note);
+  const entries = readOwnNote(paths.note);
   if (entries.length === 0) return [];
   const config = await readConfig(paths.config, host.settings.configOwner);
   using _folders = await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));

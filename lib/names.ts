@@ -62,11 +62,18 @@ export interface GuestNames {
   readonly stop: string;
 }
 
+const NOTE = "session";
+
+/** Whether a file of the configuration folder is the note of some guest. */
+export function isNote(path: string): boolean {
+  return path.endsWith(`.${NOTE}`);
+}
+
 export function guestNames(folder: string, domain: string): GuestNames {
   const path = (suffix: string) => `${folder}/${domain}.${suffix}`;
   return {
     config: path("json"),
-    note: path("session"),
+    note: path(NOTE),
     starting: path("starting"),
     lock: path("lock"),
     merging: path("merging"),

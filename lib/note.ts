@@ -1,4 +1,5 @@
-import { read } from "./files.ts";
+import { names, read } from "./files.ts";
+import { folderOf, isNote } from "./names.ts";
 import type { Owner } from "./step.ts";
 import { quoted, shellWord, Trouble } from "./voice.ts";
 
@@ -57,4 +58,30 @@ export function formatNote(entries: readonly Entry[]): string {
 export function readNote(path: string): Entry[] {
   const text = read(path);
   return text === undefined ? [] : parseNote(path, text);
+}
+
+/**
+ * What the note of a guest lists and no other guest has begun a session on since: an image may be handed on, or be
+ * configured for both.
+ */
+export function readOwnNote(path: string): Entry[] {
+  const entries = readNote(path);
+  if (entries.length === 0) return entries;
+  const others = readOtherNotes(path);
+  return entries.filter(({ image, started }) =>
+    others.every((other) => other.image !== image || other.started <= started)
+  );
+}
+
+/** What the notes of all other guests list. One that can't be read is a matter of its own guest's events. */
+export function readOtherNotes(path: string): Entry[] {
+  const folder = folderOf(path);
+  const notes = names(folder).filter(isNote).map((name) => `${folder}/${name}`);
+  return notes.filter((other) => other !== path).flatMap((other) => {
+    try {
+      return readNote(other);
+    } catch {
+      return [];
+    }
+  });
 }

@@ -139,8 +139,16 @@ function planFarewell(disk: Case): Step[] {
   ];
 }
 
-/** What the note says from this start on; `now` is the time of the sessions that begin. */
-export function noteAtPrepare(decided: readonly Decided[], now: Date): Entry[] {
+/**
+ * What the note says from this start on; `now` is the time of the sessions that begin.
+ *
+ * @param others what the other guests' notes list: a session is newer than theirs on the image, whatever the clock says
+ */
+export function noteAtPrepare(decided: readonly Decided[], now: Date, others: readonly Entry[]): Entry[] {
+  const begin = (image: string) => {
+    const before = others.filter((other) => other.image === image).map(({ started }) => Date.parse(started));
+    return new Date(Math.max(now.getTime(), ...before.filter(Number.isFinite).map((time) => time + 1)));
+  };
   return decided.flatMap(({ disk, fate }): Entry[] => {
     const { target, names: { image }, entry } = disk;
     if (!disk.listed) return entry ? [entry] : [];
@@ -148,7 +156,7 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date): Entry[] {
     const begun = {
       target,
       image,
-      started: now.toISOString(),
+      started: begin(image).toISOString(),
       owner: ownerOfDisk(disk),
       held: false,
       ...merging,

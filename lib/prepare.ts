@@ -6,7 +6,7 @@ import { configOf, type Occasion, startingStep, startUnderWay, updateNote } from
 import { interruptMerge, outliveOrphan } from "./interrupt.ts";
 import { lockFolders } from "./lock.ts";
 import type { GuestNames } from "./names.ts";
-import { type Entry, readNote } from "./note.ts";
+import { type Entry, readOtherNotes, readOwnNote } from "./note.ts";
 import { type Decided, isTorn, noteAtPrepare, pending, planPrepare, planRecovery, planUndo } from "./plan.ts";
 import { refusal } from "./refusal.ts";
 import { refuses } from "./table.ts";
@@ -36,7 +36,7 @@ async function begin(occasion: Occasion): Promise<void> {
   const config = await configOf(occasion);
   const { parseDisks } = await import("./domain.ts");
   const disks = parseDisks(await host.readXml());
-  const entries = readNote(paths.note);
+  const entries = readOwnNote(paths.note);
   const gather = () => casesAtPrepare(domain, config, disks, entries, host.settings);
 
   if (!run.isDry) await interruptMerge(paths);
@@ -53,7 +53,7 @@ async function begin(occasion: Occasion): Promise<void> {
   const decided = await decideAll(recovery.cases, occasion, (disk) => circumstances(disk, start, config));
   refuse(decided);
 
-  const note = noteAtPrepare(decided, host.now());
+  const note = noteAtPrepare(decided, host.now(), readOtherNotes(paths.note));
   try {
     for (const { whom, steps } of planPrepare(decided, recovery, note, start, paths)) {
       await run.take(whom, steps);

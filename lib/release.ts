@@ -4,7 +4,7 @@ import * as files from "./files.ts";
 import { configOf, type Occasion, startUnderWay, updateNote } from "./hook.ts";
 import { lockFolders } from "./lock.ts";
 import { shorten, startMerge } from "./merge.ts";
-import { type Entry, readNote } from "./note.ts";
+import { type Entry, readNote, readOwnNote } from "./note.ts";
 import { type Decided, noteAtRelease, planRecovery, planRelease } from "./plan.ts";
 import type { Facts } from "./table.ts";
 
@@ -17,8 +17,8 @@ import type { Facts } from "./table.ts";
 export async function release(occasion: Occasion): Promise<void> {
   const { run, paths } = occasion;
   const start = files.look(paths.starting) ? startUnderWay(paths) : "up";
-  const entries = readNote(paths.note);
-  if (entries.length > 0) {
+  const entries = readOwnNote(paths.note);
+  if (files.look(paths.note) !== undefined) {
     const decided = await endSessions(entries, start, occasion);
     const next = noteAtRelease(decided);
     const noted = decided.some(({ fate }) => fate === "commit");

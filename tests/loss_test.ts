@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { Failing } from "./fault.ts";
 import { snapshot } from "./tree.ts";
-import { DOMAIN, LATER, World } from "./world.ts";
+import { DOMAIN, exists, LATER, World } from "./world.ts";
 
 const base = { base: "vda" };
 const session = { ...base, session: "yes" };
@@ -125,4 +125,56 @@ Deno.test("a merge doesn't begin where the upper layer stands on another disk's 
     `qemu-img rebase -u -f qcow2 -F qcow2 -b ${lower} ${upper}`,
   ]]);
   assertEquals(snapshot(world.images), before);
+});
+
+Deno.test("a guest doesn't take another one's session on the same image for its own of long ago", async () => {
+  using world = new World();
+  world.disks({ vda: false });
+  const vda = world.image("vda");
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(`${world.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  for (const operation of ["prepare", "started", "release"]) await world.event(operation, "-", second);
+  assertEquals(exists(`${vda}.autorevert-ended`), true);
+  world.configure({ vda: true });
+  await world.start();
+  world.write(vda, "session");
+  assertEquals((await world.event("prepare", "-", second)).code, 1);
+  await world.event("release", "failed", second);
+  await world.start();
+  assertEquals(world.read(vda), session);
+  await world.stop();
+  assertEquals(world.disk("vda"), session);
+});
+
+Deno.test("a guest leaves an image alone that it had long ago and another one has now", async () => {
+  for (const end of ["saved", "-"]) {
+    using world = await up(false);
+    await world.stop("-");
+    const note = `${world.config}/${DOMAIN}.session`;
+    Deno.removeSync(world.configFile);
+    const second = { domain: "second" };
+    Deno.writeTextFileSync(`${world.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+    for (const operation of ["prepare", "started"]) await world.event(operation, "-", second);
+    world.write(world.vda, "session", "second's");
+
+    world.sources.clear();
+    await world.good("prepare");
+    await world.good("started");
+    await world.stop(end);
+    assertEquals(world.read(world.vda), { ...base, session: "second's" });
+    assertEquals(exists(note), false);
+  }
+});
+
+Deno.test("undo of one guest knows that another's merge has torn the layer below", async () => {
+  using world = await committed({ "keep-commits": 0 });
+  const { tearing } = await import("./fault.ts");
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(`${world.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  await world.merge({ perform: tearing });
+  await world.event("prepare", "-", second);
+  await world.event("started", "-", second);
+  await world.event("release", "shutdown", { ...second, mergeDies: true });
+  const { code } = await world.command("undo", second);
+  assertEquals([code, world.disk("vda")], [1, session]);
 });

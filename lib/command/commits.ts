@@ -7,7 +7,7 @@ import { interruptMerge } from "../interrupt.ts";
 import { lock, lockFolders } from "../lock.ts";
 import { startMerge } from "../merge.ts";
 import * as moves from "../moves.ts";
-import { readNote } from "../note.ts";
+import { readOtherNotes, readOwnNote } from "../note.ts";
 import { isTorn, pending, planRecovery } from "../plan.ts";
 import { type State, topOf } from "../state.ts";
 import type { Step } from "../step.ts";
@@ -42,7 +42,10 @@ export async function undo(errand: Errand): Promise<void> {
       return `undo the commit ${described(names.layer(topOf(state.layers)))}${lost}`;
     },
     steps: ({ disk, state }) => {
-      if (disk.entry && isTorn(disk.entry, state) && state.layers.length === 2) {
+      // A merge that another guest of the image began has torn the same layer.
+      const entries = [...disk.entry ? [disk.entry] : [], ...readOtherNotes(errand.paths.note)];
+      const isBegun = entries.some((entry) => entry.image === disk.names.image && isTorn(entry, state));
+      if (isBegun && state.layers.length === 2) {
         throw new Trouble("the commit is already being merged into the disk, and can't be undone any more", {
           hint: `to have the next ones kept, set "keep-commits" in ${shellWord(errand.paths.config)}`,
         });
@@ -86,7 +89,7 @@ async function onIdleDisks(errand: Errand, work: Work): Promise<void> {
   const { run, host, domain, paths, terminal } = errand;
   using _guest = await lock(paths.lock);
   await interruptMerge(paths);
-  const entries = readNote(paths.note);
+  const entries = readOwnNote(paths.note);
   using _folders = await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
   const disks = await idleDisks(errand);
   const chosen = disks.filter(work.applies);
@@ -123,7 +126,7 @@ async function nothingFor({ nothing, key }: Work, errand: Errand): Promise<Troub
 async function idleDisks(errand: Errand): Promise<Idle[]> {
   const { run, paths, targets: meant } = errand;
   const config = await configOf(errand);
-  const entries = pending(readNote(paths.note), (image) => run.listing(image));
+  const entries = pending(readOwnNote(paths.note), (image) => run.listing(image));
   checkTargets(meant, [...config?.disks ?? [], ...entries]);
   const { stages, cases } = planRecovery(entries.map((entry) => caseOfEntry(entry, config, [])), paths);
   for (const { whom, steps } of stages) await run.take(whom, steps);

@@ -7,7 +7,7 @@ import * as files from "../files.ts";
 import { configOf } from "../hook.ts";
 import { lock, lockFolders } from "../lock.ts";
 import { startMerge } from "../merge.ts";
-import { readNote } from "../note.ts";
+import { readOwnNote } from "../note.ts";
 import { circumstances } from "../prepare.ts";
 import { refusal } from "../refusal.ts";
 import { refuses } from "../table.ts";
@@ -38,7 +38,7 @@ export async function enable(errand: Errand): Promise<void> {
     disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
     changed: Infinity,
   };
-  const cases = casesAtPrepare(domain, wanted, defined, readNote(paths.note), host.settings);
+  const cases = casesAtPrepare(domain, wanted, defined, readOwnNote(paths.note), host.settings);
   using _folders = await lockFolders(configFolder, cases.map(({ names }) => names.image));
   for (const disk of cases.filter(({ target }) => added.includes(target))) {
     await checkFreeze(disk, live !== undefined, errand);

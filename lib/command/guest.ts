@@ -4,7 +4,7 @@ import { isSaved, rowFor } from "../decide.ts";
 import { type DomainDisk, parseDisks } from "../domain.ts";
 import * as files from "../files.ts";
 import type { Occasion } from "../hook.ts";
-import { type Entry, readNote } from "../note.ts";
+import { type Entry, readOwnNote } from "../note.ts";
 import { planRecovery } from "../plan.ts";
 import { circumstances } from "../prepare.ts";
 import { refusal } from "../refusal.ts";
@@ -91,7 +91,7 @@ export async function lookAt(occasion: Occasion): Promise<Guest> {
     }
   };
   const config = await attempt(() => readConfig(paths.config, host.settings.configOwner));
-  const entries = await attempt(() => readNote(paths.note)) ?? [];
+  const entries = await attempt(() => readOwnNote(paths.note)) ?? [];
   const live = await attempt(() => disksIn(host.settings.liveFolder, domain));
   const persistent = await attempt(() => disksIn(host.settings.definedFolder, domain));
   // A domain that runs names the whole chain of its images, which says nothing against them.
