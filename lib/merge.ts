@@ -7,6 +7,7 @@ import { lock, lockFolders } from "./lock.ts";
 import { copyDown, flatten, lowestPair, takeName } from "./moves.ts";
 import { folderOf } from "./names.ts";
 import { readNote, readOwnNote } from "./note.ts";
+import { finishOrders } from "./order.ts";
 import { isTorn, planRecovery } from "./plan.ts";
 import type { Control } from "./qemu_img.ts";
 import { parse, type State } from "./state.ts";
@@ -121,6 +122,7 @@ async function jobsOf(occasion: Occasion): Promise<Job[]> {
   if (entries.length === 0) return [];
   const config = await readConfig(paths.config, host.settings.configOwner);
   using _folders = await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
+  await finishOrders(occasion);
   // A merge that was cut short may have left a disk without its image, which would look as if nothing were to merge.
   const found = entries.map((entry) => caseOfEntry(entry, config, []));
   for (const { whom, steps } of planRecovery(found, paths).stages) await run.tryTo(whom, () => steps);

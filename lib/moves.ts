@@ -143,17 +143,17 @@ export function takeName(names: Names, state: Of<"layered">): Step[] {
   ];
 }
 
-/** Takes the newest commit back. Before the second removal nothing has happened, after it the rest is made again. */
-export function undo(names: Names, { layers, ended }: Of<"layered">, owner: Owner): Step[] {
+/**
+ * Takes the newest commit back: it is set aside, in place of a session that stood on it. Before the rename nothing has
+ * happened, after it the rest is made again.
+ */
+export function undo(names: Names, { layers }: Of<"layered">, owner: Owner): Step[] {
   const [next, top] = layers.slice(-2).map((number) => names.layer(number)) as [string, string];
   return [
     { kind: "own", path: next, owner },
-    ...ended ? forget(names) : [],
     { kind: "remove", path: names.image },
-    { kind: "remove", path: top },
-    layers.length === 2
-      ? { kind: "rename", from: next, to: names.image }
-      : { kind: "link", from: next, to: names.image },
+    { kind: "rename", from: top, to: names.ended },
+    { kind: "link", from: next, to: names.image },
   ];
 }
 

@@ -16,6 +16,14 @@ export interface Entry {
   readonly held: boolean;
   /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
   readonly merging?: number;
+  /** What an administrator ordered, as long as it may not be done. */
+  readonly ordered?: Order;
+}
+
+/** An order, and the top layer at that time: with another one it is done. */
+export interface Order {
+  readonly verb: "undo" | "keep";
+  readonly top: number;
 }
 
 /** @throws {Trouble} if the text is not such a note: it is written by the hook alone, and never in part */
@@ -34,23 +42,38 @@ export function parseNote(path: string, text: string): Entry[] {
 }
 
 function parseEntry(value: unknown): Entry {
-  const { target, image, started, uid, gid, mode, held, merging } = Object(value);
+  const { target, image, started, uid, gid, mode, held, merging, undo, keep } = Object(value);
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
     throw new TypeError(`is no disk: ${quoted(value)}`);
   }
   const owner = { uid, gid, mode: Number.parseInt(mode, 8) };
-  const entry = { target, image, started, owner, held: held === true };
-  return Number.isInteger(merging) ? { ...entry, merging } : entry;
+  const ordered = Number.isInteger(undo)
+    ? { verb: "undo", top: undo } as const
+    : Number.isInteger(keep)
+    ? { verb: "keep", top: keep } as const
+    : undefined;
+  return {
+    ...{ target, image, started, owner, held: held === true },
+    ...Number.isInteger(merging) && { merging },
+    ...ordered && { ordered },
+  };
 }
 
 /** The text of a note; `parseNote` reads it back. */
 export function formatNote(entries: readonly Entry[]): string {
-  const list = entries.map(({ target, image, started, owner: { uid, gid, mode }, held, merging }) => {
-    const known = { target, image, started, uid, gid, mode: mode.toString(8) };
-    return { ...known, ...held && { held }, ...merging !== undefined && { merging } };
-  });
+  const list = entries.map(
+    ({ target, image, started, owner: { uid, gid, mode }, held, merging, ordered }) => {
+      const known = { target, image, started, uid, gid, mode: mode.toString(8) };
+      return {
+        ...known,
+        ...held && { held },
+        ...merging !== undefined && { merging },
+        ...ordered && { [ordered.verb]: ordered.top },
+      };
+    },
+  );
   return JSON.stringify(list, undefined, 2) + "\n";
 }
 

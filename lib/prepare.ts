@@ -7,6 +7,7 @@ import { interruptMerge, outliveOrphan } from "./interrupt.ts";
 import { lockFolders } from "./lock.ts";
 import type { GuestNames } from "./names.ts";
 import { type Entry, readOtherNotes, readOwnNote } from "./note.ts";
+import { finishOrders } from "./order.ts";
 import { type Decided, isTorn, noteAtPrepare, pending, planPrepare, planRecovery, planUndo } from "./plan.ts";
 import { refusal } from "./refusal.ts";
 import { refuses } from "./table.ts";
@@ -36,13 +37,15 @@ async function begin(occasion: Occasion): Promise<void> {
   const config = await configOf(occasion);
   const { parseDisks } = await import("./domain.ts");
   const disks = parseDisks(await host.readXml());
-  const entries = readOwnNote(paths.note);
+  let entries = readOwnNote(paths.note);
   const gather = () => casesAtPrepare(domain, config, disks, entries, host.settings);
 
   if (!run.isDry) await interruptMerge(paths);
   using _folders = run.isDry
     ? undefined
     : await lockFolders(host.settings.configFolder, gather().map(({ names }) => names.image));
+  await finishOrders(occasion);
+  entries = readOwnNote(paths.note);
   const recovery = planRecovery(gather(), paths);
   for (const disk of recovery.cases) {
     const state = stateOf(disk);

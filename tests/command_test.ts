@@ -10,7 +10,7 @@ import { Trouble } from "../lib/voice.ts";
 import { tearing } from "./fault.ts";
 import { type History, layersOf, live, type Past, placeOf, tornOf, writeAll } from "./history.ts";
 import { snapshot } from "./tree.ts";
-import { DOMAIN, type Order, World } from "./world.ts";
+import { DOMAIN, type Manner, World } from "./world.ts";
 
 const plain: Past = { targets: ["vda"], layers: 1, keepCommits: 0, torn: false, aside: false };
 const committed: Past = { ...plain, layers: 2, keepCommits: 1 };
@@ -30,7 +30,7 @@ interface Refusal {
   readonly if: string;
   readonly past: Past;
   readonly arrange?: (world: World) => Promise<void> | void;
-  readonly order?: Order;
+  readonly order?: Manner;
   /** Both lines, without `error: guest`; the image's path as `IMAGE`. */
   readonly said: readonly [error: string, hint?: string];
 }
@@ -172,14 +172,60 @@ Deno.test("undo drops the newest commit of the disk that is named, with --yes un
   assertEquals((await world.command("undo", { target: "vdb" })).code, 0);
   assertEquals(world.asked, []);
   assertEquals(["vda", "vdb"].map((target) => placeOf(world, world.history, target)), [1, 0]);
-  assertEquals(world.files().filter((name) => name.startsWith("vdb")), ["vdb.img"]);
+  assertEquals(world.files().filter((name) => name.startsWith("vdb")), [
+    "vdb.img",
+    "vdb.img.autorevert-ended",
+    "vdb.img.backing_file",
+  ]);
 });
 
 Deno.test("undo tells that the session that was set aside goes with the commit", async () => {
   using world = await worldOf(setAside);
   assertEquals((await world.command("undo", { answer: true })).code, 0);
   assert(world.asked[0]!.includes("; the session that was set aside, of "), world.asked[0]);
+  assertEquals(placeOf(world, world.history, "vda"), 0);
+  await world.start();
+  await world.stop();
   assertEquals([placeOf(world, world.history, "vda"), world.files()], [0, ["vda.img"]]);
+});
+
+Deno.test("keep brings back what was undone, until the next start", async () => {
+  using world = await worldOf({ ...committed, layers: 3, keepCommits: 2 });
+  for (let time = 0; time < 2; time++) {
+    assertEquals((await world.command("undo")).code, 0);
+    assertEquals(placeOf(world, world.history, "vda"), 1);
+    assertEquals((await world.command("keep")).code, 0);
+    assertEquals(placeOf(world, world.history, "vda"), 2);
+  }
+  await world.command("undo");
+  await world.start();
+  await world.stop();
+  assertEquals((await world.command("keep")).code, 1);
+  assertEquals(placeOf(world, world.history, "vda"), 1);
+});
+
+Deno.test("nobody waits for the answer to a question, and what changes meanwhile is not undone", async () => {
+  using world = await worldOf({ ...committed, layers: 3, keepCommits: 2 });
+  let free = false;
+  const result = await world.command("undo", {
+    answer: () => {
+      // Another undo, in the time of the question.
+      const { success } = new Deno.Command("flock", {
+        args: ["--nonblock", `${world.config}/guest.lock`, "true"],
+      })
+        .outputSync();
+      free = success;
+      Deno.removeSync(world.vda);
+      Deno.removeSync(`${world.vda}.backing_file.2`);
+      Deno.linkSync(`${world.vda}.backing_file.1`, world.vda);
+      return true;
+    },
+  });
+  assertEquals([free, result.code, layersOf(world, "vda").length], [true, 1, 2]);
+  assertEquals(result.said, [
+    "error: guest: nothing was changed: the disks are not any more what the question was about",
+    "hint: try again: autorevert undo guest",
+  ]);
 });
 
 Deno.test("keep makes the session that was set aside the disk, and asks nothing", async () => {

@@ -80,9 +80,10 @@ export function ended(model: Model, end: End, keeps: boolean): Model {
   return keeps || end === "unsaid" ? { ...idle, aside: session } : idle;
 }
 
-/** The newest commit is gone, and a session that stood on it. */
+/** The newest commit is set aside, in place of a session that stood on it. */
 export function undone(model: Model): Model {
-  return { ...model, history: model.history.slice(0, -1), aside: undefined, saved: undefined };
+  const aside = { content: diskOf(model), wrote: 0, held: false };
+  return { ...model, history: model.history.slice(0, -1), aside, saved: undefined };
 }
 
 export function kept(model: Model): Model {

@@ -111,9 +111,10 @@ class Life {
       wrote: Deno.statSync(path).mtime!.getTime(),
       held,
     });
-    const beside = `${vda}.autorevert-ended`;
+    const ordered = world.ordered("vda");
+    const beside = ordered === "undo" ? vda : `${vda}.autorevert-ended`;
     const inode = (path: string) => exists(path) ? Deno.statSync(path).ino : undefined;
-    const ofItself = inode(beside) === inode(vda);
+    const ofItself = ordered === "keep" || ordered !== "undo" && inode(beside) === inode(vda);
     return {
       ...this.model,
       history: [disk],
@@ -269,19 +270,24 @@ const happenings: readonly Happening[] = [
     refused: (model, { world }) => {
       const state = world.state("vda");
       const decided = state.kind === "committing" ? 1 : 0;
-      const layers = layersOf(world, "vda").length + decided;
+      const ordered = world.ordered("vda");
+      if (ordered === "undo") return false;
+      const layers = layersOf(world, "vda").length + decided + (ordered === "keep" ? 1 : 0);
       return model.session !== undefined || isManaged(model) || layers < 2 ||
         layers === 2 && tornOf(world, "vda");
     },
-    then: expected.undone,
+    // One that was cut short is done, and no other.
+    then: (model, { world }) => world.ordered("vda") === "undo" ? model : expected.undone(model),
     act: ({ world }, how) => world.command("undo", how),
   },
   {
     name: "keep",
     weight: 2,
     may: () => true,
-    refused: (model) => model.session !== undefined || isManaged(model) || model.aside === undefined,
-    then: expected.kept,
+    refused: (model, { world }) =>
+      world.ordered("vda") !== "keep" &&
+      (model.session !== undefined || isManaged(model) || model.aside === undefined),
+    then: (model, { world }) => world.ordered("vda") === "keep" ? model : expected.kept(model),
     act: ({ world }, how) => world.command("keep", how),
   },
 ];

@@ -9,6 +9,7 @@ import { type Host, performer, Run } from "../lib/host.ts";
 import { eventOf, type Verb } from "../lib/invocation.ts";
 import { mergeGuest } from "../lib/merge.ts";
 import { guestNames, namesOf } from "../lib/names.ts";
+import { type Order, readNote } from "../lib/note.ts";
 import type { QemuImg } from "../lib/qemu_img.ts";
 import { defaults, type Settings } from "../lib/settings.ts";
 import { parse, type State, topOf } from "../lib/state.ts";
@@ -49,10 +50,10 @@ export interface Circumstance {
 }
 
 /** How a command is given. */
-export interface Order extends Circumstance {
+export interface Manner extends Circumstance {
   readonly target?: string;
   /** What the administrator answers; undefined where `--yes` spares the question. */
-  readonly answer?: boolean;
+  readonly answer?: boolean | (() => boolean);
 }
 
 export const DOMAIN = "guest";
@@ -170,10 +171,21 @@ export class World implements Disposable {
     return parse(namesOf(image), list(image));
   }
 
-  /** The disk itself, without a session, by the invariant. */
+  /** An order that is noted for a disk and not done yet. */
+  ordered(target: string): Order["verb"] | undefined {
+    const { ordered } = readNote(guestNames(this.config, DOMAIN).note)
+      .find(({ image }) => image === this.image(target)) ?? {};
+    const state = this.state(target);
+    return "layers" in state && ordered?.top === topOf(state.layers) ? ordered.verb : undefined;
+  }
+
+  /** The disk itself, without a session, by the invariant. What is ordered counts as done. */
   disk(target: string): Content {
     const state = this.state(target);
     const image = this.image(target);
+    const ordered = this.ordered(target);
+    if (ordered === "keep") return this.read(namesOf(image).ended);
+    if (ordered === "undo" && "layers" in state) return this.read(namesOf(image).layer(state.layers.at(-2)!));
     if ("layers" in state) return this.read(namesOf(image).layer(topOf(state.layers)));
     if (state.kind !== "plain") throw new Error(`${image} is ${state.kind}`);
     return this.read(image);
@@ -212,7 +224,7 @@ export class World implements Disposable {
   }
 
   /** What an administrator asks of the guest. */
-  async command(verb: Verb, { target, answer, ...how }: Order = {}): Promise<Result> {
+  async command(verb: Verb, { target, answer, ...how }: Manner = {}): Promise<Result> {
     const { domain = DOMAIN } = how;
     const words = [verb, domain, ...target === undefined ? [] : [target]];
     return await this.type(
@@ -223,10 +235,14 @@ export class World implements Disposable {
   }
 
   /** What an administrator types, and answers if asked. */
-  async type(words: readonly string[], answer = false, how: Circumstance = {}): Promise<Result> {
+  async type(
+    words: readonly string[],
+    answer: Manner["answer"] = false,
+    how: Circumstance = {},
+  ): Promise<Result> {
     const confirm = (question: string) => {
       this.asked.push(question);
-      return answer;
+      return typeof answer === "function" ? answer() : answer;
     };
     const { obey } = await import("../lib/command/obey.ts");
     return await this.#run(

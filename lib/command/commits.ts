@@ -1,16 +1,15 @@
 /** The commands on a guest's commits: `undo` and `keep`. */
 
-import { type Case, caseOfEntry, ownerOfDisk, stateOf } from "../case.ts";
+import { type Case, caseOfEntry, stateOf } from "../case.ts";
 import { isSaved } from "../decide.ts";
 import { configOf, updateNote } from "../hook.ts";
 import { interruptMerge } from "../interrupt.ts";
 import { lock, lockFolders } from "../lock.ts";
 import { startMerge } from "../merge.ts";
-import * as moves from "../moves.ts";
-import { readOtherNotes, readOwnNote } from "../note.ts";
+import { type Order, readOtherNotes, readOwnNote } from "../note.ts";
+import { finishOrders, ordering } from "../order.ts";
 import { isTorn, pending, planRecovery } from "../plan.ts";
 import { type State, topOf } from "../state.ts";
-import type { Step } from "../step.ts";
 import { concerning, quoted, shellWord, Trouble } from "../voice.ts";
 import { ask, checkTargets, described, type Errand, refuseBusy } from "./errand.ts";
 
@@ -23,14 +22,15 @@ interface Idle {
 }
 
 /**
- * Drops the newest commit of a disk, or of each of the guest's disks that has one.
+ * Takes back the newest commit of a disk, or of each of the guest's disks that has one, and sets it aside.
  *
- * After a crash the commit is still there, or gone, whole.
+ * After a crash the commits are all there, or all taken back with the next event of the guest.
  *
  * @throws {Trouble} if a session exists, a saved guest needs the commit, or it is already being merged
  */
 export async function undo(errand: Errand): Promise<void> {
   await onIdleDisks(errand, {
+    verb: "undo",
     applies: ({ state }) => state.layers.length > 1,
     nothing: "there is no commit that can be undone",
     key: "keep-commits",
@@ -41,7 +41,7 @@ export async function undo(errand: Errand): Promise<void> {
         : "";
       return `undo the commit ${described(names.layer(topOf(state.layers)))}${lost}`;
     },
-    steps: ({ disk, state }) => {
+    check: ({ disk, state }) => {
       // A merge that another guest of the image began has torn the same layer.
       const entries = [...disk.entry ? [disk.entry] : [], ...readOtherNotes(errand.paths.note)];
       const isBegun = entries.some((entry) => entry.image === disk.names.image && isTorn(entry, state));
@@ -50,7 +50,6 @@ export async function undo(errand: Errand): Promise<void> {
           hint: `to have the next ones kept, set "keep-commits" in ${shellWord(errand.paths.config)}`,
         });
       }
-      return moves.undo(disk.names, state, ownerOfDisk(disk));
     },
     done: "the last commit is undone: the next start begins with the disk as it was before",
   });
@@ -59,56 +58,93 @@ export async function undo(errand: Errand): Promise<void> {
 /**
  * Makes the last session, which was set aside, part of the disk, as if its flag had been set.
  *
- * After a crash the session is still set aside, or committed, whole.
+ * After a crash the sessions are all set aside, or all committed with the next event of the guest.
  *
  * @throws {Trouble} if there is none, or a session exists
  */
 export async function keep(errand: Errand): Promise<void> {
   await onIdleDisks(errand, {
+    verb: "keep",
     applies: ({ state }) => state.ended,
     nothing: "no session was set aside",
     key: "keep-session",
-    steps: ({ disk, state }) => moves.keep(disk.names, state, ownerOfDisk(disk)),
     done: "the last session is part of the disk now: the next start begins with it",
   });
 }
 
 interface Work {
+  readonly verb: Order["verb"];
   readonly applies: (idle: Idle) => boolean;
   /** What is said where it applies to no disk. */
   readonly nothing: string;
   /** The key of the configuration that makes it apply. */
   readonly key: "keep-commits" | "keep-session";
-  /** Asked before something that can't be taken back. */
+  /** Asked before something that can't be taken back for good. */
   readonly question?: (idle: Idle) => string;
-  readonly steps: (idle: Idle) => Step[];
+  /** Throws where it can't be done to a disk that it applies to. */
+  readonly check?: (idle: Idle) => void;
   readonly done: string;
 }
 
 async function onIdleDisks(errand: Errand, work: Work): Promise<void> {
-  const { run, host, domain, paths, terminal } = errand;
+  const { domain, terminal } = errand;
+  // Nobody's start or end waits for an answer.
+  const asked = await onceLocked(errand, async () => {
+    const done = await finishOrders(errand);
+    if (!done.some(({ verb }) => verb === work.verb)) return await choose(work, errand);
+    terminal.print(`${domain}: ${work.verb} was cut short before, and is done now`);
+    return undefined;
+  });
+  if (asked === undefined) return;
+  for (const idle of asked) {
+    if (work.question) ask(`${domain} ${idle.disk.target}: ${work.question(idle)}?`, errand);
+  }
+  await onceLocked(errand, async () => {
+    const chosen = await choose(work, errand);
+    if (namesIn(chosen) !== namesIn(asked)) {
+      throw new Trouble("nothing was changed: the disks are not any more what the question was about", {
+        hint: `try again: autorevert ${work.verb} ${shellWord(domain)}`,
+      });
+    }
+    await follow(chosen, work, errand);
+  });
+}
+
+async function onceLocked<T>({ host, paths }: Errand, act: () => Promise<T>): Promise<T> {
   using _guest = await lock(paths.lock);
   await interruptMerge(paths);
-  const entries = readOwnNote(paths.note);
-  using _folders = await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
-  const disks = await idleDisks(errand);
-  const chosen = disks.filter(work.applies);
+  const images = readOwnNote(paths.note).map(({ image }) => image);
+  using _folders = await lockFolders(host.settings.configFolder, images);
+  return await act();
+}
+
+/** The disks that it is to be done to, each of them fit for it. */
+async function choose(work: Work, errand: Errand): Promise<Idle[]> {
+  const chosen = (await idleDisks(errand)).filter(work.applies);
   if (chosen.length === 0) throw await nothingFor(work, errand);
   if (isSaved(errand)) {
     throw new Trouble("libvirt holds a managed save of the guest, which expects its disks as they are", {
-      hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(domain)}`,
+      hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(errand.domain)}`,
     });
   }
-  const planned = chosen.map((idle) => ({ idle, steps: work.steps(idle) }));
+  for (const idle of chosen) work.check?.(idle);
   for (const { disk } of chosen) await refuseBusy(disk, errand);
-  for (const { idle } of planned) {
-    if (work.question) ask(`${domain} ${idle.disk.target}: ${work.question(idle)}?`, errand);
-  }
-  for (const { idle: { disk }, steps } of planned) {
-    await run.take(disk.target, steps);
-    terminal.print(`${domain} ${disk.target}: ${work.done}`);
-  }
-  await updateNote(entries, errand);
+  return chosen;
+}
+
+/** All names around these disks, and which of them are one file. */
+function namesIn(chosen: readonly Idle[]): string {
+  return JSON.stringify(chosen.map(({ disk }) => [...disk.listing].sort()));
+}
+
+async function follow(chosen: readonly Idle[], work: Work, errand: Errand): Promise<void> {
+  const { run, domain, paths, terminal } = errand;
+  const states = new Map(chosen.map(({ disk, state }) => [disk.names.image, state]));
+  const entries = ordering(readOwnNote(paths.note), work.verb, states);
+  await run.take("", [{ kind: "note", path: paths.note, entries }]);
+  await finishOrders(errand);
+  for (const { disk } of chosen) terminal.print(`${domain} ${disk.target}: ${work.done}`);
+  await updateNote(readOwnNote(paths.note), errand);
   await startMerge(chosen.map(({ disk }) => disk), errand);
 }
 

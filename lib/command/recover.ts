@@ -5,6 +5,7 @@ import { interruptMerge } from "../interrupt.ts";
 import { lock, lockFolders } from "../lock.ts";
 import { startMerge } from "../merge.ts";
 import type { Entry } from "../note.ts";
+import { finishOrders } from "../order.ts";
 import { planCommit, planDiscard, planRecovery } from "../plan.ts";
 import { refusal } from "../refusal.ts";
 import { topOf } from "../state.ts";
@@ -25,6 +26,8 @@ export async function recover(errand: Errand): Promise<void> {
   const images = (await lookAt(errand)).disks.flatMap(({ disk }) => disk ? [disk.names.image] : []);
   using _folders = await lockFolders(host.settings.configFolder, images);
 
+  const orders = await finishOrders(errand);
+  if (orders.length > 0) terminal.print(`${domain}: ${orders[0]!.verb} was cut short, and is done now`);
   const guest = await lookAt(errand);
   const found = guest.disks.flatMap(({ disk }) => disk ?? []);
   checkTargets(targets, guest.disks);
@@ -37,7 +40,7 @@ export async function recover(errand: Errand): Promise<void> {
   const sessions = meant.filter((disk) => stateOf(disk).kind === "session");
   if (options.has("keep") || options.has("discard")) {
     await endSessions(sessions, guest, errand);
-  } else if (stages.length === 0) {
+  } else if (stages.length === 0 && orders.length === 0) {
     tellNothing(sessions, guest, errand);
   }
   await startMerge(cases, errand);
