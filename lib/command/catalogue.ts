@@ -78,12 +78,13 @@ the next one, becomes part of the disk when it ends; then the flag clears itself
 true in the configuration, and always where libvirt is older than 10.5.`,
   },
   undo: {
-    summary: "drop the newest commit of each disk, after asking",
+    summary: "take the newest commit of each disk back, after asking",
     domains: one,
     targets: any,
     options: { yes },
     text: `For a guest that is shut off. Commits can be undone until they are merged: "keep-commits" in
-the configuration says how many stay apart. What is dropped is gone for good.`,
+the configuration says how many stay apart. The commit is set aside until the next start;
+"autorevert keep" brings it back.`,
   },
   merge: {
     summary: "merge the commits that wait for it, now",
