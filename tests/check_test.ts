@@ -335,3 +335,22 @@ Deno.test("check looks only at the guests that are named, and counts what it fou
   assertEquals([code, printed.at(-1)], [1, "2 guests, 1 disk: 1 error, 0 warnings"]);
   assertStringIncludes(printed[0]!, "error: bad: ");
 });
+
+Deno.test("after an external snapshot, check finds one thing, whether the guest runs on or not", async () => {
+  using world = sound();
+  await world.start();
+  const overlay = `${world.images}/vda.snap`;
+  world.save(overlay, world.image("vda"), {});
+  const store = `<backingStore type="file"><source file="${world.image("vda")}"/></backingStore>`;
+  const xml = world.xml().replaceAll(world.image("vda"), overlay).replace("</disk>", `${store}</disk>`);
+  Deno.writeTextFileSync(`${world.settings.definedFolder}/guest.xml`, xml);
+  const live = `${world.settings.liveFolder}/guest.xml`;
+  Deno.writeTextFileSync(live, `<domstatus>${xml}</domstatus>`);
+  const running = await world.type(["check"]);
+  assertEquals(running.printed.length, 3);
+  assertStringIncludes(running.printed[0]!, "error: guest vda: the guest writes to ");
+  Deno.removeSync(live);
+  const off = await world.type(["check"]);
+  assertEquals(off.printed.length, 3);
+  assertStringIncludes(off.printed[0]!, "error: guest vda: its XML has an explicit <backingStore>");
+});

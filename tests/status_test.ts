@@ -1,7 +1,7 @@
 /** What `status` tells of a disk, in each state that it can be in. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Situation } from "../lib/command/guest.ts";
+import type { Situation } from "../lib/command/view.ts";
 import type { tearing } from "./fault.ts";
 import { live, type Past } from "./history.ts";
 import { snapshot } from "./tree.ts";

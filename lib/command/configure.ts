@@ -13,7 +13,8 @@ import { refusal } from "../refusal.ts";
 import { refuses } from "../table.ts";
 import { concerning, listed, nearest, quoted, shellWord, Trouble } from "../voice.ts";
 import { listDisk, setFlag, unlistDisk } from "./edit.ts";
-import { disksIn, domains, lookAt, type Situation, type View } from "./guest.ts";
+import { disksIn, domains, lookAt } from "./guest.ts";
+import type { Situation, View } from "./view.ts";
 import { checkTargets, type Errand } from "./errand.ts";
 
 /**

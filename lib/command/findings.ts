@@ -8,14 +8,15 @@ import type { Settings } from "../settings.ts";
 import { parse } from "../state.ts";
 import { asTrouble, listed, nearest, quoted, shellWord, size, Trouble } from "../voice.ts";
 import { type Finding, finding } from "./check.ts";
-import { disksIn, domains, type Guest, managedGuests, type View } from "./guest.ts";
+import { disksIn, domains, type Guest, managedGuests } from "./guest.ts";
+import type { View } from "./view.ts";
 
 /** What is wrong with a guest and its disks. */
 export async function guestFindings(guest: Guest, occasion: Occasion): Promise<Finding[]> {
   const { domain } = guest;
   const found: Finding[] = [];
-  if (guest.defined === undefined) found.push(finding("error", unknownDomain(guest, occasion), domain));
-  else if (guest.trouble) found.push(finding("error", guest.trouble, domain));
+  if (guest.defined === undefined) return [finding("error", unknownDomain(guest, occasion), domain)];
+  if (guest.trouble) found.push(finding("error", guest.trouble, domain));
   for (const view of guest.disks) {
     const trouble = diskTrouble(view, domain) ?? await linkTrouble(view, guest, occasion);
     if (trouble) found.push(finding(isError(view) ? "error" : "warning", trouble, domain, view.target));

@@ -3,7 +3,8 @@ import * as files from "../files.ts";
 import type { Occasion } from "../hook.ts";
 import { progressOf } from "../merge.ts";
 import { isTorn } from "../plan.ts";
-import { type Guest, lookAt, type Situation, type View } from "./guest.ts";
+import { type Guest, lookAt } from "./guest.ts";
+import type { Situation, View } from "./view.ts";
 
 /** What `--json` tells of a guest. The shape is documented in the manual; keys are only ever added. */
 export interface GuestStatus {

@@ -1,7 +1,7 @@
 import type { Occasion } from "../hook.ts";
 import { shellWord, size } from "../voice.ts";
 import { type Column, table } from "./columns.ts";
-import type { Situation } from "./guest.ts";
+import type { Situation } from "./view.ts";
 import { type GuestStatus, statusOf } from "./guest_status.ts";
 import { type Colour, paint, type Terminal } from "./terminal.ts";
 
