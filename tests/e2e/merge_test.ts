@@ -77,7 +77,7 @@ Deno.test("kept commits can be undone, one after the other", async () => {
   await guest.destroy();
   assertEquals((await autorevert("undo", "undone", "vda", "--yes")).code, 0);
   assertEquals(await countOn(image), 1);
-  assertStringIncludes((await autorevert("undo", "undone", "--yes")).stderr, "no commit can be undone");
+  assertStringIncludes((await autorevert("undo", "undone", "--yes")).stderr, "no commit that can be undone");
   await guest.nextStart();
   await guest.isPlain(1);
 });
