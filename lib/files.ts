@@ -162,7 +162,9 @@ function ifThere<T>(look: () => T): T | undefined {
   try {
     return look();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    // What can't have a name isn't there: a guest's name may be nearly as long as a file's.
+    const isTooLong = (error as { code?: string }).code === "ENAMETOOLONG";
+    if (error instanceof Deno.errors.NotFound || isTooLong) return undefined;
     throw error;
   }
 }

@@ -111,3 +111,11 @@ Deno.test("a guest without a configuration is left alone, and leaves nothing", a
   }
   assertEquals(snapshot(world.root), before);
 });
+
+Deno.test("a guest whose name leaves no room for a suffix is left alone", async () => {
+  using world = new World();
+  for (const operation of ["prepare", "started", "release"]) {
+    const { code, said } = await world.event(operation, "-", { domain: "x".repeat(251), xml: "no XML" });
+    assertEquals([code, said], [0, []]);
+  }
+});

@@ -11,7 +11,7 @@ import { finishOrders, ordering } from "../order.ts";
 import { isTorn, pending, planRecovery } from "../plan.ts";
 import { type State, topOf } from "../state.ts";
 import { concerning, quoted, shellWord, Trouble } from "../voice.ts";
-import { ask, checkTargets, described, type Errand, refuseBusy } from "./errand.ts";
+import { ask, checkTargets, described, type Errand, namesIn, refuseBusy } from "./errand.ts";
 
 type Layered = Extract<State, { kind: "layered" }>;
 
@@ -101,7 +101,7 @@ async function onIdleDisks(errand: Errand, work: Work): Promise<void> {
   }
   await onceLocked(errand, async () => {
     const chosen = await choose(work, errand);
-    if (namesIn(chosen) !== namesIn(asked)) {
+    if (namesIn(disksOf(chosen)) !== namesIn(disksOf(asked))) {
       throw new Trouble("nothing was changed: the disks are not any more what the question was about", {
         hint: `try again: autorevert ${work.verb} ${shellWord(domain)}`,
       });
@@ -118,6 +118,8 @@ async function onceLocked<T>({ host, paths }: Errand, act: () => Promise<T>): Pr
   return await act();
 }
 
+const disksOf = (idle: readonly Idle[]) => idle.map(({ disk }) => disk);
+
 /** The disks that it is to be done to, each of them fit for it. */
 async function choose(work: Work, errand: Errand): Promise<Idle[]> {
   const chosen = (await idleDisks(errand)).filter(work.applies);
@@ -130,11 +132,6 @@ async function choose(work: Work, errand: Errand): Promise<Idle[]> {
   for (const idle of chosen) work.check?.(idle);
   for (const { disk } of chosen) await refuseBusy(disk, errand);
   return chosen;
-}
-
-/** All names around these disks, and which of them are one file. */
-function namesIn(chosen: readonly Idle[]): string {
-  return JSON.stringify(chosen.map(({ disk }) => [...disk.listing].sort()));
 }
 
 async function follow(chosen: readonly Idle[], work: Work, errand: Errand): Promise<void> {

@@ -48,6 +48,11 @@ export async function refuseBusy({ target, names }: Case, { host }: Errand): Pro
   );
 }
 
+/** All names around these disks, and which of them are one file. */
+export function namesIn(disks: readonly Case[]): string {
+  return JSON.stringify(disks.map(({ listing }) => [...listing].sort()));
+}
+
 /** Time and size of a session or commit. */
 export function described(path: string): string {
   const info = files.look(path);

@@ -10,7 +10,7 @@ import { planCommit, planDiscard, planRecovery } from "../plan.ts";
 import { refusal } from "../refusal.ts";
 import { topOf } from "../state.ts";
 import { concerning, quoted, shellWord, Trouble } from "../voice.ts";
-import { ask, checkTargets, described, type Errand, refuseBusy } from "./errand.ts";
+import { ask, checkTargets, described, type Errand, namesIn, refuseBusy } from "./errand.ts";
 import { type Guest, lookAt } from "./guest.ts";
 
 /**
@@ -21,6 +21,8 @@ import { type Guest, lookAt } from "./guest.ts";
  */
 export async function recover(errand: Errand): Promise<void> {
   const { run, domain, host, paths, targets, options, terminal } = errand;
+  // Nobody's start or end waits for an answer.
+  const asked = options.has("discard") ? await askToDiscard(errand) : undefined;
   using _guest = await lock(paths.lock);
   await interruptMerge(paths);
   const images = (await lookAt(errand)).disks.flatMap(({ disk }) => disk ? [disk.names.image] : []);
@@ -36,14 +38,35 @@ export async function recover(errand: Errand): Promise<void> {
     await run.take(whom, steps);
     terminal.print(`${domain} ${whom}: what was cut short is finished`);
   }
-  const meant = cases.filter(({ target }) => targets.length === 0 || targets.includes(target));
-  const sessions = meant.filter((disk) => stateOf(disk).kind === "session");
+  const sessions = sessionsOf(cases, targets);
   if (options.has("keep") || options.has("discard")) {
+    if (asked !== undefined && namesIn(sessions) !== asked) {
+      throw new Trouble("nothing was thrown away: the disks are not any more what the question was about", {
+        hint: "try again",
+      });
+    }
     await endSessions(sessions, guest, errand);
   } else if (stages.length === 0 && orders.length === 0) {
     tellNothing(sessions, guest, errand);
   }
   await startMerge(cases, errand);
+}
+
+/** @returns the names that the question was about */
+async function askToDiscard(errand: Errand): Promise<string> {
+  const { domain, targets } = errand;
+  const disks = (await lookAt(errand)).disks.flatMap(({ disk }) => disk ?? []);
+  const sessions = sessionsOf(planRecovery(disks, errand.paths).cases, targets);
+  await checkSessions(sessions, errand);
+  for (const { target, names } of sessions) {
+    ask(`${domain} ${target}: throw the session ${described(names.image)}, away?`, errand);
+  }
+  return namesIn(sessions);
+}
+
+function sessionsOf(disks: readonly Case[], targets: Errand["targets"]): Case[] {
+  const meant = disks.filter(({ target }) => targets.length === 0 || targets.includes(target));
+  return meant.filter((disk) => stateOf(disk).kind === "session");
 }
 
 function tellNothing(sessions: readonly Case[], guest: Guest, { domain, terminal }: Errand): void {
@@ -60,13 +83,7 @@ function tellNothing(sessions: readonly Case[], guest: Guest, { domain, terminal
 
 async function endSessions(sessions: readonly Case[], { entries }: Guest, errand: Errand): Promise<void> {
   const { run, domain, host, paths, options, terminal } = errand;
-  if (sessions.length === 0) throw new Trouble("no session lies there");
-  if (isSaved(errand)) {
-    throw new Trouble("libvirt holds a managed save of the guest, which expects its session", {
-      hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(domain)}`,
-    });
-  }
-  for (const disk of sessions) await checkSession(disk, errand);
+  await checkSessions(sessions, errand);
   const ours = sessions.map((disk): Entry =>
     disk.entry ?? {
       target: disk.target,
@@ -82,9 +99,6 @@ async function endSessions(sessions: readonly Case[], { entries }: Guest, errand
     const { whom, steps } = planCommit([], sessions, paths);
     await run.take(whom, steps);
   } else {
-    for (const { target, names } of sessions) {
-      ask(`${domain} ${target}: throw the session ${described(names.image)}, away?`, errand);
-    }
     for (const disk of sessions) await run.take(disk.target, planDiscard(disk));
   }
   const outcome = options.has("keep")
@@ -92,6 +106,16 @@ async function endSessions(sessions: readonly Case[], { entries }: Guest, errand
     : "the session is thrown away: the next start begins without it";
   for (const { target } of sessions) terminal.print(`${domain} ${target}: ${outcome}`);
   await updateNote(note, errand);
+}
+
+async function checkSessions(sessions: readonly Case[], errand: Errand): Promise<void> {
+  if (sessions.length === 0) throw new Trouble("no session lies there");
+  if (isSaved(errand)) {
+    throw new Trouble("libvirt holds a managed save of the guest, which expects its session", {
+      hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(errand.domain)}`,
+    });
+  }
+  for (const disk of sessions) await checkSession(disk, errand);
 }
 
 /** Only a file that stands on the top layer, and that nobody has open, is a session. */
