@@ -14,6 +14,8 @@ export interface Entry {
   readonly owner: Owner;
   /** An event held the session back, to be resumed at the next start if its flag is set then. */
   readonly held: boolean;
+  /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
+  readonly flagged?: true;
   /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
   readonly merging?: number;
   /** What an administrator ordered, as long as it may not be done. */
@@ -42,7 +44,7 @@ export function parseNote(path: string, text: string): Entry[] {
 }
 
 function parseEntry(value: unknown): Entry {
-  const { target, image, started, uid, gid, mode, held, merging, undo, keep } = Object(value);
+  const { target, image, started, uid, gid, mode, held, flagged, merging, undo, keep } = Object(value);
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
@@ -56,6 +58,7 @@ function parseEntry(value: unknown): Entry {
     : undefined;
   return {
     ...{ target, image, started, owner, held: held === true },
+    ...flagged === true && { flagged },
     ...Number.isInteger(merging) && { merging },
     ...ordered && { ordered },
   };
@@ -64,11 +67,12 @@ function parseEntry(value: unknown): Entry {
 /** The text of a note; `parseNote` reads it back. */
 export function formatNote(entries: readonly Entry[]): string {
   const list = entries.map(
-    ({ target, image, started, owner: { uid, gid, mode }, held, merging, ordered }) => {
+    ({ target, image, started, owner: { uid, gid, mode }, held, flagged, merging, ordered }) => {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
         ...known,
         ...held && { held },
+        ...flagged && { flagged },
         ...merging !== undefined && { merging },
         ...ordered && { [ordered.verb]: ordered.top },
       };

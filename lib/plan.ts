@@ -159,6 +159,8 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date, others: re
       started: begin(image).toISOString(),
       owner: ownerOfDisk(disk),
       held: false,
+      // As long as an older session lies there, this could be taken for a word about that.
+      ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
       ...merging,
     };
     if (fate === "freeze") return [begun];

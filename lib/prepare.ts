@@ -87,8 +87,9 @@ export function circumstances(
 ): Circumstances {
   // A flag that came after the session's last write is meant for the next session.
   const flagged = disk.flag === "set" && stateOf(disk).kind === "session";
-  const held = flagged && (disk.entry?.held || olderThan(config?.changed ?? Infinity, disk.names.image));
-  return { event: "prepare", start, end: "none", held };
+  const { entry, names: { image } } = disk;
+  const held = flagged && (entry?.held || entry?.flagged || olderThan(config?.changed ?? Infinity, image));
+  return { event: "prepare", start, end: "none", held: held === true };
 }
 
 function refuse(decided: readonly Decided[]): void {

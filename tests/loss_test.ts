@@ -178,3 +178,28 @@ Deno.test("undo of one guest knows that another's merge has torn the layer below
   const { code } = await world.command("undo", second);
   assertEquals([code, world.disk("vda")], [1, session]);
 });
+
+Deno.test("a power cut keeps a session that was meant, though the file was edited after its last write", async () => {
+  using begun = await up(true);
+  begun.configure({ vda: true }, LATER);
+  await begun.start();
+  assertEquals(begun.read(begun.vda), session);
+
+  using running = await up(false);
+  running.define();
+  running.run();
+  assertEquals((await running.type(["commit", DOMAIN])).code, 0);
+  running.halt();
+  running.configure({ vda: true }, LATER);
+  await running.start();
+  assertEquals(running.read(running.vda), session);
+
+  using cancelled = await up(true);
+  cancelled.define();
+  cancelled.run();
+  assertEquals((await cancelled.type(["commit", "--cancel", DOMAIN])).code, 0);
+  cancelled.halt();
+  cancelled.configure({ vda: true }, LATER);
+  await cancelled.start();
+  assertEquals(cancelled.disk("vda"), cancelled.read(cancelled.vda));
+});

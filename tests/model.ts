@@ -9,6 +9,8 @@ export interface Session {
   readonly wrote: number;
   /** An end held it back, for its flag. */
   readonly held: boolean;
+  /** The flag was set when it began. */
+  readonly flagged: boolean;
 }
 
 /** What a libvirt says at an end; `unsaid` by one before 10.5. */
@@ -41,15 +43,20 @@ export function diskOf({ history }: Model): Content {
 
 /** The session was meant to be kept: nothing but an administrator may end it otherwise. */
 export function isMeant({ session, flag, flagged, running }: Model): boolean {
-  return session !== undefined && flag && (running || session.held || flagged < session.wrote);
+  return session !== undefined && flag &&
+    (running || session.held || session.flagged || flagged < session.wrote);
 }
 
 /** A start begins clean, but goes on with a session that was to be kept. */
 export function started(model: Model, now: number): Model {
   const session = isMeant(model)
     ? { ...model.session!, held: true }
-    : { content: diskOf(model), wrote: now, held: false };
+    : begun(model, now, model.flag && model.session === undefined);
   return { ...model, session, aside: undefined, saved: undefined, running: true };
+}
+
+function begun(model: Model, now: number, flagged: boolean): Session {
+  return { content: diskOf(model), wrote: now, held: false, flagged };
 }
 
 /** A session that waits for its guest, and for its flag if that is set. */
@@ -66,7 +73,7 @@ export function saved(model: Model, managed: boolean): Model {
 
 /** A guest that comes back with its memory finds the disk that it remembers. */
 export function restored(model: Model, now: number): Model {
-  const session = model.session ?? model.aside ?? { content: diskOf(model), wrote: now, held: false };
+  const session = model.session ?? model.aside ?? begun(model, now, model.flag);
   const aside = model.session ? model.aside : undefined;
   return { ...model, session, aside, saved: undefined, running: true };
 }
@@ -82,7 +89,7 @@ export function ended(model: Model, end: End, keeps: boolean): Model {
 
 /** The newest commit is set aside, in place of a session that stood on it. */
 export function undone(model: Model): Model {
-  const aside = { content: diskOf(model), wrote: 0, held: false };
+  const aside = { content: diskOf(model), wrote: 0, held: false, flagged: false };
   return { ...model, history: model.history.slice(0, -1), aside, saved: undefined };
 }
 

@@ -105,11 +105,12 @@ class Life {
     const decided = `${vda}.autorevert-committing`;
     const committing = exists(decided);
     const disk = committing ? world.read(decided) : world.disk("vda");
-    const held = readNote(`${world.config}/${DOMAIN}.session`)[0]?.held ?? false;
+    const [entry] = readNote(`${world.config}/${DOMAIN}.session`);
     const sessionIn = (path: string): Session => ({
       content: world.read(path),
       wrote: Deno.statSync(path).mtime!.getTime(),
-      held,
+      held: entry?.held ?? false,
+      flagged: entry?.flagged ?? false,
     });
     const ordered = world.ordered("vda");
     const beside = ordered === "undo" ? vda : `${vda}.autorevert-ended`;

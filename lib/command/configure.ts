@@ -7,7 +7,7 @@ import * as files from "../files.ts";
 import { configOf } from "../hook.ts";
 import { lock, lockFolders } from "../lock.ts";
 import { startMerge } from "../merge.ts";
-import { readOwnNote } from "../note.ts";
+import { type Entry, readOwnNote } from "../note.ts";
 import { circumstances } from "../prepare.ts";
 import { refusal } from "../refusal.ts";
 import { refuses } from "../table.ts";
@@ -96,6 +96,7 @@ export async function commit(errand: Errand): Promise<void> {
     const targets = changed.map(({ target }) => target);
     const text = targets.reduce((text, target) => setFlag(text, target, flag), files.read(paths.config)!);
     await configure(text, `${flag ? "set" : "clear"} "one-shot-commit" of ${targets.join(", ")}`, errand);
+    await noteMeant(changed, flag, errand);
   }
   for (const view of views) {
     terminal.print(
@@ -104,6 +105,20 @@ export async function commit(errand: Errand): Promise<void> {
       }`,
     );
   }
+}
+
+/** A session that runs is meant, whatever is edited before it ends or dies. */
+async function noteMeant(views: readonly View[], flag: boolean, { run, paths }: Errand): Promise<void> {
+  const images = views.filter(({ situation }) => situation === "running").map(({ disk }) =>
+    disk?.names.image
+  );
+  if (images.length === 0) return;
+  const entries = readOwnNote(paths.note).map((entry): Entry => {
+    if (!images.includes(entry.image)) return entry;
+    const { flagged: _, ...rest } = entry;
+    return { ...rest, ...flag && { flagged: true } };
+  });
+  await run.take("", [{ kind: "note", path: paths.note, entries }]);
 }
 
 function willKeep(situation: Situation, { domain }: Errand, { target }: View): string {
