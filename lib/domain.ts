@@ -1,4 +1,5 @@
 import { parse } from "@libs/xml";
+import { excerptOfDisks } from "./excerpt.ts";
 import { asTrouble, quoted, Trouble } from "./voice.ts";
 
 /** A disk as the domain's XML describes it. */
@@ -41,7 +42,10 @@ export function parseDisks(xml: string, { name, hint } = given): DomainDisk[] {
   let root: unknown;
   try {
     // Attributes are taken as they stand: the parser would trim file names and decode some references twice.
-    root = parse(xml, { revive: { trim: false, entities: false }, clean: { comments: true } });
+    root = parse(excerptOfDisks(xml), {
+      revive: { trim: false, entities: false },
+      clean: { comments: true },
+    });
   } catch (cause) {
     const why = asTrouble(cause).message;
     throw new Trouble(`${name} can't be read: ${why}`, { cause, hint });
