@@ -38,9 +38,20 @@ function realHost(settings: Settings): Host {
     log: fileLog(settings.log, now),
     say: (line) => console.error(line),
     show: undefined,
-    readXml: () => new Response(Deno.stdin.readable).text(),
+    readXml: readStandardInput,
     now,
   };
+}
+
+/** All at once: streams cost more than the reading. */
+function readStandardInput(): string {
+  const decoder = new TextDecoder();
+  const piece = new Uint8Array(64 * 1024);
+  let text = "";
+  for (let size = Deno.stdin.readSync(piece); size !== null; size = Deno.stdin.readSync(piece)) {
+    text += decoder.decode(piece.subarray(0, size), { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 /** A process of its own that outlives this one, and that libvirt doesn't wait for. */

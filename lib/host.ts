@@ -23,7 +23,7 @@ export interface Host {
   /** A line of a dry run; undefined if the run is real. */
   readonly show: ((line: string) => void) | undefined;
   /** The domain's XML. */
-  readonly readXml: () => Promise<string>;
+  readonly readXml: () => string;
   readonly now: () => Date;
 }
 

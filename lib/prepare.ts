@@ -36,7 +36,7 @@ async function begin(occasion: Occasion): Promise<void> {
   const start = startThatBegins(paths, host.now());
   const config = await configOf(occasion);
   const { parseDisks } = await import("./domain.ts");
-  const disks = parseDisks(await host.readXml());
+  const disks = parseDisks(host.readXml());
   let entries = readOwnNote(paths.note);
   const gather = () => casesAtPrepare(domain, config, disks, entries, host.settings);
 

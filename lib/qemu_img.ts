@@ -114,7 +114,7 @@ async function execute(program: string, args: string[], { limit, stop, output }:
       hint: "install it (Debian: apt install qemu-utils), or build with QEMU_IMG=/path/to/qemu-img",
     });
   }
-  const ended = Promise.all([child.status, textOf(child.stdout, output), textOf(child.stderr)]);
+  const ended = output === undefined ? child.output() : followed(child, output);
   const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
   const kill = () => {
     try {
@@ -140,18 +140,14 @@ async function execute(program: string, args: string[], { limit, stop, output }:
       heals: "event",
     });
   }
-  const [{ code, signal }, stdout, stderr] = outcome;
-  return { code, signal, stdout, stderr };
+  const { code, signal, stdout, stderr } = outcome;
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, signal, stdout: text(stdout), stderr: text(stderr) };
 }
 
-async function textOf(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  each?: (text: string) => void,
-): Promise<string> {
-  let text = "";
-  for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
-    each?.(piece);
-    text += piece;
-  }
-  return text;
+/** Like `output()`, but what it says on standard output is read along while it runs. */
+async function followed(child: Deno.ChildProcess, each: (text: string) => void): Promise<Deno.CommandOutput> {
+  const read = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(new WritableStream({ write: each }));
+  const [status, stderr] = await Promise.all([child.status, new Response(child.stderr).bytes(), read]);
+  return { ...status, stdout: new Uint8Array(), stderr };
 }

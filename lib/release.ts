@@ -44,7 +44,7 @@ async function endSessions(
   const config = await readable(occasion, () => configOf(occasion));
   const disks = await readable(occasion, async () => {
     const { parseDisks } = await import("./domain.ts");
-    return parseDisks(await host.readXml());
+    return parseDisks(host.readXml());
   });
   using _folders = run.isDry
     ? undefined

@@ -289,7 +289,7 @@ export class World implements Disposable {
       log: (line) => log.push(line),
       say: (line) => said.push(line),
       show: dry ? (line) => shown.push(line) : undefined,
-      readXml: () => Promise.resolve(xml),
+      readXml: () => xml,
       now: () => new Date("2026-01-01"),
     }, (text) => printed.push(...text.split("\n")));
     const merge = asksForMerge && !mergeDies ? await this.merge(how) : undefined;
