@@ -42,7 +42,7 @@ async function demonstrate(): Promise<void> {
       bootSector({ stay: false }).length
     } bytes: it counts a number on its disk up, and powers off.`,
   );
-  say(`Its disk is os.img; libvirt's part, calling the hook before and after, is played by this demo.\n`);
+  say(`Its disk is os.img; libvirt's part, calling the hook before and after, is played by this demo.`);
 
   configure(false);
   await boot(hook, "Two boots. Each begins with the disk as it was:");
