@@ -2,7 +2,7 @@ import * as files from "./files.ts";
 import type { Occasion } from "./hook.ts";
 import { lock } from "./lock.ts";
 import type { GuestNames } from "./names.ts";
-import { quoted, Trouble } from "./voice.ts";
+import { quoted, shellWord, Trouble } from "./voice.ts";
 
 /** How often a merge looks whether it is asked to stop, in milliseconds. */
 const INTERVAL = 20;
@@ -49,7 +49,7 @@ export async function outliveOrphan(
     signal?.throwIfAborted();
     if (Date.now() >= until) {
       throw new Trouble(`${quoted(lower)} is still written by the qemu-img of a merge that was killed`, {
-        hint: `wait until it is done, or end it, which harms nothing: pkill -f 'qemu-img commit'`,
+        hint: `wait until it is done, or end it, which harms nothing: fuser -k ${shellWord(lower)}`,
         heals: "event",
       });
     }

@@ -475,7 +475,7 @@ Deno.test("a start waits for a qemu-img that outlived its merge, and says so if 
   const { code, said } = await world.event("prepare");
   assertEquals([code, said], [1, [
     `error: guest: "${lower}" is still written by the qemu-img of a merge that was killed`,
-    "hint: wait until it is done, or end it, which harms nothing: pkill -f 'qemu-img commit'",
+    `hint: wait until it is done, or end it, which harms nothing: fuser -k ${lower}`,
   ]]);
   await world.event("release", "failed");
   assertEquals(snapshot(world.images), before);
