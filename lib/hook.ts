@@ -1,3 +1,4 @@
+import { asksForNothing } from "./concern.ts";
 import { readConfig } from "./config.ts";
 import * as files from "./files.ts";
 import { type Host, Run } from "./host.ts";
@@ -24,8 +25,9 @@ export interface Occasion {
  *
  * @returns the exit code: 1 only where failing is the safe answer, 0 otherwise, whatever went wrong
  */
-export async function handle({ domain, operation, given, extra }: Event, host: Host): Promise<0 | 1> {
-  if (operation === "idle") return 0;
+export async function handle(event: Event, host: Host): Promise<0 | 1> {
+  if (asksForNothing(event, host.settings)) return 0;
+  const { domain, operation, given, extra } = event;
   const run = new Run(host, domain);
   try {
     checkDomainName(domain);
@@ -38,7 +40,6 @@ export async function handle({ domain, operation, given, extra }: Event, host: H
       if (!run.isDry) files.removeIfThere(paths.starting);
       return 0;
     }
-    if (!isManaged(paths)) return 0;
 
     using _guest = await lockGuest(operation, paths, run);
     const occasion = { run, host, domain, paths, extra };
@@ -51,6 +52,8 @@ export async function handle({ domain, operation, given, extra }: Event, host: H
         return await (await import("./prepare.ts")).prepare(occasion);
       case "release":
         await (await import("./release.ts")).release(occasion);
+        return 0;
+      case "idle":
         return 0;
       default:
         return operation satisfies never;
