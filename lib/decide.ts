@@ -17,8 +17,10 @@ export async function decideAll(
   circumstances: (disk: Case) => Circumstances,
 ): Promise<Decided[]> {
   const decided: Decided[] = [];
-  for (const disk of cases) {
-    const { fate, because } = await rowFor(disk, occasion, circumstances(disk));
+  // Each may take a process.
+  const rows = await Promise.all(cases.map((disk) => rowFor(disk, occasion, circumstances(disk))));
+  for (const [index, disk] of cases.entries()) {
+    const { fate, because } = rows[index]!;
     decided.push({ disk, fate });
     if (fate !== "nothing") occasion.run.tell(disk.target, `${fate}: ${because}`);
     if (fate === "leave to a person") {
