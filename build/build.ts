@@ -10,8 +10,14 @@ const ROOT = new URL("..", import.meta.url).pathname;
 const DIST = Deno.env.get("DIST") || `${ROOT}dist`;
 /** Linux reads so much of a script's first line and silently drops the rest: BINPRM_BUF_SIZE, less one. */
 const LONGEST_FIRST_LINE = 255;
-/** An event is over before code that V8 would optimise in the background could be of use. */
-const V8_FLAGS = "--v8-flags=--single-threaded,--no-sparkplug,--no-maglev,--no-opt";
+/** How the binary is compiled. */
+export const COMPILE = [
+  ...["--quiet", "--no-config", "--no-lock", "--no-check"],
+  // Otherwise a program that runs as root would load bytecode from a predictable name in /tmp.
+  "--no-code-cache",
+  // An event is over before code that V8 would optimise in the background could be of use.
+  "--v8-flags=--single-threaded,--no-sparkplug,--no-maglev,--no-opt",
+];
 
 /** @throws if a place could not be told from two in a list of permissions, or is not absolute */
 export function settingsFrom(env: (name: string) => string | undefined): Settings {
@@ -125,9 +131,7 @@ async function build(): Promise<void> {
     await Deno.remove(pieces, { recursive: true }).catch(() => {});
     await bundle("--minify", "--code-splitting", "--outdir", pieces);
     await quicken(pieces);
-    // Without --no-code-cache a program that runs as root would load bytecode from a predictable name in /tmp.
-    const flags = ["--quiet", "--no-config", "--no-lock", "--no-check", "--no-code-cache", V8_FLAGS];
-    const compile = ["compile", ...flags, ...permissions(settings), "--output", "qemu", "pieces/entry.js"];
+    const compile = ["compile", ...COMPILE, ...permissions(settings), "--output", "qemu", "pieces/entry.js"];
     if (!await deno(...compile)) {
       throw new Error(
         "deno compile failed\nhint: if its runtime can't be downloaded, name one of the same version: DENORT_BIN=/path/to/denort make build; " +

@@ -1,0 +1,97 @@
+/** What the hook should reach, and whether it does. */
+
+import type { Results } from "./bench.ts";
+import type { Point } from "./growth.ts";
+
+export interface Goal {
+  readonly what: string;
+  readonly limit: string;
+  readonly is: string;
+  readonly reached: boolean;
+}
+
+export function goals({ events, growth, sessions, merging }: Results): Goal[] {
+  const { times, memory, bytes } = events;
+  const ms = (name: string) => times[name]!.median;
+  const empty = ms("empty");
+  const atMost = (what: string, is: number, limit: number, unit: string): Goal => ({
+    what,
+    limit: `at most ${number(limit)}${unit}`,
+    is: `${number(is)}${unit}`,
+    reached: is <= limit,
+  });
+  const nothingToDo = ["unmanaged", "start", "started", "stopped", "reconnect"].map((event) =>
+    atMost(`\`${event}\`, in empty programs`, ms(event) / empty, 1.05, "")
+  );
+  const plain = medianOf(merging.merges, "plain");
+  return [
+    ...nothingToDo,
+    atMost(
+      "`prepare`: empty program + `qemu-img create` + 8 ms",
+      ms("prepare"),
+      empty + ms("create") + 8,
+      " ms",
+    ),
+    atMost("`release` that reverts: empty program + 8 ms", ms("release"), empty + 8, " ms"),
+    atMost("`release` that commits: 3 ms more than one that reverts", ms("commit"), ms("release") + 3, " ms"),
+    atMost(
+      `\`release\` that commits ${
+        sessions.at(-1)!.mib
+      } MiB: 3 ms more than one that commits nothing, on the disk`,
+      sessions.at(-1)!.commit.median,
+      sessions[0]!.commit.median + 3,
+      " ms",
+    ),
+    atMost("a whole life, in those of the Python original", life(times) / pythonLife(times), 0.6, ""),
+    atMost("peak memory at `prepare`, in empty programs", memory["prepare"]! / memory["empty"]!, 1.1, ""),
+    atMost("size of the binary over the empty one's", (bytes.hook - bytes.empty) / 1024 ** 2, 1, " MiB"),
+    ...Object.entries({
+      "disks of a domain": growth.disks,
+      "configuration files": growth.configurations,
+      "starts at one time": growth.starts,
+    }).map(([what, points]) =>
+      atMost(`growth with the ${what}, in linear growth`, againstLinear(points), 1, "")
+    ),
+    {
+      what: "merge, against plain `qemu-img commit`",
+      limit: "at least 1, within 3 %",
+      is: number(medianOf(merging.merges, "hook") / plain),
+      reached: medianOf(merging.merges, "hook") >= plain * 0.97,
+    },
+    atMost(
+      "I/O that a guest on the same disk loses to a merge",
+      100 * (1 - merging.guest.merging / merging.guest.alone),
+      10,
+      " %",
+    ),
+  ];
+}
+
+type Times = Results["events"]["times"];
+
+/** The five events of a guest that starts and ends. */
+export function life(times: Times): number {
+  return ["prepare", "start", "started", "stopped", "release"].reduce(
+    (sum, name) => sum + times[name]!.median,
+    0,
+  );
+}
+
+export function pythonLife(times: Times): number {
+  return times["python prepare"]!.median + 3 * times["python"]!.median + times["python release"]!.median;
+}
+
+/** The largest of the points, against what the first would have grown to. */
+function againstLinear(points: readonly Point[]): number {
+  const [first, last] = [points[0]!, points.at(-1)!];
+  return last.times.median / (first.times.median * last.size / first.size);
+}
+
+function medianOf(merges: Results["merging"]["merges"], how: string): number {
+  const rates = merges.filter((merge) => merge.how === how).map(({ mibPerSecond }) => mibPerSecond);
+  return rates.toSorted((a, b) => a - b)[Math.floor(rates.length / 2)]!;
+}
+
+export function number(value: number): string {
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
+}
