@@ -2,7 +2,17 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { atEveryStep, faults, told } from "./fault.ts";
-import { checkLives, type History, layersOf, live, type Past, placeOf, tornOf } from "./history.ts";
+import {
+  checkLives,
+  checkUndo,
+  type History,
+  layersOf,
+  live,
+  type Past,
+  placeOf,
+  tornOf,
+  whateverIsNext,
+} from "./history.ts";
 import { Tree } from "./tree.ts";
 import { type Circumstance, exists, type Result, World } from "./world.ts";
 
@@ -48,48 +58,6 @@ async function cutShort(
       await check(world, history, before, result);
     });
   }
-}
-
-/** What an administrator or libvirt may do next, each from here. */
-async function whateverIsNext(world: World, past: Past, history: History): Promise<void> {
-  const now = new Tree(world.root);
-  await told("a start", () => checkLives(world, past));
-  now.restore();
-  await told("a merge", async () => {
-    const before = past.targets.map((target) => placeOf(world, history, target));
-    assertEquals((await world.merge()).code, 0);
-    assertEquals(past.targets.map((target) => placeOf(world, history, target)), before);
-    for (const target of past.targets) assert(layersOf(world, target).length <= past.keepCommits + 1);
-    await checkLives(world, past);
-  });
-  now.restore();
-  await told("an undo", async () => {
-    await checkUndo(world, past, history);
-    await checkLives(world, past);
-  });
-}
-
-/** An undo goes one back in history, or is refused with nothing changed. */
-async function checkUndo(world: World, { targets }: Past, history: History): Promise<void> {
-  const before = targets.map((target) => placeOf(world, history, target));
-  const finished = targets.some((target) => world.ordered(target) === "undo");
-  // After recovery: a headless disk counts by its layers, too.
-  const count = (target: string) =>
-    layersOf(world, target).length + (world.ordered(target) === "keep" ? 1 : 0);
-  const have = targets.filter((target) => count(target) > 1);
-  const torn = !finished && have.some((target) => tornOf(world, target) && count(target) === 2);
-  const refused = !finished && (have.length === 0 || torn);
-  const { code, said } = await world.command("undo", { mergeDies: true });
-  assertEquals(code, refused ? 1 : 0, said.join("\n"));
-  if (torn) {
-    assertEquals(said, [
-      "error: guest: the commit is already being merged into the disk, and can't be undone any more",
-      `hint: to have the next ones kept, set "keep-commits" in ${world.configFile}`,
-    ]);
-  }
-  const goesBack = (target: string) => !refused && !finished && have.includes(target);
-  const after = targets.map((target, index) => before[index]! - (goesBack(target) ? 1 : 0));
-  assertEquals(targets.map((target) => placeOf(world, history, target)), after);
 }
 
 for (const past of [...pasts, { ...one[2]!, aside: true }, { ...one[3]!, aside: true }]) {

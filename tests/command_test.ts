@@ -461,7 +461,7 @@ Deno.test("a merge that doesn't stop refuses the start after 2 s, and nothing ha
 
 Deno.test("a start waits for a qemu-img that outlived its merge, and says so if it goes on", async () => {
   using world = await worldOf({ ...committed, layers: 3, keepCommits: 0 });
-  await world.merge({ perform: tearing });
+  await world.merge({ perform: tearing(world) });
   const lower = `${world.vda}.backing_file`;
   world.busy.add(lower);
   const end = setTimeout(() => world.busy.delete(lower), 150);

@@ -3,7 +3,7 @@
 import type { Host } from "../lib/host.ts";
 import { besideOf } from "../lib/names.ts";
 import type { Step } from "../lib/step.ts";
-import { copyDown } from "./world.ts";
+import { copyDown, type World } from "./world.ts";
 
 export const faults = [
   /** A crash: this step and all later ones don't happen, so that no cleanup tidies up as no crash would. */
@@ -95,11 +95,11 @@ export async function told(where: unknown, run: () => Promise<void>): Promise<vo
 }
 
 /** A merge that is killed when half of a layer is copied. */
-export function tearing(inner: Host["perform"]): Host["perform"] {
+export function tearing(world: World): (inner: Host["perform"]) => Host["perform"] {
   let dead = false;
-  return async (step, control) => {
+  return (inner) => async (step, control) => {
     if (!dead && step.kind !== "merge") return await inner(step, control);
-    if (step.kind === "merge" && !dead) doHalf(step);
+    if (step.kind === "merge" && !dead) world.copyHalf(step);
     dead = true;
     throw new Error("killed");
   };

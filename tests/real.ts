@@ -35,8 +35,8 @@ export const blocks = 4;
 
 /** A world whose disk is a real image, read and written block by block. */
 export class RealWorld extends World {
-  constructor() {
-    super();
+  constructor(root?: string) {
+    super(root);
     this.qemuImg = qemuImg(defaults.qemuImg);
     plain(this.image("vda"));
   }
@@ -55,8 +55,7 @@ export class RealWorld extends World {
     write(image, Number(block), Number(pattern));
   }
 
-  /** What a merge that is killed has done by then. */
-  copyHalf({ layer, into }: { layer: string; into: string }): void {
+  override copyHalf({ layer, into }: { layer: string; into: string }): void {
     const [upper, lower] = [this.read(layer), this.read(into)];
     const differing = Object.keys(upper).filter((block) => upper[block] !== lower[block]);
     for (const block of differing.slice(0, Math.ceil(differing.length / 2))) {

@@ -1,8 +1,12 @@
 /** Files below a folder: to compare them, and to have them again as they were. */
 
+import { createHash } from "node:crypto";
+
 interface Saved {
   readonly path: string;
-  readonly content: string;
+  readonly content: Uint8Array;
+  /** Equal for equal content. */
+  readonly digest: string;
   readonly mode: number;
   readonly mtime: Date;
   /** First of the paths that are names of this file. */
@@ -11,9 +15,9 @@ interface Saved {
 
 /** Every file with its inode, mode, owner, time and content: equal only if nothing changed. */
 export function snapshot(folder: string): string[] {
-  return walk(folder).map(({ path, info, content }) => {
+  return walk(folder).map(({ path, info, digest }) => {
     const { ino, mode, uid, gid, mtime } = info;
-    return JSON.stringify([path, ino, mode, uid, gid, mtime, content]);
+    return JSON.stringify([path, ino, mode, uid, gid, mtime, digest]);
   });
 }
 
@@ -23,10 +27,10 @@ export class Tree {
 
   constructor(readonly folder: string) {
     const first = new Map<number, string>();
-    this.#files = walk(folder).filter(({ info }) => info.isFile).map(({ path, info, content }) => {
+    this.#files = walk(folder).filter(({ info }) => info.isFile).map(({ path, info, content, digest }) => {
       const same = first.get(info.ino!) ?? path;
       first.set(info.ino!, same);
-      return { path, content, mode: info.mode! & 0o7777, mtime: info.mtime!, same };
+      return { path, content, digest, mode: info.mode! & 0o7777, mtime: info.mtime!, same };
     });
   }
 
@@ -37,7 +41,7 @@ export class Tree {
         Deno.linkSync(same, path);
         continue;
       }
-      Deno.writeTextFileSync(path, content);
+      Deno.writeFileSync(path, content);
       Deno.chmodSync(path, mode);
       Deno.utimeSync(path, mtime, mtime);
     }
@@ -47,14 +51,17 @@ export class Tree {
   get key(): string {
     const now = Date.now();
     const age = (time: Date) => Math.round((time.getTime() - now) / 86_400_000);
-    return JSON.stringify(this.#files.map(({ mtime, ...file }) => ({ ...file, age: age(mtime) })));
+    return JSON.stringify(
+      this.#files.map(({ mtime, content: _, ...file }) => ({ ...file, age: age(mtime) })),
+    );
   }
 }
 
 interface Found {
   readonly path: string;
   readonly info: Deno.FileInfo;
-  readonly content: string;
+  readonly content: Uint8Array;
+  readonly digest: string;
 }
 
 function walk(folder: string): Found[] {
@@ -62,7 +69,8 @@ function walk(folder: string): Found[] {
   return names.flatMap((name) => {
     const path = `${folder}/${name}`;
     const info = Deno.lstatSync(path);
-    const content = info.isFile ? Deno.readTextFileSync(path) : "";
-    return [{ path, info, content }, ...info.isDirectory ? walk(path) : []];
+    const content = info.isFile ? Deno.readFileSync(path) : new Uint8Array();
+    const digest = createHash("sha1").update(content).digest("hex");
+    return [{ path, info, content, digest }, ...info.isDirectory ? walk(path) : []];
   });
 }

@@ -162,6 +162,11 @@ export class World implements Disposable {
     this.save(image, backing, { ...data, [key]: value });
   }
 
+  /** What a merge that is killed has done by then. */
+  copyHalf({ layer }: { layer: string; into: string }): void {
+    copyDown(layer, 0.5);
+  }
+
   save(image: string, backing: string | null, data: Content): void {
     Deno.writeTextFileSync(image, JSON.stringify({ backing, data } satisfies FakeImage));
   }
