@@ -1,0 +1,160 @@
+/** What is cut short, and what must be true then: the promises of the unit tests, for the compiled program. */
+
+import { assert, assertEquals } from "@std/assert";
+import { told } from "../tests/fault.ts";
+import { type History, live, type Past, placeOf, whateverIsNext } from "../tests/history.ts";
+import { Promised } from "../tests/promised.ts";
+import { failed, flagsOf, type Scenario, scenarios } from "../tests/scenario.ts";
+import { DOMAIN } from "../tests/world.ts";
+import type { ProofWorld } from "./proof_world.ts";
+
+/** One event or command in one state. */
+export interface Cut {
+  /** The event: a row of the table. */
+  readonly event: string;
+  /** Disks, layers, and what else makes its state. */
+  readonly state: string;
+  /** Arguments of the program. */
+  readonly args: readonly string[];
+  /** To just before the event. */
+  readonly setUp: (world: ProofWorld) => Promise<Judge>;
+}
+
+/** Judges a world in which the event was cut short. */
+export interface Judge {
+  /** Before anything is mended. @param done whether the program said so */
+  readonly whole: (done: boolean) => void;
+  /** What may come next; each throws if a promise is broken. */
+  readonly futures: readonly (() => Promise<void>)[];
+}
+
+/** A guest's start is over, and nothing remembers it; a saved one is about to come back. */
+function small(targets: readonly string[], layers: number): Scenario[] {
+  const [a, b] = ["an end", "a start from a save"].map((name) => {
+    const scenario = scenarios(targets, layers).find((scenario) => scenario.name.startsWith(`${name} (`));
+    if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
+    return scenario;
+  });
+  const size = a!.name.slice(a!.name.indexOf("("));
+  return [
+    {
+      ...a!,
+      name: `a guest that has come up ${size}`,
+      setUp: async (world) => {
+        world.disks(flagsOf(targets, false));
+        await world.good("prepare");
+      },
+      event: ["started", "-"],
+      next: [[[failed, ["prepare", "-"]], "base"]],
+    },
+    {
+      ...b!,
+      name: `the announcement of a save ${size}`,
+      setUp: async (world) => {
+        await a!.setUp(world);
+        await world.stop("saved");
+      },
+      event: ["restore", "-"],
+      next: [[[["restore", "-"], ["prepare", "-"]], "session"]],
+    },
+  ];
+}
+
+function cutEvent(scenario: Scenario): Cut {
+  const [event, state] = scenario.name.split(/ \((?=[^(]*$)/) as [string, string];
+  const [operation, extra] = scenario.event;
+  return {
+    event,
+    state: state.slice(0, -1),
+    args: [DOMAIN, operation, operation === "release" ? "end" : "begin", extra],
+    setUp: async (world) => {
+      await scenario.setUp(world);
+      const promised = new Promised(world, scenario);
+      return {
+        whole: () => promised.checkWhole(),
+        futures: scenario.next.map(([sequence, finds]) => async () => {
+          scenario.mend?.(world);
+          for (const [operation, extra] of sequence) await world.event(operation, extra);
+          await told(sequence, () => promised.checkLives(finds));
+        }),
+      };
+    },
+  };
+}
+
+const verbs = {
+  merge: {
+    event: "a merge",
+    whole: (world: ProofWorld, { targets }: Past, history: History, before: number) => {
+      for (const target of targets) assertEquals(placeOf(world, history, target), before);
+    },
+  },
+  undo: {
+    event: "an undo",
+    whole: (world: ProofWorld, { targets }: Past, history: History, before: number, done: boolean) => {
+      for (const target of targets) {
+        const place = placeOf(world, history, target);
+        assert(place === before - 1 || place === before && !done, `place ${place}, was ${before}`);
+        const ended = `${world.image(target)}.autorevert-ended`;
+        if (!world.files().includes(`${target}.img.autorevert-ended`)) continue;
+        assertEquals(world.read(ended), history.get(target)!.at(-1), "the session that was set aside");
+      }
+    },
+  },
+  keep: {
+    event: "a keep",
+    whole: (world: ProofWorld, { targets }: Past, history: History, before: number, done: boolean) => {
+      for (const target of targets) {
+        const waits = world.files().includes(`${target}.img.autorevert-ended`);
+        assert(!(waits && done), "it is done");
+        assertEquals(placeOf(world, history, target), waits ? before : before + 1, "neither lost nor twice");
+      }
+    },
+  },
+};
+
+function cutCommand(verb: keyof typeof verbs, past: Past): Cut {
+  const { targets, layers, keepCommits, torn, aside } = past;
+  const disks = `${targets.length} disk${targets.length > 1 ? "s" : ""}`;
+  const more = [keepCommits > 0 && "one commit kept", torn && "torn", aside && "a session set aside"];
+  const { event, whole } = verbs[verb];
+  return {
+    event,
+    state: [disks, `${layers} layer${layers > 1 ? "s" : ""}`, ...more].filter(Boolean).join(", "),
+    args: verb === "undo" ? [verb, DOMAIN, "--yes"] : [verb, DOMAIN],
+    setUp: async (world) => {
+      const history = await live(world, past);
+      const before = placeOf(world, history, targets[0]!);
+      return {
+        whole: (done) => whole(world, past, history, before, done),
+        futures: [() => whateverIsNext(world, past, history)],
+      };
+    },
+  };
+}
+
+/** Every event in every state, and every command on every kind of disk. */
+export function allCuts(): Cut[] {
+  const vda = ["vda"];
+  const both = ["vda", "vdb"];
+  const events = [
+    ...small(vda, 1),
+    ...[1, 2, 3].flatMap((layers) => scenarios(vda, layers)),
+    ...[1, 2].flatMap((layers) => scenarios(both, layers)),
+  ];
+  const past = (
+    layers: number,
+    more: Partial<Past> = {},
+  ): Past => ({ targets: vda, layers, keepCommits: 0, torn: false, aside: false, ...more });
+  return [
+    // What stands in the way of that start exists in memory only.
+    ...events.filter(({ name }) => !name.startsWith("a start that is refused half-way")).map(cutEvent),
+    ...[past(2), past(2, { torn: true }), past(3), past(3, { aside: true }), past(2, { targets: both })]
+      .map((past) => cutCommand("merge", past)),
+    ...[past(2), past(3, { keepCommits: 1 }), past(3, { torn: true }), past(2, { aside: true })]
+      .map((past) => cutCommand("undo", past)),
+    cutCommand("undo", past(3, { targets: both, keepCommits: 1 })),
+    ...[past(1, { aside: true }), past(2, { aside: true }), past(2, { aside: true, targets: both })]
+      .map((past) => cutCommand("keep", past)),
+  ];
+}

@@ -1,0 +1,144 @@
+/** The tests' world with real images and the real `qemu-img`, in which the compiled program can be run and cut short. */
+
+import { qemuImg } from "../lib/qemu_img.ts";
+import { Tree } from "../tests/tree.ts";
+import { type Content, DOMAIN, World } from "../tests/world.ts";
+import { type Places, run } from "./places.ts";
+
+/** A key of the content is a block of the disk, and a value is the byte that fills it. */
+const BLOCK = 32 * 1024;
+const BLOCKS = 32;
+const keys: string[] = [];
+const values: string[] = [""];
+
+/** How long an event may take, with its merge and under the tracer, in milliseconds. */
+const PATIENCE = 120_000;
+
+/** What became of a run of the program under the tracer. */
+export interface Traced {
+  readonly code: number;
+  /** Calls that counted. */
+  readonly calls: number;
+  /** The call that was struck: program, call and path. */
+  readonly struck: string | undefined;
+  readonly stderr: string;
+}
+
+export class ProofWorld extends World {
+  constructor(readonly places: Places) {
+    Deno.mkdirSync(places.world);
+    super(places.world);
+    this.qemuImg = qemuImg(places.qemuImg);
+  }
+
+  override save(image: string, _backing: string | null, data: Content): void {
+    run("qemu-img", ["create", "-q", "-f", "qcow2", image, `${BLOCK * BLOCKS}`]);
+    for (const [key, value] of Object.entries(data)) this.write(image, key, value);
+  }
+
+  override write(image: string, key: string, value = "yes"): void {
+    const [block, pattern] = [numberOf(keys, key), numberOf(values, value)];
+    if (block >= BLOCKS || pattern > 255) throw new Error("too many different contents");
+    run("qemu-io", ["-f", "qcow2", "-c", `write -P ${pattern} ${block * BLOCK} ${BLOCK}`, image]);
+  }
+
+  override read(image: string): Content {
+    const raw = `${this.places.folder}/raw`;
+    run("qemu-img", ["convert", "-U", "-f", "qcow2", "-O", "raw", image, raw]);
+    const bytes = Deno.readFileSync(raw);
+    return Object.fromEntries(keys.flatMap((key, block) => {
+      const filled = bytes.subarray(block * BLOCK, (block + 1) * BLOCK);
+      const pattern = filled[0]!;
+      if (!filled.every((byte) => byte === pattern)) return [[key, "a mixture"]];
+      return pattern === 0 ? [] : [[key, values[pattern]!]];
+    }));
+  }
+
+  /**
+   * Runs the compiled program under the tracer, to the end of the last process of its tree.
+   *
+   * @param how the tracer's options
+   */
+  async trace(args: readonly string[], how: readonly string[]): Promise<Traced> {
+    const { tracer, hook, folder } = this.places;
+    const report = `${folder}/report`;
+    const child = new Deno.Command(tracer, {
+      args: ["--under", this.root, "--report", report, ...how, "--", hook, ...args],
+      clearEnv: true,
+      env: { LC_ALL: "C", PATH: "/usr/bin:/bin" },
+      stdin: "piped",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const late = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+    const writer = child.stdin.getWriter();
+    // A command doesn't read its input, nor does an event that was cut short before.
+    await writer.write(new TextEncoder().encode(this.xml())).then(() => writer.close()).catch(() => {});
+    const { code, signal, stderr } = await child.output();
+    clearTimeout(late);
+    if (signal !== null) throw new Error(`${args.join(" ")} did not end within ${PATIENCE / 1000} s`);
+    if (code === 99) throw new Error(`the tracer failed: ${new TextDecoder().decode(stderr)}`);
+    const [calls, ...struck] = Deno.readTextFileSync(report).trim().split(" ");
+    return {
+      code,
+      calls: Number(calls),
+      struck: struck.length > 0 ? struck.join(" ").replace(this.root, "") : undefined,
+      stderr: new TextDecoder().decode(stderr),
+    };
+  }
+
+  /** All files as they are, to be had again. A log tells times, and no event reads it. */
+  tree(): Tree {
+    for (const left of ["log"]) removeIfThere(`${this.root}/${left}`);
+    for (const name of this.files(this.config)) {
+      if (/\.session(\.autorevert-new)?$/.test(name)) withoutTime(`${this.config}/${name}`);
+    }
+    return new Tree(this.root);
+  }
+
+  restore(tree: Tree): void {
+    tree.restore();
+    // The word of a start that comes from a save is of no use after ten minutes.
+    const starting = `${this.config}/${DOMAIN}.starting`;
+    if (this.files(this.config).includes(`${DOMAIN}.starting`)) {
+      Deno.utimeSync(starting, new Date(), new Date());
+    }
+  }
+
+  /** @param leaks whether clusters may be lost, as they are when a program is killed that writes an image */
+  checkImages({ leaks }: { leaks: boolean }): void {
+    for (const name of this.files()) {
+      // An overlay that has not taken its name is deleted by whoever finds it.
+      if (name.endsWith(".autorevert-new")) continue;
+      const { code, stdout, stderr } = new Deno.Command("qemu-img", {
+        args: ["check", "-U", "-f", "qcow2", `${this.images}/${name}`],
+      }).outputSync();
+      if (code === 0 || leaks && code === 3) continue;
+      const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+      throw new Error(`qemu-img check ${name} ends with ${code}: ${said}`);
+    }
+  }
+}
+
+/** The start of a session is the only time in a file that is written anew each time. */
+function withoutTime(path: string): void {
+  const { mtime } = Deno.lstatSync(path);
+  const text = Deno.readTextFileSync(path);
+  const blank = text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2026-01-01T00:00:00.000Z");
+  if (blank === text) return;
+  Deno.writeTextFileSync(path, blank);
+  Deno.utimeSync(path, mtime!, mtime!);
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+function numberOf(list: string[], text: string): number {
+  const at = list.indexOf(text);
+  return at === -1 ? list.push(text) - 1 : at;
+}

@@ -1,0 +1,67 @@
+/** Divides a proof among the processors, and adds up what came of it. */
+
+import { ROOT } from "./places.ts";
+import type { Count, Tally } from "./tally.ts";
+
+/** A run for every change: a sample, always the same. */
+export const isShort = Deno.env.get("SHORT") === "1";
+
+const [number, of] = (Deno.env.get("PROOF_SHARE") ?? "0/1").split("/").map(Number) as [number, number];
+
+/** Those of a list that this process is to try, each with its place in the list. */
+export function share<T>(list: readonly T[]): [number, T][] {
+  return [...list.entries()].filter(([index]) => index % of === number);
+}
+
+/** The calls to try: all, or in a short run one of so many, beginning elsewhere in each list. */
+export function* steps(index: number, stride: number): Generator<number> {
+  const step = isShort ? stride : 1;
+  for (let call = isShort ? 1 + index * 17 % stride : 1;; call += step) yield call;
+}
+
+/**
+ * Runs a proof in as many processes as there are processors, at most 4, and prints one table of it all.
+ *
+ * @param module the proof's own address: each process is another run of it
+ */
+export async function shared(
+  module: string,
+  title: string,
+  tally: Tally,
+  run: (tally: Tally) => Promise<void>,
+): Promise<void> {
+  if (Deno.env.has("PROOF_SHARE")) {
+    await run(tally);
+    console.log(JSON.stringify(tally.rows));
+    return;
+  }
+  const begun = Date.now();
+  const processes = Math.min(4, navigator.hardwareConcurrency);
+  const outputs = await Promise.all(
+    Array.from({ length: processes }, (_, number) =>
+      new Deno.Command(`${ROOT}build/deno`, {
+        args: ["run", "--quiet", "--no-check", "-A", module],
+        env: { PROOF_SHARE: `${number}/${processes}` },
+        stderr: "inherit",
+      }).output()),
+  );
+  let broken = 0;
+  for (const { success, stdout } of outputs) {
+    const lines = new TextDecoder().decode(stdout).trimEnd().split("\n");
+    const rows = success ? lines.pop()! : "[]";
+    for (const line of lines) console.log(line);
+    tally.add(JSON.parse(rows) as [string, Count][]);
+    if (!success) broken++;
+  }
+  summarize(title, tally, begun, broken);
+}
+
+/** The table, and a line like that of the unit tests. A proof that tried nothing has failed. */
+export function summarize(title: string, tally: Tally, begun: number, broken = 0): void {
+  const { tried, failed } = tally.total;
+  const wrong = failed + broken + (tried === 0 ? 1 : 0);
+  const seconds = Math.round((Date.now() - begun) / 1000);
+  console.log(`\n${title}${isShort ? ", a sample" : ""}:\n\n${tally.table}\n`);
+  console.log(`${wrong === 0 ? "ok" : "FAILED"} | ${tried - failed} passed | ${wrong} failed (${seconds}s)`);
+  if (wrong > 0) Deno.exitCode = 1;
+}

@@ -1,0 +1,47 @@
+/** Cuts an event short in a way, and judges what is left. */
+
+import type { Tree } from "../tests/tree.ts";
+import type { Cut, Judge } from "./cuts.ts";
+import type { ProofWorld, Traced } from "./proof_world.ts";
+
+/** An event in its state, to be tried again and again from the same files. */
+export class Trial {
+  readonly #seen = new Set<string>();
+
+  private constructor(
+    readonly cut: Cut,
+    readonly world: ProofWorld,
+    readonly before: Tree,
+    readonly judge: Judge,
+  ) {}
+
+  static async of(cut: Cut, world: ProofWorld): Promise<Trial> {
+    const judge = await cut.setUp(world);
+    return new Trial(cut, world, world.tree(), judge);
+  }
+
+  /** Runs the event as the tracer is told. */
+  async run(how: readonly string[]): Promise<Traced> {
+    this.world.restore(this.before);
+    return await this.world.trace(this.cut.args, how);
+  }
+
+  /**
+   * Judges the files as they lie there. Trees that no event could tell apart are judged once.
+   *
+   * @throws if a promise is broken
+   */
+  async check(done: boolean): Promise<void> {
+    const { world, judge } = this;
+    const left = world.tree();
+    if (this.#seen.has(`${left.key}${done}`)) return;
+    judge.whole(done);
+    world.checkImages({ leaks: true });
+    for (const future of judge.futures) {
+      world.restore(left);
+      await future();
+      world.checkImages({ leaks: false });
+    }
+    this.#seen.add(`${left.key}${done}`);
+  }
+}
