@@ -24,8 +24,17 @@ export interface Cut {
 export interface Judge {
   /** Before anything is mended. @param done whether the program said so */
   readonly whole: (done: boolean) => void;
-  /** What may come next; each throws if a promise is broken. */
-  readonly futures: readonly (() => Promise<void>)[];
+  readonly futures: readonly Future[];
+}
+
+export type Before = "fault" | "reboot" | "done";
+
+/** What may come next. */
+export interface Future {
+  /** What it may follow: a kill or a fault, the host being switched on again, or an event that says it is done. */
+  readonly after: readonly Before[];
+  /** @throws if a promise is broken */
+  readonly check: () => Promise<void>;
 }
 
 /** A guest's start is over, and nothing remembers it; a saved one is about to come back. */
@@ -45,7 +54,7 @@ function small(targets: readonly string[], layers: number): Scenario[] {
         await world.good("prepare");
       },
       event: ["started", "-"],
-      next: [[[failed, ["prepare", "-"]], "base"]],
+      next: [[[failed, ["prepare", "-"]], "base"], [[["prepare", "-"]], "base"]],
     },
     {
       ...b!,
@@ -72,11 +81,21 @@ function cutEvent(scenario: Scenario): Cut {
       const promised = new Promised(world, scenario);
       return {
         whole: () => promised.checkWhole(),
-        futures: scenario.next.map(([sequence, finds]) => async () => {
-          scenario.mend?.(world);
-          for (const [operation, extra] of sequence) await world.event(operation, extra);
-          await told(sequence, () => promised.checkLives(finds));
-        }),
+        futures: scenario.next.map(([sequence, finds]): Future => ({
+          // An end that nobody was there to tell of is never told.
+          after: sequence.some(([operation]) => operation === "release") ? ["fault"] : ["fault", "reboot"],
+          check: async () => {
+            scenario.mend?.(world);
+            for (const [operation, extra] of sequence) await world.event(operation, extra);
+            await told(sequence, () => promised.checkLives(finds));
+          },
+        })).concat(
+          // A start that is done is followed by the guest itself.
+          operation !== "prepare" ? [] : {
+            after: ["done"],
+            check: () => promised.checkLives(scenario.next[0]![1]),
+          },
+        ),
       };
     },
   };
@@ -127,7 +146,7 @@ function cutCommand(verb: keyof typeof verbs, past: Past): Cut {
       const before = placeOf(world, history, targets[0]!);
       return {
         whole: (done) => whole(world, past, history, before, done),
-        futures: [() => whateverIsNext(world, past, history)],
+        futures: [{ after: ["fault", "reboot"], check: () => whateverIsNext(world, past, history) }],
       };
     },
   };

@@ -13,6 +13,11 @@ export function share<T>(list: readonly T[]): [number, T][] {
   return [...list.entries()].filter(([index]) => index % of === number);
 }
 
+/** Of the states of a proof all, or in a short run one of so many. */
+export function sample<T>(list: readonly T[], stride = 8): T[] {
+  return isShort ? list.filter((_, index) => index % stride === stride - 1) : [...list];
+}
+
 /** The calls to try: all, or in a short run one of so many, beginning elsewhere in each list. */
 export function* steps(index: number, stride: number): Generator<number> {
   const step = isShort ? stride : 1;

@@ -78,6 +78,8 @@ static const struct call calls[] = {
   { SYS_bind, "bind", OPEN, -1, -1, -1, -1 },
   ON_FILE(read, ALL), ON_FILE(pread64, ALL), ON_FILE(readv, ALL), ON_FILE(preadv, ALL), ON_FILE(getdents64, ALL),
   ON_FILE(flock, ALL), ON_FILE(fstat, ALL),
+  /* Of no file, but a program that is to be run needs it. */
+  { SYS_pipe2, "pipe2", ALL, -1, -1, -1, -1 },
   ON_PATH(stat, ALL), ON_PATH(lstat, ALL), ON_PATH(access, ALL), ON_PATH(readlink, ALL), ON_PATH(statfs, ALL),
   AT_PATH(statx, ALL), AT_PATH(newfstatat, ALL), AT_PATH(faccessat, ALL), AT_PATH(faccessat2, ALL),
   AT_PATH(readlinkat, ALL),
@@ -200,6 +202,11 @@ static int counts(struct tracee *t) {
   if (call->number == SYS_connect || call->number == SYS_bind) {
     snprintf(t->path, sizeof t->path, "/socket");
     return level >= OPEN && !under;
+  }
+  if (call->number == SYS_pipe2) {
+    snprintf(t->path, sizeof t->path, "/pipe");
+    /* Before, the program is only starting itself. */
+    return count > 0;
   }
   where(t, call->folder, call->path, t->path, sizeof t->path);
   t->path_to[0] = 0;

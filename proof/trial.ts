@@ -1,7 +1,7 @@
 /** Cuts an event short in a way, and judges what is left. */
 
 import type { Tree } from "../tests/tree.ts";
-import type { Cut, Judge } from "./cuts.ts";
+import type { Before, Cut, Judge } from "./cuts.ts";
 import type { ProofWorld, Traced } from "./proof_world.ts";
 
 /** An event in its state, to be tried again and again from the same files. */
@@ -29,17 +29,19 @@ export class Trial {
   /**
    * Judges the files as they lie there. Trees that no event could tell apart are judged once.
    *
+   * @param done whether the event said that it is done
    * @throws if a promise is broken
    */
-  async check(done: boolean): Promise<void> {
+  async check(before: Exclude<Before, "done">, done = false): Promise<void> {
     const { world, judge } = this;
     const left = world.tree();
     if (this.#seen.has(`${left.key}${done}`)) return;
     judge.whole(done);
     world.checkImages({ leaks: true });
-    for (const future of judge.futures) {
+    for (const { after, check } of judge.futures) {
+      if (!after.includes(before) && !(done && after.includes("done"))) continue;
       world.restore(left);
-      await future();
+      await check();
       world.checkImages({ leaks: false });
     }
     this.#seen.add(`${left.key}${done}`);
