@@ -1,6 +1,6 @@
 /** Each call of each event fails once, in each way that such a call can fail. */
 
-import { allCuts, type Cut } from "./cuts.ts";
+import { eachEvent } from "./cuts.ts";
 import { inPlaces } from "./places.ts";
 import { ProofWorld } from "./proof_world.ts";
 import { type Call, readRecord } from "./record.ts";
@@ -49,20 +49,9 @@ function errorsOf({ call, flags = 0 }: Call): readonly Errno[] {
   }
 }
 
-/** One state for each event, and two disks for each event that decides on both. */
-function cuts(): Cut[] {
-  const chosen = new Map<string, Cut>();
-  for (const cut of allCuts()) {
-    const [disks, layers] = cut.state.split(", ") as [string, string];
-    if (layers === "2 layers" || !chosen.has(cut.event)) chosen.set(`${cut.event}`, cut);
-    if (disks === "2 disks" && layers === "1 layer") chosen.set(`${cut.event}, two disks`, cut);
-  }
-  return [...chosen.values()];
-}
-
 await shared(import.meta.url, "Each call fails once", new Tally("event", "failures"), async (tally) => {
   await inPlaces(async (places) => {
-    for (const [index, cut] of share(sample(cuts()))) {
+    for (const [index, cut] of share(sample(eachEvent()))) {
       using world = new ProofWorld(places);
       const trial = await Trial.of(cut, world);
       const record = `${places.folder}/record`;

@@ -1,8 +1,9 @@
 /** The tests' world with real images and the real `qemu-img`, in which the compiled program can be run and cut short. */
 
 import { qemuImg } from "../lib/qemu_img.ts";
+import { RealWorld } from "../tests/real.ts";
 import { Tree } from "../tests/tree.ts";
-import { type Content, DOMAIN, World } from "../tests/world.ts";
+import { type Content, DOMAIN, exists } from "../tests/world.ts";
 import { type Places, run } from "./places.ts";
 
 /** A key of the content is a block of the disk, and a value is the byte that fills it. */
@@ -24,7 +25,17 @@ export interface Traced {
   readonly stderr: string;
 }
 
-export class ProofWorld extends World {
+/** A run of the program that may go on for ever. */
+export interface Begun {
+  /** Waits for the end of the program itself; how long it took, in seconds. */
+  readonly hook: () => Promise<number>;
+  /** Waits for something, for a short time; whether it has come. */
+  readonly settled: (condition: () => boolean) => Promise<boolean>;
+  /** Kills all that is left of its tree. */
+  readonly end: () => Promise<void>;
+}
+
+export class ProofWorld extends RealWorld {
   constructor(readonly places: Places) {
     Deno.mkdirSync(places.world);
     super(places.world);
@@ -60,20 +71,18 @@ export class ProofWorld extends World {
    * @param how the tracer's options
    */
   async trace(args: readonly string[], how: readonly string[]): Promise<Traced> {
-    const { tracer, hook, folder } = this.places;
-    const report = `${folder}/report`;
-    const child = new Deno.Command(tracer, {
-      args: ["--under", this.root, "--report", report, ...how, "--", hook, ...args],
-      clearEnv: true,
-      env: { LC_ALL: "C", PATH: "/usr/bin:/bin" },
-      stdin: "piped",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
-    const late = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
-    const writer = child.stdin.getWriter();
-    // A command doesn't read its input, nor does an event that was cut short before.
-    await writer.write(new TextEncoder().encode(this.xml())).then(() => writer.close()).catch(() => {});
+    const report = `${this.places.folder}/report`;
+    const child = this.#spawn([
+      "--under",
+      this.root,
+      "--report",
+      report,
+      ...how,
+      "--",
+      this.places.hook,
+      ...args,
+    ]);
+    const late = setTimeout(() => kill(child), PATIENCE);
     const { code, signal, stderr } = await child.output();
     clearTimeout(late);
     if (signal !== null) throw new Error(`${args.join(" ")} did not end within ${PATIENCE / 1000} s`);
@@ -87,9 +96,60 @@ export class ProofWorld extends World {
     };
   }
 
+  /** Runs the compiled program without waiting for it or its tree, which dies with its tracer. */
+  begin(args: readonly string[]): Begun {
+    const { folder, hook } = this.places;
+    const code = `${folder}/code`;
+    removeIfThere(code);
+    const child = this.#spawn([
+      ...["--under", this.root, "--", "/bin/sh", "-c", `"$@"; echo $? > ${code}`, "sh", hook],
+      ...args,
+    ]);
+    const begun = Date.now();
+    const until = async (condition: () => boolean, patience: number) => {
+      for (const late = Date.now() + patience; Date.now() < late;) {
+        if (condition()) return true;
+        await new Promise((wake) => setTimeout(wake, 50));
+      }
+      return condition();
+    };
+    let ended: Promise<unknown> | undefined;
+    return {
+      hook: async () => {
+        if (await until(() => exists(code), PATIENCE)) return (Date.now() - begun) / 1000;
+        throw new Error(`${args.join(" ")} did not end within ${PATIENCE / 1000} s`);
+      },
+      settled: (condition) => until(condition, 2_000),
+      end: async () => {
+        if (ended === undefined) {
+          ended = child.output();
+          kill(child);
+        }
+        await ended;
+        // Its tracees die with it, but not before it.
+        await new Promise((wake) => setTimeout(wake, 100));
+      },
+    };
+  }
+
+  #spawn(args: readonly string[]): Deno.ChildProcess {
+    const child = new Deno.Command(this.places.tracer, {
+      args: [...args],
+      clearEnv: true,
+      env: { LC_ALL: "C", PATH: "/usr/bin:/bin" },
+      stdin: "piped",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const writer = child.stdin.getWriter();
+    // A command doesn't read its input, nor does an event that was cut short before.
+    writer.write(new TextEncoder().encode(this.xml())).then(() => writer.close()).catch(() => {});
+    return child;
+  }
+
   /** All files as they are, to be had again. A log tells times, and no event reads it. */
   tree(): Tree {
-    for (const left of ["log"]) removeIfThere(`${this.root}/${left}`);
+    removeIfThere(`${this.root}/log`);
     for (const name of this.files(this.config)) {
       if (/\.session(\.autorevert-new)?$/.test(name)) withoutTime(`${this.config}/${name}`);
     }
@@ -117,6 +177,14 @@ export class ProofWorld extends World {
       const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
       throw new Error(`qemu-img check ${name} ends with ${code}: ${said}`);
     }
+  }
+}
+
+function kill(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended by itself.
   }
 }
 

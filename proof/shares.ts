@@ -9,8 +9,14 @@ export const isShort = Deno.env.get("SHORT") === "1";
 const [number, of] = (Deno.env.get("PROOF_SHARE") ?? "0/1").split("/").map(Number) as [number, number];
 
 /** Those of a list that this process is to try, each with its place in the list. */
-export function share<T>(list: readonly T[]): [number, T][] {
-  return [...list.entries()].filter(([index]) => index % of === number);
+export function* share<T extends { event: string; state: string }>(
+  list: readonly T[],
+): Generator<[number, T]> {
+  for (const [index, one] of list.entries()) {
+    if (index % of !== number) continue;
+    if (!isShort) console.error(`${index + 1} of ${list.length}: ${one.event} (${one.state})`);
+    yield [index, one];
+  }
 }
 
 /** Of the states of a proof all, or in a short run one of so many. */
