@@ -15,13 +15,16 @@ export interface Places {
 /**
  * Builds the tracer and the hook for a folder of their own, which `use` gets and which is gone afterwards.
  *
- * It lies on a disk or in memory as /tmp does; not in /dev/shm, since Deno asks for all permissions below /dev.
+ * It must not lie below /dev, where Deno asks for all permissions.
  */
 export async function inPlaces<T>(
   use: (places: Places) => Promise<T>,
-  { qemuImg = "/usr/bin/qemu-img" }: { qemuImg?: string | ((folder: string) => string) } = {},
+  { qemuImg = "/usr/bin/qemu-img", parent = "/tmp" }: {
+    qemuImg?: string | ((folder: string) => string);
+    parent?: string;
+  } = {},
 ): Promise<T> {
-  const folder = Deno.realPathSync(Deno.makeTempDirSync({ dir: "/tmp", prefix: "autorevert-proof-" }));
+  const folder = Deno.realPathSync(Deno.makeTempDirSync({ dir: parent, prefix: "autorevert-proof-" }));
   try {
     const places = {
       folder,

@@ -5,7 +5,7 @@
  *   tracer [--under FOLDER] [--calls change|open|all] [--report FILE] [--record FILE]
  *          [--kill-at N | --fail-at N --errno NUMBER] -- COMMAND ARGUMENT...
  *
- * --under   counts only calls on that folder and what lies below it
+ * --under   counts only calls on that folder and what lies below it; by default, and if it is empty, on all files
  * --calls   change: what changes a file or makes a change durable; open: opening and executing, too;
  *           all: reading, looking and locking, too
  * --report  is given "COUNT", and the call that was struck, as "COUNT PROGRAM CALL PATH"
@@ -369,7 +369,7 @@ int main(int argc, char **argv) {
   int i = 1;
   for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
     const char *value = argv[i + 1];
-    if (strcmp(argv[i], "--under") == 0) under = value;
+    if (strcmp(argv[i], "--under") == 0) under = value[0] ? value : NULL;
     else if (strcmp(argv[i], "--calls") == 0) level = value[0] == 'a' ? ALL : value[0] == 'o' ? OPEN : CHANGE;
     else if (strcmp(argv[i], "--report") == 0) report = value;
     else if (strcmp(argv[i], "--record") == 0) record = fopen(value, "we");
