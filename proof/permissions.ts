@@ -105,6 +105,8 @@ async function watch(world: ProofWorld, places: Places, tally: Tally): Promise<M
     const { code, stderr } = await world.trace(args, ["--under", "", "--calls", "open", "--record", record]);
     assert(code === 0, `${args.join(" ")}: ${stderr}`);
     for (const { program, call, path, to, result, flags = 0 } of readRecord(record)) {
+      // A file that is synced was opened before.
+      if (/^f(data)?sync$/.test(call)) continue;
       const writes = !(call === "openat" || call === "open") || (flags & 0o103) !== 0;
       const how = call.startsWith("exec") ? "run" : writes ? "write" : "read";
       for (const one of to === undefined ? [path] : [path, to]) {
@@ -125,7 +127,8 @@ function mayTouch(path: string, how: string, { world, hook, qemuImg, folder }: P
   const isIn = (...names: string[]) => names.some((name) => `${path}/`.startsWith(`${world}/${name}/`));
   if (how === "run") return path === qemuImg || path === hook;
   if (how === "write") return isIn("images", "config", "log") || path === "/dev/null";
-  return isIn("images", "config", "save") || path === hook || path === folder || runtime.test(path);
+  return isIn("images", "config", "save", "defined", "live", "libvirtd.pid", "log") || path === hook ||
+    path === folder || runtime.test(path);
 }
 
 /** Without what differs from machine to machine and from run to run. */
@@ -135,6 +138,9 @@ function normal(path: string, { world, hook, folder }: Places): string {
     .replace(`${world}/images`, "IMAGES")
     .replace(`${world}/config`, "CONFIG")
     .replace(`${world}/save`, "SAVES")
+    .replace(`${world}/defined`, "DOMAINS")
+    .replace(`${world}/live`, "LIVE")
+    .replace(`${world}/libvirtd.pid`, "DAEMON")
     .replace(`${world}/log`, "LOG")
     .replace(folder, "FOLDER")
     .replace(/^\/proc\/\d+/, "/proc/self")

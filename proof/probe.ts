@@ -23,6 +23,7 @@ const attempts: Attempt[] = [
   { what: "write a configuration", may: true, act: () => Deno.writeTextFileSync(`${config}/file`, "") },
   { what: "look for a managed save", may: true, act: () => Deno.lstatSync(`${save}/file`) },
   { what: "append to the log", may: true, act: () => Deno.writeTextFileSync(log!, "", { append: true }) },
+  { what: "read the log", may: true, act: () => Deno.readTextFileSync(log!) },
   { what: "run qemu-img", may: true, act: run(qemuImg!, ["--version"]) },
 
   { what: "read /etc/passwd", may: false, act: () => Deno.readTextFileSync("/etc/passwd") },
@@ -43,7 +44,6 @@ const attempts: Attempt[] = [
     may: false,
     act: () => Deno.readTextFileSync(`${images}-other/file`),
   },
-  { what: "read the log", may: false, act: () => Deno.readTextFileSync(log!) },
   { what: "resolve a path outside", may: false, act: () => Deno.realPathSync(`${outside}/file`) },
   { what: "write a managed save", may: false, act: () => Deno.writeTextFileSync(`${save}/file`, "") },
   { what: "write a file outside", may: false, act: () => Deno.writeTextFileSync(`${outside}/new`, "") },

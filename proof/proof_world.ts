@@ -70,18 +70,10 @@ export class ProofWorld extends RealWorld {
    *
    * @param how the tracer's options
    */
-  async trace(args: readonly string[], how: readonly string[]): Promise<Traced> {
+  async trace(args: readonly string[], how: readonly string[], xml = this.xml()): Promise<Traced> {
     const report = `${this.places.folder}/report`;
-    const child = this.#spawn([
-      "--under",
-      this.root,
-      "--report",
-      report,
-      ...how,
-      "--",
-      this.places.hook,
-      ...args,
-    ]);
+    const traced = ["--under", this.root, "--report", report, ...how];
+    const child = this.#spawn([...traced, "--", this.places.hook, ...args], xml);
     const late = setTimeout(() => kill(child), PATIENCE);
     const { code, signal, stderr } = await child.output();
     clearTimeout(late);
@@ -132,7 +124,7 @@ export class ProofWorld extends RealWorld {
     };
   }
 
-  #spawn(args: readonly string[]): Deno.ChildProcess {
+  #spawn(args: readonly string[], xml = this.xml()): Deno.ChildProcess {
     const child = new Deno.Command(this.places.tracer, {
       args: [...args],
       clearEnv: true,
@@ -143,7 +135,7 @@ export class ProofWorld extends RealWorld {
     }).spawn();
     const writer = child.stdin.getWriter();
     // A command doesn't read its input, nor does an event that was cut short before.
-    writer.write(new TextEncoder().encode(this.xml())).then(() => writer.close()).catch(() => {});
+    writer.write(new TextEncoder().encode(xml)).then(() => writer.close()).catch(() => {});
     return child;
   }
 

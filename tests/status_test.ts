@@ -2,7 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Situation } from "../lib/command/view.ts";
-import type { tearing } from "./fault.ts";
+import type { Situation } from "../lib/command/guest.ts";
+import type { Host } from "../lib/host.ts";
 import { live, type Past } from "./history.ts";
 import { snapshot } from "./tree.ts";
 import { LATER, World } from "./world.ts";
@@ -194,7 +195,7 @@ const told: readonly Told[] = [
   },
 ];
 
-function dieAtClear(inner: Parameters<typeof tearing>[0]): ReturnType<typeof tearing> {
+function dieAtClear(inner: Host["perform"]): Host["perform"] {
   let dead = false;
   return async (step, control) => {
     dead ||= step.kind === "clear";
