@@ -44,9 +44,9 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
       case "create":
         return await qemuImg.create(step.overlay, step.backing);
       case "merge":
-        return await qemuImg.commit(step.layer, control);
+        return await qemuImg.commit(step.layer, step.into, control);
       case "repair":
-        return await qemuImg.repair(step.path);
+        return await qemuImg.repair(step.path, control);
       case "background":
         return background(step.domain);
       case "clear":

@@ -16,6 +16,11 @@ import { concerning, quoted, shellWord, size, Trouble } from "./voice.ts";
 /** More layers than this are merged before the guest's end is over: QEMU's speed, and its limits, suffer. */
 const DEEPEST = 16;
 
+/** How long an end may take to merge them, in milliseconds: libvirt, and with it the whole host, waits for it. */
+const END_PATIENCE = 60_000;
+/** How long a merge waits for another one's lock while it holds the guest's, in milliseconds. */
+const LOCK_PATIENCE = 1_000;
+
 type Layered = Extract<State, { kind: "layered" }>;
 
 type Pair = NonNullable<ReturnType<typeof lowestPair>>;
@@ -51,7 +56,7 @@ export async function mergeGuest(
       using _guest = await lock(paths.lock);
       // Whoever asked for this has got the lock since, or is dead.
       files.removeIfThere(paths.stop);
-      merging.use(await lock(paths.merging, 100));
+      merging.use(await lock(paths.merging, LOCK_PATIENCE));
       job = (await jobsOf(occasion)).find(({ disk }) => !failed.has(disk.names.image));
       if (job === undefined) {
         await finish(occasion);
@@ -88,13 +93,18 @@ function isPending({ keepCommits }: Case, state: State | undefined): state is La
   return state?.kind === "layered" && state.layers.length - 1 > keepCommits;
 }
 
-/** What an end does itself: names that nothing needs go, and chains that are too deep are merged at once. */
-export async function shorten(disk: Case, occasion: Occasion): Promise<void> {
+/**
+ * What an end does itself: names that nothing needs go, and chains that are too deep are merged at once.
+ *
+ * @param patience longest time for that, in milliseconds; what is left to merge is merged in the background
+ */
+export async function shorten(disk: Case, occasion: Occasion, patience = END_PATIENCE): Promise<void> {
   const { run } = occasion;
   await run.tryTo(disk.target, () => {
     const state = layered(disk, occasion);
     return state ? flatten(disk.names, state) : [];
   });
+  let stop: AbortSignal | undefined;
   for (
     let state = layered(disk, occasion);
     state && state.layers.length > DEEPEST;
@@ -107,9 +117,17 @@ export async function shorten(disk: Case, occasion: Occasion): Promise<void> {
     );
     if (!await canBegin(job, occasion)) return;
     if (!await run.tryTo(disk.target, () => [mark(job, occasion)])) return;
+    stop ??= AbortSignal.timeout(patience);
     try {
-      await mergePair(job, occasion, {});
+      await mergePair(job, occasion, { stop });
     } catch (error) {
+      if (stop.aborted) {
+        run.tell(
+          disk.target,
+          `the merge takes more than ${patience / 1000} s, and goes on in the background`,
+        );
+        return;
+      }
       run.report(concerning(disk.target, error));
       return;
     }
@@ -186,6 +204,7 @@ async function canBegin({ disk, state, again }: Job, occasion: Occasion): Promis
   try {
     const pair = lowestPair(disk.names, state)!;
     if (!again) await checkPair(pair, occasion);
+    await checkData(pair, occasion);
     await checkSpace(pair.upper, occasion);
     return true;
   } catch (error) {
@@ -210,6 +229,17 @@ async function checkPair({ lower, upper }: Pair, { host }: Occasion): Promise<vo
       } ${shellWord(upper)}`,
     },
   );
+}
+
+/** Data in another file would be written there, or read from there, as root: qemu-img takes its name from the layer. */
+async function checkData({ lower, upper }: Pair, { host }: Occasion): Promise<void> {
+  for (const layer of [lower, upper]) {
+    const look = await host.qemuImg.look(layer);
+    if (look.kind !== "free" || look.data === undefined) continue;
+    throw new Trouble(`${quoted(layer)} has its data in ${quoted(look.data)}, and can't be merged`, {
+      hint: `have it in one file: qemu-img convert -O qcow2 ${shellWord(layer)} NEW`,
+    });
+  }
 }
 
 /** The lower layer may grow by all that the upper one holds; half a merge helps nobody, and a full disk harms others. */

@@ -4,8 +4,8 @@ import { asTrouble, printable, quoted, Trouble } from "./voice.ts";
 export type Look =
   /** Another process holds it open for writing. */
   | { readonly kind: "busy" }
-  /** Nobody does. `backing` is the file it stands on, absolute, if any. */
-  | { readonly kind: "free"; readonly backing: string | undefined }
+  /** Nobody does. `backing` is the file it stands on, absolute, if any; `data` a file that its data lies in, if any. */
+  | { readonly kind: "free"; readonly backing: string | undefined; readonly data?: string }
   /** It is no qcow2 image (any more). */
   | { readonly kind: "damaged" };
 
@@ -13,10 +13,13 @@ export type Look =
 export interface QemuImg {
   /** Makes an overlay. Fails, leaving at most the overlay's file, if the backing file is no qcow2 or open elsewhere. */
   create(overlay: string, backing: string): Promise<void>;
-  /** Copies a layer into the one it stands on. Killed half-way, the view through the layer is unchanged. */
-  commit(layer: string, control?: Control): Promise<void>;
-  /** Frees leaked clusters. */
-  repair(image: string): Promise<void>;
+  /**
+   * Copies a layer into the one it stands on, and fails if that is another file than `into`. Killed half-way, the view
+   * through the layer is unchanged.
+   */
+  commit(layer: string, into: string, control?: Control): Promise<void>;
+  /** Frees leaked clusters. Killed half-way, some are left. */
+  repair(image: string, control?: Control): Promise<void>;
   look(image: string): Promise<Look>;
 }
 
@@ -41,7 +44,7 @@ const PATIENCE = 30_000;
 
 /** @param program absolute path of `qemu-img` */
 export function qemuImg(program: string, patience = PATIENCE): QemuImg {
-  const run = (args: string[], limit?: number) => execute(program, args, { limit });
+  const run = (args: string[], limit: number) => execute(program, args, { limit });
   return {
     async create(overlay, backing) {
       check(
@@ -49,20 +52,21 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
         await run(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, overlay], patience),
       );
     },
-    async commit(layer, { stop, progress } = {}) {
+    async commit(layer, into, { stop, progress } = {}) {
       const output = (text: string) => {
         for (const [, percent] of text.matchAll(/\((\d+(?:\.\d+)?)\/100%\)/g)) progress?.(Number(percent));
       };
-      check("commit", await execute(program, ["commit", "-p", "-d", "-f", "qcow2", layer], { stop, output }));
+      const args = ["commit", "-p", "-d", "-f", "qcow2", "-b", into, layer];
+      check("commit", await execute(program, args, { stop, output }));
     },
-    async repair(image) {
-      check("check", await run(["check", "-q", "-r", "leaks", "-f", "qcow2", image]));
+    async repair(image, { stop } = {}) {
+      check("check", await execute(program, ["check", "-q", "-r", "leaks", "-f", "qcow2", image], { stop }));
     },
     async look(image) {
       const info = (...more: string[]) =>
         run(["info", ...more, "--output=json", "-f", "qcow2", image], patience);
       const locked = await info();
-      if (locked.code === 0) return { kind: "free", backing: backingOf(locked.stdout) };
+      if (locked.code === 0) return { kind: "free", ...standsOn(locked.stdout) };
       if (locked.signal !== null) check("info", locked);
       // What opens only without asking for the lock is locked; no message has to be understood for that.
       const forced = await info("--force-share");
@@ -72,10 +76,12 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
   };
 }
 
-function backingOf(json: string): string | undefined {
+function standsOn(json: string): { backing: string | undefined; data?: string } {
   try {
     const info = JSON.parse(json);
-    return info["full-backing-filename"] ?? info["backing-filename"];
+    const data = info["format-specific"]?.data?.["data-file"];
+    const backing = info["full-backing-filename"] ?? info["backing-filename"];
+    return { backing, ...data !== undefined && { data } };
   } catch (cause) {
     throw new Trouble("qemu-img info answered something else than the image's description", { cause });
   }

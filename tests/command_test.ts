@@ -1,10 +1,15 @@
 /** What an administrator asks for: `undo`, `keep`, `merge`, and the configuration keys beside them. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { caseOfEntry } from "../lib/case.ts";
+import { performer, Run } from "../lib/host.ts";
 import { outliveOrphan } from "../lib/interrupt.ts";
 import type { Occasion } from "../lib/hook.ts";
 import type { Verb } from "../lib/invocation.ts";
 import { lock } from "../lib/lock.ts";
+import { shorten } from "../lib/merge.ts";
+import { guestNames } from "../lib/names.ts";
+import { readNote } from "../lib/note.ts";
 import type { QemuImg } from "../lib/qemu_img.ts";
 import { Trouble } from "../lib/voice.ts";
 import { tearing } from "./fault.ts";
@@ -294,7 +299,7 @@ Deno.test("one disk that can't be merged doesn't keep the other from it", async 
   const failing = { ...inner, commit: () => Promise.reject(new Error("broken")) };
   world.qemuImg = {
     ...inner,
-    commit: (layer) => layer.includes("vda") ? failing.commit() : inner.commit(layer),
+    commit: (layer, into) => layer.includes("vda") ? failing.commit() : inner.commit(layer, into),
   };
   const { code, said } = await world.command("merge");
   assertEquals([code, said], [1, ["error: guest vda: broken"]]);
@@ -306,9 +311,9 @@ Deno.test("the log tells how far a merge is, in steps of ten percent", async () 
   const inner = world.qemuImg;
   world.qemuImg = {
     ...inner,
-    commit: async (layer, control) => {
+    commit: async (layer, into, control) => {
       for (const percent of [0, 1.5, 9.99, 10, 19, 20.5, 45, 99, 100]) control?.progress?.(percent);
-      await inner.commit(layer, control);
+      await inner.commit(layer, into, control);
     },
   };
   const { log } = await world.merge();
@@ -332,6 +337,58 @@ Deno.test("more than 16 layers are merged inside the end, with a warning", async
   assertEquals(disk["b last"], "last");
   await world.merge();
   assertEquals([layersOf(world, "vda").length, world.disk("vda")], [13, disk]);
+});
+
+Deno.test("merging inside the end takes no longer than it may, and goes on in the background", async () => {
+  using world = await worldOf({ ...committed, layers: 16, keepCommits: 12 });
+  world.configure({ vda: true });
+  await world.start();
+  writeAll(world, "vda", "last");
+  world.merges = false;
+  await world.event("release", "shutdown", { mergeDies: true });
+  world.merges = true;
+  const { qemuImg } = endless(world, true);
+  const disk = world.disk("vda");
+  const lines: string[] = [];
+  const tell = (line: string) => void lines.push(line);
+  const run = new Run({
+    settings: world.settings,
+    qemuImg,
+    perform: performer(qemuImg, () => {}),
+    freeBytes: () => Promise.resolve(Infinity),
+    log: tell,
+    say: tell,
+    show: undefined,
+    readXml: () => Promise.resolve(""),
+    now: () => new Date(),
+  }, DOMAIN);
+  const paths = guestNames(world.config, DOMAIN);
+  const idle = caseOfEntry(readNote(paths.note)[0]!, undefined, []);
+  await shorten(idle, { run, host: run.host, domain: DOMAIN, paths, extra: "-" }, 50);
+  assertEquals(lines.at(-1), "guest vda: the merge takes more than 0.05 s, and goes on in the background");
+  assertEquals([layersOf(world, "vda").length, world.disk("vda")], [17, disk]);
+  assertEquals((await world.merge()).code, 0);
+  assertEquals([layersOf(world, "vda").length, world.disk("vda")], [13, disk]);
+});
+
+Deno.test("a layer that has its data in another file is not merged", async () => {
+  using world = await worldOf({ ...committed, keepCommits: 0 });
+  const inner = world.qemuImg;
+  world.qemuImg = {
+    ...inner,
+    look: async (image) => {
+      const look = await inner.look(image);
+      return look.kind === "free" && image.endsWith(".1") ? { ...look, data: "/secret" } : look;
+    },
+  };
+  const disk = world.disk("vda");
+  const { said, code } = await world.merge();
+  assertEquals(code, 1);
+  assertEquals(
+    said[0],
+    `error: guest vda: "${world.vda}.backing_file.1" has its data in "/secret", and can't be merged`,
+  );
+  assertEquals([world.disk("vda"), layersOf(world, "vda").length], [disk, 2]);
 });
 
 const reasons: readonly (readonly [reason: string, aside: boolean, session: boolean])[] = [
@@ -393,7 +450,7 @@ Deno.test("a session that was set aside by keep-session is kept by the command, 
 function endless({ qemuImg }: World, listens: boolean) {
   const begun = Promise.withResolvers<void>();
   const end = Promise.withResolvers<void>();
-  const commit: QemuImg["commit"] = async (_layer, control) => {
+  const commit: QemuImg["commit"] = async (_layer, _into, control) => {
     begun.resolve();
     if (listens) control!.stop!.addEventListener("abort", () => end.reject(new Error("killed")));
     await end.promise;

@@ -24,7 +24,7 @@ function script(folder: string, text: string): string {
 
 const calls = {
   create: (program: string, patience?: number) => qemuImg(program, patience).create("/o", "/b"),
-  commit: (program: string, patience?: number) => qemuImg(program, patience).commit("/o"),
+  commit: (program: string, patience?: number) => qemuImg(program, patience).commit("/o", "/l"),
   info: (program: string, patience?: number) => qemuImg(program, patience).look("/o"),
 };
 
@@ -88,12 +88,12 @@ Deno.test("a merge tells its progress as it goes", () =>
   inFolder(async (folder) => {
     const program = script(
       folder,
-      `test "$*" = 'commit -p -d -f qcow2 /o' || exit 9
+      `test "$*" = 'commit -p -d -f qcow2 -b /l /o' || exit 9
       printf '    (0.00/100%%)\\r    (1.50/100%%)\\r'; sleep 0.1
       printf '    (50.00/100%%)\\r    (100/100%%)\\r\\n'; echo 'Image committed.'`,
     );
     const told: number[] = [];
-    await qemuImg(program).commit("/o", { progress: (percent) => told.push(percent) });
+    await qemuImg(program).commit("/o", "/l", { progress: (percent) => told.push(percent) });
     assertEquals(told, [0, 1.5, 50, 100]);
   }));
 
@@ -105,19 +105,24 @@ Deno.test("a merge that is asked to stop is killed at once, even if it was asked
       const timer = setTimeout(() => controller.abort(), delay);
       if (delay === 0) controller.abort();
       const { message } = await assertRejects(
-        () => qemuImg(program).commit("/o", { stop: controller.signal }),
+        () => qemuImg(program).commit("/o", "/l", { stop: controller.signal }),
         Trouble,
       );
       clearTimeout(timer);
       assertEquals(message, "qemu-img commit was killed by SIGKILL");
     }
+    const repair = qemuImg(program).repair("/o", { stop: AbortSignal.abort() });
+    assertEquals(
+      (await assertRejects(() => repair, Trouble)).message,
+      "qemu-img check was killed by SIGKILL",
+    );
     await gone(Number(Deno.readTextFileSync(`${folder}/pid`)));
   }));
 
 Deno.test("a merge that is asked to stop when it is done was done", () =>
   inFolder(async (folder) => {
     const controller = new AbortController();
-    await qemuImg(script(folder, "true")).commit("/o", { stop: controller.signal });
+    await qemuImg(script(folder, "true")).commit("/o", "/l", { stop: controller.signal });
     controller.abort();
   }));
 
@@ -171,8 +176,25 @@ Deno.test("the real qemu-img makes an overlay, looks at it, and merges it", () =
     await real.create(overlay, base);
     assertEquals(await real.look(overlay), { kind: "free", backing: base });
     qemuIo(["write", "-P", "0x11", "0", "64k"], overlay);
-    await real.commit(overlay);
+    await real.commit(overlay, base);
     qemuIo(["read", "-P", "0x11", "0", "64k"], base);
+  }));
+
+Deno.test("the real qemu-img merges into no other file than the one that is meant", () =>
+  inFolder(async (folder) => {
+    const [base, other, overlay] = [`${folder}/base`, `${folder}/other`, `${folder}/overlay`];
+    for (const image of [base, other]) qemuIo(["create", "-f", "qcow2", image, "1M"]);
+    await real.create(overlay, other);
+    qemuIo(["write", "-P", "0x11", "0", "64k"], overlay);
+    await assertRejects(() => real.commit(overlay, base), Trouble, "Did not find");
+    for (const image of [base, other]) qemuIo(["read", "-P", "0", "0", "64k"], image);
+  }));
+
+Deno.test("the real qemu-img tells an image whose data lies in another file", () =>
+  inFolder(async (folder) => {
+    const [image, data] = [`${folder}/image`, `${folder}/data`];
+    qemuIo(["create", "-f", "qcow2", "-o", `data_file=${data}`, image, "1M"]);
+    assertEquals(await real.look(image), { kind: "free", backing: undefined, data });
   }));
 
 Deno.test("the real qemu-img tells an image that is in use", () =>
