@@ -32,7 +32,7 @@ function errorsOf({ call, flags = 0 }: Call): readonly Errno[] {
     case "ftruncate":
     case "fsync":
     case "fdatasync":
-      return ["EIO", "ENOSPC", "EROFS"];
+      return ["EIO", "ENOSPC"];
     case "rename":
     case "renameat2":
     case "link":
@@ -44,8 +44,13 @@ function errorsOf({ call, flags = 0 }: Call): readonly Errno[] {
     case "fchmodat":
     case "fchownat":
       return ["EIO", "EACCES", "ENOSPC", "EROFS"];
-    default:
+    case "stat":
+    case "lstat":
+    case "statx":
+    case "newfstatat":
       return ["EIO", "EACCES"];
+    default:
+      return ["EIO"];
   }
 }
 

@@ -11,7 +11,7 @@ import { Trial } from "./trial.ts";
 const REAL = "/usr/bin/qemu-img";
 const subcommands = ["create", "info", "commit", "check"] as const;
 /** What the hook waits for a short call, and some time to start and to end, in seconds. */
-const LONGEST = 35;
+const LONGEST = 45;
 /** A start makes a merge stop within so many seconds. */
 const MAKES_WAY = 5;
 
