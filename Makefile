@@ -43,7 +43,7 @@ demo: ## a real guest that comes back clean, in a temporary folder
 .PHONY: test
 test: ## types, style, and the tests that need neither root nor libvirt
 	@build/need qemu-img:qemu-utils mandoc:mandoc zsh:zsh fish:fish
-	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts
+	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts proof/*.ts
 	build/deno fmt --quiet --check
 	build/deno lint --quiet
 	build/deno test -A --no-check tests/*_test.ts
@@ -58,7 +58,17 @@ e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root
 bench: ## measure it, and write docs/performance.md; as root
 	@build/need hyperfine:hyperfine time:time chrt:util-linux qemu-img:qemu-utils qemu-io:qemu-utils \
 	  qemu-system-x86_64:qemu-system-x86 libvirtd:libvirt-daemon-system virsh:libvirt-clients npm:npm python3:python3
-	@build/deno run --quiet --no-check -A bench/bench.ts $(PARTS)
+	@build/deno run --quiet --no-check -A bench/bench.ts $(PART)
+
+# What docs/reliability.md tells of. SHORT=1 tries a sample; PART=kill one part.
+proof_parts = kill power_cut faults qemu_img permissions
+export SHORT
+.PHONY: proof
+proof: ## nothing is lost, whatever dies or fails at whatever moment: an hour, or SHORT=1 a minute
+	@build/need qemu-img:qemu-utils qemu-io:qemu-utils gcc:gcc\ libc6-dev
+	@failed=0; for part in $(or $(PART),$(proof_parts)); do \
+	  build/deno run --quiet --no-check -A proof/$$part.ts || failed=1; \
+	done; exit $$failed
 
 # A build for other places is another build.
 places = '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(DOMAIN_DIR)' '$(LIVE_DIR)' '$(DAEMONS)' '$(LOG)' '$(QEMU_IMG)' '$(PROGRAMS)'

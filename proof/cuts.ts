@@ -183,7 +183,7 @@ export function eachEvent(): Cut[] {
   const chosen = new Map<string, Cut>();
   for (const cut of allCuts()) {
     const [disks, layers] = cut.state.split(", ") as [string, string];
-    if (layers === "2 layers" || !chosen.has(cut.event)) chosen.set(`${cut.event}`, cut);
+    if (disks === "1 disk" && layers === "2 layers" || !chosen.has(cut.event)) chosen.set(cut.event, cut);
     if (disks === "2 disks" && layers === "1 layer") chosen.set(`${cut.event}, two disks`, cut);
   }
   return [...chosen.values()];

@@ -56,7 +56,7 @@ function errorsOf({ call, flags = 0 }: Call): readonly Errno[] {
 
 await shared(import.meta.url, "Each call fails once", new Tally("event", "failures"), async (tally) => {
   await inPlaces(async (places) => {
-    for (const [index, cut] of share(sample(eachEvent()))) {
+    for (const [index, cut] of share(sample(eachEvent(), 5))) {
       using world = new ProofWorld(places);
       const trial = await Trial.of(cut, world);
       const record = `${places.folder}/record`;
