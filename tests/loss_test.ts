@@ -171,7 +171,7 @@ Deno.test("undo of one guest knows that another's merge has torn the layer below
   const { tearing } = await import("./fault.ts");
   const second = { domain: "second" };
   Deno.writeTextFileSync(`${world.config}/second.json`, '{"disks": [{"target": "vda"}]}');
-  await world.merge({ perform: tearing });
+  await world.merge({ perform: tearing(world) });
   await world.event("prepare", "-", second);
   await world.event("started", "-", second);
   await world.event("release", "shutdown", { ...second, mergeDies: true });
