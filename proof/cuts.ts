@@ -1,8 +1,16 @@
 /** What is cut short, and what must be true then: the promises of the unit tests, for the compiled program. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { told } from "../tests/fault.ts";
-import { type History, live, type Past, placeOf, whateverIsNext } from "../tests/history.ts";
+import {
+  checkKept,
+  checkUndone,
+  type History,
+  live,
+  type Past,
+  placeOf,
+  whateverIsNext,
+} from "../tests/history.ts";
 import { Promised } from "../tests/promised.ts";
 import { failed, flagsOf, type Scenario, scenarios } from "../tests/scenario.ts";
 import { DOMAIN } from "../tests/world.ts";
@@ -45,17 +53,22 @@ function small(targets: readonly string[], layers: number): Scenario[] {
     return scenario;
   });
   const size = a!.name.slice(a!.name.indexOf("("));
-  return [
+  const up = ["started", "reconnect"].map((operation): Scenario => (
     {
       ...a!,
-      name: `a guest that has come up ${size}`,
+      name: `${
+        operation === "started" ? "a guest that has come up" : "a guest that libvirtd finds again"
+      } ${size}`,
       setUp: async (world) => {
         world.disks(flagsOf(targets, false));
         await world.good("prepare");
       },
-      event: ["started", "-"],
+      event: [operation, "-"],
       next: [[[failed, ["prepare", "-"]], "base"], [[["prepare", "-"]], "base"]],
-    },
+    }
+  ));
+  return [
+    ...up,
     {
       ...b!,
       name: `the announcement of a save ${size}`,
@@ -108,28 +121,8 @@ const verbs = {
       for (const target of targets) assertEquals(placeOf(world, history, target), before);
     },
   },
-  undo: {
-    event: "an undo",
-    whole: (world: ProofWorld, { targets }: Past, history: History, before: number, done: boolean) => {
-      for (const target of targets) {
-        const place = placeOf(world, history, target);
-        assert(place === before - 1 || place === before && !done, `place ${place}, was ${before}`);
-        const ended = `${world.image(target)}.autorevert-ended`;
-        if (!world.files().includes(`${target}.img.autorevert-ended`)) continue;
-        assertEquals(world.read(ended), history.get(target)!.at(-1), "the session that was set aside");
-      }
-    },
-  },
-  keep: {
-    event: "a keep",
-    whole: (world: ProofWorld, { targets }: Past, history: History, before: number, done: boolean) => {
-      for (const target of targets) {
-        const waits = world.files().includes(`${target}.img.autorevert-ended`);
-        assert(!(waits && done), "it is done");
-        assertEquals(placeOf(world, history, target), waits ? before : before + 1, "neither lost nor twice");
-      }
-    },
-  },
+  undo: { event: "an undo", whole: checkUndone },
+  keep: { event: "a keep", whole: checkKept },
 };
 
 function cutCommand(verb: keyof typeof verbs, past: Past): Cut {
@@ -145,7 +138,7 @@ function cutCommand(verb: keyof typeof verbs, past: Past): Cut {
       const history = await live(world, past);
       const before = placeOf(world, history, targets[0]!);
       return {
-        whole: (done) => whole(world, past, history, before, done),
+        whole: (done) => void whole(world, past, history, before, done),
         futures: [{ after: ["fault", "reboot"], check: () => whateverIsNext(world, past, history) }],
       };
     },

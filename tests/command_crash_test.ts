@@ -3,8 +3,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { atEveryStep, faults, told } from "./fault.ts";
 import {
+  checkKept,
   checkLives,
   checkUndo,
+  checkUndone,
   type History,
   layersOf,
   live,
@@ -80,18 +82,7 @@ for (const past of [...pasts, ...asides.filter(({ layers }) => layers === 3)]) {
       return await checkUndo(world, past, await live(world, past));
     }
     await cutShort(past, undo, async (world, history, before, { code }) => {
-      const places = new Set(past.targets.map((target) => placeOf(world, history, target)));
-      assertEquals(places.size, 1, "all disks or none");
-      const [place] = places;
-      assert(place === before - 1 || place === before, `${place}`);
-      if (code === 0) assertEquals(place, before - 1);
-      for (const target of past.targets) {
-        const ended = `${world.image(target)}.autorevert-ended`;
-        if (exists(ended)) {
-          const isUndone: boolean = place === before - 1 && world.ordered(target) === undefined;
-          assertEquals(world.read(ended), history.get(target)!.at(isUndone ? before : -1));
-        } else assert(!past.aside, "nothing that was set aside is lost with a commit that stays");
-      }
+      checkUndone(world, past, history, before, code === 0);
       await whateverIsNext(world, past, history);
     });
   });
@@ -100,13 +91,7 @@ for (const past of [...pasts, ...asides.filter(({ layers }) => layers === 3)]) {
 for (const past of asides) {
   Deno.test(`a keep on ${told_(past)} is done or not, wherever it is cut short`, async () => {
     await cutShort(past, keep, async (world, history, before, { code }) => {
-      const places = new Set(past.targets.map((target) => placeOf(world, history, target)));
-      assertEquals(places.size, 1, "all disks or none");
-      const [place] = places;
-      assert(place === before + 1 || place === before, `${place}`);
-      if (code === 0) assertEquals(place, before + 1);
-      const waits = past.targets.filter((target) => exists(`${world.image(target)}.autorevert-ended`));
-      if (place === before) assertEquals(waits, past.targets, "neither lost nor there twice");
+      const waits = checkKept(world, past, history, before, code === 0);
       const now = new Tree(world.root);
       await whateverIsNext(world, past, history);
       now.restore();

@@ -5,7 +5,7 @@ import { readNote } from "../lib/note.ts";
 import { tearing, told } from "./fault.ts";
 import { flagsOf } from "./scenario.ts";
 import { Tree } from "./tree.ts";
-import { type Content, DOMAIN, type World } from "./world.ts";
+import { type Content, DOMAIN, exists, type World } from "./world.ts";
 
 /** How the disks of a guest came to be as they are. */
 export interface Past {
@@ -149,6 +149,40 @@ export async function checkUndo(world: World, { targets }: Past, history: Histor
   const goesBack = (target: string) => !refused && !finished && have.includes(target);
   const after = targets.map((target, index) => before[index]! - (goesBack(target) ? 1 : 0));
   assertEquals(targets.map((target) => placeOf(world, history, target)), after);
+}
+
+/** After an undo, however it ended: all disks are one back or none is, and nothing that was set aside is lost. */
+export function checkUndone(world: World, past: Past, history: History, before: number, done: boolean): void {
+  const place = onePlace(world, past, history);
+  assert(place === before - 1 || place === before && !done, `${place}`);
+  for (const target of past.targets) {
+    const ended = `${world.image(target)}.autorevert-ended`;
+    if (exists(ended)) {
+      const isUndone = place === before - 1 && world.ordered(target) === undefined;
+      assertEquals(world.read(ended), history.get(target)!.at(isUndone ? before : -1));
+    } else assert(!past.aside, "nothing that was set aside is lost with a commit that stays");
+  }
+}
+
+/** After a keep: all disks have it or none has, and it is neither lost nor there twice. @returns where it waits still */
+export function checkKept(
+  world: World,
+  past: Past,
+  history: History,
+  before: number,
+  done: boolean,
+): readonly string[] {
+  const place = onePlace(world, past, history);
+  assert(place === before + 1 || place === before && !done, `${place}`);
+  const waits = past.targets.filter((target) => exists(`${world.image(target)}.autorevert-ended`));
+  if (place === before) assertEquals(waits, past.targets, "neither lost nor there twice");
+  return waits;
+}
+
+function onePlace(world: World, { targets }: Past, history: History): number {
+  const places = new Set(targets.map((target) => placeOf(world, history, target)));
+  assertEquals(places.size, 1, "all disks or none");
+  return [...places][0]!;
 }
 
 function sorted(content: Content): unknown {
