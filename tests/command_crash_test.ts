@@ -1,6 +1,6 @@
 /** Merges, `undo` and `keep`, cut short at every step, and what can be done then. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { atEveryStep, faults, told } from "./fault.ts";
 import {
   checkKept,
@@ -16,7 +16,7 @@ import {
   whateverIsNext,
 } from "./history.ts";
 import { Tree } from "./tree.ts";
-import { type Circumstance, exists, type Result, World } from "./world.ts";
+import { type Circumstance, type Result, World } from "./world.ts";
 
 type Act = (world: World, how?: Circumstance) => Promise<Result>;
 
