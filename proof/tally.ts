@@ -21,7 +21,7 @@ export class Tally {
     count.tried++;
     count.failed++;
     // The first few tell what is wrong; the table tells the rest.
-    if (this.#failures++ < 20) console.log(`FAILED: ${where}\n  ${reasons(why).join("\n  ")}`);
+    if (this.#failures++ < 20) console.error(`FAILED: ${where}\n  ${reasons(why).join("\n  ")}`);
   }
 
   add(rows: readonly (readonly [string, Count])[]): void {
