@@ -2,7 +2,6 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Situation } from "../lib/command/view.ts";
-import type { Situation } from "../lib/command/guest.ts";
 import type { Host } from "../lib/host.ts";
 import { live, type Past } from "./history.ts";
 import { snapshot } from "./tree.ts";
