@@ -24,10 +24,13 @@ export function sample<T>(list: readonly T[], stride = 8): T[] {
   return isShort ? list.filter((_, index) => index % stride === stride - 1) : [...list];
 }
 
-/** The calls to try: all, or in a short run one of so many, beginning elsewhere in each list. */
+/** Of so many calls or outcomes one is tried. */
+const every = Number(Deno.env.get("EVERY") ?? 1);
+
+/** The calls to try: all, or one of so many, beginning elsewhere in each list. */
 export function* steps(index: number, stride: number): Generator<number> {
-  const step = isShort ? stride : 1;
-  for (let call = isShort ? 1 + index * 17 % stride : 1;; call += step) yield call;
+  const step = isShort ? stride : every;
+  for (let call = 1 + index * 17 % step;; call += step) yield call;
 }
 
 /**
@@ -72,7 +75,7 @@ export function summarize(title: string, tally: Tally, begun: number, broken = 0
   const { tried, failed } = tally.total;
   const wrong = failed + broken + (tried === 0 ? 1 : 0);
   const seconds = Math.round((Date.now() - begun) / 1000);
-  console.log(`\n${title}${isShort ? ", a sample" : ""}:\n\n${tally.table}\n`);
+  console.log(`\n${title}${isShort || every > 1 ? ", a sample" : ""}:\n\n${tally.table}\n`);
   console.log(`${wrong === 0 ? "ok" : "FAILED"} | ${tried - failed} passed | ${wrong} failed (${seconds}s)`);
   if (wrong > 0) Deno.exitCode = 1;
 }
