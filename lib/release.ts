@@ -55,14 +55,27 @@ async function endSessions(
   );
   const recovery = planRecovery(found, paths);
   for (const { whom, steps } of recovery.stages) await run.take(whom, steps);
-  const decided = await decideAll(recovery.cases, occasion, ({ entry }) => ({
+  const each = await decideAll(recovery.cases, occasion, ({ entry }) => ({
     event: "release",
     start,
     end: reasons[extra] ?? "unsaid",
     held: entry?.held ?? false,
   }));
+  const decided = together(each, occasion);
   for (const { whom, steps } of planRelease(decided, paths)) await run.tryTo(whom, () => steps);
   return decided;
+}
+
+/** The disks of a guest are kept together or not at all: where one can't be committed yet, the others wait for it. */
+function together(decided: readonly Decided[], { run }: Occasion): Decided[] {
+  const waits = decided.some(({ disk, fate }) =>
+    disk.flag === "set" && (fate === "hold" || fate === "leave" && disk.source === "same")
+  );
+  return decided.map(({ disk, fate }) => {
+    if (!waits || fate !== "commit") return { disk, fate };
+    run.tell(disk.target, "hold: another disk of the guest can't be committed yet");
+    return { disk, fate: "hold" };
+  });
 }
 
 /** Shutoff reasons as libvirt spells them: virDomainShutoffReason in src/conf/domain_conf.c. Another one says nothing. */

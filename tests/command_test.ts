@@ -359,7 +359,7 @@ Deno.test("merging inside the end takes no longer than it may, and goes on in th
     log: tell,
     say: tell,
     show: undefined,
-    readXml: () => Promise.resolve(""),
+    readXml: () => "",
     now: () => new Date(),
   }, DOMAIN);
   const paths = guestNames(world.config, DOMAIN);

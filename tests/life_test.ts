@@ -269,3 +269,23 @@ Deno.test("a flag that is set while a guest is up is meant for that session, and
   await world.start();
   assertEquals([world.read(world.vda), world.flags().vda], [session, true]);
 });
+
+Deno.test("of two flagged disks none is committed as long as one can't be", async () => {
+  using world = new World();
+  world.disks({ vda: true, vdb: true });
+  await world.start();
+  for (const target of ["vda", "vdb"]) world.write(world.image(target), "session");
+  world.busy.add(world.image("vdb"));
+  await world.good("release", "-");
+  assertEquals(world.flags(), { vda: true, vdb: true });
+  assertEquals(["vda", "vdb"].map((target) => world.state(target).kind), ["session", "session"]);
+
+  world.busy.clear();
+  await world.start();
+  for (const target of ["vda", "vdb"]) {
+    assertEquals(world.read(world.image(target)), { base: target, session: "yes" });
+  }
+  await world.stop();
+  assertEquals(world.flags(), { vda: false, vdb: false });
+  for (const target of ["vda", "vdb"]) assertEquals(world.disk(target), { base: target, session: "yes" });
+});
