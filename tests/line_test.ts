@@ -42,7 +42,8 @@ for (const [line, { verb, domains = [], targets = [], word, options = [] }] of c
 
 Deno.test("version and help are given, help also of each command", async () => {
   assertEquals(await parseLine(["--version"]), { kind: "version" });
-  for (const line of [["--help"], ["-h"]]) {
+  assertEquals(await parseLine(["help", "undo"]), { kind: "help", of: "undo" });
+  for (const line of [["--help"], ["-h"], ["help"]]) {
     assertEquals(await parseLine(line), { kind: "help", of: undefined });
   }
   for (const verb of verbs) {

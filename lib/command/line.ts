@@ -47,6 +47,7 @@ export async function parseLine(args: readonly string[]): Promise<Request> {
   if (given.has("version")) return { kind: "version" };
   checkOptions(given, verb, known);
   if (given.has("help")) return { kind: "help", of: verb };
+  if (first === "help") return { kind: "help", of: verbs.find((verb) => verb === words[1]) };
   if (verb !== undefined) return { kind: "command", command: commandOf(verb, words.slice(1), given) };
   if (rehearsed !== undefined) return { kind: "dry run", event: rehearsed };
   if (given.has("dry-run") || isOperation(words[1])) {
