@@ -46,7 +46,8 @@ async function page(results: Results): Promise<string> {
 
 Written by \`make bench\` on ${host.date}, from [performance.json](performance.json). Medians in milliseconds of whole
 processes, started side by side in rounds in one run, at a real-time priority so that what else the machine does isn't
-measured; page cache warm.
+measured; page cache warm. Only what takes minutes (ends of large sessions, merges) shares the machine with whatever else
+it did then, and is as exact as that.
 
 ${host.processor}; Linux ${host.kernel}; Deno ${host.deno}; qemu-img ${host.qemuImg}; Python ${host.python}; libvirt ${host.libvirt}.
 
