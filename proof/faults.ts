@@ -9,7 +9,7 @@ import { Tally } from "./tally.ts";
 import { Trial } from "./trial.ts";
 
 /** Of so many calls one fails in the short run. */
-const STRIDE = 40;
+const STRIDE = 110;
 
 const numbers = { EIO: 5, EACCES: 13, EMFILE: 24, ENOSPC: 28, EROFS: 30 } as const;
 type Errno = keyof typeof numbers;

@@ -8,7 +8,7 @@ import { Tally } from "./tally.ts";
 import { Trial } from "./trial.ts";
 
 /** Of so many calls one is tried in the short run. */
-const STRIDE = 12;
+const STRIDE = 20;
 
 await shared(import.meta.url, "Killed at each call", new Tally("event", "calls"), async (tally) => {
   await inPlaces(async (places) => {

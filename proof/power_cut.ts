@@ -13,7 +13,7 @@ import { Trial } from "./trial.ts";
 /** Of more changes of names than this not every combination is tried, but so many times two to its power. */
 const EXHAUSTIVE = 6;
 /** So many different outcomes of one event are judged, chosen evenly. */
-const OUTCOMES = isShort ? 4 : 24;
+const OUTCOMES = isShort ? 3 : 24;
 
 interface Outcome {
   /** Calls before the cut. */

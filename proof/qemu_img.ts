@@ -111,7 +111,7 @@ async function tryHanging(cut: Cut, trial: Trial, places: Places, tally: Tally):
 await shared(import.meta.url, "A bad qemu-img", new Tally("what it does", "events"), async (tally) => {
   await inPlaces(async (places) => {
     good(places);
-    for (const [, cut] of share(sample(eachEvent(), 5))) {
+    for (const [, cut] of share(sample(eachEvent(), 9))) {
       using world = new ProofWorld(places);
       const trial = await Trial.of(cut, world);
       await tryMisdeeds(cut, trial, places, tally);
