@@ -25,7 +25,7 @@ export function sample<T>(list: readonly T[], stride = 8): T[] {
 }
 
 /** Of so many calls or outcomes one is tried. */
-const every = Number(Deno.env.get("EVERY") ?? 1);
+const every = Number(Deno.env.get("EVERY") || 1);
 
 /** The calls to try: all, or one of so many, beginning elsewhere in each list. */
 export function* steps(index: number, stride: number): Generator<number> {
