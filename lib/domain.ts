@@ -16,6 +16,12 @@ export interface DomainDisk {
 /** Far more than libvirt writes for any guest. */
 const LONGEST_XML = 16 * 1024 * 1024;
 
+/**
+ * Comments, CDATA sections and processing instructions, also unfinished ones: nothing in them is an element or an
+ * attribute. The parser takes every instruction for an XML declaration, and fails.
+ */
+const ASIDES = /<!--[^]*?(?:-->|$)|<!\[CDATA\[[^]*?(?:\]\]>|$)|<\?[^]*?(?:\?>|$)/g;
+
 type Node = Record<string, unknown>;
 
 const given = {
@@ -39,20 +45,18 @@ export function parseDisks(xml: string, { name, hint } = given): DomainDisk[] {
     );
   }
   if (xml.trim() === "") throw new Trouble(`${name} is empty`, { hint });
+  const elements = xml.replaceAll(ASIDES, " ");
   let root: unknown;
   try {
     // Attributes are taken as they stand: the parser would trim file names and decode some references twice.
-    root = parse(excerptOfDisks(xml), {
-      revive: { trim: false, entities: false },
-      clean: { comments: true },
-    });
+    root = parse(excerptOfDisks(elements), { revive: { trim: false, entities: false } });
   } catch (cause) {
     const why = asTrouble(cause).message;
     throw new Trouble(`${name} can't be read: ${why}`, { cause, hint });
   }
   // The parser takes a document that stops in the middle for a whole one.
   const [domain] = [root, ...children(root, "domstatus")].flatMap((parent) => children(parent, "domain"));
-  if (domain === undefined || !/<\/dom(?:ain|status)\s*>\s*(<!--[^]*-->\s*)?$/.test(xml)) {
+  if (domain === undefined || !/<\/dom(?:ain|status)\s*>\s*$/.test(elements)) {
     throw new Trouble(`${name} is no whole <domain>: it ends with ${quoted(xml.trim().slice(-20))}`, {
       hint,
     });

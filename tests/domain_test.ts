@@ -152,3 +152,10 @@ Deno.test("a disk in a comment, in metadata, or in a text is none", () => {
     `<domain><!--${disk}--><metadata>${disk}</metadata><title><![CDATA[${disk}]]></title></domain>`;
   assertEquals(parseDisks(text), []);
 });
+
+Deno.test("a processing instruction, as any metadata may have, keeps no disk from being read", () => {
+  const disk = diskXml("vda", "/x", { inside: "<?editor fold ?><!-- <?no --><![CDATA[ <!-- ]]>" });
+  const text =
+    `<?xml version="1.0"?><?editor <disk/> ?><domain><devices>${disk}</devices></domain><?end?><!-- -->`;
+  assertEquals(parseDisks(text), parseDisks(domainXml([diskXml("vda", "/x")])));
+});
