@@ -50,7 +50,8 @@ export function asTrouble(error: unknown): Trouble {
 
 /** The lines for standard error: one `error:`, and one `hint:` where there is something to do. */
 export function spoken({ message, hint, whom }: Trouble): string[] {
-  const error = whom.length === 0 ? `error: ${message}` : `error: ${whom.join(" ")}: ${message}`;
+  // A parser's message quotes what it stumbles over, line breaks and all.
+  const error = printable(whom.length === 0 ? `error: ${message}` : `error: ${whom.join(" ")}: ${message}`);
   return hint === undefined ? [error] : [error, `hint: ${hint}`];
 }
 
@@ -72,15 +73,24 @@ export function listed(values: Iterable<string>): string {
   return [...values].map(quoted).join(", ") || "none";
 }
 
-/** A word for a POSIX shell: hints are meant to be pasted. */
+/** A word for a POSIX shell, on one line: hints are meant to be pasted. */
 export function shellWord(word: string): string {
+  if (word.search(CONTROL) !== -1) {
+    return `$'${word.replaceAll(/[\\']/g, "\\$&").replaceAll(CONTROL, octal)}'`;
+  }
   return /^[\w/.:@%+=-]+$/.test(word) && !word.startsWith("-") ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+// deno-lint-ignore no-control-regex
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
+
+function octal(text: string): string {
+  return [...new TextEncoder().encode(text)].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
 }
 
 /** Foreign text (of qemu-img, of the system) on one line. */
 export function printable(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+  return text.replaceAll(CONTROL, " ").trim();
 }
 
 /** The nearest of the known words, where one is near enough to be a slip of the finger. */

@@ -24,6 +24,7 @@ const disk = (text: string) => `{"disks": [${text}]}`;
 
 testRefused([
   invalid("is not JSON", '{"disks": [', /: is not JSON: .*JSON.*/),
+  invalid("is not JSON where a line ends", '{"disks": [\n{"target": +1}\n]}', /: is not JSON: .*JSON.*/),
   invalid("is empty", "", ': is empty, should be {"disks": [{"target": "vda"}]}'),
   invalid("is white space", " \n", ': is empty, should be {"disks": [{"target": "vda"}]}'),
   invalid("is a list", "[]", ": is [], should be an object {…}"),
