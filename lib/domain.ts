@@ -131,12 +131,12 @@ function attribute(node: Node | undefined, name: string): string | undefined {
   return typeof value === "string" ? decodeReferences(value) : undefined;
 }
 
-const predefined: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", apos: "'", quot: '"' };
+const predefined = new Map(Object.entries({ lt: "<", gt: ">", amp: "&", apos: "'", quot: '"' }));
 
 /** XML 1.0, section 4.1: character references and the five predefined entities, each once. */
 function decodeReferences(text: string): string {
   return text.replaceAll(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));/gi, (whole, decimal, hex, name) => {
-    if (name !== undefined) return predefined[name] ?? whole;
+    if (name !== undefined) return predefined.get(name) ?? whole;
     const code = decimal === undefined ? Number.parseInt(hex, 16) : Number(decimal);
     return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
   });

@@ -58,7 +58,7 @@ async function endSessions(
   const each = await decideAll(recovery.cases, occasion, ({ entry }) => ({
     event: "release",
     start,
-    end: reasons[extra] ?? "unsaid",
+    end: reasons.get(extra) ?? "unsaid",
     held: entry?.held ?? false,
   }));
   const decided = together(each, occasion);
@@ -79,7 +79,7 @@ function together(decided: readonly Decided[], { run }: Occasion): Decided[] {
 }
 
 /** Shutoff reasons as libvirt spells them: virDomainShutoffReason in src/conf/domain_conf.c. Another one says nothing. */
-const reasons: Readonly<Record<string, Facts["end"]>> = {
+const reasons = new Map<string, Facts["end"]>(Object.entries({
   "shutdown": "over",
   "destroyed": "over",
   "from snapshot": "over",
@@ -88,7 +88,7 @@ const reasons: Readonly<Record<string, Facts["end"]>> = {
   "crashed": "died",
   "failed": "died",
   "daemon": "died",
-};
+}));
 
 async function readable<T>({ run }: Occasion, read: () => Promise<T>): Promise<T | "unreadable"> {
   try {

@@ -137,7 +137,7 @@ Deno.test("character references are decoded once", () => {
   const file = (text: string) => parseDisks(domainXml([diskXml("vda", "", source(text))]))[0]!.file;
   assertEquals(file("/a&#38;amp;b"), "/a&amp;b");
   assertEquals(file("/&#x4e2d;&#25991;"), "/中文");
-  assertEquals(file("/&unknown;&#99999999;"), "/&unknown;&#99999999;");
+  assertEquals(file("/&unknown;&constructor;&#99999999;"), "/&unknown;&constructor;&#99999999;");
 });
 
 Deno.test("a domain without disks has none, and one with a lone disk has one", () => {

@@ -88,6 +88,8 @@ const wrong: readonly (readonly [line: string, message: string])[] = [
   ["--dry-rum", 'unknown option "--dry-rum", did you mean "--dry-run"?'],
   ["--frobnicate", 'unknown option "--frobnicate"'],
   ["-q", 'unknown option "-q"'],
+  ["-_", 'unknown option "-_"'],
+  ["--constructor", 'unknown option "--constructor"'],
   ["--yes", '"--yes" goes with "undo", "recover", not alone'],
   ["guest prepare begin", "3 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
   ["guest release end shutdown -", "5 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],

@@ -37,9 +37,13 @@ export async function parseLine(args: readonly string[]): Promise<Request> {
     // A guest called "007" is not called "7".
     string: ["_"],
   });
+  // An option of that name takes the words' place.
+  if (!Array.isArray(_)) throw new Usage('unknown option "-_"');
   const words = _.map(String);
   const given = new Set(
-    Object.entries(flags).filter(([, value]) => value !== false).map(([flag]) => short[flag] ?? flag),
+    Object.entries(flags).filter(([, value]) => value !== false).map(([flag]) =>
+      Object.hasOwn(short, flag) ? short[flag]! : flag
+    ),
   );
   const [first] = words;
   const rehearsed = given.has("dry-run") ? eventOf(words) : undefined;
