@@ -8,6 +8,7 @@ import { doHalf, Failing, type Fault } from "./fault.ts";
 import { layersOf, tornOf } from "./history.ts";
 import * as expected from "./model.ts";
 import type { End, Model, Rules, Session } from "./model.ts";
+import { type Random, randomly } from "./random.ts";
 import { blocks, RealWorld } from "./real.ts";
 import { readNote } from "../lib/note.ts";
 import type { Step } from "../lib/step.ts";
@@ -28,25 +29,6 @@ const ends: Readonly<Record<string, End>> = {
   daemon: "died",
   failed: "died",
 };
-
-/** Random numbers, the same for the same seed. */
-function randomly(seed: number) {
-  let state = seed;
-  const next = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-  const below = (limit: number) => Math.floor(next() * limit);
-  return {
-    chance: (share: number) => next() < share,
-    below,
-    one: <T>(of: readonly T[]) => of[below(of.length)]!,
-  };
-}
-
-type Random = ReturnType<typeof randomly>;
 
 /** One thing that happens. */
 interface Happening {

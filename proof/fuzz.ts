@@ -1,0 +1,111 @@
+/**
+ * A million inputs, by grammars and by mutations of what has reached new code, and what must hold for each.
+ *
+ * `INPUTS` is their number, `SEED` repeats a run, and `INPUT` one input that a run has written down.
+ */
+
+import { configuration } from "./fuzz/configuration.ts";
+import { Coverage } from "./fuzz/coverage.ts";
+import { domainXml } from "./fuzz/domain_xml.ts";
+import { Expat } from "./fuzz/expat.ts";
+import { invocation } from "./fuzz/invocation.ts";
+import { life } from "./fuzz/life.ts";
+import { mutated } from "./fuzz/mutation.ts";
+import { note } from "./fuzz/note.ts";
+import { XmlReader } from "./fuzz/xml_reader.ts";
+import type { Answer, Subject } from "./fuzz/subject.ts";
+import { type Random, randomly } from "../tests/random.ts";
+
+const short = Deno.env.get("SHORT") === "1";
+const INPUTS = Number(Deno.env.get("INPUTS") ?? (short ? 20_000 : 1_000_000));
+const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 1_000_000);
+/** So many inputs between two looks at what is covered: a look takes as long as many inputs. */
+const FEWEST = 50;
+const MOST = 5000;
+/** Milliseconds: far more than any input takes. */
+const LONGEST = 5000;
+
+/** Inputs that reached code which none before had reached. */
+class Corpus {
+  readonly inputs: string[] = [];
+  readonly answers: Record<Answer, number> = { taken: 0, refused: 0 };
+
+  constructor(readonly subject: Subject, readonly random: Random, readonly coverage: Coverage) {}
+
+  /** @returns whether new code was reached */
+  async take(inputs: number): Promise<boolean> {
+    const batch = Array.from({ length: inputs }, () => this.#next());
+    for (const input of batch) this.answers[await checked(this.subject, input)]++;
+    let news = await this.coverage.news();
+    const isNew = news.size > 0;
+    for (const input of isNew ? batch : []) {
+      await this.subject.check(input);
+      const reached = await this.coverage.among(news);
+      if (reached.size > 0) this.inputs.push(input);
+      news = news.difference(reached);
+      if (news.size === 0) break;
+    }
+    return isNew;
+  }
+
+  #next(): string {
+    const { random, subject } = this;
+    const made = subject.make(random);
+    if (!subject.mutable || random.chance(0.4)) return made;
+    const one = this.inputs.length > 0 && random.chance(0.7) ? random.one(this.inputs) : made;
+    return mutated(random, one, subject.words, made);
+  }
+}
+
+/** One input, and where it is to be found if a promise is broken. */
+async function checked(subject: Subject, input: string): Promise<Answer> {
+  const begun = performance.now();
+  try {
+    const answer = await subject.check(input);
+    const took = performance.now() - begun;
+    if (took > LONGEST) throw new Error(`took ${Math.round(took)} ms`);
+    return answer;
+  } catch (cause) {
+    const file = Deno.makeTempFileSync({ prefix: "autorevert-fuzz-", suffix: ".json" });
+    Deno.writeTextFileSync(file, JSON.stringify({ subject: subject.name, input }));
+    throw new Error(`SEED=${SEED}, or this input alone: make proof PART=fuzz INPUT=${file}`, { cause });
+  }
+}
+
+function realDomains(): string[] {
+  const folder = new URL("../tests/domains/", import.meta.url);
+  return [...Deno.readDirSync(folder)].map(({ name }) => Deno.readTextFileSync(new URL(name, folder)));
+}
+
+async function fuzz(subjects: readonly Subject[]): Promise<void> {
+  console.log(`${INPUTS} inputs, SEED=${SEED}`);
+  const coverage = await Coverage.begin();
+  const begun = performance.now();
+  let total = 0;
+  for (const [index, subject] of subjects.entries()) {
+    const inputs = Math.ceil(INPUTS * subject.share);
+    const corpus = new Corpus(subject, randomly(SEED + index), coverage);
+    for (let left = inputs, batch = FEWEST; left > 0;) {
+      const isNew = await corpus.take(Math.min(batch, left));
+      left -= batch;
+      batch = isNew ? FEWEST : Math.min(MOST, 2 * batch);
+    }
+    const { taken, refused } = corpus.answers;
+    total += taken + refused;
+    console.log(
+      `${subject.name}: ${inputs} inputs, ${taken} taken, ${refused} refused, ${corpus.inputs.length} reached new code`,
+    );
+  }
+  const seconds = Math.round((performance.now() - begun) / 1000);
+  console.log(`ok | ${total} inputs in ${seconds} s, ${coverage.blocks} blocks of code reached`);
+}
+
+await using expat = new Expat();
+using reader = new XmlReader();
+const subjects = [configuration, domainXml(reader, expat, realDomains()), invocation, note, life];
+const file = Deno.env.get("INPUT");
+if (file === undefined) await fuzz(subjects);
+else {
+  const { subject, input } = JSON.parse(Deno.readTextFileSync(file));
+  console.log(await subjects.find(({ name }) => name === subject)!.check(input));
+}

@@ -1,0 +1,233 @@
+import { assert, assertEquals } from "@std/assert";
+import type { Step } from "../../lib/step.ts";
+import type { Random } from "../../tests/random.ts";
+import { snapshot } from "../../tests/tree.ts";
+import { exists, World } from "../../tests/world.ts";
+import { diskXml, domainXml } from "../../tests/xml.ts";
+import { configText, judge } from "./configuration.ts";
+import { domainText } from "./domain_xml.ts";
+import { several, type Subject } from "./subject.ts";
+import { checkLine } from "./told.ts";
+
+/** Stands for the folder of a life's own that images, configuration and all else lie in. */
+const ROOT = "{root}";
+
+/** Events of a guest, with all that others than the hook decide. */
+interface Life {
+  readonly domain: string;
+  readonly config: string;
+  /** Sources by target. */
+  readonly sources: Readonly<Record<string, string>>;
+  /** Instead of that of the sources. */
+  readonly xml?: string;
+  readonly events: readonly (readonly [operation: string, extra: string])[];
+}
+
+/** Whole events: nothing is written but in the image folder and the configuration folder, and no start goes unfrozen. */
+export const life: Subject = {
+  name: "lives",
+  share: 0.02,
+  mutable: false,
+  words: [],
+  make: (random) => JSON.stringify(lifeOf(random)),
+  check: async (input) => {
+    using world = new World();
+    const life: Life = JSON.parse(input.replaceAll(ROOT, world.root));
+    const outside = furnish(world, life);
+    const before = snapshot(outside);
+    const bystander = Deno.statSync(`${world.images}/bystander.img`);
+    const rooms = world.files(world.root);
+    let taken = true;
+    for (const [operation, extra] of life.events) {
+      const xml = life.xml ??
+        domainXml(Object.entries(life.sources).map(([target, file]) => diskXml(target, file)));
+      const valid = judge(life.config);
+      const { code, said, log, merge } = await world.event(operation, extra, {
+        domain: life.domain,
+        xml,
+        perform: (inner) => async (step, control) => {
+          checkStep(step, world);
+          await inner(step, control);
+        },
+      });
+      for (const line of [...said, ...log, ...merge?.said ?? [], ...merge?.log ?? []]) checkLine(line);
+      if (operation === "release" || operation === "started" && taken) {
+        assertEquals(code, 0, `${operation} fails`);
+      }
+      if (operation === "prepare") {
+        if (isHostile(life.domain)) assertEquals(code, 1, "a name that is no file's name is refused");
+        else if (exists(configOf(world, life)) && valid === undefined) {
+          assertEquals(code, 1, "a file that is not valid keeps the guest from starting");
+        } else if (code === 0 && life.xml === undefined && exists(configOf(world, life))) {
+          for (const { target } of valid!) {
+            const image = Deno.realPathSync(life.sources[target]!);
+            assert(exists(`${image}.backing_file`), `${target} is frozen`);
+          }
+        }
+        taken &&= code === 0;
+      }
+    }
+    assertEquals(snapshot(outside), before, "nothing outside has changed");
+    assertEquals(Deno.statSync(`${world.images}/bystander.img`), {
+      ...bystander,
+      atime: Deno.statSync(`${world.images}/bystander.img`).atime,
+    });
+    assertEquals(world.files(world.root), rooms, "nothing new lies about");
+    return taken ? "taken" : "refused";
+  },
+};
+
+const configOf = (world: World, { domain }: Life) => `${world.config}/${domain}.json`;
+
+/** A domain's name that is no name of a file in a folder. */
+function isHostile(domain: string): boolean {
+  return ["", ".", ".."].includes(domain) ||
+    [...domain].some((character) => character === "/" || character < " " || character === "\u007f");
+}
+
+/** Every path of a step lies in the image folder or the configuration folder. */
+function checkStep(step: Step, { images, config }: World): void {
+  for (const [key, value] of Object.entries(step)) {
+    if (!["from", "to", "path", "overlay", "backing", "layer", "into", "config"].includes(key)) continue;
+    const folder = value.slice(0, value.lastIndexOf("/"));
+    assert(
+      folder === config || (folder === images || folder.startsWith(`${images}/`)) && !folder.includes("/.."),
+      `${step.kind} ${value}`,
+    );
+  }
+}
+
+/** Images, somebody else's files inside and outside, and the guest's file, also where its name would lead to. */
+function furnish(world: World, life: Life): string {
+  const outside = `${world.root}/outside`;
+  Deno.mkdirSync(outside);
+  Deno.mkdirSync(`${world.images}/folder.img`);
+  for (
+    const image of [
+      "vda.img",
+      "vdb.img",
+      "a b.img",
+      "中.img",
+      "new\nline.img",
+      "bystander.img",
+      "folder.img/in.img",
+    ]
+  ) {
+    world.save(`${world.images}/${image}`, null, { base: image });
+  }
+  world.save(`${outside}/secret.img`, null, { base: "secret" });
+  Deno.symlinkSync(`${outside}/secret.img`, `${world.images}/way-out.img`);
+  Deno.symlinkSync(outside, `${world.images}/out`);
+  Deno.symlinkSync(`${world.images}/vda.img`, `${outside}/way-in.img`);
+  Deno.symlinkSync("loop.img", `${world.images}/loop.img`);
+  if (life.domain === "a/b") Deno.mkdirSync(`${world.config}/a`);
+  try {
+    Deno.writeTextFileSync(configOf(world, life), life.config, { mode: 0o644 });
+  } catch (error) {
+    // A name that is too long, or has a NUL: a guest without a file.
+    if (!(error instanceof Deno.errors.InvalidData || error instanceof TypeError || error instanceof Error)) {
+      throw error;
+    }
+  }
+  return outside;
+}
+
+const domains = [
+  ...[
+    "guest",
+    "guest",
+    "guest",
+    "guest",
+    "guest",
+    "guest",
+    "undo",
+    "--help",
+    "a b",
+    "中文",
+    "𝄞",
+    "'",
+    '"',
+    "$(id)",
+    "`id`",
+    "-rf",
+    "*",
+  ],
+  ...[
+    "../outside/victim",
+    "..",
+    ".",
+    "",
+    "a/b",
+    "/etc/x",
+    "x\ny",
+    "x\0y",
+    "x\u007f",
+    "a".repeat(200),
+    "a".repeat(300),
+    "guest.json",
+    "...",
+  ],
+];
+
+const paths = [
+  ...[
+    "vda.img",
+    "vda.img",
+    "vda.img",
+    "vdb.img",
+    "vdb.img",
+    "a b.img",
+    "中.img",
+    "new\nline.img",
+    "./vda.img",
+    "/vdb.img",
+    "folder.img/in.img",
+  ],
+  ...[
+    "../images/vda.img",
+    "../outside/secret.img",
+    "way-out.img",
+    "out/secret.img",
+    "../outside/way-in.img",
+    "loop.img",
+    "folder.img",
+  ],
+  ...[
+    "vda.img.backing_file",
+    "none.img",
+    "none/none.img",
+    "",
+    "../config/guest.json",
+    `${"a".repeat(250)}.img`,
+    "a/".repeat(3000),
+    "vda.img\0",
+  ],
+].map((path) => `${ROOT}/images/${path}`);
+
+const operations = [
+  ["started", "-"],
+  ["release", "shutdown"],
+  ["release", "-"],
+  ["release", "failed"],
+  ["release", "saved"],
+  ["restore", "-"],
+  ["prepare", "-"],
+  ["stopped", "-"],
+] as const;
+
+function lifeOf(random: Random): Life {
+  const source = () =>
+    random.chance(0.05) ? random.one(["vda.img", "/etc/passwd", "/", "", "-"]) : random.one(paths);
+  const targets = ["vda", "vdb", "sda", "hdc"];
+  const disks = targets.slice(0, 1 + random.below(3)).map((target) => ({
+    target,
+    "one-shot-commit": random.chance(0.5),
+  }));
+  return {
+    domain: random.one(domains),
+    config: random.chance(0.6) ? JSON.stringify({ disks: disks.slice(0, 2) }) : configText(random),
+    sources: Object.fromEntries(disks.map(({ target }) => [target, source()])),
+    ...random.chance(0.2) && { xml: domainText(random) },
+    events: [["prepare", "-"], ["started", "-"], ...several(random, 6, () => random.one(operations))],
+  };
+}

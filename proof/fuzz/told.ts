@@ -1,0 +1,17 @@
+import { assert } from "@std/assert";
+import { spoken, Trouble } from "../../lib/voice.ts";
+
+/** What the program throws is told to an administrator: what it is about, and no line that something else forged. */
+export function checkTrouble(error: unknown, about = ""): void {
+  if (!(error instanceof Trouble)) throw error;
+  assert(error.message.includes(about), `names ${about}: ${error.message}`);
+  for (const line of spoken(error)) checkLine(line);
+}
+
+export function checkLine(line: string): void {
+  assert(
+    // deno-lint-ignore no-control-regex
+    !/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(line),
+    `a line has a control character: ${JSON.stringify(line)}`,
+  );
+}
