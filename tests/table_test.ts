@@ -1,62 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { decide, type Facts, type Fate, refuses, type Row, table } from "../lib/table.ts";
-
-type Known = Required<Facts>;
-
-const both = [true, false];
-const everywhere = {
-  state: ["plain", "layered", "session", "stray", "missing"],
-  ended: both,
-  held: both,
-  keeps: both,
-  look: ["busy", "sound", "moved", "replaced", "damaged"],
-} as const;
-
-/** Every combination of these facts. */
-function* product(values: { readonly [K in keyof Known]: readonly Known[K][] }): Generator<Known> {
-  const keys = Object.keys(values) as (keyof Known)[];
-  function* from(index: number, facts: Partial<Known>): Generator<Known> {
-    const key = keys[index];
-    if (key === undefined) return yield facts as Known;
-    for (const value of values[key]) yield* from(index + 1, { ...facts, [key]: value });
-  }
-  yield* from(0, {});
-}
-
-const listedAtPrepare = [...product({
-  ...everywhere,
-  event: ["prepare"],
-  start: ["fresh", "resume", "migrate"],
-  end: ["none"],
-  ours: both,
-  listed: [true],
-  flag: ["set", "clear"],
-  source: ["same"],
-  saved: [false],
-})];
-const unlistedAtPrepare = [...product({
-  ...everywhere,
-  event: ["prepare"],
-  start: ["fresh", "resume", "migrate"],
-  end: ["none"],
-  ours: [true],
-  listed: [false],
-  flag: ["set", "clear"],
-  source: ["same", "other", "gone", "unreadable"],
-  saved: [false],
-})];
-const atPrepare = [...listedAtPrepare, ...unlistedAtPrepare];
-const atRelease = [...product({
-  ...everywhere,
-  event: ["release"],
-  start: ["up", "fresh", "resume", "migrate", "refused"],
-  end: ["over", "away", "died", "unsaid"],
-  ours: both,
-  listed: [false],
-  flag: ["set", "clear", "unreadable"],
-  source: ["same", "other", "gone", "unreadable"],
-  saved: both,
-})];
+import { atPrepare, atRelease, type Known, listedAtPrepare, unlistedAtPrepare } from "./facts.ts";
 
 /** The row for facts of which all that can be looked up is known. */
 function rowFor(facts: Known): Row {

@@ -40,8 +40,13 @@ export const configuration: Subject = {
     const expected = judge(text);
     assertEquals(disks, expected, "the judge and the program differ");
     // A file may become invalid between the decision to commit and the clearing of its flag.
-    const targets = (expected ?? []).map(({ target }) => target);
-    for (const some of [targets, targets.slice(0, 1), ["vda"]]) await checkCleared(text, some);
+    const targets = expected?.map(({ target }) => target) ?? ["vda"];
+    try {
+      for (const some of [targets, targets.slice(0, 1)]) await checkCleared(text, some);
+    } catch (error) {
+      // Nested a thousand times, it is not valid: then its flag stays, and so does the commit that waits for that.
+      if (expected !== undefined || !(error instanceof RangeError)) throw error;
+    }
     if (disks !== undefined) checkEdited(text, disks);
     return disks ? "taken" : "refused";
   },

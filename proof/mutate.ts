@@ -1,0 +1,76 @@
+/**
+ * Small faults put into the program on purpose, one at a time: a test has to fail at each.
+ *
+ * `SHORT=1` tries one of ten, `ONLY` those whose name has a word.
+ */
+
+import { equivalent } from "./mutate/equivalent.ts";
+import { actionMutants, type Mutant, tableMutants } from "./mutate/mutant.ts";
+import { Trial } from "./mutate/trial.ts";
+import { decidesTheSame } from "./mutate/verdicts.ts";
+import { randomly } from "../tests/random.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const WORKERS = Number(Deno.env.get("WORKERS") ?? 2);
+const SHARE = Deno.env.get("SHORT") === "1" ? 0.05 : 1;
+const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 1_000_000);
+
+const TABLE = "lib/table.ts";
+const actions = ["moves", "plan", "host", "files", "prepare", "release", "merge"].map((name) =>
+  `lib/${name}.ts`
+);
+
+function allMutants(): Mutant[] {
+  const sourceOf = (file: string) => Deno.readTextFileSync(`${ROOT}/${file}`);
+  return [
+    ...tableMutants(TABLE, sourceOf(TABLE)),
+    ...actions.flatMap((file) => actionMutants(file, sourceOf(file))),
+  ];
+}
+
+const killed: Mutant[] = [];
+const same: Mutant[] = [];
+const survived: Mutant[] = [];
+
+/** Takes mutants from the list until none is left. */
+async function work(mutants: Mutant[]): Promise<void> {
+  using trial = new Trial(ROOT);
+  for (let mutant = mutants.pop(); mutant; mutant = mutants.pop()) {
+    const { file, name } = mutant;
+    const outcome = await trial.with(mutant, async () => {
+      if (file === TABLE && await decidesTheSame(`${trial.folder}/${TABLE}`)) {
+        return "decides the same in every case";
+      }
+      return await trial.killer();
+    });
+    const reason = equivalent[`${file}: ${name}`];
+    const list = outcome === "decides the same in every case"
+      ? same
+      : outcome
+      ? killed
+      : reason
+      ? same
+      : survived;
+    list.push(mutant);
+    console.log(
+      `${list === survived ? "SURVIVED" : list === same ? "the same" : "killed"} ${file}: ${name}\n    ${
+        outcome ?? reason ?? ""
+      }`,
+    );
+  }
+}
+
+const random = randomly(SEED);
+const only = Deno.env.get("ONLY") ?? "";
+const mutants = allMutants().filter(({ file, name }) =>
+  `${file}: ${name}`.includes(only) && random.chance(SHARE)
+).toReversed();
+const made = mutants.length;
+console.log(`${made} mutants, SEED=${SEED}`);
+await Promise.all(Array.from({ length: WORKERS }, () => work(mutants)));
+for (const { file, name } of survived) console.log(`SURVIVED ${file}: ${name}`);
+const outcome = survived.length === 0 ? "ok" : "FAILED";
+console.log(
+  `${outcome} | ${made} mutants: ${killed.length} killed, ${same.length} behave the same, ${survived.length} survived`,
+);
+Deno.exit(survived.length === 0 ? 0 : 1);

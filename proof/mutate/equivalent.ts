@@ -1,0 +1,2 @@
+/** Mutants that no test can tell from the program, and why. */
+export const equivalent: Readonly<Record<string, string>> = {};

@@ -1,0 +1,171 @@
+import ts from "typescript";
+
+/** One place of the program changed: a piece of its text by another. */
+export interface Mutant {
+  readonly file: string;
+  /** What was done and where, so that it is the same after a change elsewhere. */
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+/** The state table: each row deleted, each of its fates and conditions another, each row after the next one. */
+export function tableMutants(file: string, source: string): Mutant[] {
+  const mutants: Mutant[] = [];
+  const add = adderOf(file, source, mutants);
+  visit(parse(file, source), (node) => {
+    if (ts.isArrayLiteralExpression(node) && node.elements.some(isRow)) {
+      const rows = node.elements.filter(ts.isObjectLiteralExpression);
+      const fates = [...new Set(rows.map((row) => textOf(source, valueOf(row, "fate"))))];
+      for (const [index, row] of rows.entries()) {
+        const fate = valueOf(row, "fate");
+        const when = valueOf(row, "when") as ts.ObjectLiteralExpression;
+        add("no row", row, "");
+        const other = fates[(fates.indexOf(textOf(source, fate)) + 1) % fates.length]!;
+        add(`${other} instead of`, fate, other, row);
+        for (const condition of when.properties as ts.NodeArray<ts.PropertyAssignment>) {
+          add("no condition", condition, "", row);
+          const value = condition.initializer;
+          if (value.kind === ts.SyntaxKind.TrueKeyword) {
+            add("false instead of", condition, `${condition.name.getText()}: false`, row);
+          }
+          if (value.kind === ts.SyntaxKind.FalseKeyword) {
+            add("true instead of", condition, `${condition.name.getText()}: true`, row);
+          }
+          if (ts.isArrayLiteralExpression(value)) {
+            for (const element of value.elements) add("no", element, "", row);
+          }
+        }
+        const next = rows[index + 1];
+        if (next) mutants.push(swapped(file, source, row, next));
+      }
+    }
+  });
+  return mutants.map((mutant) => withoutComma(mutant, source));
+}
+
+const isRow = (node: ts.Node) =>
+  ts.isObjectLiteralExpression(node) && node.properties.some((one) => one.name?.getText() === "fate");
+
+function valueOf(object: ts.ObjectLiteralExpression, key: string): ts.Expression {
+  return (object.properties.find((one) => one.name?.getText() === key) as ts.PropertyAssignment).initializer;
+}
+
+/** Actions: each step and each call left out, neighbours swapped, links for renames, conditions dropped, numbers shifted. */
+export function actionMutants(file: string, source: string): Mutant[] {
+  const mutants: Mutant[] = [];
+  const add = adderOf(file, source, mutants);
+  visit(parse(file, source), (node) => {
+    if (
+      ts.isArrayLiteralExpression(node) && !ts.isAsExpression(node.parent) && enclosing(node) !== undefined
+    ) {
+      for (const [index, element] of node.elements.entries()) {
+        add("no", element, "");
+        const next = node.elements[index + 1];
+        if (next && ts.isObjectLiteralExpression(element) && ts.isObjectLiteralExpression(next)) {
+          mutants.push(swapped(file, source, element, next));
+        }
+      }
+    } else if (ts.isStringLiteral(node) && ["link", "rename"].includes(node.text) && isKind(node)) {
+      add(
+        node.text === "link" ? "rename instead of" : "link instead of",
+        node,
+        node.text === "link" ? '"rename"' : '"link"',
+        node.parent.parent,
+      );
+    } else if (ts.isExpressionStatement(node) && isCall(node.expression)) {
+      add("no", node, "");
+    } else if (ts.isIfStatement(node)) {
+      add("never", node.expression, "false");
+      add("always", node.expression, "true");
+    } else if (
+      ts.isReturnStatement(node) && node.expression && isCall(node.expression) && ts.isCaseClause(node.parent)
+    ) {
+      add("nothing instead of", node, "return;");
+    } else if (ts.isConditionalExpression(node)) {
+      add("never", node.condition, "false");
+      add("always", node.condition, "true");
+    } else if (
+      ts.isBinaryExpression(node) && isLogical(node.operatorToken.kind) && enclosing(node) !== undefined
+    ) {
+      add("left alone of", node, textOf(source, node.left));
+      add("right alone of", node, textOf(source, node.right));
+    } else if (ts.isPropertyAssignment(node) && node.name.getText() === "durable") {
+      add(
+        "the contrary of",
+        node.initializer,
+        node.initializer.kind === ts.SyntaxKind.TrueKeyword ? "false" : "true",
+        node.parent.parent,
+      );
+    } else if (
+      ts.isBinaryExpression(node) && node.operatorToken.kind === ts.SyntaxKind.PlusToken &&
+      node.right.getText() === "1"
+    ) {
+      add("no + 1 in", node, textOf(source, node.left));
+    }
+  });
+  return mutants.map((mutant) => withoutComma(mutant, source));
+}
+
+const isKind = ({ parent }: ts.Node) => ts.isPropertyAssignment(parent) && parent.name.getText() === "kind";
+const isCall = (node: ts.Expression): boolean =>
+  ts.isCallExpression(node) || (ts.isAwaitExpression(node) && isCall(node.expression));
+const isLogical = (kind: ts.SyntaxKind) =>
+  kind === ts.SyntaxKind.AmpersandAmpersandToken || kind === ts.SyntaxKind.BarBarToken;
+
+function parse(file: string, source: string): ts.SourceFile {
+  return ts.createSourceFile(file, source, ts.ScriptTarget.Latest, true);
+}
+
+function visit(node: ts.Node, see: (node: ts.Node) => void): void {
+  if (ts.isTypeNode(node)) return;
+  see(node);
+  ts.forEachChild(node, (child) => visit(child, see));
+}
+
+function adderOf(file: string, source: string, mutants: Mutant[]) {
+  return (verb: string, node: ts.Node, text: string, context: ts.Node = node) => {
+    const where = enclosing(node);
+    const what = textOf(source, node);
+    const within = context === node ? "" : ` in ${textOf(source, context)}`;
+    const name = `${where ? `${where}: ` : ""}${verb} ${what}${within}`;
+    mutants.push({
+      file,
+      name: name.replaceAll(/\s+/g, " "),
+      start: node.getStart(),
+      end: node.getEnd(),
+      text,
+    });
+  };
+}
+
+function swapped(file: string, source: string, one: ts.Node, next: ts.Node): Mutant {
+  const [first, between, second] = [
+    textOf(source, one),
+    source.slice(one.getEnd(), next.getStart()),
+    textOf(source, next),
+  ];
+  const where = enclosing(one);
+  const name = `${where ? `${where}: ` : ""}${second} before ${first}`.replaceAll(/\s+/g, " ");
+  return { file, name, start: one.getStart(), end: next.getEnd(), text: second + between + first };
+}
+
+function textOf(source: string, node: ts.Node): string {
+  return source.slice(node.getStart(), node.getEnd());
+}
+
+/** What is taken out of a list takes its comma with it. */
+function withoutComma(mutant: Mutant, source: string): Mutant {
+  if (mutant.text !== "") return mutant;
+  const comma = /^\s*,/.exec(source.slice(mutant.end));
+  return comma ? { ...mutant, end: mutant.end + comma[0].length } : mutant;
+}
+
+/** Name of the function that something lies in. */
+function enclosing(node: ts.Node): string | undefined {
+  for (let at: ts.Node | undefined = node.parent; at; at = at.parent) {
+    if ((ts.isFunctionDeclaration(at) || ts.isMethodDeclaration(at)) && at.name) return at.name.getText();
+  }
+  return undefined;
+}
