@@ -23,6 +23,8 @@ const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 1_000_000);
 /** So many inputs between two looks at what is covered: a look takes as long as many inputs. */
 const FEWEST = 50;
 const MOST = 5000;
+/** Share of the inputs in which coverage is looked at; what it has found is mutated in the others. */
+const GUIDED = 0.05;
 /** Milliseconds of the processor: far more than any input takes. */
 const LONGEST = 2000;
 
@@ -33,10 +35,16 @@ class Corpus {
 
   constructor(readonly subject: Subject, readonly random: Random, readonly coverage: Coverage) {}
 
-  /** @returns whether new code was reached */
-  async take(inputs: number): Promise<boolean> {
+  /** @returns the inputs that were tried */
+  async take(inputs: number): Promise<string[]> {
     const batch = Array.from({ length: inputs }, () => this.#next());
     for (const input of batch) this.answers[await checked(this.subject, input)]++;
+    return batch;
+  }
+
+  /** @returns whether new code was reached */
+  async explore(inputs: number): Promise<boolean> {
+    const batch = await this.take(inputs);
     let news = await this.coverage.news();
     const isNew = news.size > 0;
     for (const input of isNew ? batch : []) {
@@ -80,17 +88,21 @@ function realDomains(): string[] {
 
 async function fuzz(subjects: readonly Subject[]): Promise<void> {
   console.log(`${INPUTS} inputs, SEED=${SEED}`);
-  const coverage = await Coverage.begin();
+  const coverage = new Coverage();
   const begun = performance.now();
   let total = 0;
   for (const [index, subject] of subjects.entries()) {
     const inputs = Math.ceil(INPUTS * subject.share);
     const corpus = new Corpus(subject, randomly(SEED + index), coverage);
-    for (let left = inputs, batch = FEWEST; left > 0;) {
-      const isNew = await corpus.take(Math.min(batch, left));
+    await coverage.begin();
+    let left = inputs;
+    for (let batch = FEWEST; left > inputs * (1 - GUIDED);) {
+      const isNew = await corpus.explore(batch);
       left -= batch;
       batch = isNew ? FEWEST : Math.min(MOST, 2 * batch);
     }
+    await coverage.end();
+    for (; left > 0; left -= MOST) await corpus.take(Math.min(left, MOST));
     const { taken, refused } = corpus.answers;
     total += taken + refused;
     console.log(

@@ -5,12 +5,19 @@ export class Coverage {
   readonly #session = new Session();
   readonly #seen = new Set<string>();
 
-  static async begin(): Promise<Coverage> {
-    const coverage = new Coverage();
-    coverage.#session.connect();
-    await coverage.#session.post("Profiler.enable");
-    await coverage.#session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
-    return coverage;
+  constructor() {
+    this.#session.connect();
+  }
+
+  /** Counting slows everything down: it goes on until {@link end}. */
+  async begin(): Promise<void> {
+    await this.#session.post("Profiler.enable");
+    await this.#session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+  }
+
+  async end(): Promise<void> {
+    await this.#session.post("Profiler.stopPreciseCoverage");
+    await this.#session.post("Profiler.disable");
   }
 
   get blocks(): number {

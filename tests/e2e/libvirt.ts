@@ -285,6 +285,20 @@ export class Guest {
     Deno.writeTextFileSync(at(this.#serial), "");
   }
 
+  /** The next start writes its counts into a new file: after a crash libvirt still remembers whom it gave the old one. */
+  async forgetCounts(): Promise<void> {
+    await ok("rm", "-f", this.#serial);
+  }
+
+  /** What it has counted since, as far as it is printed; the first disk. */
+  counts(): number[] {
+    try {
+      return Deno.readTextFileSync(at(this.#serial)).split("\n").slice(0, -1).map(Number);
+    } catch {
+      return [];
+    }
+  }
+
   /** What is there of the guest's files, names without the folder, and of its notes. */
   files(): string[] {
     return [...Deno.readDirSync(at(IMAGES))].map(({ name }) => name)
