@@ -37,27 +37,31 @@ async function work(mutants: Mutant[]): Promise<void> {
   using trial = new Trial(ROOT);
   for (let mutant = mutants.pop(); mutant; mutant = mutants.pop()) {
     const { file, name } = mutant;
-    const outcome = await trial.with(mutant, async () => {
-      if (file === TABLE && await decidesTheSame(`${trial.folder}/${TABLE}`)) {
-        return "decides the same in every case";
-      }
-      return await trial.killer();
-    });
-    const reason = equivalent[`${file}: ${name}`];
-    const list = outcome === "decides the same in every case"
-      ? same
-      : outcome
-      ? killed
+    const { killer, reason } = await trial.with(mutant, () => outcomeOf(mutant, trial));
+    const [verdict, list] = killer
+      ? ["killed", killed]
       : reason
-      ? same
-      : survived;
+      ? ["the same", same]
+      : ["SURVIVED", survived];
     list.push(mutant);
-    console.log(
-      `${list === survived ? "SURVIVED" : list === same ? "the same" : "killed"} ${file}: ${name}\n    ${
-        outcome ?? reason ?? ""
-      }`,
-    );
+    console.log(`${verdict} ${file}: ${name}\n    ${killer ?? reason ?? ""}`);
   }
+}
+
+/** The test that fails, or why none can. */
+async function outcomeOf(
+  { file, name }: Mutant,
+  trial: Trial,
+): Promise<{ killer?: string; reason?: string }> {
+  const reason = equivalent[`${file}: ${name}`];
+  if (reason !== undefined) return { reason };
+  const quick = await trial.quickKiller(file);
+  if (quick !== undefined) return { killer: quick };
+  if (file === TABLE && await decidesTheSame(`${trial.folder}/${TABLE}`)) {
+    return { reason: "decides the same in every case" };
+  }
+  const slow = await trial.slowKiller();
+  return slow === undefined ? {} : { killer: slow };
 }
 
 const random = randomly(SEED);

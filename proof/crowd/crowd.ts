@@ -29,6 +29,7 @@ for (let number = 0; number < GUESTS; number++) {
 
 const end = Date.now() + SECONDS * 1000;
 await Promise.all([killer.rage(end, 1500), ...crowd.map((member) => member.live(end))]);
+await Promise.all(crowd.map((member) => member.finish()));
 for (const member of crowd) await member.checkEnd();
 
 const images = [...Deno.readDirSync(at(IMAGES))].map(({ name }) => name).filter((name) =>

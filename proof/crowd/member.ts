@@ -139,12 +139,16 @@ export class Member {
     throw new Error(`${this.guest.name} has no state`);
   }
 
-  /** Two clean cycles, and then nothing is left but the image with its count. */
-  async checkEnd(): Promise<void> {
+  /** What goes on comes to its end, and two clean cycles follow. */
+  async finish(): Promise<void> {
     await virsh("destroy", this.guest.name);
     await this.#off(true);
     await this.session(false);
     await this.session(false);
+  }
+
+  /** Nothing is left but the image, and it has its count. */
+  async checkEnd(): Promise<void> {
     assertEquals(this.#isFlagged, false, `${this.guest.name}: a session that has ended is not flagged`);
     await this.guest.reverted(this.#count);
     const { code, stdout } = await run("qemu-img", "check", "-q", this.guest.images[0]!);

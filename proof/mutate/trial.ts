@@ -1,22 +1,16 @@
 import type { Mutant } from "./mutant.ts";
 
-/** Tests by file, those first that kill most in the least time. */
-const quick = [
-  "table",
-  "moves",
-  "files",
-  "durable",
-  "dry_run",
-  "life",
-  "refusal",
-  "promise",
-  "note",
-  "way_out",
-  "config",
-  "state",
-];
-const slower = ["command", "real", "lock", "recover", "check", "status"];
-const slow = ["crash", "command_crash", "model"];
+/** Tests by file: those first that kill most in the least time. */
+const first: Readonly<Record<string, readonly string[]>> = {
+  "lib/table.ts": ["table"],
+  "lib/moves.ts": ["moves"],
+  "lib/files.ts": ["files", "durable"],
+};
+const quick = ["durable", "dry_run", "life", "refusal", "promise", "note", "way_out", "config", "moves"];
+const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
+  "command_crash",
+  "model",
+]];
 
 /** Milliseconds that no such run takes: what loops forever is killed, too. */
 const LONGEST = 600_000;
@@ -57,19 +51,32 @@ export class Trial implements Disposable {
     }
   }
 
-  /** The first test that fails, or undefined if none does. */
-  async killer(): Promise<string | undefined> {
-    for (const tests of [quick, slower, slow]) {
-      const files = tests.map((name) => `tests/${name}_test.ts`);
-      const { success, stdout, stderr } = await new Deno.Command("timeout", {
-        args: [`${LONGEST / 1000}`, "build/deno", "test", "-A", "--no-check", "--fail-fast", ...files],
-        cwd: this.folder,
-        env: { NO_COLOR: "1", SEQUENCES: "300" },
-      }).output();
-      if (success) continue;
-      const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-      return /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ?? /^error: (.*)/m.exec(output)?.[1] ?? "no end";
+  /** The first of the quick tests that fails, or undefined if none does. */
+  async quickKiller(file: string): Promise<string | undefined> {
+    return await this.#failing(first[file] ?? []) ?? await this.#failing(quick);
+  }
+
+  /** The same of all others. What fails only once was not the mutant's fault. */
+  async slowKiller(): Promise<string | undefined> {
+    for (const tests of slow) {
+      const test = await this.#failing(tests);
+      if (test !== undefined && await this.#failing(tests) === test) return test;
     }
     return undefined;
+  }
+
+  async #failing(tests: readonly string[]): Promise<string | undefined> {
+    if (tests.length === 0) return undefined;
+    const { success, stdout, stderr } = await new Deno.Command("timeout", {
+      args: [
+        ...[`${LONGEST / 1000}`, "build/deno", "test", "-A", "--no-check", "--fail-fast"],
+        ...tests.map((name) => `tests/${name}_test.ts`),
+      ],
+      cwd: this.folder,
+      env: { NO_COLOR: "1", SEQUENCES: "300" },
+    }).output();
+    if (success) return undefined;
+    const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+    return /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ?? /^error: (.*)/m.exec(output)?.[1] ?? "no end";
   }
 }
