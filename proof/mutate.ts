@@ -22,10 +22,17 @@ const actions = ["moves", "plan", "host", "files", "prepare", "release", "merge"
 
 function allMutants(): Mutant[] {
   const sourceOf = (file: string) => Deno.readTextFileSync(`${ROOT}/${file}`);
-  return [
+  const all = [
     ...tableMutants(TABLE, sourceOf(TABLE)),
     ...actions.flatMap((file) => actionMutants(file, sourceOf(file))),
   ];
+  // What is there twice in a function is told apart by its place in it.
+  return all.map((mutant, index) => {
+    const before = all.slice(0, index).filter(({ file, name }) =>
+      file === mutant.file && name === mutant.name
+    );
+    return before.length === 0 ? mutant : { ...mutant, name: `${mutant.name} (${before.length + 1})` };
+  });
 }
 
 const killed: Mutant[] = [];
