@@ -11,10 +11,15 @@ const GUESTS = Number(Deno.env.get("GUESTS") ?? (short ? 10 : 50));
 const SECONDS = Number(Deno.env.get("SECONDS") ?? (short ? 60 : 600));
 const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 1_000_000);
 
+/** The daemon with all that it has forked is dead, and another takes its place. */
 async function revive(): Promise<void> {
-  for (const gone of ["/run/libvirtd.pid"]) await run("rm", "-f", gone);
+  while ((await run("pkill", "-9", "-x", "libvirtd")).code === 0) await sleep(50);
+  await run("rm", "-f", "/run/libvirtd.pid");
   await run("libvirtd", "--daemon");
-  for (let tries = 0; tries < 600 && (await run("virsh", "-q", "list")).code !== 0; tries++) await sleep(100);
+  for (let tries = 0; (await run("virsh", "-q", "list")).code !== 0; tries++) {
+    assert(tries < 600, "libvirtd doesn't answer");
+    await sleep(100);
+  }
 }
 
 const random = randomly(SEED);
