@@ -2,7 +2,7 @@ import { type Case, stateOf } from "./case.ts";
 import * as files from "./files.ts";
 import type { Occasion } from "./hook.ts";
 import type { Decided } from "./plan.ts";
-import { imageOf } from "./names.ts";
+import { imageOf, layerNumber } from "./names.ts";
 import { topOf } from "./state.ts";
 import { decide, type Facts, type Row } from "./table.ts";
 import { concerning, quoted, shellWord, Trouble } from "./voice.ts";
@@ -79,8 +79,9 @@ async function lookAt(disk: Case, { host }: Occasion): Promise<NonNullable<Facts
   const there = [image, committing, ...top].find((path) => files.look(path) !== undefined) ?? image;
   const look = await host.qemuImg.look(there);
   if (look.kind !== "free") return look.kind;
-  if (!("layers" in state)) return "sound";
   const { backing } = look;
+  // It would be made its own backing file, and qemu-img follow it round and round.
+  if (!("layers" in state)) return layerNumber(image, backing ?? "") === undefined ? "sound" : "moved";
   const layers = state.layers.map(layer);
   const below = layers.at(state.kind === "session" ? -1 : -2);
   if (below === undefined || backing !== undefined && files.isOne(backing, below)) return "sound";

@@ -44,7 +44,9 @@ export function refusal(kind: Refusal, disk: Case): Trouble {
       return new Trouble(
         `${image} stands on files with another path: its layers were copied, moved or renamed`,
         {
-          hint: `if all of them lie here, tell each which one it stands on: ${rebasing(disk)}`,
+          hint: layers(disk).length === 0
+            ? `bring back what it stands on: qemu-img info -U ${word} names it`
+            : `if all of them lie here, tell each which one it stands on: ${rebasing(disk)}`,
         },
       );
     case "refuse: damaged":

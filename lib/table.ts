@@ -148,9 +148,9 @@ const prepare: readonly Row[] = [
     because: "there is no disk to stand on",
   },
   {
-    when: { state: "layered", look: "moved" },
+    when: { state: idle, look: "moved" },
     fate: "refuse: moved",
-    because: "its commit stands on another disk's file",
+    because: "what it stands on lies elsewhere, or is gone",
   },
 
   // The guest comes with a memory of its own, and the disk has to be the one that it remembers.

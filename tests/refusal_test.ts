@@ -39,6 +39,15 @@ testRefused([
     hint: () => 'did you mean "vda"? Correct the target in the configuration',
   },
   {
+    if: "the image is a session whose layers are gone",
+    arrange: (world) => world.save(world.image("vda"), layer(world), {}),
+    error: (world) =>
+      `vda: "${
+        world.image("vda")
+      }" stands on files with another path: its layers were copied, moved or renamed`,
+    hint: (world) => `bring back what it stands on: qemu-img info -U ${world.image("vda")} names it`,
+  },
+  {
     if: "the domain has no such target, nor any like it",
     arrange: (world) => {
       world.configure({ nvme0n1: false });
