@@ -60,9 +60,9 @@ bench: ## measure it, and write docs/performance.md; as root
 	  qemu-system-x86_64:qemu-system-x86 libvirtd:libvirt-daemon-system virsh:libvirt-clients npm:npm python3:python3
 	@build/deno run --quiet --no-check -A bench/bench.ts $(PART)
 
-# What docs/reliability.md tells of. SHORT=1 tries a sample, EVERY=5 every fifth call; PART=kill one part.
+# What docs/reliability.md tells of. SHORT=1 tries a sample, EVERY=5 every fifth call, ONLY=merge what has the word; PART=kill one part.
 proof_parts = kill power_cut faults qemu_img fuzz crowd permissions mutate
-export SHORT EVERY
+export SHORT EVERY ONLY
 .PHONY: proof
 proof: build ## nothing is lost, whatever dies or fails at whatever moment: an hour, or SHORT=1 a minute
 	@build/need qemu-img:qemu-utils qemu-io:qemu-utils gcc:gcc\ libc6-dev python3:python3 \

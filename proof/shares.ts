@@ -8,13 +8,16 @@ export const isShort = Deno.env.get("SHORT") === "1";
 
 const [number, of] = (Deno.env.get("PROOF_SHARE") ?? "0/1").split("/").map(Number) as [number, number];
 
-/** Those of a list that this process is to try, each with its place in the list. */
+const only = Deno.env.get("ONLY") ?? "";
+
+/** Those of a list that this process is to try, whose name has the word that is asked for, each with its place. */
 export function* share<T extends { event: string; state: string }>(
   list: readonly T[],
 ): Generator<[number, T]> {
   for (const [index, one] of list.entries()) {
-    if (index % of !== number) continue;
-    if (!isShort) console.error(`${index + 1} of ${list.length}: ${one.event} (${one.state})`);
+    const name = `${one.event} (${one.state})`;
+    if (index % of !== number || !name.includes(only)) continue;
+    if (!isShort) console.error(`${index + 1} of ${list.length}: ${name}`);
     yield [index, one];
   }
 }
