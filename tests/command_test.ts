@@ -538,6 +538,16 @@ Deno.test("a start waits for a qemu-img that outlived its merge, and says so if 
   assertEquals(snapshot(world.images), before);
 });
 
+Deno.test("a merge that goes on with a torn layer waits for the qemu-img that outlived the last one", async () => {
+  using world = await worldOf({ ...committed, layers: 3, keepCommits: 0 });
+  await world.merge({ perform: tearing(world) });
+  const lower = `${world.vda}.backing_file`;
+  world.busy.add(lower);
+  setTimeout(() => world.busy.delete(lower), 150);
+  assertEquals((await world.merge()).code, 0);
+  assertEquals(world.files(world.images), ["vda.img"]);
+});
+
 Deno.test("a merge waits for an orphan as long as it takes, but makes way at once", async () => {
   using world = new World();
   world.disks({ vda: false });

@@ -1,4 +1,4 @@
-/** The table of DESIGN.md, section 4, row by row, in its own words: not derived from the program's table. */
+/** What is promised of a disk at each event, row by row, in words of its own: not derived from the program's table. */
 
 import { assert, assertEquals } from "@std/assert";
 import { decide, type Facts, type Fate } from "../lib/table.ts";
@@ -18,6 +18,7 @@ const start: Facts = {
   saved: false,
   look: "sound",
 };
+const unlisted: Facts = { ...start, listed: false };
 const end: Facts = {
   ...start,
   event: "release",
@@ -40,6 +41,8 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
     { ...start, state: "session", ours: false },
     "refuse: not ours",
   ],
+  ["prepare, its layers lie elsewhere: refuse", { ...start, look: "moved" }, "refuse: moved"],
+  ["prepare, a commit without its layers: refuse", { ...start, state: "stray" }, "refuse: stray commit"],
   ["prepare, session in use: refuse", { ...start, state: "session", look: "busy" }, "refuse: in use"],
   [
     "prepare, session, flag set during it: resume",
@@ -51,6 +54,41 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
     state: "session",
     flag: "set",
   }, "freeze"],
+  [
+    "prepare, session damaged, flag set during it: refuse",
+    { ...start, state: "session", look: "damaged", flag: "set", held: true },
+    "refuse: damaged",
+  ],
+  [
+    "prepare, session damaged, flag set after it: discard and freeze",
+    { ...start, state: "session", look: "damaged", flag: "set" },
+    "freeze",
+  ],
+  [
+    "prepare, session damaged, flag cleared since: discard and freeze",
+    { ...start, state: "session", look: "damaged", held: true },
+    "freeze",
+  ],
+  [
+    "prepare, session damaged, not in .session: refuse",
+    { ...start, state: "session", look: "damaged", ours: false, flag: "set", held: true },
+    "refuse: not ours",
+  ],
+  [
+    "prepare, session, flag cleared since: discard and freeze",
+    { ...start, state: "session", held: true },
+    "freeze",
+  ],
+  [
+    "prepare, session, another file put there: refuse",
+    { ...start, state: "session", look: "replaced" },
+    "refuse: replaced",
+  ],
+  [
+    "prepare, session of another disk, not in .session: refuse",
+    { ...start, state: "session", look: "moved", ours: false },
+    "refuse: moved",
+  ],
   ["prepare, session, no flag: discard and freeze", { ...start, state: "session" }, "freeze"],
   ["prepare, resume, session: keep", { ...start, start: "resume", state: "session" }, "keep"],
   [
@@ -58,12 +96,61 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
     { ...start, start: "resume", state: "layered", ended: true },
     "put back",
   ],
+  [
+    "prepare, resume, session in use, not in .session: refuse",
+    { ...start, start: "resume", state: "session", look: "busy", ours: false, ended: true },
+    "refuse: in use",
+  ],
   ["prepare, resume, plain: freeze", { ...start, start: "resume" }, "freeze"],
   ["prepare, resume, layered: freeze", { ...start, start: "resume", state: "layered" }, "freeze"],
   [
     "prepare of an incoming migration, session: keep",
     { ...start, start: "migrate", state: "session" },
     "keep",
+  ],
+  [
+    "prepare of an incoming migration, no session: refuse",
+    { ...start, start: "migrate" },
+    "refuse: no session to migrate",
+  ],
+  ["prepare, unlisted, session: discard", { ...unlisted, state: "session" }, "discard"],
+  [
+    "prepare, unlisted, session, with I.ended: both go",
+    { ...unlisted, state: "session", ended: true },
+    "discard",
+  ],
+  ["prepare, unlisted, with I.ended: let go", { ...unlisted, ended: true }, "let go"],
+  ["prepare, unlisted, layered: let go", { ...unlisted, state: "layered" }, "let go"],
+  ["prepare, unlisted, plain: nothing", unlisted, "nothing"],
+  [
+    "prepare, unlisted, session in use: refuse",
+    { ...unlisted, state: "session", look: "busy" },
+    "refuse: in use",
+  ],
+  [
+    "prepare, unlisted, session, another file put there: refuse",
+    { ...unlisted, state: "session", look: "replaced" },
+    "refuse: replaced",
+  ],
+  [
+    "prepare, unlisted, resume, session in use: keep",
+    { ...unlisted, start: "resume", state: "session", look: "busy" },
+    "keep",
+  ],
+  [
+    "prepare, unlisted, the XML names another file: leave, tell a person",
+    { ...unlisted, state: "session", source: "other" },
+    "leave to a person",
+  ],
+  [
+    "prepare, unlisted, the XML can't be read: leave",
+    { ...unlisted, state: "session", source: "unreadable" },
+    "leave",
+  ],
+  [
+    "prepare, unlisted, resume, the XML can't be read: leave",
+    { ...unlisted, start: "resume", state: "session", source: "unreadable" },
+    "leave",
   ],
   ["release, over, flag: commit", { ...end, flag: "set" }, "commit"],
   ["release, over: discard", end, "discard"],
@@ -90,6 +177,11 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
   ["release, saved or migrated, flag: hold", { ...end, end: "away", flag: "set" }, "hold"],
   ["release, .starting refused: leave", { ...end, start: "refused" }, "leave"],
   ["release, .starting resume: leave", { ...end, start: "resume", end: "died" }, "leave"],
+  [
+    "release, .starting resume, the XML names another file: leave",
+    { ...end, start: "resume", end: "died", source: "other" },
+    "leave",
+  ],
   ["release, .starting migrate: leave", { ...end, start: "migrate", end: "died" }, "leave"],
   [
     "release, .starting fresh, whatever the reason: discard",
@@ -108,6 +200,11 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
     flag: "set",
     held: true,
   }, "leave"],
+  [
+    "release, .starting fresh, saved: discard",
+    { ...end, start: "fresh", end: "away", flag: "set" },
+    "discard",
+  ],
   ["release, died, flag: hold for the next start", { ...end, end: "died", flag: "set" }, "hold"],
   ["release, died: discard", { ...end, end: "died" }, "discard"],
   [
@@ -115,9 +212,18 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
     { ...end, source: "other", flag: "set" },
     "leave to a person",
   ],
+  [
+    "release, the disk is detached, and in use: leave",
+    { ...end, source: "gone", look: "busy", flag: "set" },
+    "leave",
+  ],
+  ["release, the disk is detached, flag: commit", { ...end, source: "gone", flag: "set" }, "commit"],
+  ["release, flag can't be read: hold", { ...end, flag: "unreadable" }, "hold"],
+  ["release, saved, flag can't be read: leave", { ...end, end: "away", flag: "unreadable" }, "leave"],
   ["release, plain: nothing", { ...end, state: "plain" }, "nothing"],
   ["release, layered: nothing", { ...end, state: "layered" }, "nothing"],
   ["release, not ours: nothing", { ...end, ours: false, flag: "set" }, "nothing"],
+  ["release, not ours, .starting refused: nothing", { ...end, ours: false, start: "refused" }, "nothing"],
 ];
 
 for (const [row, facts, fate] of rows) {
