@@ -12,8 +12,8 @@ const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["cra
   "model",
 ]];
 
-/** Milliseconds that no such run takes: what loops forever is killed, too. */
-const LONGEST = 600_000;
+/** Seconds that no such run takes: what waits for ever is killed, too. */
+const longest = { quick: 100, slow: 600 };
 
 /** A copy of the program in which one mutant at a time lives. */
 export class Trial implements Disposable {
@@ -53,23 +53,23 @@ export class Trial implements Disposable {
 
   /** The first of the quick tests that fails, or undefined if none does. */
   async quickKiller(file: string): Promise<string | undefined> {
-    return await this.#failing(first[file] ?? []) ?? await this.#failing(quick);
+    return await this.#failing(first[file] ?? [], longest.quick) ?? await this.#failing(quick, longest.quick);
   }
 
   /** The same of all others. What fails only once was not the mutant's fault. */
   async slowKiller(): Promise<string | undefined> {
     for (const tests of slow) {
-      const test = await this.#failing(tests);
-      if (test !== undefined && await this.#failing(tests) === test) return test;
+      const test = await this.#failing(tests, longest.slow);
+      if (test !== undefined && await this.#failing(tests, longest.slow) === test) return test;
     }
     return undefined;
   }
 
-  async #failing(tests: readonly string[]): Promise<string | undefined> {
+  async #failing(tests: readonly string[], seconds: number): Promise<string | undefined> {
     if (tests.length === 0) return undefined;
     const { success, stdout, stderr } = await new Deno.Command("timeout", {
       args: [
-        ...[`${LONGEST / 1000}`, "build/deno", "test", "-A", "--no-check", "--fail-fast"],
+        ...[`${seconds}`, "build/deno", "test", "-A", "--no-check", "--fail-fast"],
         ...tests.map((name) => `tests/${name}_test.ts`),
       ],
       cwd: this.folder,
