@@ -5,6 +5,7 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/table.ts": ["table"],
   "lib/moves.ts": ["moves"],
   "lib/files.ts": ["files", "durable"],
+  "lib/merge.ts": ["command"],
 };
 const quick = ["durable", "dry_run", "life", "refusal", "promise", "note", "way_out", "config", "moves"];
 const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
@@ -13,7 +14,7 @@ const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["cra
 ]];
 
 /** Seconds that no such run takes: what waits for ever is killed, too. */
-const longest = { quick: 100, slow: 600 };
+const longest = { quick: 60, slow: 300 };
 
 /** A copy of the program in which one mutant at a time lives. */
 export class Trial implements Disposable {
