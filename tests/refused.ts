@@ -27,7 +27,7 @@ export function testRefused(cases: readonly Refused[]): void {
       checkSaid(said, error(world), hint(world));
       assertEquals(snapshot(world.images), before, "nothing has changed");
 
-      await world.event("release", "failed");
+      assertEquals((await world.event("release", "failed")).said, [], "it is told once");
       assertEquals(snapshot(world.images), before, "nothing has changed at the end either");
       assertEquals(world.files(world.config).filter((name) => /session|starting/.test(name)), []);
     });
