@@ -219,6 +219,7 @@ Deno.test("the end of a start that died before its overlay was made leaves one f
   assertEquals(world.files(), ["vda.img", "vda.img.backing_file"]);
   await world.stop("failed");
   assertEquals(world.files(), ["vda.img"]);
+  assertEquals(world.files(world.config).includes(`${DOMAIN}.session`), false);
 });
 
 Deno.test("nothing is merged at the end of a start that was refused: another guest may run on the layers", async () => {
