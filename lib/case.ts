@@ -101,16 +101,16 @@ export function caseOfListed(
 /**
  * A disk by what was frozen at the start, whatever became of the configuration since.
  *
- * @param config undefined if there is none, or if it can't be read
- * @param disks undefined if the domain's XML can't be read
+ * @param config undefined if there is none
+ * @param disks what the domain's XML names
  */
 export function caseOfEntry(
   entry: Entry,
   config: Config | "unreadable" | undefined,
-  disks: readonly DomainDisk[] | undefined,
+  disks: readonly DomainDisk[] | "unreadable",
 ): Case {
   const { target, image } = entry;
-  const source = disks === undefined ? "unreadable" : sourceOf(entry, disks);
+  const source = disks === "unreadable" ? disks : sourceOf(entry, disks);
   const known = {
     target,
     names: namesOf(image),

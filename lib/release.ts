@@ -50,9 +50,7 @@ async function endSessions(
     ? undefined
     : await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
 
-  const found = entries.map((entry) =>
-    caseOfEntry(entry, config, disks === "unreadable" ? undefined : disks)
-  );
+  const found = entries.map((entry) => caseOfEntry(entry, config, disks));
   const recovery = planRecovery(found, paths);
   for (const { whom, steps } of recovery.stages) await run.take(whom, steps);
   const each = await decideAll(recovery.cases, occasion, ({ entry }) => ({

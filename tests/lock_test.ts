@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { lock, lockFolders } from "../lib/lock.ts";
 import { Trouble } from "../lib/voice.ts";
 import { World } from "./world.ts";
@@ -103,3 +103,22 @@ Deno.test("an event of one guest waits for another of the same guest", async () 
   await start;
   assertEquals(order, ["the other is done", "prepare is done"]);
 });
+
+for (const [operation, extra] of [["prepare", "-"], ["release", "shutdown"]] as const) {
+  Deno.test(`${operation} waits for another guest's event on the same image folder, a dry run doesn't`, async () => {
+    using world = new World();
+    world.disks({ vda: false });
+    if (operation === "release") await world.start();
+    const before = world.files();
+    const held = await lockFolders(world.config, [world.image("vda")]);
+    let done = false;
+    const event = world.event(operation, extra).finally(() => done = true);
+    await settle();
+    assertEquals([done, world.files()], [false, before]);
+    const { shown } = await world.event(operation, extra, { dry: true });
+    assert(shown.length > 0);
+    held[Symbol.dispose]();
+    assertEquals((await event).code, 0);
+    assert(world.files().join() !== before.join());
+  });
+}

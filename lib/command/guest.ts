@@ -66,7 +66,7 @@ export async function lookAt(occasion: Occasion): Promise<Guest> {
 
   if (defined === undefined) trouble ??= new Trouble("libvirt knows no such domain");
   const listed = defined === undefined ? [] : config?.disks ?? [];
-  const frozen = (entry: Entry) => caseOfEntry(entry, config, live ?? defined);
+  const frozen = (entry: Entry) => caseOfEntry(entry, config, live ?? defined ?? "unreadable");
   const seen = listed.map((configured): Seen => {
     const { target } = configured;
     try {
