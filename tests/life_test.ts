@@ -1,6 +1,6 @@
 /** Lives of a guest that are not as they should be, on whole sequences of libvirt's calls. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Failing } from "./fault.ts";
 import { checkSaid } from "./refused.ts";
 import { snapshot } from "./tree.ts";
@@ -271,13 +271,41 @@ Deno.test("a flag that is set while a guest is up is meant for that session, and
   assertEquals([world.read(world.vda), world.flags().vda], [session, true]);
 });
 
+Deno.test("of two flagged disks none is committed as long as nobody can tell what stands on the other", async () => {
+  using world = new World();
+  world.disks({ vda: true, vdb: true });
+  await world.start();
+  const loop = `${world.root}/loop`;
+  Deno.symlinkSync(loop, loop);
+  world.sources.set("vdb", loop);
+  await world.good("release", "shutdown");
+  assertEquals(world.flags(), { vda: true, vdb: true });
+  assertEquals(["vda", "vdb"].map((target) => world.state(target).kind), ["session", "session"]);
+});
+
+Deno.test("a commit doesn't wait for a disk in use that isn't flagged, or is no longer the guest's", async () => {
+  for (const flag of [false, true]) {
+    using world = new World();
+    world.disks({ vda: true, vdb: flag });
+    await world.start();
+    world.write(world.image("vda"), "session");
+    world.busy.add(world.image("vdb"));
+    if (flag) world.sources.delete("vdb");
+    await world.good("release", "-");
+    assertEquals(world.disk("vda"), { base: "vda", session: "yes" });
+    assertEquals(world.flags(), { vda: false, vdb: flag });
+    assertEquals(world.state("vdb").kind, "session");
+  }
+});
+
 Deno.test("of two flagged disks none is committed as long as one can't be", async () => {
   using world = new World();
   world.disks({ vda: true, vdb: true });
   await world.start();
   for (const target of ["vda", "vdb"]) world.write(world.image(target), "session");
   world.busy.add(world.image("vdb"));
-  await world.good("release", "-");
+  const { log } = await world.event("release", "-");
+  assert(log.includes("guest vda: hold: another disk of the guest can't be committed yet"));
   assertEquals(world.flags(), { vda: true, vdb: true });
   assertEquals(["vda", "vdb"].map((target) => world.state(target).kind), ["session", "session"]);
 
