@@ -79,6 +79,11 @@ const mutants = allMutants().filter(({ file, name }) =>
 ).toReversed();
 const made = mutants.length;
 console.log(`${made} mutants, SEED=${SEED}`);
+{
+  using trial = new Trial(ROOT);
+  const failing = await trial.quickKiller("");
+  if (failing !== undefined) throw new Error(`this test fails without a mutant: ${failing}`);
+}
 await Promise.all(Array.from({ length: WORKERS }, () => work(mutants)));
 for (const { file, name } of survived) console.log(`SURVIVED ${file}: ${name}`);
 const outcome = survived.length === 0 ? "ok" : "FAILED";
