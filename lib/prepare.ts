@@ -73,7 +73,7 @@ const IN_A_ROW = 600_000;
 
 function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "migrate" {
   const word = startUnderWay(paths);
-  if (word === "fresh" || word === "refused") return "fresh";
+  if (word === "refused") return "fresh";
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
   const age = now.getTime() - (files.look(paths.starting)?.mtime?.getTime() ?? 0);
   return age < IN_A_ROW ? word : "fresh";
@@ -85,11 +85,10 @@ export function circumstances(
   start: Circumstances["start"],
   config: Config | undefined,
 ): Circumstances {
-  // A flag that came after the session's last write is meant for the next session.
-  const flagged = disk.flag === "set" && stateOf(disk).kind === "session";
   const { entry, names: { image } } = disk;
-  const held = flagged && (entry?.held || entry?.flagged || olderThan(config?.changed ?? Infinity, image));
-  return { event: "prepare", start, end: "none", held: held === true };
+  // A flag that came after the session's last write is meant for the next session.
+  const held = entry?.held || entry?.flagged || olderThan(config?.changed ?? Infinity, image);
+  return { event: "prepare", start, end: "none", held };
 }
 
 function refuse(decided: readonly Decided[]): void {

@@ -182,6 +182,15 @@ Deno.test("a dry run waits for nobody", async () => {
   assert(shown.length > 0);
 });
 
+Deno.test("a dry run interrupts no merge", async () => {
+  using world = new World();
+  world.disks({ vda: false });
+  const { lock } = await import("../lib/lock.ts");
+  using _merging = await lock(`${world.config}/${DOMAIN}.merging`);
+  const { code, shown } = await world.event("prepare", "-", { dry: true });
+  assertEquals([code, shown.length > 0], [0, true]);
+});
+
 Deno.test("a dry run of `started` leaves the word of the start", async () => {
   using world = new World();
   world.disks({ vda: false });

@@ -1,10 +1,12 @@
 /** Lives of a guest that are not as they should be, on whole sequences of libvirt's calls. */
 
 import { assert, assertEquals } from "@std/assert";
+import { readNote } from "../lib/note.ts";
+import type { Step } from "../lib/step.ts";
 import { Failing } from "./fault.ts";
 import { checkSaid } from "./refused.ts";
 import { snapshot } from "./tree.ts";
-import { DOMAIN, World } from "./world.ts";
+import { type Circumstance, DOMAIN, LATER, LONG_AGO, World } from "./world.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
 /** A guest that is up and has written, and where. */
@@ -317,4 +319,116 @@ Deno.test("of two flagged disks none is committed as long as one can't be", asyn
   await world.stop();
   assertEquals(world.flags(), { vda: false, vdb: false });
   for (const target of ["vda", "vdb"]) assertEquals(world.disk(target), { base: target, session: "yes" });
+});
+
+Deno.test("a start asks about each disk once: libvirt waits for it", async () => {
+  using world = await up(true);
+  world.keys = { "keep-commits": 1 };
+  world.configure({ vda: true });
+  await world.stop();
+  assertEquals(world.state("vda").kind, "layered");
+  const { look } = world.qemuImg;
+  const asked: string[] = [];
+  world.qemuImg = {
+    ...world.qemuImg,
+    look: (image) => {
+      asked.push(image);
+      return look.call(world.qemuImg, image);
+    },
+  };
+  await world.start();
+  assertEquals(asked, [world.vda]);
+});
+
+Deno.test("a start that follows on one that was refused is a start like any other, also where it fails", async () => {
+  using world = await up(false);
+  await world.stop();
+  world.configureText("{");
+  assertEquals((await world.event("prepare")).code, 1);
+  world.configure({ vda: false });
+  await world.good("prepare");
+  await world.stop("failed");
+  assertEquals(world.files(), ["vda.img"]);
+});
+
+Deno.test("a disk that is no longer listed is forgotten at the next start, whatever its session was", async () => {
+  using world = new World();
+  world.disks({ vda: false, vdb: false });
+  await world.start();
+  world.configure({ vda: false });
+  await world.start();
+  assertEquals(world.files(), ["vda.img", "vda.img.backing_file", "vdb.img"]);
+  assertEquals(
+    readNote(`${world.config}/${DOMAIN}.session`).map(({ target }) => target),
+    ["vda"],
+  );
+});
+
+Deno.test("a power cut in a flagged session: what is edited later doesn't end it, if it began flagged or was held", async () => {
+  for (const begins of [true, false]) {
+    using world = await up(begins);
+    if (!begins) {
+      world.configure({ vda: true });
+      await world.stop("crashed");
+    }
+    world.configure({ vda: true }, LATER);
+    await world.start();
+    assertEquals(world.read(world.vda), session);
+  }
+});
+
+Deno.test("a power cut in a session whose flag was set while it wrote: it goes on", async () => {
+  using world = await up(false);
+  world.configure({ vda: true }, LONG_AGO);
+  await world.start();
+  assertEquals(world.read(world.vda), session);
+});
+
+Deno.test("a restore that never came to its start keeps no session of ten minutes later", async () => {
+  using world = await up(false);
+  await world.good("restore");
+  const before = new Date("2025-12-31T23:49:59Z");
+  Deno.utimeSync(`${world.config}/${DOMAIN}.starting`, before, before);
+  await world.start();
+  assertEquals(world.read(world.vda), base);
+});
+
+Deno.test("a restore that fails at its last disk keeps the session that it had put back", async () => {
+  using world = await up(false);
+  await world.stop("-");
+  world.save(world.image("vdb"), null, { base: "vdb" });
+  world.sources.set("vdb", world.image("vdb"));
+  world.configure({ vda: false, vdb: false });
+  await world.good("restore");
+  const last = (step: Step) => step.kind === "rename" && step.to === world.image("vdb");
+  const { code } = await world.event("prepare", "-", {
+    perform: (inner) => (step) => last(step) ? Promise.reject(new Error("EIO")) : inner(step),
+  });
+  assertEquals(code, 1);
+  await world.event("release", "failed");
+  await world.good("restore");
+  await world.start();
+  assertEquals(world.read(world.vda), session);
+});
+
+const failingAt = (kind: Step["kind"]): Circumstance => ({
+  perform: (inner) => (step) => step.kind === kind ? Promise.reject(new Error("EIO")) : inner(step),
+});
+
+Deno.test("a start that fails leaves the note as it was, and tells one error", async () => {
+  using world = new World();
+  const note = `${world.config}/${DOMAIN}.session`;
+  const fail = async (kind: Step["kind"]) => {
+    const before = readNote(note);
+    const { code, said } = await world.event("prepare", "-", failingAt(kind));
+    assertEquals([code, said.length, readNote(note)], [1, 1, before]);
+    await world.event("release", "failed");
+    assertEquals(readNote(note), before);
+  };
+  world.disks({ vda: false });
+  for (const kind of ["note", "create"] as const) await fail(kind);
+  await world.start();
+  await world.stop("-");
+  assertEquals(readNote(note).length, 1);
+  await fail("create");
 });
