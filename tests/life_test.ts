@@ -432,3 +432,25 @@ Deno.test("a start that fails leaves the note as it was, and tells one error", a
   assertEquals(readNote(note).length, 1);
   await fail("create");
 });
+
+Deno.test("a decided commit is not finished as long as its flag can't be read: it would be done twice", async () => {
+  using world = await up(true);
+  Deno.linkSync(world.vda, `${world.vda}.autorevert-committing`);
+  world.configureText("{");
+  await world.event("release", "shutdown");
+  assertEquals(world.state("vda").kind, "committing");
+  world.configure({ vda: true });
+  await world.good("release", "shutdown");
+  assertEquals([world.disk("vda"), world.flags().vda], [session, false]);
+});
+
+Deno.test("a flagged session that another file may stand on doesn't join the commit of another disk", async () => {
+  using world = new World();
+  world.disks({ vda: true, vdb: true });
+  await world.start();
+  Deno.linkSync(world.image("vda"), `${world.image("vda")}.autorevert-committing`);
+  world.sources.set("vdb", `${world.images}/snapshot.img`);
+  await world.good("release", "shutdown");
+  assertEquals([world.state("vda").kind, world.state("vdb").kind], ["plain", "session"]);
+  assertEquals(world.flags(), { vda: false, vdb: true });
+});
