@@ -1,7 +1,6 @@
 import { clearFlags, writeConfig } from "./config.ts";
 import * as files from "./files.ts";
 import type { Log } from "./log.ts";
-import { belongsTo } from "./names.ts";
 import { formatNote } from "./note.ts";
 import type { Control, QemuImg } from "./qemu_img.ts";
 import type { Settings } from "./settings.ts";
@@ -106,10 +105,7 @@ export class Run {
   }
 
   listing(image: string): Listing {
-    const nameIn = (step: Step) =>
-      "from" in step ? step.from : "path" in step ? step.path : "overlay" in step ? step.overlay : "";
-    const shown = this.#shown.filter((step) => belongsTo(image, nameIn(step)));
-    return afterAll(files.list(image), shown);
+    return afterAll(files.list(image), this.#shown);
   }
 
   /** What an administrator should know, in the log. */

@@ -6,7 +6,7 @@
 
 import { type Case, ownerOfDisk, stateOf } from "./case.ts";
 import * as moves from "./moves.ts";
-import { belongsTo, type GuestNames, namesOf } from "./names.ts";
+import { type GuestNames, namesOf } from "./names.ts";
 import type { Entry } from "./note.ts";
 import { type Listing, parse, type State } from "./state.ts";
 import { afterAll, type StartWord, type Step } from "./step.ts";
@@ -54,10 +54,7 @@ export function planRecovery(found: readonly Case[], paths: GuestNames): Recover
   );
   const commit = planCommit(decided, joining, paths);
   stages.push(commit);
-  const finished = cases.map((disk) => ({
-    ...disk,
-    listing: afterAll(disk.listing, stepsOn(disk, commit.steps)),
-  }));
+  const finished = cases.map((disk) => ({ ...disk, listing: afterAll(disk.listing, commit.steps) }));
   return { stages, cases: tidied(finished) };
 }
 
@@ -81,11 +78,6 @@ export function planCommit(decided: readonly Case[], sessions: readonly Case[], 
   };
 }
 
-/** Of several disks' steps, those on this disk's names. */
-function stepsOn({ names }: Case, steps: readonly Step[]): Step[] {
-  return steps.filter((step) => "from" in step && belongsTo(names.image, step.from));
-}
-
 /** A start: all overlays are made before the first of them takes an image's name. */
 export function planPrepare(
   decided: readonly Decided[],
@@ -94,22 +86,22 @@ export function planPrepare(
   start: StartWord,
   paths: GuestNames,
 ): Stage[] {
-  const stage = (whom: string, steps: Step[]): Stage[] => steps.length > 0 ? [{ whom, steps }] : [];
+  const stage = (whom: string, ...steps: Step[]): Stage => ({ whom, steps });
   const froze = decided.filter(({ fate }) => fate === "freeze");
   return [
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
-    ...entries.length > 0 ? stage("", [{ kind: "note", path: paths.note, entries }]) : [],
-    ...start === "fresh" ? stage("", [{ kind: "starting", path: paths.starting, word: start }]) : [],
+    stage("", { kind: "note", path: paths.note, entries }),
+    ...start === "fresh" ? [stage("", { kind: "starting", path: paths.starting, word: start })] : [],
     ...recovery,
-    ...froze.flatMap(({ disk }) =>
-      stage(disk.target, moves.stage(disk.names, freezable(disk), ownerOfDisk(disk)))
+    ...froze.map(({ disk }) =>
+      stage(disk.target, ...moves.stage(disk.names, freezable(disk), ownerOfDisk(disk)))
     ),
-    ...decided.flatMap(({ disk, fate }) => stage(disk.target, atPrepare(disk, fate))),
+    ...decided.map(({ disk, fate }) => stage(disk.target, ...atPrepare(disk, fate))),
     // Last: as long as a start can still fail, nothing is gone. A resumed session has one beside it where its own start
     // was cut short just here; once that session is a layer, the other stands on no top layer any more.
     ...decided.filter(({ disk, fate }) =>
-      start === "fresh" && ["freeze", "resume"].includes(fate) && disk.listing.has(disk.names.ended)
-    ).flatMap(({ disk }) => stage(disk.target, moves.forget(disk.names))),
+      ["freeze", "resume"].includes(fate) && disk.listing.has(disk.names.ended)
+    ).map(({ disk }) => stage(disk.target, ...moves.forget(disk.names))),
   ];
 }
 
@@ -149,11 +141,11 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date, others: re
     const before = others.filter((other) => other.image === image).map(({ started }) => Date.parse(started));
     return new Date(Math.max(now.getTime(), ...before.filter(Number.isFinite).map((time) => time + 1)));
   };
-  return decided.flatMap(({ disk, fate }): Entry[] => {
+  return decided.map(({ disk, fate }): Entry => {
     const { target, names: { image }, entry } = disk;
-    if (!disk.listed) return entry ? [entry] : [];
-    const merging = entry?.merging === undefined ? {} : { merging: entry.merging };
-    const begun = {
+    // Its flag is looked up by its target, which may be another one than at its start.
+    if (entry && fate !== "freeze") return { ...entry, target, ...fate === "resume" && { held: true } };
+    return {
       target,
       image,
       started: begin(image).toISOString(),
@@ -161,11 +153,8 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date, others: re
       held: false,
       // As long as an older session lies there, this could be taken for a word about that.
       ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
-      ...merging,
+      ...entry?.merging !== undefined && { merging: entry.merging },
     };
-    if (fate === "freeze") return [begun];
-    // Its flag is looked up by its target, which may be another one than at its start.
-    return [{ ...entry ?? begun, target, ...fate === "resume" && { held: true } }];
   });
 }
 

@@ -75,17 +75,21 @@ export function describe(step: Step): string {
   }
 }
 
-/** The listing as it is after a step, with the semantics of link(2), rename(2) and unlink(2). Pure. */
+/**
+ * The listing as it is after a step, with the semantics of link(2), rename(2) and unlink(2). Steps on other images' names
+ * change nothing that matters to this one. Pure.
+ */
 export function after(listing: Listing, step: Step): Listing {
   const next = new Map(listing);
+  const from = "from" in step ? next.get(step.from) : undefined;
   switch (step.kind) {
     case "link":
-      if (!next.has(step.to)) next.set(step.to, next.get(step.from)!);
+      if (from !== undefined && !next.has(step.to)) next.set(step.to, from);
       return next;
     case "rename":
       // rename(2) between two names of one file does nothing and leaves both.
-      if (next.get(step.from) === next.get(step.to)) return next;
-      next.set(step.to, next.get(step.from)!);
+      if (from === undefined || from === next.get(step.to)) return next;
+      next.set(step.to, from);
       next.delete(step.from);
       return next;
     case "remove":
