@@ -161,6 +161,7 @@ for (const { of, setUp, event: [operation, extra], steps } of events) {
     assertEquals(dry.code, real.code);
     assertEquals(dry.said, real.said);
     const errors = new Set(real.said);
+    assertEquals(real.log.filter((line) => errors.has(line)), real.said);
     assertEquals(dry.shown, real.log.filter((line) => !errors.has(line)));
     assertEquals(dry.shown.map((line) => kinds.exec(line)?.[1]).filter(Boolean).join(" "), steps);
   });

@@ -104,10 +104,42 @@ test("a path is resolved to the file behind all links, even where that is missin
   Deno.symlinkSync("deep/os.img", `${folder}/relative`);
   Deno.symlinkSync(`${folder}/relative`, `${folder}/absolute`);
   Deno.symlinkSync("../deep/gone.img", `${folder}/deep/dangling`);
+  Deno.symlinkSync(`${folder}/deep/gone.img`, `${folder}/away`);
   assertEquals(files.resolve(`${folder}/absolute`), `${folder}/deep/os.img`);
   assertEquals(files.resolve(`${folder}/deep/../deep/os.img`), `${folder}/deep/os.img`);
   assertEquals(files.resolve(`${folder}/deep/dangling`), `${folder}/deep/gone.img`);
+  assertEquals(files.resolve(`${folder}/away`), `${folder}/deep/gone.img`);
+  assertEquals(files.resolve("/none.img"), "/none.img");
   assertEquals(files.resolve(`${folder}/deep/none.img`), `${folder}/deep/none.img`);
+});
+
+test("a path in the root folder has one slash", () => {
+  assertThrows(() => files.list("/etc"), Trouble, '"/etc" is not a regular file');
+});
+
+test("two paths are of one file if both lead to it", (folder) => {
+  put(`${folder}/a`, "");
+  put(`${folder}/b`, "");
+  Deno.linkSync(`${folder}/a`, `${folder}/link`);
+  Deno.symlinkSync("a", `${folder}/symlink`);
+  for (const name of ["a", "link", "symlink"]) assert(files.isOne(`${folder}/a`, `${folder}/${name}`));
+  for (const name of ["b", "none", "."]) {
+    assertEquals(files.isOne(`${folder}/a`, `${folder}/${name}`), false);
+    assertEquals(files.isOne(`${folder}/${name}`, `${folder}/a`), false);
+  }
+  assert(files.isOne(`${folder}/none`, `${folder}/none`));
+});
+
+test("a name that is too long for a file isn't there", (folder) => {
+  assertEquals(files.look(`${folder}/${"x".repeat(256)}`), undefined);
+});
+
+test("a figure is left in a file that is there, and makes none", (folder) => {
+  files.jot(`${folder}/a`, "1 %");
+  assertEquals(files.look(`${folder}/a`), undefined);
+  put(`${folder}/a`, "1 %");
+  files.jot(`${folder}/a`, "12 %");
+  assertEquals(text(`${folder}/a`), "12 %");
 });
 
 test("links in a ring lead nowhere", (folder) => {

@@ -49,10 +49,11 @@ Deno.test("a flagged session outlives an XML that can't be read at its end", asy
 
 Deno.test("a flagged session outlives an end in which nothing can be written, flag and all", async () => {
   using world = await up(true);
-  const { code } = await world.event("release", "shutdown", {
+  const { code, said } = await world.event("release", "shutdown", {
     perform: new Failing(0, "dies before").perform,
   });
   assertEquals([code, world.flags()], [0, { vda: true }]);
+  assert(said.length > 0);
   await checkHeld(world, () => {});
 });
 
@@ -453,4 +454,87 @@ Deno.test("a flagged session that another file may stand on doesn't join the com
   await world.good("release", "shutdown");
   assertEquals([world.state("vda").kind, world.state("vdb").kind], ["plain", "session"]);
   assertEquals(world.flags(), { vda: false, vdb: true });
+});
+
+Deno.test("a start that fails leaves each disk as it was, a session of a power cut, too", async () => {
+  using world = new World();
+  world.disks({ vda: false, vdb: false });
+  await world.start();
+  world.write(world.image("vda"), "session");
+  world.disks({ vdb: false });
+  world.configure({ vda: false, vdb: false });
+  Deno.removeSync(`${world.image("vdb")}.backing_file`);
+  const before = snapshot(world.images);
+  for (const target of ["vda", "vdb"]) {
+    const failing = (step: Step) => step.kind === "create" && step.overlay.startsWith(world.image(target));
+    const { code, log, said } = await world.event("prepare", "-", {
+      perform: (inner) => (step) => failing(step) ? Promise.reject(new Error("EIO")) : inner(step),
+    });
+    assertEquals([code, said], [1, [`error: guest ${target}: EIO`]]);
+    assert(log.includes(`error: guest ${target}: EIO`));
+    assertEquals(snapshot(world.images), before);
+  }
+});
+
+Deno.test("a start that fails at its last disk takes the others back at once", async () => {
+  using world = new World();
+  world.disks({ vda: false, vdb: false });
+  const before = snapshot(world.images);
+  const last = (step: Step) => step.kind === "rename" && step.to === world.image("vdb");
+  await world.event("prepare", "-", {
+    perform: (inner) => (step) => last(step) ? Promise.reject(new Error("EIO")) : inner(step),
+  });
+  assertEquals(snapshot(world.images), before);
+});
+
+Deno.test("a disk that is no longer listed loses the session that was set aside", async () => {
+  using world = new World();
+  world.disks({ vda: false, vdb: false });
+  await world.start();
+  await world.stop("-");
+  world.configure({ vda: false });
+  await world.start();
+  assertEquals(world.files(), ["vda.img", "vda.img.backing_file", "vdb.img"]);
+});
+
+Deno.test("a disk that is no longer listed, and whose place another file has taken, keeps the session that was set aside", async () => {
+  using world = new World();
+  world.disks({ vda: false, vdb: false });
+  await world.start();
+  await world.stop("-");
+  world.configure({ vda: false });
+  world.sources.set("vdb", `${world.images}/snapshot.img`);
+  await world.start();
+  assertEquals(world.files().filter((name) => name.startsWith("vdb")), [
+    "vdb.img",
+    "vdb.img.autorevert-ended",
+    "vdb.img.backing_file",
+  ]);
+});
+
+Deno.test("a session that a power cut left flagged goes on after a second one, whatever was edited in between", async () => {
+  using world = await up(false);
+  world.configure({ vda: true }, LONG_AGO);
+  await world.start();
+  world.configure({ vda: true }, LATER);
+  await world.start();
+  assertEquals(world.read(world.vda), session);
+});
+
+Deno.test("a flag that came after a power cut is no word about the session that the start cut short left", async () => {
+  using world = await up(false);
+  world.configure({ vda: true }, LATER);
+  // The note is written, and nothing else.
+  await world.event("prepare", "-", { perform: new Failing(1, "dies before").perform });
+  await world.start();
+  assertEquals(world.read(world.vda), base);
+});
+
+Deno.test("a commit whose flag was cleared before the power cut is finished without clearing one", async () => {
+  using world = await up(true);
+  Deno.linkSync(world.vda, `${world.vda}.autorevert-committing`);
+  world.configure({ vda: false });
+  const { log } = await world.event("prepare");
+  assertEquals(log.filter((line) => line.includes("clear ")), []);
+  assertEquals(world.read(world.vda), session);
 });

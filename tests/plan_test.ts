@@ -1,0 +1,62 @@
+import { assertEquals } from "@std/assert";
+import type { Case } from "../lib/case.ts";
+import { namesOf } from "../lib/names.ts";
+import type { Entry } from "../lib/note.ts";
+import { isTorn, noteAtPrepare, pending } from "../lib/plan.ts";
+import type { Layers, Listing, State } from "../lib/state.ts";
+
+const image = "/images/os.img";
+const names = namesOf(image);
+const entry: Entry = {
+  target: "vda",
+  image,
+  started: "2026-01-01T00:00:00.000Z",
+  owner: { uid: 0, gid: 0, mode: 0o600 },
+  held: false,
+};
+const layered = (...layers: Layers): Listing =>
+  new Map([[image, layers.at(-1)!], ...layers.map((number) => [names.layer(number), number] as const)]);
+
+Deno.test("a merge is torn until the upper layer has taken the place of the lower one", () => {
+  const state = (...layers: Layers): State => ({ kind: "layered", layers, ended: false });
+  const merging = { ...entry, merging: 1 };
+  assertEquals(isTorn(merging, state(0, 1)), true);
+  assertEquals(isTorn(merging, state(0, 1, 2)), true);
+  assertEquals(isTorn(merging, state(1, 2)), false);
+  assertEquals(isTorn(merging, { kind: "plain", ended: false }), false);
+  assertEquals(isTorn(entry, state(0)), false);
+  assertEquals(isTorn(entry, state(0, 1)), false);
+  assertEquals(isTorn(entry, { kind: "plain", ended: false }), false);
+});
+
+Deno.test("an entry is pending as long as anything lies beside its disk, and forgets a merge that is done", () => {
+  const merging = { ...entry, merging: 1 };
+  assertEquals(pending([entry], () => new Map([[image, 1]])), []);
+  assertEquals(pending([entry], () => new Map([[image, 1], [names.ended, 2]])), [entry]);
+  assertEquals(pending([entry], () => layered(0, 1)), [entry]);
+  assertEquals(pending([merging], () => layered(0, 1)), [merging]);
+  assertEquals(pending([merging], () => layered(1, 2)), [entry]);
+});
+
+Deno.test("a session on a shared image is newer than every other guest's, whatever the clock says", () => {
+  const disk: Case = {
+    target: "vda",
+    names,
+    entry,
+    listed: true,
+    flag: "clear",
+    keepCommits: 0,
+    keepSession: false,
+    source: "same",
+    listing: layered(0),
+  };
+  const begun = (others: readonly Entry[], now: string) =>
+    noteAtPrepare([{ disk, fate: "freeze" }], new Date(now), others)[0]!.started;
+  assertEquals(begun([], "2026-01-01T00:00:00.000Z"), "2026-01-01T00:00:00.000Z");
+  assertEquals(begun([entry], "2026-01-01T00:00:00.000Z"), "2026-01-01T00:00:00.001Z");
+  assertEquals(begun([entry], "2025-01-01T00:00:00.000Z"), "2026-01-01T00:00:00.001Z");
+  assertEquals(
+    begun([{ ...entry, image: "/other" }], "2025-01-01T00:00:00.000Z"),
+    "2025-01-01T00:00:00.000Z",
+  );
+});
