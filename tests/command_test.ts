@@ -548,6 +548,14 @@ Deno.test("a merge that goes on with a torn layer waits for the qemu-img that ou
   assertEquals(world.files(world.images), ["vda.img"]);
 });
 
+Deno.test("what asked a merge to make way, and died, asks no later one", async () => {
+  using world = await worldOf({ ...committed, layers: 3, keepCommits: 0 });
+  Deno.writeTextFileSync(`${world.config}/${DOMAIN}.stop-merging`, "");
+  assertEquals((await world.merge()).code, 0);
+  assertEquals(world.files(world.images), ["vda.img"]);
+  assertEquals(world.files(world.config).includes(`${DOMAIN}.stop-merging`), false);
+});
+
 Deno.test("a merge waits for an orphan as long as it takes, but makes way at once", async () => {
   using world = new World();
   world.disks({ vda: false });

@@ -445,15 +445,22 @@ Deno.test("a decided commit is not finished as long as its flag can't be read: i
   assertEquals([world.disk("vda"), world.flags().vda], [session, false]);
 });
 
-Deno.test("a flagged session that another file may stand on doesn't join the commit of another disk", async () => {
+Deno.test("a session without a flag, or that another file may stand on, doesn't join another disk's commit", async () => {
   using world = new World();
-  world.disks({ vda: true, vdb: true });
+  world.disks({ vda: true, vdb: true, vdc: false });
   await world.start();
+  for (const target of ["vda", "vdc"]) world.write(world.image(target), "session");
   Deno.linkSync(world.image("vda"), `${world.image("vda")}.autorevert-committing`);
   world.sources.set("vdb", `${world.images}/snapshot.img`);
   await world.good("release", "shutdown");
-  assertEquals([world.state("vda").kind, world.state("vdb").kind], ["plain", "session"]);
-  assertEquals(world.flags(), { vda: false, vdb: true });
+  assertEquals(["vda", "vdb", "vdc"].map((target) => world.state(target).kind), [
+    "plain",
+    "session",
+    "plain",
+  ]);
+  assertEquals(world.disk("vda"), { base: "vda", session: "yes" });
+  assertEquals(world.disk("vdc"), { base: "vdc" });
+  assertEquals(world.flags(), { vda: false, vdb: true, vdc: false });
 });
 
 Deno.test("a start that fails leaves each disk as it was, a session of a power cut, too", async () => {

@@ -165,3 +165,65 @@ Deno.test("a recovery has nothing to do on any whole listing", () => {
     assertEquals(moves.recover(names, whole), []);
   }
 });
+
+const short = (path: string) =>
+  [...Object.entries(names), ...[0, 1, 2].map((number) => [`${number}`, names.layer(number)])]
+    .find(([, other]) => other === path)?.[0] ?? path;
+/** The steps of a move in a line of words. */
+const words = (steps: readonly Step[]) =>
+  steps.map((step) =>
+    [step.kind, ...Object.values(step).slice(1).filter((value) => typeof value === "string").map(short)]
+      .join(" ")
+  ).join(", ");
+
+const twoLayers = stateOf("layered", listing(2, "top"));
+const aside = stateOf("layered", listing(2, "top", [names.ended]));
+const overAside = stateOf("session", listing(2, "session", [names.ended]));
+const overScratch = listing(2, "none", [names.scratch]);
+
+/** A file has its owner, and its content is on stable storage, before it takes a name that counts. */
+const orders: readonly (readonly [move: string, steps: readonly Step[], words: string])[] = [
+  ["a freeze", moves.stage(names, twoLayers, owner), "create scratch 1, own scratch, sync scratch"],
+  [
+    "a freeze that failed",
+    moves.unstage(
+      names,
+      { kind: "plain", ended: false },
+      new Map([...listing(1, "top"), [names.scratch, SESSION]]),
+    ),
+    "remove scratch, remove 0",
+  ],
+  ["a discard", moves.discard(names, overAside, owner), "own 1, link 1 scratch, rename scratch image"],
+  [
+    "a commit",
+    moves.decideCommit(names, overAside, owner),
+    "remove ended, own image, sync image, link image committing",
+  ],
+  [
+    "setting aside",
+    moves.setAside(names, overAside, owner),
+    "remove ended, link image ended, own 1, link 1 scratch, rename scratch image",
+  ],
+  ["an undo", moves.undo(names, aside, owner), "own 0, remove image, rename 1 ended, link 0 image"],
+  [
+    "a keep",
+    moves.keep(names, aside, owner),
+    "own ended, sync ended, remove image, rename ended 2, link 2 image",
+  ],
+  ["a merge's copying", moves.copyDown(names, twoLayers, owner, false), "own 0, merge 1 0, sync 0"],
+  [
+    "a merge's copying over a torn layer",
+    moves.copyDown(names, twoLayers, owner, true),
+    "own 0, merge 1 0, repair 0, sync 0",
+  ],
+  ["a recovery without an image", moves.recover(names, overScratch), "remove scratch, link 1 image"],
+  [
+    "a recovery with a lower layer as the image",
+    moves.recover(names, new Map([...overScratch, [names.image, 1]])),
+    "remove scratch, link 1 scratch, rename scratch image",
+  ],
+];
+
+for (const [move, steps, expected] of orders) {
+  Deno.test(`the steps of ${move}, in order`, () => assertEquals(words(steps), expected));
+}
