@@ -545,3 +545,16 @@ Deno.test("a commit whose flag was cleared before the power cut is finished with
   assertEquals(log.filter((line) => line.includes("clear ")), []);
   assertEquals(world.read(world.vda), session);
 });
+
+Deno.test("somebody's own overlay doesn't join another disk's commit", async () => {
+  using world = await up(true);
+  Deno.linkSync(world.vda, `${world.vda}.autorevert-committing`);
+  const vdb = world.image("vdb");
+  world.save(`${vdb}.backing_file`, null, { base: "vdb" });
+  world.save(vdb, `${vdb}.backing_file`, { own: "yes" });
+  world.sources.set("vdb", vdb);
+  world.configure({ vda: true, vdb: true });
+  assertEquals((await world.event("prepare")).code, 1);
+  assertEquals(world.state("vdb").kind, "session");
+  assertEquals(world.flags().vdb, true);
+});
