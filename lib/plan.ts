@@ -163,10 +163,8 @@ export function planUndo(disk: Case, listing: Listing): Step[] {
   const before = stateOf(disk);
   const steps = moves.unstage(disk.names, before, listing);
   const now = stateOf({ ...disk, listing: afterAll(listing, steps) });
-  const swapped = now.kind === "session" && before.kind !== "session";
-  if (!swapped) return steps;
-  const discard = moves.discard(disk.names, now, ownerOfDisk(disk));
-  return [...steps, ...discard];
+  const isSwapped = now.kind === "session" && before.kind !== "session";
+  return isSwapped ? moves.discard(disk.names, now, ownerOfDisk(disk)) : steps;
 }
 
 /** An end: commits first and together, then each disk by itself. */

@@ -548,6 +548,23 @@ Deno.test("a merge that goes on with a torn layer waits for the qemu-img that ou
   assertEquals(world.files(world.images), ["vda.img"]);
 });
 
+Deno.test("a merge leaves the names alone if they have changed while it copied", async () => {
+  using world = await worldOf({ ...committed, keepCommits: 0 });
+  const [one, two] = [1, 2].map((number) => `${world.vda}.backing_file.${number}`);
+  const disk = { ...world.disk("vda"), later: "yes" };
+  let copied = 0;
+  const { code } = await world.merge({
+    perform: (inner) => async (step, control) => {
+      await inner(step, control);
+      if (step.kind !== "sync" || copied++ > 0) return;
+      world.save(two!, one!, { later: "yes" });
+      Deno.removeSync(world.vda);
+      Deno.linkSync(two!, world.vda);
+    },
+  });
+  assertEquals([code, world.files(world.images), world.disk("vda")], [0, ["vda.img"], disk]);
+});
+
 Deno.test("what asked a merge to make way, and died, asks no later one", async () => {
   using world = await worldOf({ ...committed, layers: 3, keepCommits: 0 });
   Deno.writeTextFileSync(`${world.config}/${DOMAIN}.stop-merging`, "");

@@ -3,6 +3,7 @@ import type { Case } from "../lib/case.ts";
 import { namesOf } from "../lib/names.ts";
 import type { Entry } from "../lib/note.ts";
 import { isTorn, noteAtPrepare, pending } from "../lib/plan.ts";
+import type { Fate } from "../lib/table.ts";
 import type { Layers, Listing, State } from "../lib/state.ts";
 
 const image = "/images/os.img";
@@ -13,6 +14,17 @@ const entry: Entry = {
   started: "2026-01-01T00:00:00.000Z",
   owner: { uid: 0, gid: 0, mode: 0o600 },
   held: false,
+};
+const disk: Case = {
+  target: "vda",
+  names,
+  entry,
+  listed: true,
+  flag: "clear",
+  keepCommits: 0,
+  keepSession: false,
+  source: "same",
+  listing: new Map(),
 };
 const layered = (...layers: Layers): Listing =>
   new Map([[image, layers.at(-1)!], ...layers.map((number) => [names.layer(number), number] as const)]);
@@ -39,17 +51,6 @@ Deno.test("an entry is pending as long as anything lies beside its disk, and for
 });
 
 Deno.test("a session on a shared image is newer than every other guest's, whatever the clock says", () => {
-  const disk: Case = {
-    target: "vda",
-    names,
-    entry,
-    listed: true,
-    flag: "clear",
-    keepCommits: 0,
-    keepSession: false,
-    source: "same",
-    listing: layered(0),
-  };
   const begun = (others: readonly Entry[], now: string) =>
     noteAtPrepare([{ disk, fate: "freeze" }], new Date(now), others)[0]!.started;
   assertEquals(begun([], "2026-01-01T00:00:00.000Z"), "2026-01-01T00:00:00.000Z");
@@ -59,4 +60,20 @@ Deno.test("a session on a shared image is newer than every other guest's, whatev
     begun([{ ...entry, image: "/other" }], "2025-01-01T00:00:00.000Z"),
     "2025-01-01T00:00:00.000Z",
   );
+});
+
+Deno.test("the note tells of a session that goes on what it told, and of a new one nothing older", () => {
+  const now = new Date("2026-02-02");
+  const noted = (entry: Entry | undefined, fate: Fate) =>
+    noteAtPrepare([{ disk: { ...disk, entry }, fate }], now, [])[0];
+  const held = { ...entry, held: true };
+  assertEquals(noted(entry, "keep"), entry);
+  assertEquals(noted(held, "keep"), held);
+  assertEquals(noted(entry, "resume"), held);
+  assertEquals(noted(held, "freeze"), { ...entry, started: now.toISOString() });
+  const target = Deno.makeTempFileSync();
+  const adopted = { ...disk, names: namesOf(target), entry: undefined };
+  const [first] = noteAtPrepare([{ disk: adopted, fate: "keep" }], now, []);
+  Deno.removeSync(target);
+  assertEquals([first?.image, first?.started], [target, now.toISOString()]);
 });

@@ -5,4 +5,6 @@ export const equivalent: Readonly<Record<string, string>> = {
   'lib/plan.ts: planCommit: always state.kind === "session"': onlySessions,
   'lib/plan.ts: planCommit: always "layers" in state':
     "what is being committed has layers; the condition tells the compiler",
+  'lib/plan.ts: atRelease: never state.kind !== "session"': onlySessions,
+  "lib/plan.ts: noteAtRelease: never entry === undefined": "at an end, all disks are those of the note",
 };

@@ -5,6 +5,9 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/table.ts": ["table"],
   "lib/moves.ts": ["moves"],
   "lib/files.ts": ["files", "durable"],
+  "lib/plan.ts": ["plan", "life"],
+  "lib/prepare.ts": ["life"],
+  "lib/release.ts": ["life"],
   "lib/merge.ts": ["command"],
 };
 const quick = ["durable", "dry_run", "life", "refusal", "promise", "note", "way_out", "config", "moves"];
