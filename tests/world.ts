@@ -3,7 +3,7 @@
  * files. The events themselves, the steps and the files are the real ones.
  */
 
-import { list, read } from "../lib/files.ts";
+import { isOne, list, read } from "../lib/files.ts";
 import { handle } from "../lib/hook.ts";
 import { type Host, performer, Run } from "../lib/host.ts";
 import { eventOf, type Verb } from "../lib/invocation.ts";
@@ -348,7 +348,8 @@ export class World implements Disposable {
       repair: (image) => soon(() => void load(image)),
       look: (image) =>
         soon(() => {
-          if (this.busy.has(image)) return { kind: "busy" };
+          // A file is open under all of its names.
+          if ([...this.busy].some((path) => isOne(path, image))) return { kind: "busy" };
           try {
             return { kind: "free", backing: load(image).backing ?? undefined };
           } catch {

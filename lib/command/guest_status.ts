@@ -2,9 +2,8 @@ import { type Case, stateOf } from "../case.ts";
 import * as files from "../files.ts";
 import type { Occasion } from "../hook.ts";
 import { progressOf } from "../merge.ts";
-import { isTorn } from "../plan.ts";
 import { type Guest, lookAt } from "./guest.ts";
-import type { Situation, View } from "./view.ts";
+import { isBeingMerged, type Situation, type View } from "./view.ts";
 
 /** What `--json` tells of a guest. The shape is documented in the manual; keys are only ever added. */
 export interface GuestStatus {
@@ -78,13 +77,10 @@ async function extentsOf(disk: Case, occasion: Occasion): Promise<Known> {
   };
 }
 
-async function mergeOf(disk: Case, { host, paths }: Occasion): Promise<Known["merge"]> {
-  const { target, names, entry } = disk;
-  const state = stateOf(disk);
-  if (entry === undefined || !("layers" in state) || !isTorn(entry, state)) return null;
-  if ((await host.qemuImg.look(names.layer(state.layers[1]!))).kind !== "busy") return null;
-  const progress = progressOf(paths.merging);
-  return { percent: progress?.target === target ? progress.percent : 0 };
+async function mergeOf(disk: Case, occasion: Occasion): Promise<Known["merge"]> {
+  if (!await isBeingMerged(disk, occasion)) return null;
+  const progress = progressOf(occasion.paths.merging);
+  return { percent: progress?.target === disk.target ? progress.percent : 0 };
 }
 
 function extent(path: string, since?: string): Extent {

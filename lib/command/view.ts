@@ -3,7 +3,7 @@ import type { Config } from "../config.ts";
 import { isSaved, rowFor } from "../decide.ts";
 import type { DomainDisk } from "../domain.ts";
 import type { Occasion } from "../hook.ts";
-import { planRecovery } from "../plan.ts";
+import { isTorn, planRecovery } from "../plan.ts";
 import { circumstances } from "../prepare.ts";
 import { refusal } from "../refusal.ts";
 import { type Fate, refuses } from "../table.ts";
@@ -91,6 +91,8 @@ async function judge(
   }
   const start = isSaved(occasion) ? "resume" : "fresh";
   const { fate, because } = await rowFor(recovered, occasion, circumstances(recovered, start, config));
+  // A merge has the top layer open if that is the one it merges, and the next start interrupts it.
+  if (fate === "refuse: in use" && await isBeingMerged(recovered, occasion)) return fine("clean");
   if (refuses(fate)) return { situation: "attention", trouble: refusal(fate, recovered), fate };
   const situation = situationOf(fate, state.kind === "session");
   if (situation === "attention") {
@@ -116,6 +118,16 @@ function checkSource(disk: Case, live: Surroundings["live"], { domain }: Occasio
         `--base ${shellWord(image)} --top ${shellWord(file ?? "")} --active --pivot`,
     },
   );
+}
+
+/** Whether a `qemu-img` works on the merge that the note tells of. */
+export async function isBeingMerged(disk: Case, { host }: Occasion): Promise<boolean> {
+  const { names, entry } = disk;
+  const state = stateOf(disk);
+  if (entry === undefined || !("layers" in state) || !isTorn(entry, state)) {
+    return false;
+  }
+  return (await host.qemuImg.look(names.layer(state.layers[1]!))).kind === "busy";
 }
 
 async function isOpen({ names }: Case, { host }: Occasion): Promise<boolean> {
