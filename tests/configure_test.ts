@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { listDisk, setFlag, unlistDisk } from "../lib/command/edit.ts";
+import { live } from "./history.ts";
 import { snapshot } from "./tree.ts";
 import { LATER, type Result, World } from "./world.ts";
 import { diskXml } from "./xml.ts";
@@ -43,6 +44,32 @@ Deno.test("enable tells that a guest that runs is not reverted yet", async () =>
   assertEquals(ran(await world.type(["enable", "guest", "vda"])), [
     0,
     ["guest vda: every start begins clean from the next one on; until then the guest writes to the disk itself"],
+    [],
+  ]);
+});
+
+Deno.test("enable takes a disk back that was taken out while its guest runs", async () => {
+  using world = unconfigured();
+  world.configure({ vda: false });
+  await world.start();
+  world.run();
+  assertEquals((await world.type(["disable", "guest", "vda"])).code, 0);
+  assertEquals(ran(await world.type(["enable", "guest", "vda"])), [
+    0,
+    ["guest vda: every start begins clean from now on"],
+    [],
+  ]);
+});
+
+Deno.test("enable takes a disk back that is being merged", async () => {
+  using world = new World();
+  await live(world, { targets: ["vda"], layers: 2, keepCommits: 0, torn: true, aside: false });
+  world.define();
+  world.busy.add(`${world.image("vda")}.backing_file.1`);
+  Deno.removeSync(world.configFile);
+  assertEquals(ran(await world.type(["enable", "guest", "vda"])), [
+    0,
+    ["guest vda: every start begins clean from now on"],
     [],
   ]);
 });

@@ -14,7 +14,7 @@ import { refuses } from "../table.ts";
 import { concerning, listed, nearest, quoted, shellWord, Trouble } from "../voice.ts";
 import { listDisk, setFlag, unlistDisk } from "./edit.ts";
 import { disksIn, domains, lookAt } from "./guest.ts";
-import type { Situation, View } from "./view.ts";
+import { isBeingMerged, type Situation, type View } from "./view.ts";
 import { checkTargets, type Errand } from "./errand.ts";
 
 /**
@@ -44,12 +44,13 @@ export async function enable(errand: Errand): Promise<void> {
   for (const disk of cases.filter(({ target }) => added.includes(target))) {
     await checkFreeze(disk, live !== undefined, errand);
   }
+  const unprotected = cases.filter((disk) => live !== undefined && !isOwnSession(disk));
   const text = added.reduce(listDisk, files.read(paths.config));
   if (added.length > 0) await configure(text, `list ${added.join(", ")}`, errand);
   for (const target of targets) {
     const what = !added.includes(target)
       ? "is listed already"
-      : live === undefined
+      : unprotected.every((disk) => disk.target !== target)
       ? "every start begins clean from now on"
       : "every start begins clean from the next one on; until then the guest writes to the disk itself";
     terminal.print(`${domain} ${target}: ${what}`);
@@ -61,8 +62,10 @@ async function checkFreeze(disk: Case, isLive: boolean, errand: Errand): Promise
   const { run } = errand;
   const { names, target } = disk;
   const state = stateOf(disk);
-  // A guest that runs has its own image open.
-  if (!isLive || state.kind === "session") {
+  // A guest that runs has its own image open, and so has a merge.
+  const isOpen = isLive && (state.kind !== "session" || isOwnSession(disk)) ||
+    await isBeingMerged(disk, errand);
+  if (!isOpen) {
     const { fate } = await rowFor(disk, errand, circumstances(disk, "fresh", undefined));
     if (refuses(fate)) throw concerning(target, refusal(fate, disk));
   }
@@ -71,6 +74,11 @@ async function checkFreeze(disk: Case, isLive: boolean, errand: Errand): Promise
     { kind: "link", from: names.image, to: names.scratch },
     { kind: "remove", path: names.scratch },
   ]);
+}
+
+/** The session began before the disk was taken out of the configuration. */
+function isOwnSession(disk: Case): boolean {
+  return stateOf(disk).kind === "session" && disk.entry !== undefined;
 }
 
 function noDomain({ domain, host }: Errand): Trouble {
