@@ -279,12 +279,12 @@ Deno.test("status keeps to the terminal's width, and counts wide characters as t
   ]);
 });
 
-Deno.test("status without any guest prints nothing, and a slip in a name is met", async () => {
+Deno.test("status without any guest tells how to begin, and a slip in a name is met", async () => {
   using world = new World();
   assertEquals(await world.type(["status"]).then(({ code, printed, said }) => [code, printed, said]), [
     0,
     [],
-    [],
+    ["hint: no guest is configured; to have a disk go back at every start: autorevert enable DOMAIN TARGET"],
   ]);
   world.disks({ vda: false });
   world.define("other");

@@ -56,6 +56,7 @@ async function carryOut(command: Command, host: Host, terminal: Terminal): Promi
     case "status":
       return await (await import("./status.ts")).status(
         occasions(command, host),
+        host,
         options.has("json"),
         terminal,
       );

@@ -1,4 +1,5 @@
 import type { Occasion } from "../hook.ts";
+import type { Host } from "../host.ts";
 import { shellWord, size } from "../voice.ts";
 import { type Column, table } from "./columns.ts";
 import type { Situation } from "./view.ts";
@@ -12,6 +13,7 @@ import { type Colour, paint, type Terminal } from "./terminal.ts";
  */
 export async function status(
   occasions: readonly Occasion[],
+  host: Host,
   json: boolean,
   terminal: Terminal,
 ): Promise<0 | 1> {
@@ -20,14 +22,18 @@ export async function status(
   if (json) terminal.print(JSON.stringify({ guests }, undefined, 2));
   else if (guests.length > 0) { for (const line of tableOf(guests, terminal)) terminal.print(line); }
   const bad = guests.filter(({ trouble, disks }) => trouble ?? disks.some(({ trouble }) => trouble));
-  if (!json) say(occasions, bad);
+  if (!json) say(guests, bad, host);
   return bad.length > 0 ? 1 : 0;
 }
 
-function say([first]: readonly Occasion[], bad: readonly GuestStatus[]): void {
-  if (first === undefined) return;
+function say(guests: readonly GuestStatus[], bad: readonly GuestStatus[], host: Host): void {
   const names = bad.map(({ domain }) => shellWord(domain)).join(" ");
-  if (bad.length > 0) first.host.say(`hint: what to do about it: autorevert check ${names}`);
+  if (bad.length > 0) host.say(`hint: what to do about it: autorevert check ${names}`);
+  if (guests.length === 0) {
+    host.say(
+      "hint: no guest is configured; to have a disk go back at every start: autorevert enable DOMAIN TARGET",
+    );
+  }
 }
 
 function tableOf(guests: readonly GuestStatus[], terminal: Terminal): string[] {
