@@ -1,12 +1,13 @@
 import { clearFlags, writeConfig } from "./config.ts";
 import * as files from "./files.ts";
 import type { Log } from "./log.ts";
+import { folderOf } from "./names.ts";
 import { formatNote } from "./note.ts";
 import type { Control, QemuImg } from "./qemu_img.ts";
 import type { Settings } from "./settings.ts";
 import type { Listing } from "./state.ts";
 import { afterAll, describe, type Step } from "./step.ts";
-import { asTrouble, concerning, spoken } from "./voice.ts";
+import { asTrouble, concerning, shellWord, spoken, Trouble } from "./voice.ts";
 
 /** What an event needs of the world. */
 export interface Host {
@@ -41,7 +42,7 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
       case "sync":
         return files.sync(step.path);
       case "create":
-        return await qemuImg.create(step.overlay, step.backing);
+        return await create(step.overlay, step.backing, qemuImg);
       case "merge":
         return await qemuImg.commit(step.layer, step.into, control);
       case "repair":
@@ -62,6 +63,20 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
         return step satisfies never;
     }
   };
+}
+
+/** @throws {Trouble} with what to look at first: an overlay is the only thing of a start that takes room */
+async function create(overlay: string, backing: string, qemuImg: QemuImg): Promise<void> {
+  try {
+    await qemuImg.create(overlay, backing);
+  } catch (error) {
+    const {
+      message,
+      hint = `see whether there is room for it: df -h ${shellWord(folderOf(overlay))}`,
+      heals,
+    } = asTrouble(error);
+    throw new Trouble(message, { cause: error, hint, heals });
+  }
 }
 
 /** One event being dealt with: it takes steps, or shows them, and knows the names on disk as they are then. */

@@ -241,13 +241,19 @@ const wrongs: readonly Wrong[] = [
     what: "a folder that is nearly full",
     arrange: async (world) => {
       await world.start();
-      world.write(world.image("vda"), "much");
-      world.free = 512;
+      Deno.writeFileSync(world.image("vda"), new Uint8Array(4 * 1024 * 1024), { append: true });
+      world.free = 1024 * 1024;
     },
     message:
-      /^"ROOT\/images" has 512 bytes left, and its sessions and commits hold 4\.0 KiB: merging could need as much$/,
-    hint: /^make room for 3\.5 KiB; a guest that runs out of room is paused by QEMU$/,
+      /^"ROOT\/images" has 1\.0 MiB left, and its sessions and commits hold 4\.0 MiB: merging could need as much$/,
+    hint: /^make room for 3\.0 MiB; a guest that runs out of room is paused by QEMU$/,
     severity: "warning",
+  },
+  {
+    what: "a folder that is full",
+    arrange: (world) => void (world.free = 512),
+    message: /^"ROOT\/images" has 512 bytes left: no start can make its overlay$/,
+    hint: /^make room for 1\.0 MiB: df -h ROOT\/images$/,
   },
   {
     what: "another name of an image that nobody needs",

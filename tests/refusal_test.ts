@@ -95,7 +95,7 @@ testRefused([
     if: "there is no space for the overlay",
     arrange: (world) => world.full.add(`${world.image("vda")}.autorevert-new`),
     error: () => "vda: qemu-img create failed with exit code 1: No space left on device",
-    hint: () => undefined,
+    hint: (world) => `see whether there is room for it: df -h ${world.images}`,
   },
   {
     if: "the image is somebody's own overlay",

@@ -102,6 +102,9 @@ function sources(domain: string, { definedFolder, liveFolder }: Settings): strin
   }
 }
 
+/** What an empty overlay takes, in bytes: 200 KiB, and more the larger the disk is. */
+const OVERLAY = 1024 * 1024;
+
 /** Sessions and commits grow where they lie, and a merge may need as much again. */
 export async function spaceFindings(guests: readonly Guest[], host: Host): Promise<Finding[]> {
   const held = new Map<string, number>();
@@ -121,6 +124,13 @@ export async function spaceFindings(guests: readonly Guest[], host: Host): Promi
   const found: Finding[] = [];
   for (const [folder, bytes] of held) {
     const free = await host.freeBytes(folder);
+    if (free < OVERLAY) {
+      const trouble = new Trouble(`${quoted(folder)} has ${size(free)} left: no start can make its overlay`, {
+        hint: `make room for ${size(Math.max(bytes, OVERLAY))}: df -h ${shellWord(folder)}`,
+      });
+      found.push(finding("error", trouble));
+      continue;
+    }
     if (free >= bytes) continue;
     const trouble = new Trouble(
       `${quoted(folder)} has ${size(free)} left, and its sessions and commits hold ${
