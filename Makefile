@@ -1,5 +1,9 @@
 # make help tells what there is.
 
+# The places of the last build stay until make clean: make install after it is no other build. Named by its whole path,
+# the file is none that make would make first.
+-include $(CURDIR)/dist/places.mk
+
 # Where the hook may go. They are baked into the program as its permissions.
 IMAGE_DIRS ?= /var/lib/libvirt/images
 CONFIG_DIR ?= /etc/libvirt/hooks/config
@@ -72,21 +76,22 @@ proof: build ## nothing is lost, whatever dies or fails at whatever moment: an h
 	done; exit $$failed
 
 # A build for other places is another build.
-places = '$(IMAGE_DIRS)' '$(CONFIG_DIR)' '$(SAVE_DIR)' '$(DOMAIN_DIR)' '$(LIVE_DIR)' '$(DAEMONS)' '$(LOG)' '$(QEMU_IMG)' '$(PROGRAMS)'
-dist/places: FORCE
+places = IMAGE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG HOOK_DIR
+settings = $(foreach place,$(places),'$(place) ?= $($(place))')
+dist/places.mk: FORCE
 	@mkdir -p dist
-	@printf '%s\n' $(places) | cmp -s - $@ || printf '%s\n' $(places) > $@
+	@printf '%s\n' $(settings) | cmp -s - $@ || printf '%s\n' $(settings) > $@
 .PHONY: FORCE
 FORCE:
 
 .PHONY: build
 build: $(program_binary) ## dist/qemu, the hook as one binary
-$(program_binary): $(sources) dist/places
+$(program_binary): $(sources) dist/places.mk
 	build/deno run --quiet --no-check -A build/build.ts
 
 .PHONY: bundle
 bundle: $(program_script) ## dist/qemu.js, the same as a script, for hosts that have Deno
-$(program_script): $(sources) dist/places
+$(program_script): $(sources) dist/places.mk
 	build/deno run --quiet --no-check -A build/build.ts --script
 
 .PHONY: install

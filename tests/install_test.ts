@@ -106,3 +106,38 @@ Deno.test("the hook isn't taken away while a disk needs it", async () => {
   assertEquals((await at.uninstall()).code, 0);
   assertEquals([...Deno.readDirSync(at.hook.slice(0, -"/qemu".length))].map(({ name }) => name), ["config"]);
 });
+
+Deno.test("make install takes the places that make build was given, and others only if it is told", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "autorevert-" });
+  const script = (path: string, text: string) =>
+    Deno.writeTextFileSync(`${folder}/${path}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  const make = async (...args: string[]) => {
+    const env = { PATH: Deno.env.get("PATH")! };
+    const { code, stdout } = await new Deno.Command("make", {
+      args: ["-s", ...args],
+      cwd: folder,
+      env,
+      clearEnv: true,
+    })
+      .output();
+    assertEquals(code, 0);
+    return new TextDecoder().decode(stdout).trim();
+  };
+  try {
+    for (const { name } of Deno.readDirSync(ROOT)) {
+      if (!["build", "dist"].includes(name)) Deno.symlinkSync(`${ROOT}${name}`, `${folder}/${name}`);
+    }
+    Deno.mkdirSync(`${folder}/build`);
+    script("build/build.ts", "");
+    script("build/deno", 'echo "$IMAGE_DIRS" > dist/qemu');
+    script("build/install", 'cat "$1"');
+    await make("build", "IMAGE_DIRS=/srv/vm,/mnt/vm");
+    assertEquals(await make("install"), "/srv/vm,/mnt/vm");
+    assertEquals(await make("install", "IMAGE_DIRS=/other"), "/other");
+    assertEquals(await make("install"), "/other");
+    Deno.removeSync(`${folder}/dist`, { recursive: true });
+    assertEquals(await make("install"), "/var/lib/libvirt/images");
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
