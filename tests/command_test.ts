@@ -63,10 +63,27 @@ const noTargetLikeIt = {
   order: { target: "nvme0n1" },
   said: [': the guest has no disk "nvme0n1", it has "vda"'],
 } as const;
+const session = ' vda: "IMAGE" is in a session, or was saved in one';
 const inSession = {
-  if: "a session is there",
+  if: "the guest runs on a session",
+  arrange: async (world: World) => {
+    await running(world);
+    world.run();
+  },
+  said: [session, "end it first: virsh shutdown guest"],
+} as const;
+const inDeadSession = {
+  if: "a session has died",
   arrange: running,
-  said: [' vda: "IMAGE" is in a session, or was saved in one', "end it first: virsh shutdown guest"],
+  said: [session, "end it first: autorevert recover --keep|--discard guest"],
+} as const;
+const inSavedSession = {
+  if: "a session waits for a saved guest",
+  arrange: async (world: World) => {
+    await running(world);
+    managedSave.arrange(world);
+  },
+  said: [session, "start the guest and end it, or drop the save: virsh managedsave-remove guest"],
 } as const;
 const noGuest = {
   if: "there is no such guest",
@@ -76,6 +93,8 @@ const noGuest = {
 
 const refusals: readonly Refusal[] = [
   { verb: "undo", past: committed, ...inSession },
+  { verb: "undo", past: committed, ...inDeadSession },
+  { verb: "undo", past: committed, ...inSavedSession },
   { verb: "undo", past: committed, ...managedSave },
   { verb: "undo", past: committed, ...inUse },
   { verb: "undo", past: committed, ...noSuchTarget },

@@ -106,6 +106,7 @@ interface Refused {
   readonly if: string;
   readonly arrange: (world: World) => void;
   readonly error: string;
+  readonly hint?: string;
 }
 
 const refusals: readonly Refused[] = [
@@ -113,6 +114,13 @@ const refusals: readonly Refused[] = [
     if: "a process has it open",
     arrange: (world) => void world.busy.add(world.image("vda")),
     error: ' vda: "IMAGE" is open in another process',
+    hint: "find it: fuser -v IMAGE",
+  },
+  {
+    if: "the guest runs on it",
+    arrange: (world) => world.run(),
+    error: ' vda: the guest runs on "IMAGE"',
+    hint: "end it first: virsh shutdown guest",
   },
   {
     if: "the guest was saved in it",
@@ -130,7 +138,7 @@ const refusals: readonly Refused[] = [
   },
 ];
 
-for (const { if: wrong, arrange, error } of refusals) {
+for (const { if: wrong, arrange, error, hint } of refusals) {
   for (const option of ["--keep", "--discard"]) {
     Deno.test(`recover ${option} is refused if ${wrong}`, async () => {
       using world = worldOf();
@@ -138,7 +146,9 @@ for (const { if: wrong, arrange, error } of refusals) {
       arrange(world);
       const before = snapshot(world.images);
       const { code, said } = await world.type(["recover", "guest", option, "--yes"]);
-      assertEquals([code, said[0]], [1, `error: guest${error.replaceAll("IMAGE", world.image("vda"))}`]);
+      const named = (text: string) => text.replaceAll("IMAGE", world.image("vda"));
+      assertEquals([code, said[0]], [1, `error: guest${named(error)}`]);
+      if (hint !== undefined) assertEquals(said[1], `hint: ${named(hint)}`);
       assertEquals(snapshot(world.images), before);
     });
   }

@@ -11,7 +11,7 @@ import { finishOrders, ordering } from "../order.ts";
 import { isTorn, pending, planRecovery } from "../plan.ts";
 import { type State, topOf } from "../state.ts";
 import { concerning, quoted, shellWord, Trouble } from "../voice.ts";
-import { ask, checkTargets, described, type Errand, namesIn, refuseBusy } from "./errand.ts";
+import { ask, checkTargets, described, type Errand, isLive, namesIn, refuseBusy } from "./errand.ts";
 
 type Layered = Extract<State, { kind: "layered" }>;
 
@@ -155,6 +155,16 @@ async function nothingFor({ nothing, key }: Work, errand: Errand): Promise<Troub
   });
 }
 
+/** What ends the session that lies there, whatever state its guest is in. */
+function sessionsEnd(errand: Errand): string {
+  const guest = shellWord(errand.domain);
+  if (isLive(errand)) return `end it first: virsh shutdown ${guest}`;
+  if (isSaved(errand)) {
+    return `start the guest and end it, or drop the save: virsh managedsave-remove ${guest}`;
+  }
+  return `end it first: autorevert recover --keep|--discard ${guest}`;
+}
+
 /** The guest's disks, or those that are meant, recovered and without a session. */
 async function idleDisks(errand: Errand): Promise<Idle[]> {
   const { run, paths, targets: meant } = errand;
@@ -169,7 +179,7 @@ async function idleDisks(errand: Errand): Promise<Idle[]> {
       throw concerning(
         disk.target,
         new Trouble(`${quoted(disk.names.image)} is in a session, or was saved in one`, {
-          hint: `end it first: virsh shutdown ${shellWord(errand.domain)}`,
+          hint: sessionsEnd(errand),
         }),
       );
     }

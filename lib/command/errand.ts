@@ -37,15 +37,22 @@ export function ask(question: string, { options, terminal }: Errand): void {
 }
 
 /** @throws {Trouble} if another process has the image open */
-export async function refuseBusy({ target, names }: Case, { host }: Errand): Promise<void> {
-  const { kind } = await host.qemuImg.look(names.image);
+export async function refuseBusy({ target, names }: Case, errand: Errand): Promise<void> {
+  const { kind } = await errand.host.qemuImg.look(names.image);
   if (kind !== "busy") return;
-  throw concerning(
-    target,
-    new Trouble(`${quoted(names.image)} is open in another process`, {
+  const trouble = isLive(errand)
+    ? new Trouble(`the guest runs on ${quoted(names.image)}`, {
+      hint: `end it first: virsh shutdown ${shellWord(errand.domain)}`,
+    })
+    : new Trouble(`${quoted(names.image)} is open in another process`, {
       hint: `find it: fuser -v ${shellWord(names.image)}`,
-    }),
-  );
+    });
+  throw concerning(target, trouble);
+}
+
+/** Whether libvirt has the guest running. */
+export function isLive({ host, domain }: Errand): boolean {
+  return files.look(`${host.settings.liveFolder}/${domain}.xml`) !== undefined;
 }
 
 /** All names around these disks, and which of them are one file. */
