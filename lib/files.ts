@@ -8,7 +8,7 @@
 import { belongsTo, besideOf, folderOf } from "./names.ts";
 import type { Listing } from "./state.ts";
 import type { Owner } from "./step.ts";
-import { printable, quoted, shellWord, Trouble } from "./voice.ts";
+import { asTrouble, quoted, shellWord, Trouble } from "./voice.ts";
 
 /** @throws {Trouble} if there is a name already, or the file system has no hard links */
 export function link(from: string, to: string): void {
@@ -38,8 +38,10 @@ export function removeIfThere(path: string): void {
 export function own(path: string, { uid, gid, mode }: Owner): void {
   attempt("change the owner of", path, () => {
     const now = Deno.lstatSync(path);
-    if (now.uid !== uid || now.gid !== gid) Deno.chownSync(path, uid, gid);
-    if (((now.mode ?? 0) & 0o7777) !== mode) Deno.chmodSync(path, mode);
+    const isTheirs = now.uid === uid && now.gid === gid;
+    if (!isTheirs) Deno.chownSync(path, uid, gid);
+    // A change of owner clears bits of the mode.
+    if (!isTheirs || ((now.mode ?? 0) & 0o7777) !== mode) Deno.chmodSync(path, mode);
   });
 }
 
@@ -178,7 +180,6 @@ function attempt<T>(verb: string, path: string, call: () => T, hint?: string): T
     return call();
   } catch (cause) {
     if (cause instanceof Trouble) throw cause;
-    const why = cause instanceof Error ? printable(cause.message) : String(cause);
-    throw new Trouble(`cannot ${verb} ${quoted(path)}: ${why}`, { cause, hint });
+    throw new Trouble(`cannot ${verb} ${quoted(path)}: ${asTrouble(cause).message}`, { cause, hint });
   }
 }

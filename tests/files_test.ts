@@ -54,7 +54,7 @@ test("what can't be done says what and where", (folder) => {
     [`cannot sync "${none}": `, () => files.sync(none)],
     [`cannot change the owner of "${none}": `, () => files.own(none, { uid: 0, gid: 0, mode: 0 })],
     [`cannot write "${none}/x": `, () => files.write(`${none}/x`, "", { durable: true })],
-    [`cannot read "${folder}": `, () => files.read(folder)],
+    [`cannot read "${folder}": Is a directory`, () => files.read(folder)],
     [`cannot list "${none}": `, () => files.list(`${none}/os.img`)],
     [`cannot resolve "${none}/os.img": `, () => files.resolve(`${none}/os.img`)],
   ];
@@ -111,6 +111,62 @@ test("a path is resolved to the file behind all links, even where that is missin
   assertEquals(files.resolve(`${folder}/away`), `${folder}/deep/gone.img`);
   assertEquals(files.resolve("/none.img"), "/none.img");
   assertEquals(files.resolve(`${folder}/deep/none.img`), `${folder}/deep/none.img`);
+});
+
+/** Runs something while a call of Deno does something else first. */
+function before<Name extends "lstatSync" | "chmodSync" | "chownSync">(
+  name: Name,
+  first: () => void,
+  run: () => void,
+): void {
+  const original = Deno[name];
+  Object.assign(Deno, {
+    [name]: (...args: unknown[]) => {
+      first();
+      return (original as (...args: unknown[]) => unknown)(...args);
+    },
+  });
+  try {
+    run();
+  } finally {
+    Object.assign(Deno, { [name]: original });
+  }
+}
+
+const fail = () => {
+  throw new Error("no");
+};
+
+test("an owner is given to a file as a whole, and one that has it is not touched", (folder) => {
+  const path = `${folder}/a`;
+  put(path, "");
+  Deno.chmodSync(path, 0o4755);
+  const owner = files.ownerOf(path);
+  before("chownSync", fail, () => before("chmodSync", fail, () => files.own(path, owner)));
+  // Nobody but root can give a file to others.
+  const other = Deno.uid() === 0 ? 1 : 0;
+  for (const others of [{ ...owner, gid: owner.gid + other }, { ...owner, uid: owner.uid + other }]) {
+    files.own(path, others);
+    assertEquals(files.ownerOf(path), others);
+  }
+});
+
+test("a file that goes while a folder is listed isn't listed", (folder) => {
+  put(`${folder}/os.img`, "");
+  const vanish = () => Deno.removeSync(`${folder}/os.img`);
+  before("lstatSync", vanish, () => assertEquals(files.list(`${folder}/os.img`), new Map()));
+});
+
+test("of two calls the one that failed is told", (folder) => {
+  const path = `${folder}/a`;
+  put(path, "old");
+  const owner = { ...files.ownerOf(path), mode: 0o4755 };
+  before("chmodSync", fail, () => {
+    const told = `cannot change the owner of "${path}.autorevert-new": no`;
+    const trouble = assertThrows(() => files.write(path, "new", { owner, durable: false }), Trouble);
+    assertEquals(trouble.message, told);
+  });
+  assertEquals(text(path), "old");
 });
 
 test("a path in the root folder has one slash", () => {

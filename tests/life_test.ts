@@ -422,7 +422,8 @@ Deno.test("a start that fails leaves the note as it was, and tells one error", a
   const fail = async (kind: Step["kind"]) => {
     const before = readNote(note);
     const { code, said } = await world.event("prepare", "-", failingAt(kind));
-    assertEquals([code, said.length, readNote(note)], [1, 1, before]);
+    const whom = kind === "create" ? "guest vda" : "guest";
+    assertEquals([code, said, readNote(note)], [1, [`error: ${whom}: EIO`], before]);
     await world.event("release", "failed");
     assertEquals(readNote(note), before);
   };

@@ -5,6 +5,7 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/table.ts": ["table"],
   "lib/moves.ts": ["moves"],
   "lib/files.ts": ["files", "durable"],
+  "lib/host.ts": ["host"],
   "lib/plan.ts": ["plan", "life"],
   "lib/prepare.ts": ["life"],
   "lib/release.ts": ["life"],

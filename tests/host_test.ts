@@ -1,0 +1,23 @@
+import { assertEquals } from "@std/assert";
+import { performer } from "../lib/host.ts";
+import type { QemuImg } from "../lib/qemu_img.ts";
+import type { Step } from "../lib/step.ts";
+
+const steps: readonly (readonly [step: Step, call: readonly unknown[]])[] = [
+  [{ kind: "create", overlay: "/a", backing: "/b" }, ["create", "/a", "/b"]],
+  [{ kind: "merge", layer: "/a", into: "/b" }, ["commit", "/a", "/b"]],
+  [{ kind: "repair", path: "/a" }, ["repair", "/a"]],
+  [{ kind: "background", domain: "guest" }, ["background", "guest"]],
+];
+
+for (const [step, call] of steps) {
+  Deno.test(`the step ${step.kind} is done by ${call[0]}`, async () => {
+    const calls: unknown[][] = [];
+    const program = new Proxy({}, {
+      get: (_, name) => (...args: unknown[]) =>
+        Promise.resolve(void calls.push([name, ...args.filter(Boolean)])),
+    });
+    await performer(program as QemuImg, (domain) => void calls.push(["background", domain]))(step);
+    assertEquals(calls, [[...call]]);
+  });
+}
