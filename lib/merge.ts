@@ -70,7 +70,7 @@ export async function mergeGuest(
     }
     using interrupt = watchForInterrupt(paths.stop);
     try {
-      await mergePair(job, occasion, { stop: interrupt.signal }, watch);
+      await mergePair(job, occasion, interrupt.signal, watch);
     } catch (error) {
       if (interrupt.signal.aborted) {
         run.tell(job.disk.target, "the merge makes way, and goes on after the guest's next end");
@@ -110,7 +110,7 @@ export async function shorten(disk: Case, occasion: Occasion, patience = END_PAT
     state && state.layers.length > DEEPEST;
     state = layered(disk, occasion)
   ) {
-    const job = { disk, state, again: disk.entry !== undefined && isTorn(disk.entry, state) };
+    const job = jobOf(disk, state);
     run.tell(
       disk.target,
       `warning: ${state.layers.length} layers, at most ${DEEPEST} are left for later: merging now`,
@@ -119,7 +119,7 @@ export async function shorten(disk: Case, occasion: Occasion, patience = END_PAT
     if (!await run.tryTo(disk.target, () => [mark(job, occasion)])) return;
     stop ??= AbortSignal.timeout(patience);
     try {
-      await mergePair(job, occasion, { stop });
+      await mergePair(job, occasion, stop);
     } catch (error) {
       if (stop.aborted) {
         run.tell(
@@ -137,7 +137,6 @@ export async function shorten(disk: Case, occasion: Occasion, patience = END_PAT
 async function jobsOf(occasion: Occasion): Promise<Job[]> {
   const { run, host, paths } = occasion;
   const entries = readOwnNote(paths.note);
-  if (entries.length === 0) return [];
   const config = await readConfig(paths.config, host.settings.configOwner);
   using _folders = await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
   await finishOrders(occasion);
@@ -148,9 +147,14 @@ async function jobsOf(occasion: Occasion): Promise<Job[]> {
   for (const disk of found) {
     const state = layered(disk, occasion);
     if (state) await run.tryTo(disk.target, () => flatten(disk.names, state));
-    if (isPending(disk, state)) jobs.push({ disk, state, again: isTorn(disk.entry!, state) });
+    if (isPending(disk, state)) jobs.push(jobOf(disk, state));
   }
   return jobs;
+}
+
+/** The disk is one of the note's. */
+function jobOf(disk: Case, state: Layered): Job {
+  return { disk, state, again: isTorn(disk.entry!, state) };
 }
 
 /** Notes, before the first byte is copied, that the lower layer is torn from now on: a commit on it can't be undone. */
@@ -164,19 +168,17 @@ function mark({ disk, state }: Job, { paths }: Occasion) {
 async function mergePair(
   { disk, state, again }: Job,
   occasion: Occasion,
-  control: Control,
+  stop: AbortSignal,
   watch?: Watch,
 ): Promise<void> {
   const { run, host } = occasion;
   const { target, names } = disk;
   const { lower, upper } = lowestPair(names, state)!;
-  if (again) {
-    await outliveOrphan(lower, occasion, { patience: Infinity, ...control.stop && { signal: control.stop } });
-  }
+  if (again) await outliveOrphan(lower, occasion, { patience: Infinity, signal: stop });
   const bytes = (files.look(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
   await run.take(target, copyDown(names, state, ownerOfDisk(disk), again), {
-    ...control,
+    stop,
     progress: reporter(occasion, target, watch),
   });
   const seconds = (host.now().getTime() - begun) / 1000;
@@ -190,8 +192,6 @@ async function mergePair(
   const now = layered(disk, occasion);
   if (now?.layers.join() !== state.layers.join()) return;
   await run.take(target, takeName(names, state));
-  const last = layered(disk, occasion);
-  if (last) await run.take(target, flatten(names, last));
 }
 
 function layered({ names }: Case, { run }: Occasion): Layered | undefined {

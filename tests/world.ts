@@ -330,6 +330,11 @@ export class World implements Disposable {
     return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
   }
 
+  /** A file is open under all of its names. */
+  #isBusy(image: string): boolean {
+    return [...this.busy].some((path) => isOne(path, image));
+  }
+
   #fake(): QemuImg {
     return {
       create: (overlay, backing) =>
@@ -343,13 +348,13 @@ export class World implements Disposable {
       commit: (layer) =>
         soon(() => {
           if (!this.merges) throw new Trouble("qemu-img commit failed with exit code 1: Input/output error");
+          if (this.#isBusy(load(layer).backing!)) throw new Trouble('Failed to get "write" lock');
           copyDown(layer, 1);
         }),
       repair: (image) => soon(() => void load(image)),
       look: (image) =>
         soon(() => {
-          // A file is open under all of its names.
-          if ([...this.busy].some((path) => isOne(path, image))) return { kind: "busy" };
+          if (this.#isBusy(image)) return { kind: "busy" };
           try {
             return { kind: "free", backing: load(image).backing ?? undefined };
           } catch {

@@ -7,4 +7,8 @@ export const equivalent: Readonly<Record<string, string>> = {
     "what is being committed has layers; the condition tells the compiler",
   'lib/plan.ts: atRelease: never state.kind !== "session"': onlySessions,
   "lib/plan.ts: noteAtRelease: never entry === undefined": "at an end, all disks are those of the note",
+  "lib/merge.ts: checkPair: right alone of backing !== undefined && files.isOne(backing, lower)":
+    "what is no path leads to no file",
+  'lib/merge.ts: checkData: right alone of look.kind !== "free" || look.data === undefined':
+    "only an image that is free tells of data",
 };

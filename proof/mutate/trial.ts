@@ -9,7 +9,7 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/plan.ts": ["plan", "life"],
   "lib/prepare.ts": ["life"],
   "lib/release.ts": ["life"],
-  "lib/merge.ts": ["command"],
+  "lib/merge.ts": ["merge", "command"],
 };
 const quick = ["durable", "dry_run", "life", "refusal", "promise", "note", "way_out", "config", "moves"];
 const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [

@@ -1,0 +1,281 @@
+/** How a merge goes about it: what it asks first, what it notes, whom it tells, and whom it makes way for. */
+
+import { assert, assertEquals } from "@std/assert";
+import type { Host } from "../lib/host.ts";
+import { Run } from "../lib/host.ts";
+import { lockFolders } from "../lib/lock.ts";
+import { mergeGuest, progressOf } from "../lib/merge.ts";
+import { guestNames } from "../lib/names.ts";
+import { readNote } from "../lib/note.ts";
+import type { Step } from "../lib/step.ts";
+import { Failing, tearing } from "./fault.ts";
+import { layersOf, live, type Past, placeOf, writeAll } from "./history.ts";
+import { snapshot } from "./tree.ts";
+import { type Circumstance, DOMAIN, World } from "./world.ts";
+
+const committed: Past = { targets: ["vda"], layers: 2, keepCommits: 0, torn: false, aside: false };
+
+async function worldOf(past: Past) {
+  const world = new World();
+  const history = await live(world, past);
+  const image = world.image("vda");
+  return Object.assign(world, {
+    history,
+    vda: image,
+    lower: `${image}.backing_file`,
+    upper: `${image}.backing_file.1`,
+  });
+}
+type Layered = Awaited<ReturnType<typeof worldOf>>;
+
+/** A guest up on so many layers that its end merges some of them. */
+async function deep(): Promise<Layered> {
+  const world = await worldOf({ ...committed, layers: 16, keepCommits: 12 });
+  world.configure({ vda: true });
+  await world.start();
+  writeAll(world, "vda", "last");
+  return world;
+}
+
+/** Does something before each step of this kind. */
+const before = (kind: Step["kind"], act: () => Promise<void> | void): Circumstance => ({
+  perform: (inner) => async (step, control) => {
+    if (step.kind === kind) await act();
+    await inner(step, control);
+  },
+});
+
+const pause = (milliseconds: number) => new Promise((wake) => setTimeout(wake, milliseconds));
+
+interface Impossible {
+  readonly if: string;
+  readonly arrange: (world: Layered) => void;
+  readonly error: (world: Layered) => string;
+}
+
+const impossible: readonly Impossible[] = [
+  {
+    if: "the upper layer is open",
+    arrange: (world) => void world.busy.add(world.upper),
+    error: ({ upper }) => `"${upper}" is open in another process`,
+  },
+  {
+    if: "the upper layer stands on another file",
+    arrange: (world) => {
+      world.save(`${world.root}/other`, null, {});
+      world.save(world.upper, `${world.root}/other`, {});
+      Deno.removeSync(world.vda);
+      Deno.linkSync(world.upper, world.vda);
+    },
+    error: ({ root, upper, lower }) => `"${upper}" stands on "${root}/other", should be "${lower}"`,
+  },
+  {
+    if: "the upper layer stands on nothing",
+    arrange: (world) => world.save(world.upper, null, {}),
+    error: ({ upper, lower }) => `"${upper}" stands on no file, should be "${lower}"`,
+  },
+  {
+    if: "the upper layer can't be read",
+    arrange: (world) => Deno.writeTextFileSync(world.upper, "nonsense"),
+    error: ({ upper, lower }) => `"${upper}" stands on no file, should be "${lower}"`,
+  },
+];
+
+for (const { if: wrong, arrange, error } of impossible) {
+  Deno.test(`a merge doesn't begin if ${wrong}, and nothing has changed`, async () => {
+    using world = await worldOf(committed);
+    arrange(world);
+    const note = `${world.config}/${DOMAIN}.session`;
+    const before = [snapshot(world.images), readNote(note)];
+    const { code, said } = await world.merge();
+    assertEquals([code, said[0]], [1, `error: guest vda: ${error(world)}`]);
+    assertEquals([snapshot(world.images), readNote(note)], before);
+  });
+}
+
+Deno.test("a merge knows the lower layer by whatever path leads there", async () => {
+  using world = await worldOf(committed);
+  Deno.symlinkSync(world.images, `${world.root}/link`);
+  const { data } = JSON.parse(Deno.readTextFileSync(world.upper));
+  world.save(world.upper, world.lower.replace(world.images, `${world.root}/link`), data);
+  assertEquals((await world.merge()).code, 0);
+  assertEquals([world.files(), placeOf(world, world.history, "vda")], [["vda.img"], 1]);
+});
+
+Deno.test("neither of two layers may have its data in another file", async () => {
+  for (const name of ["lower", "upper"] as const) {
+    using world = await worldOf(committed);
+    const { look } = world.qemuImg;
+    world.qemuImg = {
+      ...world.qemuImg,
+      look: async (image) => {
+        const found = await look.call(world.qemuImg, image);
+        return found.kind === "free" && image === world[name] ? { ...found, data: "/secret" } : found;
+      },
+    };
+    const { code, said } = await world.merge();
+    assertEquals([code, said[0]?.includes(`"${world[name]}" has its data in "/secret"`)], [1, true]);
+  }
+});
+
+for (const place of ["the background", "an end"] as const) {
+  Deno.test(`before ${place} copies, the note says of that disk alone which layer is torn from now on`, async () => {
+    using world = place === "an end"
+      ? await deep()
+      : await worldOf({ ...committed, targets: ["vda", "vdb"], layers: 3 });
+    const noted: unknown[] = [];
+    const watching = before("merge", () => {
+      noted.push(readNote(`${world.config}/${DOMAIN}.session`).map(({ merging }) => merging));
+    });
+    if (place === "an end") await world.event("release", "shutdown", { ...watching, mergeDies: true });
+    else await world.merge(watching);
+    assertEquals(noted.slice(0, 2), place === "an end" ? [[1]] : [[1, undefined], [2, undefined]]);
+  });
+}
+
+const failingNote: Circumstance = {
+  perform: (inner) => (step) =>
+    step.kind === "note" && step.entries.some(({ merging }) => merging !== undefined)
+      ? Promise.reject(new Error("EIO"))
+      : inner(step),
+};
+
+Deno.test("an end merges nothing that it can't note, has no room for, or can't copy, and says so", async () => {
+  const cases: readonly (readonly [(world: Layered) => Circumstance, RegExp])[] = [
+    [() => failingNote, /^error: guest vda: EIO$/],
+    [(world) => (world.free = 0, {}), /^error: guest vda: to merge .* are needed in/],
+    [(world) => (world.merges = false, {}), /^error: guest vda: qemu-img commit failed/],
+  ];
+  for (const [arrange, error] of cases) {
+    using world = await deep();
+    const { code, said, log } = await world.event("release", "shutdown", {
+      ...arrange(world),
+      mergeDies: true,
+    });
+    assertEquals([code, layersOf(world, "vda").length], [0, 17]);
+    assert(said.some((line) => error.test(line)), said.join());
+    assertEquals(log.filter((line) => /takes more than|repair/.test(line)), []);
+  }
+});
+
+Deno.test("an end that merges frees no clusters: nothing was torn", async () => {
+  using world = await deep();
+  const { log } = await world.event("release", "shutdown", { mergeDies: true });
+  assertEquals(log.filter((line) => line.includes("repair")), []);
+});
+
+Deno.test("what was ordered and cut short is done before anything is merged", async () => {
+  using world = await worldOf({ ...committed, layers: 3, keepCommits: 1 });
+  await world.command("undo", { perform: new Failing(1, "dies before").perform });
+  assertEquals(world.ordered("vda"), "undo");
+  assertEquals((await world.merge()).code, 0);
+  assertEquals([world.ordered("vda"), placeOf(world, world.history, "vda")], [undefined, 1]);
+});
+
+Deno.test("a merge takes the name of a layer that nothing stands on", async () => {
+  using world = new World();
+  world.disks({ vda: false });
+  await world.event("prepare", "-", { perform: new Failing(3, "dies before").perform });
+  assertEquals(world.files(), ["vda.img", "vda.img.backing_file"]);
+  assertEquals((await world.merge()).code, 0);
+  assertEquals(world.files(), ["vda.img"]);
+});
+
+Deno.test("a merge that waits for the qemu-img of a dead one makes way", async () => {
+  using world = await worldOf({ ...committed, layers: 3 });
+  await world.merge({ perform: tearing(world) });
+  world.busy.add(world.lower).add(world.upper);
+  const merge = world.merge();
+  await pause(50);
+  Deno.writeTextFileSync(`${world.config}/${DOMAIN}.stop-merging`, "");
+  const { code, said, log } = await merge;
+  assertEquals([code, said], [1, []]);
+  assertEquals(log.at(-1), "guest vda: the merge makes way, and goes on after the guest's next end");
+});
+
+Deno.test("a merge waits for nobody where no merge was cut short", async () => {
+  using world = await worldOf(committed);
+  world.busy.add(world.lower);
+  assertEquals((await world.merge()).code, 1);
+});
+
+Deno.test("a merge takes names under the folder's lock, a dry run takes no lock", async () => {
+  using world = await worldOf(committed);
+  const held: Disposable[] = [];
+  let isFree = false;
+  const merge = world.merge({
+    perform: (inner) => async (step, control) => {
+      await inner(step, control);
+      if (step.kind === "sync") {
+        held.push(await lockFolders(world.config, [world.vda]));
+        setTimeout(() => {
+          isFree = true;
+          held[0]![Symbol.dispose]();
+        }, 50);
+      } else if (held.length > 0 && step.kind !== "note") {
+        assert(isFree, step.kind);
+      }
+    },
+  });
+  assertEquals((await merge).code, 0);
+
+  using other = await deep();
+  using _held = await lockFolders(other.config, [other.vda]);
+  const { shown } = await other.event("release", "shutdown", { dry: true });
+  assert(shown.some((line) => line.includes("merging now")), shown.join("\n"));
+});
+
+Deno.test("how far a merge is, is told to who watches, left in its lock, and logged after ten percent or half a minute", async () => {
+  using world = await worldOf(committed);
+  const merging = `${world.config}/${DOMAIN}.merging`;
+  assertEquals(progressOf(merging), undefined);
+  Deno.writeTextFileSync(merging, "");
+  assertEquals(progressOf(merging), undefined);
+
+  let seconds = 0;
+  const log: string[] = [];
+  const left: unknown[] = [];
+  const watched: unknown[] = [];
+  const steps: readonly (readonly [seconds: number, percent: number])[] = [
+    [0, 5],
+    [29, 7],
+    [30, 8],
+    [31, 18],
+    [60, 19],
+  ];
+  const perform: Host["perform"] = (step, control) => {
+    if (step.kind !== "merge") return Promise.resolve();
+    for (const [at, percent] of steps) {
+      seconds = at;
+      control?.progress?.(percent);
+      left.push(progressOf(merging)?.percent);
+    }
+    return Promise.reject(new Error("enough"));
+  };
+  const host: Host = {
+    settings: world.settings,
+    qemuImg: world.qemuImg,
+    perform,
+    freeBytes: () => Promise.resolve(Infinity),
+    log: (line) => void log.push(line),
+    say: () => {},
+    show: undefined,
+    readXml: () => "",
+    now: () => new Date(seconds * 1000),
+  };
+  const occasion = {
+    run: new Run(host, DOMAIN),
+    host,
+    domain: DOMAIN,
+    paths: guestNames(world.config, DOMAIN),
+    extra: "-",
+  };
+  await mergeGuest(occasion, (target, percent) => void watched.push([target, percent]));
+  const percents = steps.map(([, percent]) => percent);
+  assertEquals(left, percents);
+  assertEquals(watched, percents.map((percent) => ["vda", percent]));
+  assertEquals(log.filter((line) => line.includes("merging, ")), [
+    "guest vda: merging, 8 %",
+    "guest vda: merging, 18 %",
+  ]);
+});
