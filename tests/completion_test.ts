@@ -70,6 +70,16 @@ for (const shell of ["bash", "fish", "zsh"] as const) {
     assertEquals(guests(await offered(shell, ["enable", ""])), ["guest", "other", space]);
   });
 
+  Deno.test(`${shell} completes a guest's disks after the guest, and no second guest`, async () => {
+    const words = async (...words: string[]) =>
+      (await offered(shell, words)).filter((word) => !word.startsWith("-"));
+    assertEquals(await words("commit", "green", ""), ["vda"]);
+    assertEquals(await words("undo", "--yes", "green", "vd"), ["vda"]);
+    assertEquals(await words("enable", "other", ""), ["vda"]);
+    assertEquals(await words("merge", "green", ""), []);
+    assert((await words("status", "green", "")).includes("guest"));
+  });
+
   Deno.test(`${shell} completes options and fixed words`, async () => {
     for (const verb of ["undo", "recover", "log"] as const) {
       const options = await offered(shell, [verb, "--"]);

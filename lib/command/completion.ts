@@ -13,7 +13,15 @@ export function completion(shell: string, settings: Settings): string {
 const options = (verb: keyof typeof catalogue) =>
   [...Object.keys(catalogue[verb].options), "help"].map((name) => `--${name}`);
 const withGuests = verbs.filter((verb) => catalogue[verb].domains[1] > 0);
+const ofOneGuest = withGuests.filter((verb) => catalogue[verb].domains[1] === 1);
+/** Commands on disks of a guest that is configured already. */
+const onListed = verbs.filter((verb) => catalogue[verb].targets[1] > 0 && verb !== "enable");
 const withWords = verbs.filter((verb) => catalogue[verb].words);
+
+/** Prints the targets that a configuration lists, or those of a domain's XML. */
+const listedIn = (file: string) => `grep -o '"target" *: *"[^"]*"' ${file} 2>/dev/null | cut -d '"' -f 4`;
+const definedIn = (file: string) =>
+  `grep -o '<target dev=[^ /]*' ${file} 2>/dev/null | cut -c 14- | tr -d "\\"'"`;
 
 function bash({ configFolder, definedFolder }: Settings): string {
   return `# bash completion for autorevert
@@ -29,7 +37,15 @@ ${
     ).join("\n")
   }
     esac
-    [[ $current == -* ]] || case $verb in
+    local word guest=
+    for word in "\${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
+      [[ $word == -* || -n $guest ]] || guest=\${word//\\\\/}
+    done
+    [[ -z $guest ]] || case $verb in
+      enable) words+=" $(${definedIn(`"${definedFolder}/$guest.xml"`)})" ;;
+      ${onListed.join(" | ")}) words+=" $(${listedIn(`"${configFolder}/$guest.json"`)})" ;;
+    esac
+    [[ $current == -* ]] || [[ -n $guest && " ${ofOneGuest.join(" ")} " == *" $verb "* ]] || case $verb in
       ${withGuests.join(" | ")})
         if [ "$verb" = enable ]; then folder=${definedFolder} suffix=xml; fi
         local path
@@ -67,6 +83,14 @@ ${
     ).join("\n")
   }
   esac
+  local guest=\${(Q)\${words[3,CURRENT-1]:#-*}[1]}
+  if [[ -n $guest && " ${ofOneGuest.join(" ")} " == *" $words[2] "* ]]; then
+    case $words[2] in
+      enable) compadd -- $(${definedIn(`"${definedFolder}/$guest.xml"`)}) ;;
+      ${onListed.join(" | ")}) compadd -- $(${listedIn(`"${configFolder}/$guest.json"`)}) ;;
+    esac
+    return
+  fi
   case $words[2] in
     enable) guests=(${definedFolder}/*.xml(N:t:r)) ;;
     ${withGuests.filter((verb) => verb !== "enable").join(" | ")}) guests=(${configFolder}/*.json(N:t:r)) ;;
@@ -81,8 +105,19 @@ function fish({ configFolder, definedFolder }: Settings): string {
   const seen = (verb: string) => `-n '__fish_seen_subcommand_from ${verb}'`;
   const guests = (folder: string, suffix: string) =>
     `-a '(path basename ${folder}/*.${suffix} | path change-extension "")'`;
+  // The words before this one: the program, the command, and a guest.
+  const when = (verb: string, has: "needs" | "has") =>
+    `-n '__fish_seen_subcommand_from ${verb}; and __autorevert_${has}_guest'`;
+  const targets = (verb: string) => verb === "enable" ? "defined" : "listed";
   return [
     "# fish completion for autorevert",
+    "function __autorevert_words; commandline -opc | string match -v -- '-*'; end",
+    "function __autorevert_has_guest; test (count (__autorevert_words)) -gt 2; end",
+    "function __autorevert_needs_guest; not __autorevert_has_guest; end",
+    "function __autorevert_listed; set -l words (__autorevert_words)",
+    `  ${listedIn(`${configFolder}/$words[3].json`)}; end`,
+    "function __autorevert_defined; set -l words (__autorevert_words)",
+    `  ${definedIn(`${definedFolder}/$words[3].xml`)}; end`,
     "complete -c autorevert -f",
     ...verbs.map((verb) =>
       `complete -c autorevert -n __fish_use_subcommand -a ${verb} -d ${quoted(catalogue[verb].summary)}`
@@ -97,9 +132,12 @@ function fish({ configFolder, definedFolder }: Settings): string {
       `complete -c autorevert ${seen(verb)} -a '${catalogue[verb].words!.join(" ")}'`
     ),
     ...withGuests.map((verb) =>
-      `complete -c autorevert ${seen(verb)} ${
+      `complete -c autorevert ${ofOneGuest.includes(verb) ? when(verb, "needs") : seen(verb)} ${
         verb === "enable" ? guests(definedFolder, "xml") : guests(configFolder, "json")
       }`
+    ),
+    ...["enable" as const, ...onListed].map((verb) =>
+      `complete -c autorevert ${when(verb, "has")} -a '(__autorevert_${targets(verb)})'`
     ),
   ].join("\n");
 }
