@@ -47,14 +47,17 @@ export async function outliveOrphan(
   const until = Date.now() + patience;
   while ((await host.qemuImg.look(lower)).kind === "busy") {
     signal?.throwIfAborted();
-    if (Date.now() >= until) {
-      throw new Trouble(`${quoted(lower)} is still written by the qemu-img of a merge that was killed`, {
-        hint: `wait until it is done, or end it, which harms nothing: fuser -k ${shellWord(lower)}`,
-        heals: "event",
-      });
-    }
+    if (Date.now() >= until) throw orphaned(lower);
     await new Promise((wake) => setTimeout(wake, 100));
   }
+}
+
+/** Why no start can come as long as that `qemu-img` copies on. */
+export function orphaned(lower: string): Trouble {
+  return new Trouble(`${quoted(lower)} is still written by the qemu-img of a merge that was killed`, {
+    hint: `wait until it is done, or end it, which harms nothing: fuser -k ${shellWord(lower)}`,
+    heals: "event",
+  });
 }
 
 /** The other side: a signal that is given when somebody asks. */

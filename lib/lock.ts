@@ -31,6 +31,20 @@ export async function lock(path: string, patience = PATIENCE): Promise<Disposabl
   return file;
 }
 
+/** Long enough to take a lock that is free, in milliseconds. */
+const MOMENT = 100;
+
+/** Whether a process holds the lock now. */
+export async function isHeld(path: string): Promise<boolean> {
+  if (look(path) === undefined) return false;
+  try {
+    (await lock(path, MOMENT))[Symbol.dispose]();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /**
  * Locks the folders of these images against other guests' events. A guest's own lock isn't enough where two guests
  * are configured for one image.

@@ -3,6 +3,8 @@ import type { Config } from "../config.ts";
 import { isSaved, rowFor } from "../decide.ts";
 import type { DomainDisk } from "../domain.ts";
 import type { Occasion } from "../hook.ts";
+import { orphaned } from "../interrupt.ts";
+import { isHeld } from "../lock.ts";
 import { isTorn, planRecovery } from "../plan.ts";
 import { circumstances } from "../prepare.ts";
 import { refusal } from "../refusal.ts";
@@ -89,10 +91,14 @@ async function judge(
     if (state.kind === "session" && disk.entry) return fine("running");
     if (state.kind === "plain" || state.kind === "layered") return fine("unprotected");
   }
+  const isMerged = await isBeingMerged(recovered, occasion);
+  if (isMerged && "layers" in state && !await isHeld(occasion.paths.merging)) {
+    return { situation: "attention", trouble: orphaned(recovered.names.layer(state.layers[0])) };
+  }
   const start = isSaved(occasion) ? "resume" : "fresh";
   const { fate, because } = await rowFor(recovered, occasion, circumstances(recovered, start, config));
   // A merge has the top layer open if that is the one it merges, and the next start interrupts it.
-  if (fate === "refuse: in use" && await isBeingMerged(recovered, occasion)) return fine("clean");
+  if (fate === "refuse: in use" && isMerged) return fine("clean");
   if (refuses(fate)) return { situation: "attention", trouble: refusal(fate, recovered), fate };
   const situation = situationOf(fate, state.kind === "session");
   if (situation === "attention") {
@@ -124,9 +130,7 @@ function checkSource(disk: Case, live: Surroundings["live"], { domain }: Occasio
 export async function isBeingMerged(disk: Case, { host }: Occasion): Promise<boolean> {
   const { names, entry } = disk;
   const state = stateOf(disk);
-  if (entry === undefined || !("layers" in state) || !isTorn(entry, state)) {
-    return false;
-  }
+  if (entry === undefined || !("layers" in state) || !isTorn(entry, state)) return false;
   return (await host.qemuImg.look(names.layer(state.layers[1]!))).kind === "busy";
 }
 
