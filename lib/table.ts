@@ -224,14 +224,14 @@ const release: readonly Row[] = [
   { when: { source: "other" }, fate: "leave to a person", because: "that file may stand on this session" },
   { when: { source: "unreadable" }, fate: "hold", because: "nobody can tell what stands on it" },
   {
-    when: { source: "gone", look: "busy" },
-    fate: "leave",
-    because: "the disk was detached and is used elsewhere",
-  },
-  {
     when: { start: "fresh", held: true },
     fate: "leave",
     because: "it holds the work of an earlier, flagged session",
+  },
+  {
+    when: { source: "gone", look: "busy" },
+    fate: "leave",
+    because: "the disk was detached and is used elsewhere",
   },
   { when: { start: "fresh" }, fate: "discard", because: "the guest never came up; the flag stays" },
   {

@@ -53,6 +53,13 @@ Deno.test("no process is started at an end of an idle disk, or one that has a re
   }
 });
 
+Deno.test("the end of a start that failed over a held session asks nothing", () => {
+  for (const { saved: _, look: __, ...facts } of atRelease) {
+    const isHeld = facts.start === "fresh" && facts.held && facts.ours;
+    if (isHeld && facts.source !== "other") assert("row" in decide(facts), JSON.stringify(facts));
+  }
+});
+
 const touching = ["discard", "commit", "set aside"] as const;
 
 Deno.test("an end never touches what isn't ours", () => {
