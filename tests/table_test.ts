@@ -53,6 +53,12 @@ Deno.test("no process is started at an end of an idle disk, or one that has a re
   }
 });
 
+Deno.test("qemu-img is not asked about a session that libvirt holds a managed save of", () => {
+  for (const { look: _, ...facts } of atRelease) {
+    if (facts.saved && facts.source !== "gone") assert("row" in decide(facts), JSON.stringify(facts));
+  }
+});
+
 Deno.test("the end of a start that failed over a held session asks nothing", () => {
   for (const { saved: _, look: __, ...facts } of atRelease) {
     const isHeld = facts.start === "fresh" && facts.held && facts.ours;
