@@ -559,3 +559,18 @@ Deno.test("somebody's own overlay doesn't join another disk's commit", async () 
   assertEquals(world.state("vdb").kind, "session");
   assertEquals(world.flags().vdb, true);
 });
+
+Deno.test("a disk that is no longer listed keeps its commits, and nothing is made beside them", async () => {
+  using world = new World();
+  world.keys = { "keep-commits": 1 };
+  world.disks({ vda: false, vdb: true });
+  await world.start();
+  await world.stop();
+  world.configure({ vda: false });
+  await world.start();
+  assertEquals(world.files().filter((name) => name.startsWith("vdb")), [
+    "vdb.img",
+    "vdb.img.backing_file",
+    "vdb.img.backing_file.1",
+  ]);
+});

@@ -6,6 +6,8 @@ export const equivalent: Readonly<Record<string, string>> = {
   'lib/plan.ts: planCommit: always "layers" in state':
     "what is being committed has layers; the condition tells the compiler",
   'lib/plan.ts: atRelease: never state.kind !== "session"': onlySessions,
+  'lib/plan.ts: freezable: always state.kind === "plain" || state.kind === "layered" || state.kind === "session"':
+    "the table freezes nothing else",
   "lib/plan.ts: noteAtRelease: never entry === undefined": "at an end, all disks are those of the note",
   "lib/merge.ts: checkPair: right alone of backing !== undefined && files.isOne(backing, lower)":
     "what is no path leads to no file",
