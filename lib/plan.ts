@@ -207,7 +207,7 @@ export function pending(entries: readonly Entry[], listing: (image: string) => L
   return entries.flatMap((entry) => {
     const state = parse(namesOf(entry.image), listing(entry.image));
     if (state.kind === "plain" && !state.ended) return [];
-    if (entry.merging === undefined || isTorn(entry, state)) return [entry];
+    if (isTorn(entry, state)) return [entry];
     const { merging: _done, ...rest } = entry;
     return [rest];
   });
