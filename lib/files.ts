@@ -5,7 +5,7 @@
  * replays what happened. After a crash the call has happened wholly or not at all.
  */
 
-import { belongsTo, besideOf, folderOf } from "./names.ts";
+import { belongsTo, besideOf, folderOf, likely } from "./names.ts";
 import type { Listing } from "./state.ts";
 import type { Owner } from "./step.ts";
 import { asTrouble, quoted, shellWord, Trouble } from "./voice.ts";
@@ -98,14 +98,12 @@ export function look(path: string): Deno.FileInfo | undefined {
 /**
  * The files that belong to an image.
  *
- * @throws {Trouble} if one of them is no regular file
+ * @throws {Trouble} if one of them is no regular file, or the folder can't be read as a whole
  */
 export function list(image: string): Listing {
-  const folder = folderOf(image);
   const listing = new Map<string, number>();
-  for (const { name } of attempt("list", folder, () => [...Deno.readDirSync(folder)])) {
-    const path = folder === "/" ? `/${name}` : `${folder}/${name}`;
-    if (!belongsTo(image, path)) continue;
+  const belonging = (paths: readonly string[]) => paths.filter((path) => belongsTo(image, path));
+  for (const path of belonging(paths(folderOf(image), (found) => likely(image, belonging(found))))) {
     const info = look(path);
     if (info === undefined) continue;
     if (!info.isFile) {
@@ -116,6 +114,35 @@ export function list(image: string): Listing {
     listing.set(path, info.ino ?? 0);
   }
   return listing;
+}
+
+/**
+ * All that is in a folder.
+ *
+ * Deno leaves out what a failing disk doesn't tell, and says nothing: so some files are looked up by their names.
+ *
+ * @param expected files that may be there, by what was found
+ * @throws {Trouble} if one of those is there and not among what was found
+ */
+function paths(folder: string, expected: (found: readonly string[]) => readonly string[]): string[] {
+  const find = () =>
+    attempt("list", folder, () => [...Deno.readDirSync(folder)])
+      .map(({ name }) => folder === "/" ? `/${name}` : `${folder}/${name}`);
+  const isWhole = (found: readonly string[]) =>
+    expected(found).every((path) => found.includes(path) || look(path) === undefined);
+  // What has come meanwhile is found the second time.
+  for (let times = 0; times < 2; times++) {
+    const found = find();
+    if (isWhole(found)) return found;
+  }
+  throw new Trouble(`cannot list ${quoted(folder)}: not all that is there is found`, {
+    hint: "look at the storage: dmesg | tail",
+  });
+}
+
+/** The files beside one that is there, sorted. */
+export function besides(path: string): string[] {
+  return paths(folderOf(path), () => [path]).filter((other) => other !== path).sort();
 }
 
 /** Names in a folder, sorted; none where there is no such folder. */

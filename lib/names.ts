@@ -43,6 +43,14 @@ export function belongsTo(image: string, path: string): boolean {
   return [image, committing, ended, scratch].includes(path) || layerNumber(image, path) !== undefined;
 }
 
+/** Of the names that belong to an image those that are there in some state, beside these: layers are numbered in a row. */
+export function likely(image: string, found: readonly string[]): string[] {
+  const { layer, committing, ended } = namesOf(image);
+  const numbers = found.map((path) => layerNumber(image, path)).filter((number) => number !== undefined);
+  const neighbours = numbers.flatMap((number) => [Math.max(0, number - 1), number + 1]);
+  return [image, committing, ended, ...[0, ...neighbours].map(layer)];
+}
+
 /** The image that a file with such a name was made for, or undefined for an ordinary name. */
 export function imageOf(path: string): string | undefined {
   return /^(.+)\.(?:backing_file(?:\.[1-9]\d{0,8})?|autorevert-(?:committing|ended|new))$/s.exec(path)?.[1];

@@ -1,5 +1,5 @@
-import { names, read } from "./files.ts";
-import { folderOf, isNote } from "./names.ts";
+import { besides, read } from "./files.ts";
+import { isNote } from "./names.ts";
 import type { Owner } from "./step.ts";
 import { quoted, shellWord, Trouble } from "./voice.ts";
 
@@ -102,9 +102,7 @@ export function readOwnNote(path: string): Entry[] {
 
 /** What the notes of all other guests list. One that can't be read is a matter of its own guest's events. */
 export function readOtherNotes(path: string): Entry[] {
-  const folder = folderOf(path);
-  const notes = names(folder).filter(isNote).map((name) => `${folder}/${name}`);
-  return notes.filter((other) => other !== path).flatMap((other) => {
+  return besides(path).filter(isNote).flatMap((other) => {
     try {
       return readNote(other);
     } catch {
