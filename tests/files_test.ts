@@ -226,6 +226,8 @@ test("two paths are of one file if both lead to it", (folder) => {
     assertEquals(files.isOne(`${folder}/${name}`, `${folder}/a`), false);
   }
   assert(files.isOne(`${folder}/none`, `${folder}/none`));
+  // Of two file systems, and with the same number.
+  assertEquals(files.isOne("/proc", "/sys"), false);
 });
 
 test("a name that is too long for a file isn't there", (folder) => {

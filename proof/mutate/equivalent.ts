@@ -2,6 +2,8 @@ const onlySessions = "the table gives this fate to sessions alone; the condition
 
 /** Mutants that no test can tell from the program, and why. */
 export const equivalent: Readonly<Record<string, string>> = {
+  'lib/prepare.ts: begin: left alone of disk.entry && "layers" in state':
+    "what is torn has layers; the condition tells the compiler",
   'lib/plan.ts: planCommit: always state.kind === "session"': onlySessions,
   'lib/plan.ts: planCommit: always "layers" in state':
     "what is being committed has layers; the condition tells the compiler",
