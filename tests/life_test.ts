@@ -1,26 +1,12 @@
 /** Lives of a guest that are not as they should be, on whole sequences of libvirt's calls. */
 
 import { assert, assertEquals } from "@std/assert";
-import { readNote } from "../lib/note.ts";
-import type { Step } from "../lib/step.ts";
 import { Failing } from "./fault.ts";
 import { checkSaid } from "./refused.ts";
 import { snapshot } from "./tree.ts";
-import { type Circumstance, DOMAIN, LATER, LONG_AGO, World } from "./world.ts";
-import { diskXml, domainXml } from "./xml.ts";
-
-/** A guest that is up and has written, and where. */
-async function up(flag: boolean): Promise<World & { readonly vda: string }> {
-  const world = Object.assign(new World(), { vda: "" });
-  world.vda = world.image("vda");
-  world.disks({ vda: flag });
-  await world.start();
-  world.write(world.vda, "session");
-  return world;
-}
-
-const base = { base: "vda" };
-const session = { ...base, session: "yes" };
+import { base, session, up } from "./up.ts";
+import { DOMAIN, LATER, LONG_AGO, World } from "./world.ts";
+import { domainXml } from "./xml.ts";
 
 /** After this end the session is still there, and the next start goes on with it. */
 async function checkHeld(world: World & { readonly vda: string }, mend: () => void): Promise<void> {
@@ -166,15 +152,6 @@ Deno.test("a second guest on the same image is refused, and the first one's sess
   assertEquals(world.disk("vda"), session);
 });
 
-Deno.test("a start is refused as a whole if one of its disks is", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  const before = snapshot(world.images);
-  const raw = [diskXml("vda", world.image("vda")), diskXml("vdb", world.image("vdb"), { format: "raw" })];
-  assertEquals((await world.event("prepare", "-", { xml: domainXml(raw) })).code, 1);
-  assertEquals(snapshot(world.images), before);
-});
-
 Deno.test("a disk without an image gets it back from its layer, whether a note tells of it or not", async () => {
   using world = new World();
   world.disks({ vda: false });
@@ -183,35 +160,6 @@ Deno.test("a disk without an image gets it back from its layer, whether a note t
   assertEquals(world.read(world.image("vda")), base);
   await world.stop();
   assertEquals(world.files(), ["vda.img"]);
-});
-
-Deno.test("a decided commit that no note tells of is finished at the next start", async () => {
-  using world = await up(false);
-  Deno.removeSync(`${world.config}/${DOMAIN}.session`);
-  Deno.renameSync(world.vda, `${world.vda}.autorevert-committing`);
-  await world.start();
-  assertEquals(world.read(world.vda), session);
-  await world.stop();
-  assertEquals(world.disk("vda"), session);
-});
-
-Deno.test("an undo that fails, too, leaves a disk that the next start still knows", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  // After both overlays were swapped in nothing can be renamed or removed any more.
-  let renames = 0;
-  const { code } = await world.event("prepare", "-", {
-    perform: (inner) => async (step) => {
-      if (step.kind === "rename" && ++renames > 1) throw new Error("Input/output error");
-      await inner(step);
-    },
-  });
-  assertEquals(code, 1);
-  await world.event("release", "failed");
-  await world.start();
-  for (const target of ["vda", "vdb"]) assertEquals(world.read(world.image(target)), { base: target });
-  await world.stop();
-  assertEquals(world.files(), ["vda.img", "vdb.img"]);
 });
 
 Deno.test("the end of a start that died before its overlay was made leaves one file", async () => {
@@ -274,54 +222,6 @@ Deno.test("a flag that is set while a guest is up is meant for that session, and
   assertEquals([world.read(world.vda), world.flags().vda], [session, true]);
 });
 
-Deno.test("of two flagged disks none is committed as long as nobody can tell what stands on the other", async () => {
-  using world = new World();
-  world.disks({ vda: true, vdb: true });
-  await world.start();
-  const loop = `${world.root}/loop`;
-  Deno.symlinkSync(loop, loop);
-  world.sources.set("vdb", loop);
-  await world.good("release", "shutdown");
-  assertEquals(world.flags(), { vda: true, vdb: true });
-  assertEquals(["vda", "vdb"].map((target) => world.state(target).kind), ["session", "session"]);
-});
-
-Deno.test("a commit doesn't wait for a disk in use that isn't flagged, or is no longer the guest's", async () => {
-  for (const flag of [false, true]) {
-    using world = new World();
-    world.disks({ vda: true, vdb: flag });
-    await world.start();
-    world.write(world.image("vda"), "session");
-    world.busy.add(world.image("vdb"));
-    if (flag) world.sources.delete("vdb");
-    await world.good("release", "-");
-    assertEquals(world.disk("vda"), { base: "vda", session: "yes" });
-    assertEquals(world.flags(), { vda: false, vdb: flag });
-    assertEquals(world.state("vdb").kind, "session");
-  }
-});
-
-Deno.test("of two flagged disks none is committed as long as one can't be", async () => {
-  using world = new World();
-  world.disks({ vda: true, vdb: true });
-  await world.start();
-  for (const target of ["vda", "vdb"]) world.write(world.image(target), "session");
-  world.busy.add(world.image("vdb"));
-  const { log } = await world.event("release", "-");
-  assert(log.includes("guest vda: hold: another disk of the guest can't be committed yet"));
-  assertEquals(world.flags(), { vda: true, vdb: true });
-  assertEquals(["vda", "vdb"].map((target) => world.state(target).kind), ["session", "session"]);
-
-  world.busy.clear();
-  await world.start();
-  for (const target of ["vda", "vdb"]) {
-    assertEquals(world.read(world.image(target)), { base: target, session: "yes" });
-  }
-  await world.stop();
-  assertEquals(world.flags(), { vda: false, vdb: false });
-  for (const target of ["vda", "vdb"]) assertEquals(world.disk(target), { base: target, session: "yes" });
-});
-
 Deno.test("a start asks about each disk once: libvirt waits for it", async () => {
   using world = await up(true);
   world.keys = { "keep-commits": 1 };
@@ -339,30 +239,6 @@ Deno.test("a start asks about each disk once: libvirt waits for it", async () =>
   };
   await world.start();
   assertEquals(asked, [world.vda]);
-});
-
-Deno.test("a start that follows on one that was refused is a start like any other, also where it fails", async () => {
-  using world = await up(false);
-  await world.stop();
-  world.configureText("{");
-  assertEquals((await world.event("prepare")).code, 1);
-  world.configure({ vda: false });
-  await world.good("prepare");
-  await world.stop("failed");
-  assertEquals(world.files(), ["vda.img"]);
-});
-
-Deno.test("a disk that is no longer listed is forgotten at the next start, whatever its session was", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  await world.start();
-  world.configure({ vda: false });
-  await world.start();
-  assertEquals(world.files(), ["vda.img", "vda.img.backing_file", "vdb.img"]);
-  assertEquals(
-    readNote(`${world.config}/${DOMAIN}.session`).map(({ target }) => target),
-    ["vda"],
-  );
 });
 
 Deno.test("a power cut in a flagged session: what is edited later doesn't end it, if it began flagged or was held", async () => {
@@ -394,132 +270,6 @@ Deno.test("a restore that never came to its start keeps no session of ten minute
   assertEquals(world.read(world.vda), base);
 });
 
-Deno.test("a restore that fails at its last disk keeps the session that it had put back", async () => {
-  using world = await up(false);
-  await world.stop("-");
-  world.save(world.image("vdb"), null, { base: "vdb" });
-  world.sources.set("vdb", world.image("vdb"));
-  world.configure({ vda: false, vdb: false });
-  await world.good("restore");
-  const last = (step: Step) => step.kind === "rename" && step.to === world.image("vdb");
-  const { code } = await world.event("prepare", "-", {
-    perform: (inner) => (step) => last(step) ? Promise.reject(new Error("EIO")) : inner(step),
-  });
-  assertEquals(code, 1);
-  await world.event("release", "failed");
-  await world.good("restore");
-  await world.start();
-  assertEquals(world.read(world.vda), session);
-});
-
-const failingAt = (kind: Step["kind"]): Circumstance => ({
-  perform: (inner) => (step) => step.kind === kind ? Promise.reject(new Error("EIO")) : inner(step),
-});
-
-Deno.test("a start that fails leaves the note as it was, and tells one error", async () => {
-  using world = new World();
-  const note = `${world.config}/${DOMAIN}.session`;
-  const fail = async (kind: Step["kind"]) => {
-    const before = readNote(note);
-    const { code, said } = await world.event("prepare", "-", failingAt(kind));
-    const whom = kind === "create" ? "guest vda" : "guest";
-    assertEquals([code, said, readNote(note)], [1, [`error: ${whom}: EIO`], before]);
-    await world.event("release", "failed");
-    assertEquals(readNote(note), before);
-  };
-  world.disks({ vda: false });
-  for (const kind of ["note", "create"] as const) await fail(kind);
-  await world.start();
-  await world.stop("-");
-  assertEquals(readNote(note).length, 1);
-  await fail("create");
-});
-
-Deno.test("a decided commit is not finished as long as its flag can't be read: it would be done twice", async () => {
-  using world = await up(true);
-  Deno.linkSync(world.vda, `${world.vda}.autorevert-committing`);
-  world.configureText("{");
-  await world.event("release", "shutdown");
-  assertEquals(world.state("vda").kind, "committing");
-  world.configure({ vda: true });
-  await world.good("release", "shutdown");
-  assertEquals([world.disk("vda"), world.flags().vda], [session, false]);
-});
-
-Deno.test("a session without a flag, or that another file may stand on, doesn't join another disk's commit", async () => {
-  using world = new World();
-  world.disks({ vda: true, vdb: true, vdc: false });
-  await world.start();
-  for (const target of ["vda", "vdc"]) world.write(world.image(target), "session");
-  Deno.linkSync(world.image("vda"), `${world.image("vda")}.autorevert-committing`);
-  world.sources.set("vdb", `${world.images}/snapshot.img`);
-  await world.good("release", "shutdown");
-  assertEquals(["vda", "vdb", "vdc"].map((target) => world.state(target).kind), [
-    "plain",
-    "session",
-    "plain",
-  ]);
-  assertEquals(world.disk("vda"), { base: "vda", session: "yes" });
-  assertEquals(world.disk("vdc"), { base: "vdc" });
-  assertEquals(world.flags(), { vda: false, vdb: true, vdc: false });
-});
-
-Deno.test("a start that fails leaves each disk as it was, a session of a power cut, too", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  await world.start();
-  world.write(world.image("vda"), "session");
-  world.disks({ vdb: false });
-  world.configure({ vda: false, vdb: false });
-  Deno.removeSync(`${world.image("vdb")}.backing_file`);
-  const before = snapshot(world.images);
-  for (const target of ["vda", "vdb"]) {
-    const failing = (step: Step) => step.kind === "create" && step.overlay.startsWith(world.image(target));
-    const { code, log, said } = await world.event("prepare", "-", {
-      perform: (inner) => (step) => failing(step) ? Promise.reject(new Error("EIO")) : inner(step),
-    });
-    assertEquals([code, said], [1, [`error: guest ${target}: EIO`]]);
-    assert(log.includes(`error: guest ${target}: EIO`));
-    assertEquals(snapshot(world.images), before);
-  }
-});
-
-Deno.test("a start that fails at its last disk takes the others back at once", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  const before = snapshot(world.images);
-  const last = (step: Step) => step.kind === "rename" && step.to === world.image("vdb");
-  await world.event("prepare", "-", {
-    perform: (inner) => (step) => last(step) ? Promise.reject(new Error("EIO")) : inner(step),
-  });
-  assertEquals(snapshot(world.images), before);
-});
-
-Deno.test("a disk that is no longer listed loses the session that was set aside", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  await world.start();
-  await world.stop("-");
-  world.configure({ vda: false });
-  await world.start();
-  assertEquals(world.files(), ["vda.img", "vda.img.backing_file", "vdb.img"]);
-});
-
-Deno.test("a disk that is no longer listed, and whose place another file has taken, keeps the session that was set aside", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  await world.start();
-  await world.stop("-");
-  world.configure({ vda: false });
-  world.sources.set("vdb", `${world.images}/snapshot.img`);
-  await world.start();
-  assertEquals(world.files().filter((name) => name.startsWith("vdb")), [
-    "vdb.img",
-    "vdb.img.autorevert-ended",
-    "vdb.img.backing_file",
-  ]);
-});
-
 Deno.test("a session that a power cut left flagged goes on after a second one, whatever was edited in between", async () => {
   using world = await up(false);
   world.configure({ vda: true }, LONG_AGO);
@@ -536,41 +286,4 @@ Deno.test("a flag that came after a power cut is no word about the session that 
   await world.event("prepare", "-", { perform: new Failing(1, "dies before").perform });
   await world.start();
   assertEquals(world.read(world.vda), base);
-});
-
-Deno.test("a commit whose flag was cleared before the power cut is finished without clearing one", async () => {
-  using world = await up(true);
-  Deno.linkSync(world.vda, `${world.vda}.autorevert-committing`);
-  world.configure({ vda: false });
-  const { log } = await world.event("prepare");
-  assertEquals(log.filter((line) => line.includes("clear ")), []);
-  assertEquals(world.read(world.vda), session);
-});
-
-Deno.test("somebody's own overlay doesn't join another disk's commit", async () => {
-  using world = await up(true);
-  Deno.linkSync(world.vda, `${world.vda}.autorevert-committing`);
-  const vdb = world.image("vdb");
-  world.save(`${vdb}.backing_file`, null, { base: "vdb" });
-  world.save(vdb, `${vdb}.backing_file`, { own: "yes" });
-  world.sources.set("vdb", vdb);
-  world.configure({ vda: true, vdb: true });
-  assertEquals((await world.event("prepare")).code, 1);
-  assertEquals(world.state("vdb").kind, "session");
-  assertEquals(world.flags().vdb, true);
-});
-
-Deno.test("a disk that is no longer listed keeps its commits, and nothing is made beside them", async () => {
-  using world = new World();
-  world.keys = { "keep-commits": 1 };
-  world.disks({ vda: false, vdb: true });
-  await world.start();
-  await world.stop();
-  world.configure({ vda: false });
-  await world.start();
-  assertEquals(world.files().filter((name) => name.startsWith("vdb")), [
-    "vdb.img",
-    "vdb.img.backing_file",
-    "vdb.img.backing_file.1",
-  ]);
 });

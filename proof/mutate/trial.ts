@@ -6,12 +6,25 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/moves.ts": ["moves"],
   "lib/files.ts": ["files", "durable"],
   "lib/host.ts": ["host"],
-  "lib/plan.ts": ["plan", "life"],
-  "lib/prepare.ts": ["life"],
-  "lib/release.ts": ["life"],
+  "lib/plan.ts": ["plan", "together", "unlisted"],
+  "lib/prepare.ts": ["life", "failed_start"],
+  "lib/release.ts": ["life", "together"],
   "lib/merge.ts": ["merge", "command"],
 };
-const quick = ["durable", "dry_run", "life", "refusal", "promise", "note", "way_out", "config", "moves"];
+const quick = [
+  "durable",
+  "dry_run",
+  "life",
+  "failed_start",
+  "together",
+  "unlisted",
+  "refusal",
+  "promise",
+  "note",
+  "way_out",
+  "config",
+  "moves",
+];
 const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
   "command_crash",
   "model",
