@@ -29,11 +29,13 @@ export function sample<T>(list: readonly T[], stride = 8): T[] {
 
 /** Of so many calls or outcomes one is tried. */
 const every = Number(Deno.env.get("EVERY") || 1);
+/** What one such run leaves out others try, which begin so many calls later. */
+const from = Number(Deno.env.get("FROM") || 0);
 
 /** The calls to try: all, or one of so many, beginning elsewhere in each list. */
 export function* steps(index: number, stride: number): Generator<number> {
   const step = isShort ? stride : every;
-  for (let call = 1 + index * 17 % step;; call += step) yield call;
+  for (let call = 1 + (index * 17 + from) % step;; call += step) yield call;
 }
 
 /**
