@@ -128,7 +128,9 @@ async function noticed(guest: Guest, place: Place): Promise<{ alone: number; mer
   const list = { alone: [] as number[], merging: [] as number[] };
   for (let run = 0; run < 3; run++) {
     list.alone.push(requests / await writes());
-    await commit(guest, 2, "scattered");
+    await commit(guest, 1, "scattered");
+    // The guest is up when the merge begins.
+    await writes();
     let merges = true;
     const merge = ok(place.hook, ["merge", guest.name]).finally(() => merges = false);
     const begun = performance.now();

@@ -151,7 +151,7 @@ ${
   }
 
 A guest that writes 4 KiB at a time on the same disk, four requests under way: ${merging.guest.alone} writes a second alone,
-${merging.guest.merging} while a commit is merged.
+${merging.guest.merging} while a commit is merged: beside a guest that is up the hook copies 32 MiB a second.
 
 ## Versions of Deno
 

@@ -5,7 +5,7 @@ import { type Occasion, updateNote } from "./hook.ts";
 import { outliveOrphan, watchForInterrupt } from "./interrupt.ts";
 import { lock, lockFolders } from "./lock.ts";
 import { copyDown, flatten, lowestPair, takeName } from "./moves.ts";
-import { folderOf } from "./names.ts";
+import { folderOf, imageOf } from "./names.ts";
 import { readNote, readOwnNote } from "./note.ts";
 import { finishOrders } from "./order.ts";
 import { isTorn, planRecovery } from "./plan.ts";
@@ -18,6 +18,10 @@ const DEEPEST = 16;
 
 /** How long an end may take to merge them, in milliseconds: libvirt, and with it the whole host, waits for it. */
 const END_PATIENCE = 60_000;
+/** Beside guests that are up a merge copies only so much, in bytes per second: they shall hardly notice it. */
+const GENTLY = 32 * 1024 * 1024;
+/** Who wrote so short a time ago is up, in milliseconds: systems write something every few seconds. */
+const JUST_NOW = 30_000;
 /** How long a merge waits for another one's lock while it holds the guest's, in milliseconds. */
 const LOCK_PATIENCE = 1_000;
 
@@ -70,7 +74,8 @@ export async function mergeGuest(
     }
     using interrupt = watchForInterrupt(paths.stop);
     try {
-      await mergePair(job, occasion, interrupt.signal, watch);
+      const rate = rateFor(job.disk, occasion);
+      await mergePair(job, occasion, { stop: interrupt.signal, rate }, watch);
     } catch (error) {
       if (interrupt.signal.aborted) {
         run.tell(job.disk.target, "the merge makes way, and goes on after the guest's next end");
@@ -119,7 +124,7 @@ export async function shorten(disk: Case, occasion: Occasion, patience = END_PAT
     if (!await run.tryTo(disk.target, () => [mark(job, occasion)])) return;
     stop ??= AbortSignal.timeout(patience);
     try {
-      await mergePair(job, occasion, stop);
+      await mergePair(job, occasion, { stop });
     } catch (error) {
       if (stop.aborted) {
         run.tell(
@@ -165,20 +170,33 @@ function mark({ disk, state }: Job, { paths }: Occasion) {
   return { kind: "note", path: paths.note, entries } as const;
 }
 
+/** A merge goes at full speed, unless another guest that is up would notice. */
+function rateFor({ target, names }: Case, { run, host, paths }: Occasion): number | undefined {
+  const own = readNote(paths.note).map(({ image }) => image);
+  const isUp = (path: string) => {
+    const written = files.look(path)?.mtime?.getTime() ?? 0;
+    return imageOf(path) === undefined && Math.abs(host.now().getTime() - written) < JUST_NOW;
+  };
+  const other = files.besides(names.image).find((path) => !own.includes(path) && isUp(path));
+  if (other === undefined) return undefined;
+  run.tell(target, `merging at ${size(GENTLY)}/s: ${quoted(other)} is being written to`);
+  return GENTLY;
+}
+
 async function mergePair(
   { disk, state, again }: Job,
   occasion: Occasion,
-  stop: AbortSignal,
+  control: Control & { readonly stop: AbortSignal },
   watch?: Watch,
 ): Promise<void> {
   const { run, host } = occasion;
   const { target, names } = disk;
   const { lower, upper } = lowestPair(names, state)!;
-  if (again) await outliveOrphan(lower, occasion, { patience: Infinity, signal: stop });
+  if (again) await outliveOrphan(lower, occasion, { patience: Infinity, signal: control.stop });
   const bytes = (files.look(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
   await run.take(target, copyDown(names, state, ownerOfDisk(disk), again), {
-    stop,
+    ...control,
     progress: reporter(occasion, target, watch),
   });
   const seconds = (host.now().getTime() - begun) / 1000;

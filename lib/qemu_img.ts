@@ -27,6 +27,8 @@ export interface QemuImg {
 export interface Control {
   /** Kills it. */
   readonly stop?: AbortSignal;
+  /** At most so many bytes per second. */
+  readonly rate?: number | undefined;
   /** Takes how much of it is done, in percent. */
   readonly progress?: (percent: number) => void;
 }
@@ -52,11 +54,12 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
         await run(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, overlay], patience),
       );
     },
-    async commit(layer, into, { stop, progress } = {}) {
+    async commit(layer, into, { stop, rate, progress } = {}) {
       const output = (text: string) => {
         for (const [, percent] of text.matchAll(/\((\d+(?:\.\d+)?)\/100%\)/g)) progress?.(Number(percent));
       };
-      const args = ["commit", "-p", "-d", "-f", "qcow2", "-b", into, layer];
+      const gently = rate === undefined ? [] : ["-r", `${rate}`];
+      const args = ["commit", "-p", "-d", ...gently, "-f", "qcow2", "-b", into, layer];
       check("commit", await execute(program, args, { stop, output }));
     },
     async repair(image, { stop } = {}) {

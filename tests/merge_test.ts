@@ -11,7 +11,7 @@ import type { Step } from "../lib/step.ts";
 import { Failing, tearing } from "./fault.ts";
 import { layersOf, live, type Past, placeOf, writeAll } from "./history.ts";
 import { snapshot } from "./tree.ts";
-import { type Circumstance, DOMAIN, World } from "./world.ts";
+import { type Circumstance, DOMAIN, NOW, World } from "./world.ts";
 
 const committed: Past = { targets: ["vda"], layers: 2, keepCommits: 0, torn: false, aside: false };
 
@@ -224,6 +224,37 @@ Deno.test("a merge takes names under the folder's lock, a dry run takes no lock"
   const { shown } = await other.event("release", "shutdown", { dry: true });
   assert(shown.some((line) => line.includes("merging now")), shown.join("\n"));
 });
+
+const besides: readonly (readonly [what: string, name: string, age: number, rate: number | undefined])[] = [
+  ["a guest that writes", "other.img", 29, 32 * 1024 * 1024],
+  ["a guest that wrote long ago", "other.img", 31, undefined],
+  ["a file from the future", "other.img", -31, undefined],
+  ["another guest's merge", "other.img.backing_file", 0, undefined],
+  ["the guest's own other disk", "vdb.img", 0, undefined],
+];
+for (const [what, name, age, rate] of besides) {
+  Deno.test(`beside ${what} a merge goes ${rate ? "gently" : "at full speed"}`, async () => {
+    using world = await worldOf({ ...committed, targets: ["vda", "vdb"] });
+    const path = `${world.images}/${name}`;
+    if (name !== "vdb.img") world.save(path, null, {});
+    const rates: unknown[] = [];
+    const { code, log } = await world.merge({
+      perform: (inner) => async (step, control) => {
+        if (world.files().includes(name)) Deno.utimeSync(path, NOW, new Date(NOW.getTime() - age * 1000));
+        if (step.kind === "merge") rates.push(control?.rate);
+        await inner(step, control);
+      },
+    });
+    assertEquals([code, rates], [0, [rate, rate]]);
+    const told = log.filter((line) => line.includes("merging at"));
+    assertEquals(
+      told,
+      rate
+        ? ["vda", "vdb"].map((disk) => `guest ${disk}: merging at 32.0 MiB/s: "${path}" is being written to`)
+        : [],
+    );
+  });
+}
 
 Deno.test("how far a merge is, is told to who watches, left in its lock, and logged after ten percent or half a minute", async () => {
   using world = await worldOf(committed);

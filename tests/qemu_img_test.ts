@@ -97,6 +97,12 @@ Deno.test("a merge tells its progress as it goes", () =>
     assertEquals(told, [0, 1.5, 50, 100]);
   }));
 
+Deno.test("a merge takes no more of the disk than it may", () =>
+  inFolder(async (folder) => {
+    const program = script(folder, `test "$*" = 'commit -p -d -r 1024 -f qcow2 -b /l /o' || exit 9`);
+    await qemuImg(program).commit("/o", "/l", { rate: 1024 });
+  }));
+
 Deno.test("a merge that is asked to stop is killed at once, even if it was asked before it began", () =>
   inFolder(async (folder) => {
     const program = script(folder, `echo $$ > ${folder}/pid; exec sleep 1000`);

@@ -57,6 +57,7 @@ export interface Manner extends Circumstance {
 }
 
 export const DOMAIN = "guest";
+export const NOW = new Date("2026-01-01");
 /** Before any write of a session. */
 export const LONG_AGO = new Date("2001-01-01");
 /** After any write of a session. */
@@ -295,7 +296,7 @@ export class World implements Disposable {
       say: (line) => said.push(line),
       show: dry ? (line) => shown.push(line) : undefined,
       readXml: () => xml,
-      now: () => new Date("2026-01-01"),
+      now: () => NOW,
     }, (text) => printed.push(...text.split("\n")));
     const merge = asksForMerge && !mergeDies ? await this.merge(how) : undefined;
     return { code, said, log, shown, printed, merge };
