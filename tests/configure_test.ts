@@ -258,6 +258,25 @@ Deno.test("disable takes disks out, with the last of them the file, and the gues
   assertEquals(world.disk("vda"), { base: "vda" });
 });
 
+Deno.test("disable tells what becomes of commits and of a session set aside", async () => {
+  using world = new World();
+  await live(world, { targets: ["vda"], layers: 2, keepCommits: 3, torn: false, aside: true });
+  world.define();
+  const { code, printed, merge } = await world.type(["disable", "guest"]);
+  assertEquals([code, printed, merge?.code], [
+    0,
+    [
+      "guest vda: is left alone from now on; the session that was set aside goes at its next start; " +
+      "its commits are merged in the background",
+    ],
+    0,
+  ]);
+  assertEquals(world.files().includes("vda.img.backing_file"), false);
+  await world.start();
+  await world.stop();
+  assertEquals(world.files(), ["vda.img"]);
+});
+
 Deno.test("disable is refused while a session is to be committed", async () => {
   using world = new World();
   world.disks({ vda: true });

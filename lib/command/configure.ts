@@ -198,9 +198,10 @@ export async function disable(errand: Errand): Promise<void> {
 
 function willBePlain({ situation, disk }: View): string {
   const state = disk && stateOf(disk);
-  const aside = state && "ended" in state && state.ended
-    ? "; the session that was set aside goes at its next start"
-    : "";
+  const also = [
+    state && "ended" in state && state.ended && "the session that was set aside goes at its next start",
+    state?.kind === "layered" && state.layers.length > 1 && "its commits are merged in the background",
+  ].filter(Boolean);
   switch (situation) {
     case "running":
     case "saved":
@@ -209,7 +210,7 @@ function willBePlain({ situation, disk }: View): string {
     case "resumes":
       return "the session that died is thrown away at the next start; then the disk is left alone";
     default:
-      return `is left alone from now on${aside}`;
+      return ["is left alone from now on", ...also].join("; ");
   }
 }
 
