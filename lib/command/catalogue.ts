@@ -92,7 +92,8 @@ the configuration says how many stay apart. The commit is set aside until the ne
     targets: none,
     options: {},
     text: `Does in the foreground what otherwise a process in the background does after an end. May be
-interrupted at any time: the disk reads the same, and doing it again finishes it.`,
+interrupted at any time: the disk reads the same, and doing it again finishes it. While other
+guests write to the folder it copies 32 MiB a second, so that they hardly notice.`,
   },
   recover: {
     summary: "finish what a crash cut short, now instead of at the next event",
