@@ -103,6 +103,23 @@ Deno.test("an end never forgets a flagged session of a guest that was up", () =>
   never(atRelease, ["discard", "set aside"], ({ start, flag }) => start === "up" && flag !== "clear");
 });
 
+Deno.test("an end leaves a disk that was detached and is used elsewhere", () => {
+  never(
+    atRelease,
+    ["discard", "set aside", "commit"],
+    ({ source, look }) => source === "gone" && look === "busy",
+  );
+});
+
+Deno.test("an end holds a session of which nobody can tell what stands on it", () => {
+  always(
+    atRelease,
+    "hold",
+    ({ state, ours, start, source }) =>
+      state === "session" && ours && (start === "up" || start === "fresh") && source === "unreadable",
+  );
+});
+
 Deno.test("an end commits nothing but flagged sessions of guests that were up", () => {
   never(atRelease, ["commit"], ({ start, flag }) => start !== "up" || flag !== "set");
   never(atRelease, ["commit"], ({ end }) => end === "died" || end === "away");
