@@ -63,7 +63,7 @@ export async function mergeGuest(
       merging.use(await lock(paths.merging, LOCK_PATIENCE));
       job = (await jobsOf(occasion)).find(({ disk }) => !failed.has(disk.names.image));
       if (job === undefined) {
-        await finish(occasion);
+        await updateNote(readNote(paths.note), occasion);
         return failed.size === 0 ? "done" : "failed";
       }
       if (!await canBegin(job, occasion)) {
@@ -298,9 +298,4 @@ export function progressOf(
 ): { readonly target: string; readonly percent: number } | undefined {
   const [target, percent] = (files.read(merging) ?? "").split(" ");
   return percent === undefined ? undefined : { target: target!, percent: Number.parseFloat(percent) };
-}
-
-async function finish(occasion: Occasion): Promise<void> {
-  const entries = readNote(occasion.paths.note);
-  if (entries.length > 0) await updateNote(entries, occasion);
 }

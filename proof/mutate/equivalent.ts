@@ -13,6 +13,8 @@ export const equivalent: Readonly<Record<string, string>> = {
   "lib/plan.ts: noteAtRelease: never entry === undefined": "at an end, all disks are those of the note",
   "lib/merge.ts: checkPair: right alone of backing !== undefined && files.isOne(backing, lower)":
     "what is no path leads to no file",
+  'lib/merge.ts: checkPair: always look.kind === "free"':
+    "only an image that is free tells of its backing file; the condition tells the compiler",
   'lib/merge.ts: checkData: right alone of look.kind !== "free" || look.data === undefined':
     "only an image that is free tells of data",
 };

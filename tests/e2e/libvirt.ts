@@ -361,7 +361,7 @@ export function exists(path: string): boolean {
 export async function slowMerges(kilobytes: number): Promise<AsyncDisposable> {
   const program = "/usr/bin/qemu-img";
   const slow = `#!/bin/sh
-if [ "$1" = commit ]; then shift; exec ${program}.real commit -r ${kilobytes * 1024} "$@"; fi
+if [ "$1" = commit ]; then exec ${program}.real "$@" -r ${kilobytes * 1024}; fi
 exec ${program}.real "$@"
 `;
   await ok("cp", program, "/run/qemu-img.real");
