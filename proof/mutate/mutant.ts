@@ -75,7 +75,7 @@ export function actionMutants(file: string, source: string): Mutant[] {
         node.parent.parent,
       );
     } else if (ts.isExpressionStatement(node) && isCall(node.expression)) {
-      add("no", node, "");
+      add("no", node, ";");
     } else if (ts.isIfStatement(node)) {
       add("never", node.expression, "false");
       add("always", node.expression, "true");

@@ -95,6 +95,7 @@ export class Trial implements Disposable {
     }).output();
     if (success) return undefined;
     const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+    if (output.includes("could not be parsed")) throw new Error(`the mutant is no program: ${output}`);
     return /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ?? /^error: (.*)/m.exec(output)?.[1] ?? "no end";
   }
 }
