@@ -25,7 +25,7 @@ export interface Times {
  * Measures with hyperfine, in rounds, so that a machine that changes its speed changes it for all of them. What the
  * shell takes to start each is subtracted.
  */
-export async function sideBySide(subjects: readonly Subject[], rounds = 8, runs = 5) {
+export async function sideBySide(subjects: readonly Subject[], rounds = 16, runs = 5) {
   const times = new Map<string, number[]>(subjects.map(({ name }) => [name, []]));
   const report = await Deno.makeTempFile();
   for (let round = 0; round < rounds; round++) {

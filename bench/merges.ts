@@ -11,55 +11,65 @@ export interface Merge {
   readonly mibPerSecond: number;
 }
 
-/** The ways of `qemu-img commit` that are tried, with the smallest size all of them. */
-const ways: Readonly<Record<string, string[]>> = {
-  "plain": [],
-  "-t none": ["-t", "none"],
-  "-t writethrough": ["-t", "writethrough"],
-  "-t unsafe": ["-t", "unsafe"],
-};
+/** Options of `qemu-img commit` that are tried with the smallest size alone. Without `-d` it empties the overlay. */
+const others = ["-d", "-t none", "-t writethrough", "-t unsafe"];
+
+/** Medians of so many rounds, in each of which every way has its turn: a disk's speed changes by the minute. */
+const ROUNDS = 3;
+
+/** One way of copying. */
+interface Way {
+  readonly how: string;
+  readonly before: () => Promise<void>;
+  readonly run: () => Promise<unknown>;
+}
 
 /** @param sizes in GiB */
 export async function measureMerges(place: Place, sizes: readonly number[]) {
   const merges: Merge[] = [];
   const guest = await place.guest("merged");
+  const [image] = guest.images;
+  const file = `${place.folder}/dd`;
   for (const gib of sizes) {
     for (const kind of ["contiguous", "scattered"] as const) {
-      const add = (how: string, seconds: number) =>
-        merges.push({ gib, kind, how, mibPerSecond: rate(gib, seconds) });
-      for (const [how, options] of Object.entries(ways)) {
-        if (how !== "plain" && gib !== sizes[0]) continue;
-        const overlay = await overlayOn(guest, gib, kind);
-        add(
-          how,
-          await timed("sh", [
-            "-c",
-            `${QEMU_IMG} commit ${options.join(" ")} -d -f qcow2 ${overlay} && sync ${guest.images[0]}`,
-          ]),
-        );
-        await Deno.remove(overlay);
+      const qemuImg = (options: string): Way => ({
+        how: options || "plain",
+        before: () => overlayOn(guest, gib, kind),
+        run: () =>
+          ok("sh", ["-c", `${QEMU_IMG} commit ${options} -f qcow2 ${overlayOf(guest)} && sync ${image}`]),
+      });
+      const ways: Way[] = [
+        qemuImg(""),
+        {
+          how: "hook",
+          before: () => commit(guest, gib, kind),
+          run: () => ok(place.hook, ["merge", guest.name]),
+        },
+        ...gib === sizes[0] ? others.map(qemuImg) : [],
+        ...kind === "contiguous"
+          ? [{
+            how: "dd",
+            before: () => remove(file),
+            run: () => ok("dd", ["if=/dev/zero", `of=${file}`, "bs=1M", `count=${gib * 1024}`, "conv=fsync"]),
+          }]
+          : [],
+      ];
+      const times = new Map<string, number[]>(ways.map(({ how }) => [how, []]));
+      for (let round = 0; round < ROUNDS; round++) {
+        for (const { how, before, run } of ways) {
+          await before();
+          times.get(how)!.push(await timed(run));
+          if (how === "hook" && !place.isPlain(guest)) throw new Error("the hook left something to merge");
+        }
       }
-      await commit(guest, gib, kind);
-      add("hook", await timed(place.hook, ["merge", guest.name]));
-      if (!place.isPlain(guest)) throw new Error("the hook left something to merge");
+      for (const [how, list] of times) {
+        merges.push({ gib, kind, how, mibPerSecond: Math.round(gib * 1024 / median(list)) });
+      }
     }
-    const file = `${place.images}/dd.img`;
-    const written = await timed("dd", [
-      "if=/dev/zero",
-      `of=${file}`,
-      "bs=1M",
-      `count=${gib * 1024}`,
-      "conv=fsync",
-      "status=none",
-    ]);
-    merges.push({ gib, kind: "contiguous", how: "dd", mibPerSecond: rate(gib, written) });
-    await Deno.remove(file);
   }
+  await remove(file);
+  await renew(guest);
   return { merges, guest: await noticed(guest, place) };
-}
-
-function rate(gib: number, seconds: number): number {
-  return Math.round(gib * 1024 / seconds);
 }
 
 /** A session that is committed, merged nowhere yet: the merge that the hook starts is asked to stop. */
@@ -74,15 +84,21 @@ async function commit(guest: Guest, gib: number, kind: Merge["kind"]): Promise<v
   guest.configure(false);
 }
 
-async function overlayOn(guest: Guest, gib: number, kind: Merge["kind"]): Promise<string> {
+const overlayOf = (guest: Guest) => `${guest.images[0]}.overlay`;
+
+async function overlayOn(guest: Guest, gib: number, kind: Merge["kind"]): Promise<void> {
   await renew(guest);
-  const overlay = `${guest.images[0]}.overlay`;
-  await ok(QEMU_IMG, ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", guest.images[0]!, overlay]);
-  await fill(overlay, gib, kind);
-  return overlay;
+  const names = ["-b", guest.images[0]!, overlayOf(guest)];
+  await ok(QEMU_IMG, ["create", "-q", "-f", "qcow2", "-F", "qcow2", ...names]);
+  await fill(overlayOf(guest), gib, kind);
+}
+
+async function remove(file: string): Promise<void> {
+  await ok("rm", ["-f", file]);
 }
 
 async function renew(guest: Guest): Promise<void> {
+  await remove(overlayOf(guest));
   await ok(QEMU_IMG, ["create", "-q", "-f", "qcow2", guest.images[0]!, "64G"]);
 }
 
@@ -96,34 +112,23 @@ async function fill(image: string, gib: number, kind: Merge["kind"]): Promise<vo
   await ok("sync", [image]);
 }
 
-async function timed(program: string, args: string[]): Promise<number> {
+/** How long it takes, in seconds. */
+async function timed(run: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
-  await ok(program, args);
+  await run();
   return (performance.now() - begun) / 1000;
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 }
 
 /** Writes a second of a guest on the same disk, while nothing else happens and while a commit is merged. */
 async function noticed(guest: Guest, place: Place): Promise<{ alone: number; merging: number }> {
   const other = (await place.guest("other")).images[0]!;
   const requests = 10_000;
-  const writes = () =>
-    timed(QEMU_IMG, [
-      "bench",
-      "-w",
-      "-t",
-      "none",
-      "-f",
-      "qcow2",
-      "-d",
-      "4",
-      "-s",
-      "4096",
-      "-S",
-      "1052672",
-      "-c",
-      `${requests}`,
-      other,
-    ]);
+  const options = ["-w", "-t", "none", "-f", "qcow2", "-d", "4", "-s", "4096", "-S", "1052672"];
+  const writes = () => timed(() => ok(QEMU_IMG, ["bench", ...options, "-c", `${requests}`, other]));
   await writes();
   const list = { alone: [] as number[], merging: [] as number[] };
   for (let run = 0; run < 3; run++) {
@@ -139,6 +144,5 @@ async function noticed(guest: Guest, place: Place): Promise<{ alone: number; mer
     list.merging.push(done * 1000 / (performance.now() - begun));
     await merge;
   }
-  const median = (numbers: number[]) => Math.round(numbers.toSorted((a, b) => a - b)[1]!);
-  return { alone: median(list.alone), merging: median(list.merging) };
+  return { alone: Math.round(median(list.alone)), merging: Math.round(median(list.merging)) };
 }
