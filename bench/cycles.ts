@@ -1,7 +1,7 @@
 /** Whole cycles of a guest under a real libvirtd: the hook's, `<transient/>`, and neither. Run inside sandbox.sh. */
 
 import { at, Guest, startLibvirtd, stopLibvirtd, virsh } from "../tests/e2e/libvirt.ts";
-import { repeated, type Times } from "./measure.ts";
+import { median, repeated, type Times } from "./measure.ts";
 
 const ROUNDS = 4;
 const RUNS = 5;
@@ -28,8 +28,8 @@ try {
     }
   }
   const medians = Object.entries(results).map(([name, rounds]) => {
-    const sorted = rounds.map(({ median }) => median).toSorted((a, b) => a - b);
-    return [name, (sorted[1]! + sorted[2]!) / 2];
+    const ofRounds = rounds.map((round) => round.median);
+    return [name, median(ofRounds)];
   });
   console.log(JSON.stringify(Object.fromEntries(medians)));
 } finally {

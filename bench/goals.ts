@@ -2,6 +2,7 @@
 
 import type { Results } from "./bench.ts";
 import type { Point } from "./growth.ts";
+import { median } from "./measure.ts";
 
 export interface Goal {
   readonly what: string;
@@ -92,8 +93,8 @@ function againstPlain(merges: Results["merging"]["merges"]): number {
     merge.mibPerSecond /
     merges.find(({ how, gib, kind }) => how === "plain" && gib === merge.gib && kind === merge.kind)!
       .mibPerSecond
-  ).toSorted((a, b) => a - b);
-  return (ratios[(ratios.length - 1) >> 1]! + ratios[ratios.length >> 1]!) / 2;
+  );
+  return median(ratios);
 }
 
 export function number(value: number): string {

@@ -69,14 +69,21 @@ export async function peakMemory(
   return summary(peaks).median;
 }
 
-function summary(list: number[]): Times {
-  const sorted = list.toSorted((a, b) => a - b);
-  const at = (part: number) => {
-    const place = (sorted.length - 1) * part;
-    const [low, high] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
-    return Number((low + (high - low) * (place % 1)).toFixed(2));
-  };
+function summary(list: readonly number[]): Times {
+  const at = (part: number) => Number(quantile(list, part).toFixed(2));
   return { median: at(0.5), least: at(0), quartile: at(0.75), runs: list.length };
+}
+
+/** The number below which such a part of these lies, between two of them where it has to. */
+function quantile(numbers: readonly number[], part: number): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const place = (sorted.length - 1) * part;
+  const [low, high] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
+  return low + (high - low) * (place % 1);
+}
+
+export function median(numbers: readonly number[]): number {
+  return quantile(numbers, 0.5);
 }
 
 function shell(words: readonly string[]): string {

@@ -1,5 +1,6 @@
 /** How fast a commit is merged, and what a guest on the same disk notices of it. */
 
+import { median } from "./measure.ts";
 import { type Guest, ok, type Place, QEMU_IMG } from "./place.ts";
 
 const GIB = 1024 ** 3;
@@ -68,7 +69,6 @@ export async function measureMerges(place: Place, sizes: readonly number[]) {
     }
   }
   await remove(file);
-  await renew(guest);
   return { merges, guest: await noticed(guest, place) };
 }
 
@@ -117,10 +117,6 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
   await run();
   return (performance.now() - begun) / 1000;
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 }
 
 /** Writes a second of a guest on the same disk, while nothing else happens and while a commit is merged. */
