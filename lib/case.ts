@@ -29,6 +29,19 @@ export function stateOf({ names, listing }: Case): State {
   return parse(names, listing);
 }
 
+/** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
+export function waitsToBeSetAside({ entry, names, listing }: Case): boolean {
+  const ended = listing.get(names.ended);
+  return entry?.aside === "stay" && (ended === undefined || ended === listing.get(names.image));
+}
+
+/** Whether the session was begun by a start that never came up: the one that is set aside is the guest's last. */
+export function isUnborn(disk: Case): boolean {
+  const { entry, listing, names } = disk;
+  return stateOf(disk).kind === "session" && listing.has(names.ended) && entry?.aside !== undefined &&
+    !entry.held && !waitsToBeSetAside(disk);
+}
+
 /** What the disk's files belong to while it is idle. */
 export function ownerOfDisk(disk: Case): Owner {
   if (disk.entry !== undefined) return disk.entry.owner;

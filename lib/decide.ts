@@ -1,14 +1,63 @@
-import { type Case, stateOf } from "./case.ts";
+import { type Case, isUnborn, stateOf } from "./case.ts";
 import * as files from "./files.ts";
 import type { Occasion } from "./hook.ts";
-import type { Decided } from "./plan.ts";
-import { imageOf, layerNumber } from "./names.ts";
-import { topOf } from "./state.ts";
+import { type Decided, joiningCommit, planRecovery, type Recovery } from "./plan.ts";
+import { imageOf, layerNumber, namesOf } from "./names.ts";
+import { otherNotes } from "./note.ts";
+import { parse, topOf } from "./state.ts";
 import { decide, type Facts, type Row } from "./table.ts";
 import { concerning, quoted, shellWord, Trouble } from "./voice.ts";
 
 /** The facts that depend on the event, not on the disk. */
 export type Circumstances = Pick<Facts, "event" | "start" | "end" | "held">;
+
+/** What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing. */
+export async function recoveryOf(found: readonly Case[], occasion: Occasion): Promise<Recovery> {
+  for (const disk of found) await checkOwner(disk, occasion);
+  const strangers = new Set<string>();
+  for (const disk of joiningCommit(found)) {
+    const look = await lookAt(disk, occasion);
+    if (look === "sound") continue;
+    strangers.add(disk.names.image);
+    occasion.run.tell(disk.target, `not committed with the guest's other disks: ${strange[look]}`);
+  }
+  return planRecovery(found, occasion.paths, strangers);
+}
+
+/**
+ * A commit is finished by the guest whose session it is, since the flag that was set for it is in that guest's file.
+ *
+ * @throws {Trouble} if that is another guest; then a process of that guest's finishes it meanwhile
+ */
+async function checkOwner(
+  { target, names: { image }, entry, ...disk }: Case,
+  occasion: Occasion,
+): Promise<void> {
+  const { run, paths } = occasion;
+  if (entry !== undefined || parse(namesOf(image), disk.listing).kind !== "committing") return;
+  const others = otherNotes(paths.note).flatMap(({ domain, entries }) =>
+    entries.filter((entry) => entry.image === image).map(({ started }) => ({ domain, started }))
+  );
+  const newest = others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
+  if (newest === undefined) return;
+  await run.tryTo(target, () => [{ kind: "background", domain: newest.domain }]);
+  throw concerning(
+    target,
+    new Trouble(
+      `a commit of the guest ${quoted(newest.domain)} on ${
+        quoted(image)
+      } was cut short, and is being finished`,
+      { hint: `try again; by hand: autorevert recover ${shellWord(newest.domain)}`, heals: "event" },
+    ),
+  );
+}
+
+const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, string>> = {
+  busy: "it is open in another process",
+  moved: "it stands on files with another path",
+  replaced: "another file was put in the session's place",
+  damaged: "it is no readable qcow2 image",
+};
 
 /** Finds out what is to happen to each disk, looking up only what the table asks for. Changes nothing. */
 export async function decideAll(
@@ -52,6 +101,7 @@ export async function rowFor(
     state: state.kind,
     ended: "ended" in state && state.ended,
     ours: disk.entry !== undefined,
+    unborn: isUnborn(disk),
     listed: disk.listed,
     flag: disk.flag,
     keeps: disk.keepSession,
@@ -71,7 +121,8 @@ export function isSaved({ host, domain }: Occasion): boolean {
   return files.look(`${host.settings.saveFolder}/${domain}.save`) !== undefined;
 }
 
-async function lookAt(disk: Case, { host }: Occasion): Promise<NonNullable<Facts["look"]>> {
+/** What an image is at a closer look. */
+export async function lookAt(disk: Case, { host }: Occasion): Promise<NonNullable<Facts["look"]>> {
   const state = stateOf(disk);
   const { image, committing, layer } = disk.names;
   const top = "layers" in state ? [layer(topOf(state.layers))] : [];

@@ -34,6 +34,11 @@ export function removeIfThere(path: string): void {
   attempt("remove", path, () => ifThere(() => Deno.removeSync(path)));
 }
 
+/** @throws {Trouble} if there is a file with this name already; otherwise there is an empty one now */
+export function claim(path: string): void {
+  attempt("make", path, () => Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close());
+}
+
 /** Gives a file the owner, group and mode, where they are others. Not durable by itself: doing it again is harmless. */
 export function own(path: string, { uid, gid, mode }: Owner): void {
   attempt("change the owner of", path, () => {

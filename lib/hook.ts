@@ -3,11 +3,10 @@ import { readConfig } from "./config.ts";
 import * as files from "./files.ts";
 import { type Host, Run } from "./host.ts";
 import { checkDomainName, type Event, type Operation } from "./invocation.ts";
-import { lock } from "./lock.ts";
 import { type GuestNames, guestNames } from "./names.ts";
 import { type Entry, readNote } from "./note.ts";
-import { pending } from "./plan.ts";
-import type { StartWord } from "./step.ts";
+import { pending, startingStep } from "./plan.ts";
+import { parseStart } from "./step.ts";
 import { quoted } from "./voice.ts";
 
 /** An event of a managed guest, with what it needs to be dealt with. */
@@ -36,13 +35,12 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
       run.tell("", `unknown operation ${quoted(given)}: nothing to do`);
       return 0;
     }
+    const occasion = { run, host, domain, paths, extra };
     if (operation === "started" || operation === "reconnect") {
-      if (!run.isDry) files.removeIfThere(paths.starting);
-      return 0;
+      return await up(operation, occasion);
     }
 
     using _guest = await lockGuest(operation, paths, run);
-    const occasion = { run, host, domain, paths, extra };
     switch (operation) {
       case "restore":
       case "migrate":
@@ -66,11 +64,26 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
   }
 }
 
+/** The guest is up, or libvirtd finds it up: its end is not the end of a start that failed. */
+async function up(operation: "started" | "reconnect", occasion: Occasion): Promise<0 | 1> {
+  const { run, paths } = occasion;
+  if (readStart(paths)?.forgets) {
+    try {
+      await (await import("./started.ts")).started(occasion);
+    } catch (error) {
+      run.report(error);
+      // libvirt ends the guest then, and tells of a start that failed. One that it finds up stays so whatever is said.
+      if (operation === "started") return 1;
+    }
+  }
+  if (!run.isDry) files.removeIfThere(paths.starting);
+  return 0;
+}
+
 /** One event of a guest at a time. A start that gives up waiting is refused like any other. */
 async function lockGuest(operation: Operation, paths: GuestNames, run: Run): Promise<Disposable | undefined> {
-  if (run.isDry) return undefined;
   try {
-    return await lock(paths.lock);
+    return await run.locks.guest();
   } catch (error) {
     // Otherwise the release that follows would take the session for that of a guest which crashed.
     if (operation === "prepare") await run.tryTo("", () => [startingStep(paths, "refused")]);
@@ -83,15 +96,10 @@ export function isManaged({ config, note }: GuestNames): boolean {
   return files.look(config) !== undefined || files.look(note) !== undefined;
 }
 
-/** Notes which kind of start is under way. */
-export function startingStep({ starting }: GuestNames, word: StartWord) {
-  return { kind: "starting", path: starting, word } as const;
-}
-
-/** The kind of start that is under way; `fresh` where nothing says otherwise. */
-export function startUnderWay({ starting }: GuestNames): StartWord {
-  const word = files.read(starting)?.trim();
-  return word === "resume" || word === "migrate" || word === "refused" ? word : "fresh";
+/** What is noted of a start that is under way, if anything is. */
+export function readStart({ starting }: GuestNames): ReturnType<typeof parseStart> | undefined {
+  const text = files.read(starting);
+  return text === undefined ? undefined : parseStart(text);
 }
 
 /** The configuration of a guest. */

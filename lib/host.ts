@@ -1,12 +1,13 @@
 import { clearFlags, writeConfig } from "./config.ts";
 import * as files from "./files.ts";
+import { type Lock, Locks } from "./lock.ts";
 import type { Log } from "./log.ts";
-import { folderOf } from "./names.ts";
+import { folderOf, guestNames } from "./names.ts";
 import { formatNote } from "./note.ts";
 import type { Control, QemuImg } from "./qemu_img.ts";
 import type { Settings } from "./settings.ts";
 import type { Listing } from "./state.ts";
-import { afterAll, describe, type Step } from "./step.ts";
+import { afterAll, describe, formatStart, type Step } from "./step.ts";
 import { asTrouble, concerning, shellWord, spoken, Trouble } from "./voice.ts";
 
 /** What an event needs of the world. */
@@ -17,6 +18,7 @@ export interface Host {
   readonly perform: (step: Step, control?: Control) => Promise<void>;
   /** Free bytes of the file system that a folder lies on. */
   readonly freeBytes: (folder: string) => Promise<number>;
+  readonly lock: Lock;
   readonly log: Log;
   /** A line for whoever reads standard error. */
   readonly say: (line: string) => void;
@@ -56,7 +58,7 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
         return files.write(step.path, formatNote(step.entries), { durable: true });
       case "starting":
         // A power cut ends the start anyway.
-        return files.write(step.path, `${step.word}\n`, { durable: false });
+        return files.write(step.path, formatStart(step), { durable: false });
       case "configure":
         return writeConfig(step.config, step.text);
       default:
@@ -65,8 +67,13 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
   };
 }
 
-/** @throws {Trouble} with what to look at first: an overlay is the only thing of a start that takes room */
+/**
+ * Makes an overlay under a name that nothing has: `qemu-img create` would empty what is there, and that may be a disk.
+ *
+ * @throws {Trouble} with what to look at first: an overlay is the only thing of a start that takes room
+ */
 async function create(overlay: string, backing: string, qemuImg: QemuImg): Promise<void> {
+  files.claim(overlay);
   try {
     await qemuImg.create(overlay, backing);
   } catch (error) {
@@ -82,8 +89,11 @@ async function create(overlay: string, backing: string, qemuImg: QemuImg): Promi
 /** One event being dealt with: it takes steps, or shows them, and knows the names on disk as they are then. */
 export class Run {
   readonly #shown: Step[] = [];
+  readonly locks: Locks;
 
-  constructor(readonly host: Host, readonly domain: string) {}
+  constructor(readonly host: Host, readonly domain: string) {
+    this.locks = new Locks(host, guestNames(host.settings.configFolder, domain));
+  }
 
   get isDry(): boolean {
     return this.host.show !== undefined;
@@ -99,12 +109,22 @@ export class Run {
         this.#shown.push(step);
         continue;
       }
-      try {
-        await this.host.perform(step, control);
-      } catch (error) {
-        throw target === "" ? error : concerning(target, error);
-      }
+      await this.#perform(target, step, control);
       this.host.log(line);
+    }
+  }
+
+  /** Takes steps that leave nothing changed: only what goes wrong is told. */
+  async tryOut(target: string, steps: readonly Step[]): Promise<void> {
+    for (const step of steps) await this.#perform(target, step);
+  }
+
+  async #perform(target: string, step: Step, control?: Control): Promise<void> {
+    try {
+      this.locks.check(step);
+      await this.host.perform(step, control);
+    } catch (error) {
+      throw target === "" ? error : concerning(target, error);
     }
   }
 

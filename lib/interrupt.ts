@@ -1,7 +1,10 @@
 import * as files from "./files.ts";
 import type { Occasion } from "./hook.ts";
-import { lock } from "./lock.ts";
-import type { GuestNames } from "./names.ts";
+import type { Host } from "./host.ts";
+import { type GuestNames, guestNames, namesOf } from "./names.ts";
+import { otherNotes, readNote } from "./note.ts";
+import { isTorn } from "./plan.ts";
+import { parse } from "./state.ts";
 import { quoted, shellWord, Trouble } from "./voice.ts";
 
 /** How often a merge looks whether it is asked to stop, in milliseconds. */
@@ -10,19 +13,47 @@ const INTERVAL = 20;
 const PATIENCE = 2_000;
 
 /**
- * Asks a merge of the guest's disks, if there is one, to stop, and waits until it has. The caller holds the guest's
- * lock, so that no other merge begins.
+ * Asks the merges of these images, whichever guest they were begun for, to stop, and waits until they have. The caller
+ * holds the locks of the images' folders, so that no other merge begins.
  *
- * @throws {Trouble} if it doesn't within 2 s; then nothing has changed
+ * @throws {Trouble} if one doesn't within 2 s; then nothing has changed
  */
-export async function interruptMerge({ merging, stop }: GuestNames): Promise<void> {
+export async function interruptMerges(
+  { run, host, domain, paths }: Occasion,
+  images: readonly string[],
+): Promise<void> {
+  if (run.isDry) return;
+  const others = otherNotes(paths.note).filter(({ entries }) =>
+    entries.some(({ image }) => images.includes(image))
+  );
+  for (const guest of [domain, ...others.map(({ domain }) => domain)]) {
+    await interruptMerge(guestNames(host.settings.configFolder, guest), host);
+  }
+}
+
+/** Merges that were interrupted for a start go on where that is refused. */
+export async function resumeMerges(
+  images: readonly string[],
+  { run, domain, paths }: Occasion,
+): Promise<void> {
+  await run.tryTo("", () =>
+    [{ domain, entries: readNote(paths.note) }, ...otherNotes(paths.note)]
+      .filter(({ entries }) =>
+        entries.some((entry) =>
+          images.includes(entry.image) && isTorn(entry, parse(namesOf(entry.image), run.listing(entry.image)))
+        )
+      )
+      .map(({ domain }) => ({ kind: "background", domain })));
+}
+
+async function interruptMerge({ merging, stop }: GuestNames, { lock }: Host): Promise<void> {
   // A file that is made with the first merge.
   if (files.look(merging) === undefined) return;
   files.write(stop, "", { durable: false });
   try {
-    (await lock(merging, PATIENCE))[Symbol.dispose]();
+    (await lock(merging, { patience: PATIENCE }))[Symbol.dispose]();
   } catch (cause) {
-    throw new Trouble(`the merge of this guest's disks does not stop within ${PATIENCE / 1000} s`, {
+    throw new Trouble(`the merge that holds ${quoted(merging)} does not stop within ${PATIENCE / 1000} s`, {
       cause,
       hint: "try again; the disks are in order, and the log tells how far the merge is",
       heals: "event",

@@ -1,17 +1,49 @@
+/**
+ * The locks, the rule they follow, and the only place that takes them.
+ *
+ * | lock | only its holder may | held |
+ * | --- | --- | --- |
+ * | guest | change the guest's configuration and its note | for a whole event, command, or choice of a merge |
+ * | folder | change a name beside an image that lies there, whichever guest's it is | from the first look at the images to the last change of what a note says of them |
+ * | merging | write into layers | from the choice of a merge to its end |
+ *
+ * They are taken in this order, folders in the order of their locks' names, so that no two holders wait for each other.
+ * A merge lets the folders go while it copies, and takes one again for the names: it alone holds `merging` then and waits
+ * for a folder, so it gives up as soon as somebody asks it to make way. Whoever holds a folder may ask that, and no
+ * other merge of its images begins, since it takes the folder to be chosen.
+ *
+ * {@link Locks.check} holds every step to this, wherever it is taken.
+ */
+
 import { look } from "./files.ts";
-import { folderLock, folderOf } from "./names.ts";
+import type { Host } from "./host.ts";
+import { folderLock, folderOf, type GuestNames } from "./names.ts";
+import type { Step } from "./step.ts";
 import { asTrouble, quoted, Trouble } from "./voice.ts";
 
 /** Longest wait for a lock, in milliseconds. */
 const PATIENCE = 30_000;
+
+/** How long somebody waits for a lock. */
+export interface Wait {
+  /** In milliseconds. */
+  readonly patience?: number;
+  /** Ends it at once. */
+  readonly stop?: AbortSignal;
+}
+
+/** Takes a lock by its file's path: {@link lock}, or what a test has for it. */
+export type Lock = (path: string, wait?: Wait) => Promise<Disposable>;
 
 /**
  * Takes a lock, as flock(2) on a file that is made where it isn't there. It ends with the returned object or with the
  * process, however that dies; nothing has to be cleaned up.
  *
  * @throws {Trouble} if another process still holds it after `patience` milliseconds
+ * @throws the reason of `stop`, once that is given
  */
-export async function lock(path: string, patience = PATIENCE): Promise<Disposable> {
+export async function lock(path: string, { patience = PATIENCE, stop }: Wait = {}): Promise<Disposable> {
+  stop?.throwIfAborted();
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(path, { read: true, write: true, create: true, mode: 0o600 });
@@ -20,46 +52,125 @@ export async function lock(path: string, patience = PATIENCE): Promise<Disposabl
   }
   const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
   const timer = patience === Infinity ? undefined : setTimeout(() => giveUp("late"), patience);
-  const outcome = await Promise.race([file.lock(true), late]);
+  const abort = () => giveUp("late");
+  stop?.addEventListener("abort", abort);
+  const locked = file.lock(true);
+  const outcome = await Promise.race([locked, late]);
   clearTimeout(timer);
-  if (outcome === "late") {
-    throw new Trouble(`another event holds ${quoted(path)} for more than ${patience / 1000} s`, {
-      hint: "see in the log what it does, and try again when it is done",
-      heals: "event",
-    });
-  }
-  return file;
+  stop?.removeEventListener("abort", abort);
+  if (outcome !== "late") return file;
+  // The call goes on in a thread of its own, and may get the lock after all.
+  locked.then(() => file.close(), () => {});
+  stop?.throwIfAborted();
+  throw new Trouble(`another event holds ${quoted(path)} for more than ${patience / 1000} s`, {
+    hint: "see in the log what it does, and try again when it is done",
+    heals: "event",
+  });
 }
 
 /** Long enough to take a lock that is free, in milliseconds. */
 const MOMENT = 100;
 
 /** Whether a process holds the lock now. */
-export async function isHeld(path: string): Promise<boolean> {
+export async function isHeld(path: string, lock: Lock): Promise<boolean> {
   if (look(path) === undefined) return false;
   try {
-    (await lock(path, MOMENT))[Symbol.dispose]();
+    (await lock(path, { patience: MOMENT }))[Symbol.dispose]();
     return false;
   } catch {
     return true;
   }
 }
 
-/**
- * Locks the folders of these images against other guests' events. A guest's own lock isn't enough where two guests
- * are configured for one image.
- */
-export async function lockFolders(configFolder: string, images: readonly string[]): Promise<Disposable> {
-  const locks = new DisposableStack();
-  try {
-    const folders = images.map((image) => look(folderOf(image))).filter((info) => info !== undefined);
-    // In one order everywhere: two events that each wait for the other's lock would wait for ever.
-    for (const path of [...new Set(folders.map((info) => folderLock(configFolder, info)))].sort()) {
-      locks.use(await lock(path));
-    }
-  } catch (error) {
-    locks.dispose();
-    throw error;
+/** The locks of one event, command, or merge of a guest. */
+export class Locks {
+  readonly #host: Pick<Host, "lock" | "settings" | "show">;
+  readonly #paths: GuestNames;
+  readonly #held = new Set<string>();
+
+  constructor(host: Pick<Host, "lock" | "settings" | "show">, paths: GuestNames) {
+    this.#host = host;
+    this.#paths = paths;
   }
-  return locks;
+
+  /** Locks the guest against its other events and commands. */
+  async guest(): Promise<Disposable> {
+    return await this.#take([this.#paths.lock], ["guest"]);
+  }
+
+  /**
+   * Locks the folders of these images against the events of all guests: the guest's own lock isn't enough where two are
+   * configured for one image. A folder that isn't there, or not mounted, has none.
+   */
+  async folders(images: readonly string[], wait?: Wait): Promise<Disposable> {
+    const { configFolder } = this.#host.settings;
+    const folders = [...new Set(images.map(folderOf))];
+    const there = folders.flatMap((folder) => {
+      const info = look(folder);
+      return info === undefined ? [] : [{ folder, path: folderLock(configFolder, info) }];
+    });
+    const paths = [...new Set(there.map(({ path }) => path))].sort();
+    return await this.#take(paths, there.map(({ folder }) => folder), wait);
+  }
+
+  /** Locks the guest's layers against other merges. */
+  async merging(wait?: Wait): Promise<Disposable> {
+    return await this.#take([this.#paths.merging], ["merging"], wait);
+  }
+
+  /** @throws if a step is taken without the lock that it needs: a mistake in the program, and nothing is changed */
+  check(step: Step): void {
+    for (const needed of this.#needs(step)) {
+      if (needed.some((name) => this.#held.has(name))) continue;
+      throw new Error(`${step.kind} without the lock of ${needed.join(" or ")}`);
+    }
+  }
+
+  /** For each thing that a step changes the locks of which one must be held. */
+  #needs(step: Step): string[][] {
+    const own = (path: string) =>
+      folderOf(path) === this.#host.settings.configFolder ? "guest" : folderOf(path);
+    switch (step.kind) {
+      case "link":
+      case "rename":
+        return [[own(step.from)], [own(step.to)]];
+      case "remove":
+        return [[own(step.path)]];
+      case "create":
+        return [[own(step.overlay)]];
+      case "own":
+      case "repair":
+        return [[own(step.path), "merging"]];
+      case "merge":
+        return [["merging"]];
+      case "clear":
+      case "configure":
+      case "note":
+        return [["guest"]];
+      // A start that can't get the guest's lock says so there.
+      case "starting":
+      case "sync":
+      case "background":
+        return [];
+      default:
+        return step satisfies never;
+    }
+  }
+
+  async #take(paths: readonly string[], names: readonly string[], wait?: Wait): Promise<Disposable> {
+    const locks = new DisposableStack();
+    // A dry run changes nothing, and keeps nobody waiting.
+    if (this.#host.show !== undefined) return locks;
+    const again = names.find((name) => this.#held.has(name));
+    if (again !== undefined) throw new Error(`the lock of ${again} is held already`);
+    try {
+      for (const path of paths) locks.use(await this.#host.lock(path, wait));
+    } catch (error) {
+      locks.dispose();
+      throw error;
+    }
+    for (const name of names) this.#held.add(name);
+    locks.defer(() => names.forEach((name) => this.#held.delete(name)));
+    return locks;
+  }
 }

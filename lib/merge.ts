@@ -1,14 +1,14 @@
 import { type Case, caseOfEntry, ownerOfDisk } from "./case.ts";
 import { readConfig } from "./config.ts";
+import { recoveryOf } from "./decide.ts";
 import * as files from "./files.ts";
 import { type Occasion, updateNote } from "./hook.ts";
 import { outliveOrphan, watchForInterrupt } from "./interrupt.ts";
-import { lock, lockFolders } from "./lock.ts";
 import { copyDown, flatten, lowestPair, takeName } from "./moves.ts";
-import { folderOf, imageOf } from "./names.ts";
+import { folderOf, imageOf, namesOf } from "./names.ts";
 import { readNote, readOwnNote } from "./note.ts";
 import { finishOrders } from "./order.ts";
-import { isTorn, planRecovery } from "./plan.ts";
+import { isTorn } from "./plan.ts";
 import type { Control } from "./qemu_img.ts";
 import { parse, type State } from "./state.ts";
 import { concerning, quoted, shellWord, size, Trouble } from "./voice.ts";
@@ -42,7 +42,7 @@ interface Job {
  *
  * It is a matter of space, never of meaning: cut short at any point, the disk reads the same, and doing it again
  * finishes it. It makes way for a start, within milliseconds, and what fails is reported and stays for the next time.
- * The guest's lock is held only to choose, since copying takes long; then it is the merge's own.
+ * Guest and folders are locked only to choose, since copying takes long; then the layers are the merge's own.
  *
  * @param watch takes how far the merge of a disk is, in percent
  * @returns how it went; what failed has been reported
@@ -54,24 +54,13 @@ export async function mergeGuest(
   const { run, paths } = occasion;
   const failed = new Set<string>();
   while (true) {
-    using merging = new DisposableStack();
+    using locks = new DisposableStack();
     let job: Job | undefined;
     {
-      using _guest = await lock(paths.lock);
-      // Whoever asked for this has got the lock since, or is dead.
-      files.removeIfThere(paths.stop);
-      merging.use(await lock(paths.merging, LOCK_PATIENCE));
-      job = (await jobsOf(occasion)).find(({ disk }) => !failed.has(disk.names.image));
-      if (job === undefined) {
-        await updateNote(readNote(paths.note), occasion);
-        return failed.size === 0 ? "done" : "failed";
-      }
-      if (!await canBegin(job, occasion)) {
-        failed.add(job.disk.names.image);
-        continue;
-      }
-      if (!await run.tryTo(job.disk.target, () => [mark(job!, occasion)])) return "failed";
+      using _guest = await run.locks.guest();
+      job = await begin(occasion, { isWanted: isPending, failed }, locks);
     }
+    if (job === undefined) return failed.size === 0 ? "done" : "failed";
     using interrupt = watchForInterrupt(paths.stop);
     try {
       const rate = rateFor(job.disk, occasion);
@@ -87,6 +76,83 @@ export async function mergeGuest(
   }
 }
 
+/**
+ * Merges the disks of a guest that have more layers than QEMU takes well, before its end is over. The caller holds the
+ * guest's lock.
+ *
+ * @param patience longest time for that, in milliseconds; what is left to merge is merged in the background
+ */
+export async function mergeExcess(occasion: Occasion, patience = END_PATIENCE): Promise<void> {
+  const { run, paths } = occasion;
+  if (!readNote(paths.note).some(({ image }) => layersOf(image, occasion) > DEEPEST)) return;
+  const isWanted = (_: Case, state: State | undefined): state is Layered =>
+    state?.kind === "layered" && state.layers.length > DEEPEST;
+  const failed = new Set<string>();
+  const late = AbortSignal.timeout(patience);
+  while (true) {
+    using locks = new DisposableStack();
+    const job = await begin(occasion, { isWanted, failed }, locks);
+    if (job === undefined) return;
+    const { disk: { target, names }, state } = job;
+    run.tell(
+      target,
+      `warning: ${state.layers.length} layers, at most ${DEEPEST} are left for later: merging now`,
+    );
+    using interrupt = watchForInterrupt(paths.stop);
+    try {
+      await mergePair(job, occasion, { stop: AbortSignal.any([late, interrupt.signal]) });
+    } catch (error) {
+      if (late.aborted) {
+        run.tell(target, `the merge takes more than ${patience / 1000} s, and goes on in the background`);
+        return;
+      }
+      if (interrupt.signal.aborted) return;
+      run.report(concerning(target, error));
+      failed.add(names.image);
+    }
+  }
+}
+
+function layersOf(image: string, { run }: Occasion): number {
+  const state = parse(namesOf(image), run.listing(image));
+  return "layers" in state ? state.layers.length : 0;
+}
+
+/** Which disks a merge is for. */
+interface Choice {
+  readonly isWanted: (disk: Case, state: State | undefined) => state is Layered;
+  /** Images that have failed; takes those that can't be begun. */
+  readonly failed: Set<string>;
+}
+
+/**
+ * Chooses what is merged next, and notes it. The caller holds the guest's lock.
+ *
+ * @param locks takes the lock of the layers, which is held from here to the end of the merge
+ * @returns undefined if nothing is left that could be merged
+ */
+async function begin(
+  occasion: Occasion,
+  { isWanted, failed }: Choice,
+  locks: DisposableStack,
+): Promise<Job | undefined> {
+  const { run, paths } = occasion;
+  using _folders = await run.locks.folders(readNote(paths.note).map(({ image }) => image));
+  locks.use(await run.locks.merging({ patience: LOCK_PATIENCE }));
+  // Whoever asked for this held a folder, and has got what it waited for, or is dead.
+  if (!run.isDry) files.removeIfThere(paths.stop);
+  for (const job of await jobsOf(occasion, isWanted)) {
+    const { image } = job.disk.names;
+    if (failed.has(image)) continue;
+    if (await canBegin(job, occasion) && await run.tryTo(job.disk.target, () => [mark(job, occasion)])) {
+      return job;
+    }
+    failed.add(image);
+  }
+  await updateNote(readNote(paths.note), occasion);
+  return undefined;
+}
+
 /** Starts a merge as a process of its own, if one of these disks waits for it. */
 export async function startMerge(disks: readonly Case[], occasion: Occasion): Promise<void> {
   const { run, domain } = occasion;
@@ -98,68 +164,30 @@ function isPending({ keepCommits }: Case, state: State | undefined): state is La
   return state?.kind === "layered" && state.layers.length - 1 > keepCommits;
 }
 
-/**
- * What an end does itself: names that nothing needs go, and chains that are too deep are merged at once.
- *
- * @param patience longest time for that, in milliseconds; what is left to merge is merged in the background
- */
-export async function shorten(disk: Case, occasion: Occasion, patience = END_PATIENCE): Promise<void> {
-  const { run } = occasion;
-  await run.tryTo(disk.target, () => {
+/** A name that nothing needs goes. The caller holds the folder's lock. */
+export async function flattenIdle(disk: Case, occasion: Occasion): Promise<void> {
+  await occasion.run.tryTo(disk.target, () => {
     const state = layered(disk, occasion);
     return state ? flatten(disk.names, state) : [];
   });
-  let stop: AbortSignal | undefined;
-  for (
-    let state = layered(disk, occasion);
-    state && state.layers.length > DEEPEST;
-    state = layered(disk, occasion)
-  ) {
-    const job = jobOf(disk, state);
-    run.tell(
-      disk.target,
-      `warning: ${state.layers.length} layers, at most ${DEEPEST} are left for later: merging now`,
-    );
-    if (!await canBegin(job, occasion)) return;
-    if (!await run.tryTo(disk.target, () => [mark(job, occasion)])) return;
-    stop ??= AbortSignal.timeout(patience);
-    try {
-      await mergePair(job, occasion, { stop });
-    } catch (error) {
-      if (stop.aborted) {
-        run.tell(
-          disk.target,
-          `the merge takes more than ${patience / 1000} s, and goes on in the background`,
-        );
-        return;
-      }
-      run.report(concerning(disk.target, error));
-      return;
-    }
-  }
 }
 
-async function jobsOf(occasion: Occasion): Promise<Job[]> {
+async function jobsOf(occasion: Occasion, isWanted: Choice["isWanted"]): Promise<Job[]> {
   const { run, host, paths } = occasion;
-  const entries = readOwnNote(paths.note);
   const config = await readConfig(paths.config, host.settings.configOwner);
-  using _folders = await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
   await finishOrders(occasion);
   // A merge that was cut short may have left a disk without its image, which would look as if nothing were to merge.
-  const found = entries.map((entry) => caseOfEntry(entry, config, []));
-  for (const { whom, steps } of planRecovery(found, paths).stages) await run.tryTo(whom, () => steps);
+  const found = readOwnNote(paths.note).map((entry) => caseOfEntry(entry, config, []));
+  for (const { whom, steps } of (await recoveryOf(found, occasion)).stages) {
+    await run.tryTo(whom, () => steps);
+  }
   const jobs: Job[] = [];
   for (const disk of found) {
+    await flattenIdle(disk, occasion);
     const state = layered(disk, occasion);
-    if (state) await run.tryTo(disk.target, () => flatten(disk.names, state));
-    if (isPending(disk, state)) jobs.push(jobOf(disk, state));
+    if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(disk.entry!, state) });
   }
   return jobs;
-}
-
-/** The disk is one of the note's. */
-function jobOf(disk: Case, state: Layered): Job {
-  return { disk, state, again: isTorn(disk.entry!, state) };
 }
 
 /** Notes, before the first byte is copied, that the lower layer is torn from now on: a commit on it can't be undone. */
@@ -206,7 +234,7 @@ async function mergePair(
   );
 
   // Names change only under the folder's lock, after another look.
-  using _folder = run.isDry ? undefined : await lockFolders(host.settings.configFolder, [names.image]);
+  using _folder = await run.locks.folders([names.image], control);
   const now = layered(disk, occasion);
   if (now?.layers.join() !== state.layers.join()) return;
   await run.take(target, takeName(names, state));

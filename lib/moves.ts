@@ -73,13 +73,31 @@ export function finishCommit(names: Names, { layers }: { layers: Layers }): Step
 /** Ends a session but keeps it until the next start, where libvirt can't say whether the guest was saved. */
 export function setAside(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
   const top = names.layer(topOf(layers));
-  const older: Step[] = ended ? [{ kind: "remove", path: names.ended }] : [];
   return [
-    ...older,
-    { kind: "link", from: names.image, to: names.ended },
+    ...ended ? forget(names) : [],
+    ...linkAside(names),
     { kind: "own", path: top, owner },
     ...relink(names, top),
   ];
+}
+
+/**
+ * First half of a start that sets a dead session aside; {@link swap} is the second. Cut short between the two, the session
+ * is where it was, under one more name. What was set aside before must be gone.
+ */
+export function linkAside(names: Names): Step[] {
+  return [{ kind: "link", from: names.image, to: names.ended }];
+}
+
+/**
+ * Takes back what {@link linkAside} and {@link swap} did, from wherever they stopped.
+ *
+ * @param before the names as they were: whatever else is set aside stays
+ */
+export function takeBackAside(names: Names, before: Listing, listing: Listing): Step[] {
+  const session = before.get(names.image);
+  if (listing.get(names.ended) !== session) return [];
+  return listing.get(names.image) === session ? forget(names) : putBack(names);
 }
 
 /** A session that was set aside becomes the session again. */
@@ -92,6 +110,15 @@ export function forget(names: Names): Step[] {
   return [{ kind: "remove", path: names.ended }];
 }
 
+/** Finds out whether the image's folder has hard links: they are what a start begins with. Changes nothing that lasts. */
+export function probe(names: Names, listing: Listing): Step[] {
+  return [
+    ...listing.has(names.probe) ? [{ kind: "remove", path: names.probe } as const] : [],
+    { kind: "link", from: names.image, to: names.probe },
+    { kind: "remove", path: names.probe },
+  ];
+}
+
 /**
  * What an interrupted event left: scratch goes, so does a session set aside that never left its place, and a headless
  * image gets its layer back. A decided commit is not its matter.
@@ -99,7 +126,8 @@ export function forget(names: Names): Step[] {
 export function recover(names: Names, listing: Listing): Step[] {
   const image = listing.get(names.image);
   const leftovers: Step[] = [
-    ...listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch } as const] : [],
+    ...[names.scratch, names.probe].filter((path) => listing.has(path))
+      .map((path) => ({ kind: "remove", path } as const)),
     // Kept, it would outlive the layers that it stands on, and be put back as a session of long ago.
     ...image !== undefined && image === listing.get(names.ended)
       ? [{ kind: "remove", path: names.ended } as const]

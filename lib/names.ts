@@ -9,6 +9,8 @@ export interface Names {
   readonly ended: string;
   /** Scratch; whoever finds it deletes it. */
   readonly scratch: string;
+  /** Another name of the image, made to see whether its folder has hard links; whoever finds it deletes it. */
+  readonly probe: string;
   /** Layer `number`; 0 is the base. */
   layer(number: number): string;
 }
@@ -17,6 +19,7 @@ const LAYER = ".backing_file";
 const COMMITTING = ".autorevert-committing";
 const ENDED = ".autorevert-ended";
 const SCRATCH = ".autorevert-new";
+const PROBE = ".autorevert-probe";
 
 /** @param image absolute path, links resolved */
 export function namesOf(image: string): Names {
@@ -25,6 +28,7 @@ export function namesOf(image: string): Names {
     committing: image + COMMITTING,
     ended: image + ENDED,
     scratch: image + SCRATCH,
+    probe: image + PROBE,
     layer: (number) => number === 0 ? image + LAYER : `${image}${LAYER}.${number}`,
   };
 }
@@ -37,10 +41,10 @@ export function layerNumber(image: string, path: string): number | undefined {
   return /^\.[1-9]\d{0,8}$/.test(rest) ? Number(rest.slice(1)) : undefined;
 }
 
-/** Whether a file belongs to `image`: the image itself, a layer, or one of the three names beside them. */
+/** Whether a file belongs to `image`: the image itself, a layer, or one of the four names beside them. */
 export function belongsTo(image: string, path: string): boolean {
-  const { committing, ended, scratch } = namesOf(image);
-  return [image, committing, ended, scratch].includes(path) || layerNumber(image, path) !== undefined;
+  const { committing, ended, scratch, probe } = namesOf(image);
+  return [image, committing, ended, scratch, probe].includes(path) || layerNumber(image, path) !== undefined;
 }
 
 /** Of the names that belong to an image those that are there in some state, beside these: layers are numbered in a row. */
@@ -53,7 +57,8 @@ export function likely(image: string, found: readonly string[]): string[] {
 
 /** The image that a file with such a name was made for, or undefined for an ordinary name. */
 export function imageOf(path: string): string | undefined {
-  return /^(.+)\.(?:backing_file(?:\.[1-9]\d{0,8})?|autorevert-(?:committing|ended|new))$/s.exec(path)?.[1];
+  return /^(.+)\.(?:backing_file(?:\.[1-9]\d{0,8})?|autorevert-(?:committing|ended|new|probe))$/s.exec(path)
+    ?.[1];
 }
 
 /** The files that the configuration folder holds for one guest. */
@@ -70,18 +75,16 @@ export interface GuestNames {
   readonly stop: string;
 }
 
-const NOTE = "session";
-
-/** Whether a file of the configuration folder is the note of some guest. */
-export function isNote(path: string): boolean {
-  return path.endsWith(`.${NOTE}`);
+/** The guest whose note a file of the configuration folder is, if it is one. */
+export function guestOfNote(path: string): string | undefined {
+  return /([^/]+)\.session$/s.exec(path)?.[1];
 }
 
 export function guestNames(folder: string, domain: string): GuestNames {
   const path = (suffix: string) => `${folder}/${domain}.${suffix}`;
   return {
     config: path("json"),
-    note: path(NOTE),
+    note: path("session"),
     starting: path("starting"),
     lock: path("lock"),
     merging: path("merging"),

@@ -1,5 +1,5 @@
 import { besides, read } from "./files.ts";
-import { isNote } from "./names.ts";
+import { guestOfNote } from "./names.ts";
 import type { Owner } from "./step.ts";
 import { quoted, shellWord, Trouble } from "./voice.ts";
 
@@ -16,6 +16,11 @@ export interface Entry {
   readonly held: boolean;
   /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
   readonly flagged?: true;
+  /**
+   * What becomes of the session that is set aside, once the guest is up: it was there before, or this start sets it
+   * aside. Gone from the note as soon as the guest is up.
+   */
+  readonly aside?: "forget" | "stay";
   /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
   readonly merging?: number;
   /** What an administrator ordered, as long as it may not be done. */
@@ -44,7 +49,7 @@ export function parseNote(path: string, text: string): Entry[] {
 }
 
 function parseEntry(value: unknown): Entry {
-  const { target, image, started, uid, gid, mode, held, flagged, merging, undo, keep } = Object(value);
+  const { target, image, started, uid, gid, mode, held, flagged, aside, merging, undo, keep } = Object(value);
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
@@ -59,6 +64,7 @@ function parseEntry(value: unknown): Entry {
   return {
     ...{ target, image, started, owner, held: held === true },
     ...flagged === true && { flagged },
+    ...(aside === "forget" || aside === "stay") && { aside },
     ...Number.isInteger(merging) && { merging },
     ...ordered && { ordered },
   };
@@ -67,12 +73,13 @@ function parseEntry(value: unknown): Entry {
 /** The text of a note; `parseNote` reads it back. */
 export function formatNote(entries: readonly Entry[]): string {
   const list = entries.map(
-    ({ target, image, started, owner: { uid, gid, mode }, held, flagged, merging, ordered }) => {
+    ({ target, image, started, owner: { uid, gid, mode }, held, flagged, aside, merging, ordered }) => {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
         ...known,
         ...held && { held },
         ...flagged && { flagged },
+        ...aside && { aside },
         ...merging !== undefined && { merging },
         ...ordered && { [ordered.verb]: ordered.top },
       };
@@ -102,9 +109,16 @@ export function readOwnNote(path: string): Entry[] {
 
 /** What the notes of all other guests list. One that can't be read is a matter of its own guest's events. */
 export function readOtherNotes(path: string): Entry[] {
-  return besides(path).filter(isNote).flatMap((other) => {
+  return otherNotes(path).flatMap(({ entries }) => entries);
+}
+
+/** The notes of all other guests. */
+export function otherNotes(path: string): { readonly domain: string; readonly entries: readonly Entry[] }[] {
+  return besides(path).flatMap((other) => {
+    const domain = guestOfNote(other);
+    if (domain === undefined) return [];
     try {
-      return readNote(other);
+      return [{ domain, entries: readNote(other) }];
     } catch {
       return [];
     }

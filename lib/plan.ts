@@ -28,6 +28,21 @@ export interface Stage {
 export interface Recovery {
   readonly stages: readonly Stage[];
   readonly cases: readonly Case[];
+  /** Images in whose session's place another file lies, or one that is in use: not committed with the others. */
+  readonly strangers: ReadonlySet<string>;
+}
+
+/** As long as its flag can't be cleared, a commit stays decided: finished, the next session would be committed, too. */
+function isDecided(disk: Case): boolean {
+  return stateOf(disk).kind === "committing" && disk.flag !== "unreadable";
+}
+
+/** The disks whose sessions are committed with one whose commit was decided, if they are what they seem to be. */
+export function joiningCommit(disks: readonly Case[]): Case[] {
+  if (!disks.some(isDecided)) return [];
+  return disks.filter((disk) =>
+    stateOf(disk).kind === "session" && disk.entry && disk.flag === "set" && disk.source !== "other"
+  );
 }
 
 /**
@@ -35,8 +50,14 @@ export interface Recovery {
  *
  * Where one disk's commit was decided, the guest's release was under way: it commits every session that has a flag. The
  * disks of a guest are kept together or not at all.
+ *
+ * @param strangers images of {@link joiningCommit} at which a look found something else than the session
  */
-export function planRecovery(found: readonly Case[], paths: GuestNames): Recovery {
+export function planRecovery(
+  found: readonly Case[],
+  paths: GuestNames,
+  strangers: ReadonlySet<string> = new Set(),
+): Recovery {
   const stages: Stage[] = [];
   const tidied = (disks: readonly Case[]) =>
     disks.map((disk) => {
@@ -45,17 +66,14 @@ export function planRecovery(found: readonly Case[], paths: GuestNames): Recover
       return { ...disk, listing: afterAll(disk.listing, steps) };
     });
   const cases = tidied(found);
-  // As long as its flag can't be cleared, a commit stays decided: finished, the next session would be committed, too.
-  const decided = cases.filter((disk) => stateOf(disk).kind === "committing" && disk.flag !== "unreadable");
-  if (decided.length === 0) return { stages, cases };
+  const decided = cases.filter(isDecided);
+  if (decided.length === 0) return { stages, cases, strangers };
 
-  const joining = cases.filter((disk) =>
-    stateOf(disk).kind === "session" && disk.entry && disk.flag === "set" && disk.source !== "other"
-  );
+  const joining = joiningCommit(cases).filter(({ names }) => !strangers.has(names.image));
   const commit = planCommit(decided, joining, paths);
   stages.push(commit);
   const finished = cases.map((disk) => ({ ...disk, listing: afterAll(disk.listing, commit.steps) }));
-  return { stages, cases: tidied(finished) };
+  return { stages, cases: tidied(finished), strangers };
 }
 
 /** All commits of a guest as one: after the first link they all happen, whatever is cut short. */
@@ -87,28 +105,43 @@ export function planPrepare(
   paths: GuestNames,
 ): Stage[] {
   const stage = (whom: string, ...steps: Step[]): Stage => ({ whom, steps });
-  const froze = decided.filter(({ fate }) => fate === "freeze");
+  const froze = decided.filter(({ fate }) => freezes(fate));
   return [
+    // Before the note: from there on what is set aside is the session that this start sets aside.
+    ...decided.filter(({ disk, fate }) => fate === "set aside, freeze" && disk.listing.has(disk.names.ended))
+      .map(({ disk }) => stage(disk.target, ...moves.forget(disk.names))),
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, entries }),
-    ...start === "fresh" ? [stage("", { kind: "starting", path: paths.starting, word: start })] : [],
+    ...start === "fresh" ? [stage("", startingStep(paths, start, entries))] : [],
     ...recovery,
     ...froze.map(({ disk }) =>
       stage(disk.target, ...moves.stage(disk.names, freezable(disk), ownerOfDisk(disk)))
     ),
     ...decided.map(({ disk, fate }) => stage(disk.target, ...atPrepare(disk, fate))),
-    // Last: as long as a start can still fail, nothing is gone. A resumed session has one beside it where its own start
-    // was cut short just here; once that session is a layer, the other stands on no top layer any more.
-    ...decided.filter(({ disk, fate }) =>
-      ["freeze", "resume"].includes(fate) && disk.listing.has(disk.names.ended)
-    ).map(({ disk }) => stage(disk.target, ...moves.forget(disk.names))),
   ];
+}
+
+/** Whether the disk gets a new session. */
+export function freezes(fate: Fate): boolean {
+  return fate === "freeze" || fate === "set aside, freeze";
+}
+
+/**
+ * Notes which kind of start is under way.
+ *
+ * @param entries what the note says from this start on
+ */
+export function startingStep({ starting }: GuestNames, word: StartWord, entries: readonly Entry[] = []) {
+  const forgets = entries.some(({ aside }) => aside !== undefined);
+  return { kind: "starting", path: starting, word, ...forgets && { forgets } } as const;
 }
 
 function atPrepare(disk: Case, fate: Fate): Step[] {
   switch (fate) {
     case "freeze":
       return moves.swap(disk.names);
+    case "set aside, freeze":
+      return [...moves.linkAside(disk.names), ...moves.swap(disk.names)];
     case "put back":
       return moves.putBack(disk.names);
     case "discard":
@@ -143,8 +176,12 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date, others: re
   };
   return decided.map(({ disk, fate }): Entry => {
     const { target, names: { image }, entry } = disk;
+    const aside = asideAtPrepare(disk, fate);
     // Its flag is looked up by its target, which may be another one than at its start.
-    if (entry && fate !== "freeze") return { ...entry, target, ...fate === "resume" && { held: true } };
+    if (entry && !freezes(fate)) {
+      const { aside: _, ...rest } = entry;
+      return { ...rest, target, ...fate === "resume" && { held: true }, ...aside && { aside } };
+    }
     return {
       target,
       image,
@@ -153,49 +190,88 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date, others: re
       held: false,
       // As long as an older session lies there, this could be taken for a word about that.
       ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
-      ...entry?.merging !== undefined && { merging: entry.merging },
+      ...aside && { aside },
+      ...tornLayer(disk, others),
     };
   });
 }
 
+/** What a start means for the session that is set aside beside the one that it begins or resumes. */
+function asideAtPrepare(disk: Case, fate: Fate): Entry["aside"] {
+  if (fate === "set aside, freeze") return "stay";
+  if (fate === "keep") return disk.entry?.aside;
+  if (!disk.listing.has(disk.names.ended) || fate !== "freeze" && fate !== "resume") return undefined;
+  // The start that has set it aside was cut short: this one is the same start again.
+  return stateOf(disk).kind === "session" ? disk.entry?.aside ?? "forget" : "forget";
+}
+
+/** A merge that any guest of the image has begun: what it has torn stays known with whoever has the image now. */
+function tornLayer(disk: Case, others: readonly Entry[]) {
+  const { names: { image }, entry } = disk;
+  const state = stateOf(disk);
+  const torn = [...entry ? [entry] : [], ...others].find((one) => one.image === image && isTorn(one, state));
+  return torn && { merging: torn.merging! };
+}
+
 /** How a start that failed is taken back: every disk that it froze, from wherever it stopped. */
-export function planUndo(disk: Case, listing: Listing): Step[] {
+export function planUndo({ disk, fate }: Decided, listing: Listing): Step[] {
   const before = stateOf(disk);
   const steps = moves.unstage(disk.names, before, listing);
-  const now = stateOf({ ...disk, listing: afterAll(listing, steps) });
+  const left = afterAll(listing, steps);
+  const now = stateOf({ ...disk, listing: left });
+  if (fate === "set aside, freeze") return [...steps, ...moves.takeBackAside(disk.names, disk.listing, left)];
   const isSwapped = now.kind === "session" && before.kind !== "session";
   return isSwapped ? moves.discard(disk.names, now, ownerOfDisk(disk)) : steps;
 }
 
-/** An end: commits first and together, then each disk by itself. */
-export function planRelease(decided: readonly Decided[], paths: GuestNames): Stage[] {
+/**
+ * An end: commits first and together, then each disk by itself.
+ *
+ * @param isUp whether the guest had come up
+ */
+export function planRelease(decided: readonly Decided[], isUp: boolean, paths: GuestNames): Stage[] {
   const commits = decided.filter(({ fate }) => fate === "commit").map(({ disk }) => disk);
   return [
     ...commits.length > 0
       ? [
-        { whom: "", steps: [{ kind: "note", path: paths.note, entries: noteAtRelease(decided) } as const] },
+        {
+          whom: "",
+          steps: [{ kind: "note", path: paths.note, entries: noteAtRelease(decided, isUp) } as const],
+        },
         planCommit([], commits, paths),
       ]
       : [],
-    ...decided.map(({ disk, fate }) => ({ whom: disk.target, steps: atRelease(disk, fate) })),
+    ...decided.map(({ disk, fate }) => ({ whom: disk.target, steps: atRelease(disk, fate, isUp) })),
   ].filter(({ steps }) => steps.length > 0);
 }
 
-function atRelease(disk: Case, fate: Fate): Step[] {
+function atRelease(disk: Case, fate: Fate, isUp: boolean): Step[] {
   const state = stateOf(disk);
   if (state.kind !== "session") return [];
-  if (fate === "discard") return planDiscard(disk);
-  return fate === "set aside" ? moves.setAside(disk.names, state, ownerOfDisk(disk)) : [];
+  if (fate === "set aside") return moves.setAside(disk.names, state, ownerOfDisk(disk));
+  if (fate !== "discard") return [];
+  // Nobody was told that the guest is up.
+  const forget = isUp && disk.entry?.aside === "forget" && state.ended ? moves.forget(disk.names) : [];
+  return [...forget, ...planDiscard({ ...disk, listing: afterAll(disk.listing, forget) })];
 }
 
 /** What happens to a session that is to go on at the next start, if its flag is set then: a commit may fail. */
 const holds: readonly Fate[] = ["hold", "leave to a person", "commit"];
 
-/** What the note says of the disks at an end, as long as something is left to end. */
-export function noteAtRelease(decided: readonly Decided[]): Entry[] {
+/** The fates after which a session lies there no more. */
+const ends: readonly Fate[] = ["commit", "discard", "set aside"];
+
+/**
+ * What the note says of the disks at an end, as long as something is left to end.
+ *
+ * @param isUp whether the guest had come up
+ */
+export function noteAtRelease(decided: readonly Decided[], isUp: boolean): Entry[] {
   return decided.flatMap(({ disk: { entry }, fate }) => {
     if (entry === undefined) return [];
-    return [holds.includes(fate) ? { ...entry, held: true } : entry];
+    const { aside, ...rest } = entry;
+    const begun = isUp || ends.includes(fate);
+    return [{ ...rest, ...holds.includes(fate) && { held: true }, ...aside && !begun && { aside } }];
   });
 }
 

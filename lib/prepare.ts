@@ -1,14 +1,22 @@
 import { type Case, casesAtPrepare, olderThan, stateOf } from "./case.ts";
 import type { Config } from "./config.ts";
-import { type Circumstances, decideAll } from "./decide.ts";
+import { type Circumstances, decideAll, recoveryOf } from "./decide.ts";
 import * as files from "./files.ts";
-import { configOf, type Occasion, startingStep, startUnderWay, updateNote } from "./hook.ts";
-import { interruptMerge, outliveOrphan } from "./interrupt.ts";
-import { lockFolders } from "./lock.ts";
+import { configOf, type Occasion, readStart, updateNote } from "./hook.ts";
+import { interruptMerges, outliveOrphan, resumeMerges } from "./interrupt.ts";
 import type { GuestNames } from "./names.ts";
 import { type Entry, readOtherNotes, readOwnNote } from "./note.ts";
 import { finishOrders } from "./order.ts";
-import { type Decided, isTorn, noteAtPrepare, pending, planPrepare, planRecovery, planUndo } from "./plan.ts";
+import {
+  type Decided,
+  freezes,
+  isTorn,
+  noteAtPrepare,
+  pending,
+  planPrepare,
+  planUndo,
+  startingStep,
+} from "./plan.ts";
 import { refusal } from "./refusal.ts";
 import { refuses } from "./table.ts";
 import { concerning } from "./voice.ts";
@@ -40,23 +48,44 @@ async function begin(occasion: Occasion): Promise<void> {
   let entries = readOwnNote(paths.note);
   const gather = () => casesAtPrepare(domain, config, disks, entries, host.settings);
 
-  if (!run.isDry) await interruptMerge(paths);
-  using _folders = run.isDry
-    ? undefined
-    : await lockFolders(host.settings.configFolder, gather().map(({ names }) => names.image));
-  await finishOrders(occasion);
-  entries = readOwnNote(paths.note);
-  const recovery = planRecovery(gather(), paths);
+  const images = gather().map(({ names }) => names.image);
+  using _folders = await run.locks.folders(images);
+  await interruptMerges(occasion, images);
+  try {
+    await finishOrders(occasion);
+    entries = readOwnNote(paths.note);
+    await freeze(gather(), entries, { start, config }, occasion);
+  } catch (error) {
+    await resumeMerges(images, occasion);
+    throw error;
+  }
+}
+
+/** What a start rests on besides its disks. */
+interface Start {
+  readonly start: "fresh" | "resume" | "migrate";
+  readonly config: Config | undefined;
+}
+
+async function freeze(
+  disks: readonly Case[],
+  entries: readonly Entry[],
+  { start, config }: Start,
+  occasion: Occasion,
+): Promise<void> {
+  const { run, host, paths } = occasion;
+  const recovery = await recoveryOf(disks, occasion);
+  const others = readOtherNotes(paths.note);
   for (const disk of recovery.cases) {
     const state = stateOf(disk);
-    if (disk.entry && "layers" in state && isTorn(disk.entry, state)) {
-      await outliveOrphan(disk.names.layer(state.layers[0]), occasion);
-    }
+    const { image, layer } = disk.names;
+    const isBegun = [...entries, ...others].some((entry) => entry.image === image && isTorn(entry, state));
+    if (isBegun && "layers" in state) await outliveOrphan(layer(state.layers[0]), occasion);
   }
   const decided = await decideAll(recovery.cases, occasion, (disk) => circumstances(disk, start, config));
   refuse(decided);
 
-  const note = noteAtPrepare(decided, host.now(), readOtherNotes(paths.note));
+  const note = noteAtPrepare(decided, host.now(), others);
   try {
     for (const { whom, steps } of planPrepare(decided, recovery, note, start, paths)) {
       await run.take(whom, steps);
@@ -72,7 +101,7 @@ async function begin(occasion: Occasion): Promise<void> {
 const IN_A_ROW = 600_000;
 
 function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "migrate" {
-  const word = startUnderWay(paths);
+  const word = readStart(paths)?.word ?? "fresh";
   if (word === "refused") return "fresh";
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
   const age = now.getTime() - (files.look(paths.starting)?.mtime?.getTime() ?? 0);
@@ -105,7 +134,9 @@ async function undo(
   { run, paths }: Occasion,
 ): Promise<void> {
   for (const { disk, fate } of decided) {
-    if (fate === "freeze") await run.tryTo(disk.target, () => planUndo(disk, files.list(disk.names.image)));
+    if (freezes(fate)) {
+      await run.tryTo(disk.target, () => planUndo({ disk, fate }, files.list(disk.names.image)));
+    }
   }
   await run.tryTo("", () => {
     if (files.look(paths.note) === undefined) return [];

@@ -1,4 +1,5 @@
 import { type Host, performer } from "./host.ts";
+import { lock } from "./lock.ts";
 import { fileLog } from "./log.ts";
 import { qemuImg } from "./qemu_img.ts";
 import type { Settings } from "./settings.ts";
@@ -15,6 +16,7 @@ export function realHost(settings: Settings): Host {
       const { bavail, bsize } = (await import("node:fs")).statfsSync(folder);
       return bavail * bsize;
     },
+    lock,
     log: fileLog(settings.log, now),
     say: (line) => console.error(line),
     show: undefined,

@@ -1,11 +1,10 @@
-import { type Case, caseOfEntry } from "./case.ts";
-import { decideAll } from "./decide.ts";
+import { type Case, caseOfEntry, waitsToBeSetAside } from "./case.ts";
+import { decideAll, recoveryOf } from "./decide.ts";
 import * as files from "./files.ts";
-import { configOf, type Occasion, startUnderWay, updateNote } from "./hook.ts";
-import { lockFolders } from "./lock.ts";
-import { shorten, startMerge } from "./merge.ts";
-import { type Entry, readNote, readOwnNote } from "./note.ts";
-import { type Decided, noteAtRelease, planRecovery, planRelease } from "./plan.ts";
+import { configOf, type Occasion, readStart, updateNote } from "./hook.ts";
+import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
+import { readNote, readOwnNote } from "./note.ts";
+import { type Decided, noteAtRelease, planRelease, type Recovery } from "./plan.ts";
 import type { Facts } from "./table.ts";
 
 /**
@@ -16,56 +15,62 @@ import type { Facts } from "./table.ts";
  */
 export async function release(occasion: Occasion): Promise<void> {
   const { run, paths } = occasion;
-  const start = files.look(paths.starting) ? startUnderWay(paths) : "up";
-  const entries = readOwnNote(paths.note);
+  const start = readStart(paths)?.word ?? "up";
   if (files.look(paths.note) !== undefined) {
-    const decided = await endSessions(entries, start, occasion);
-    const next = noteAtRelease(decided);
-    const noted = decided.some(({ fate }) => fate === "commit");
-    await updateNote(next, occasion, noted ? next : entries);
-    if (start !== "refused") await tidy(decided.map(({ disk }) => disk), occasion);
+    const disks = await endSessions(start, occasion);
+    // Not part of the end, but can be done now that the disks are idle.
+    if (start !== "refused") {
+      await mergeExcess(occasion);
+      await startMerge(disks, occasion);
+    }
   }
   if (start !== "up") await run.take("", [{ kind: "remove", path: paths.starting }]);
 }
 
-/** What is not part of the end, but can be done now that the disks are idle. */
-async function tidy(disks: readonly Case[], occasion: Occasion): Promise<void> {
-  for (const disk of disks) await shorten(disk, occasion);
-  if (!occasion.run.isDry) await updateNote(readNote(occasion.paths.note), occasion);
-  await startMerge(disks, occasion);
-}
-
-async function endSessions(
-  entries: readonly Entry[],
-  start: Facts["start"],
-  occasion: Occasion,
-): Promise<Decided[]> {
+/** @returns the disks whose sessions have ended, or were left */
+async function endSessions(start: Facts["start"], occasion: Occasion): Promise<Case[]> {
   const { run, host, paths, extra } = occasion;
   const config = await readable(occasion, () => configOf(occasion));
-  const disks = await readable(occasion, async () => {
+  const named = await readable(occasion, async () => {
     const { parseDisks } = await import("./domain.ts");
     return parseDisks(host.readXml());
   });
-  using _folders = run.isDry
-    ? undefined
-    : await lockFolders(host.settings.configFolder, entries.map(({ image }) => image));
-
-  const found = entries.map((entry) => caseOfEntry(entry, config, disks));
-  const recovery = planRecovery(found, paths);
+  using _folders = await run.locks.folders(readNote(paths.note).map(({ image }) => image));
+  const entries = readOwnNote(paths.note);
+  const recovery = await recoveryOf(entries.map((entry) => caseOfEntry(entry, config, named)), occasion);
   for (const { whom, steps } of recovery.stages) await run.take(whom, steps);
-  const each = await decideAll(recovery.cases, occasion, ({ entry }) => ({
+  const each = await decideAll(recovery.cases, occasion, (disk) => ({
     event: "release",
     start,
     end: reasons.get(extra) ?? "unsaid",
-    held: entry?.held ?? false,
+    held: (disk.entry?.held ?? false) || waitsToBeSetAside(disk),
   }));
-  const decided = together(each, occasion);
-  for (const { whom, steps } of planRelease(decided, paths)) await run.tryTo(whom, () => steps);
-  return decided;
+  const decided = together(each, recovery, occasion);
+  const isUp = start === "up";
+  for (const { whom, steps } of planRelease(decided, isUp, paths)) await run.tryTo(whom, () => steps);
+
+  const next = noteAtRelease(decided, isUp);
+  const noted = decided.some(({ fate }) => fate === "commit");
+  await updateNote(next, occasion, noted ? next : entries);
+  const disks = decided.map(({ disk }) => disk);
+  if (start !== "refused") {
+    for (const disk of disks) await flattenIdle(disk, occasion);
+    if (!run.isDry) await updateNote(readNote(paths.note), occasion);
+  }
+  return disks;
 }
 
-/** The disks of a guest are kept together or not at all: where one can't be committed yet, the others wait for it. */
-function together(decided: readonly Decided[], { run }: Occasion): Decided[] {
+/**
+ * The disks of a guest are kept together or not at all: where one can't be committed yet, the others wait for it. What
+ * recovery took for somebody else's file is neither committed nor thrown away.
+ */
+function together(all: readonly Decided[], { strangers }: Recovery, { run }: Occasion): Decided[] {
+  const decided = all.map(({ disk, fate }): Decided => ({
+    disk,
+    fate: strangers.has(disk.names.image) && ["commit", "discard", "set aside"].includes(fate)
+      ? "hold"
+      : fate,
+  }));
   const waits = decided.some(({ disk, fate }) =>
     disk.flag === "set" && (fate === "hold" || fate === "leave" && disk.source === "same")
   );

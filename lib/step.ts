@@ -35,10 +35,29 @@ export type Step =
     readonly change: string;
   }
   | { readonly kind: "note"; readonly path: string; readonly entries: readonly Entry[] }
-  | { readonly kind: "starting"; readonly path: string; readonly word: StartWord };
+  | {
+    readonly kind: "starting";
+    readonly path: string;
+    readonly word: StartWord;
+    readonly forgets?: boolean;
+  };
 
 /** What kind of start is under way; `refused` where `prepare` failed. */
 export type StartWord = "fresh" | "resume" | "migrate" | "refused";
+
+/** The text of `.starting`. A second line asks for more than its removal, once the guest is up. */
+export function formatStart({ word, forgets = false }: { word: StartWord; forgets?: boolean }): string {
+  return forgets ? `${word}\n${FORGETS}\n` : `${word}\n`;
+}
+
+const FORGETS = "forget what is set aside";
+
+/** What the text of `.starting` says; another word than the known ones is taken for `fresh`. */
+export function parseStart(text: string): { readonly word: StartWord; readonly forgets: boolean } {
+  const [word, more] = text.split("\n").map((line) => line.trim());
+  const known = word === "resume" || word === "migrate" || word === "refused" ? word : "fresh";
+  return { word: known, forgets: more === FORGETS };
+}
 
 /** One line for the log and for a dry run. */
 export function describe(step: Step): string {

@@ -25,6 +25,8 @@ export interface Facts {
   readonly keeps: boolean;
   /** The flag was meant for the session that lies there: an event held it for that, or it was set before the last write. */
   readonly held: boolean;
+  /** The session was made beside one that was set aside, by a start that never came up. */
+  readonly unborn: boolean;
   /** What the domain names for the target now: this image, another file, nothing, or it could not be read. */
   readonly source: "same" | "other" | "gone" | "unreadable";
   /** libvirt holds a managed save of the guest. */
@@ -47,6 +49,8 @@ export type Fate =
   /** The session that was set aside goes on. */
   | "put back"
   | "discard"
+  /** The session that lies there is set aside, and a new one begins. */
+  | "set aside, freeze"
   /** What is left beside an idle disk goes, as far as it is not the disk. */
   | "let go"
   | "commit"
@@ -155,6 +159,11 @@ const prepare: readonly Row[] = [
 
   // The guest comes with a memory of its own, and the disk has to be the one that it remembers.
   {
+    when: { start: "resume", state: "session", ours: true, unborn: true },
+    fate: "put back",
+    because: "it was saved on this session, and no start came up since",
+  },
+  {
     when: { start: "resume", state: "session", ours: true },
     fate: "keep",
     because: "it was saved on this session",
@@ -212,6 +221,11 @@ const prepare: readonly Row[] = [
     fate: "resume",
     because: "maintenance survives a power cut",
   },
+  {
+    when: { state: "session", flag: "set", unborn: false },
+    fate: "set aside, freeze",
+    because: "the flag may have been meant for this session, or for the next one",
+  },
   { when: { state: "session" }, fate: "freeze", because: "a power cut reverts, too" },
   { when: { state: idle }, fate: "freeze", because: "every start begins clean" },
 ];
@@ -226,7 +240,7 @@ const release: readonly Row[] = [
   {
     when: { start: "fresh", held: true },
     fate: "leave",
-    because: "it holds the work of an earlier, flagged session",
+    because: "it is the work of an earlier session that is, or may be, to be kept",
   },
   {
     when: { source: "gone", look: "busy" },

@@ -7,9 +7,9 @@ import { defaults } from "../lib/settings.ts";
 import { snapshot } from "./tree.ts";
 import { LATER, LONG_AGO, World } from "./world.ts";
 
-/** All files but the lock; of folders not the time, since a name is made and removed again. */
+/** All files but the locks; of folders not the time, since a name is made and removed again. */
 const filesOf = ({ root }: World) =>
-  snapshot(root).filter((line) => !/(\/config|\/images|\.lock)$/.test(JSON.parse(line)[0]));
+  snapshot(root).filter((line) => !/(\/config|\/images|[.-]lock)$/.test(JSON.parse(line)[0]));
 
 /** A host on which nothing is wrong. */
 function sound(): World {

@@ -1,15 +1,13 @@
 /** What an administrator asks for: `undo`, `keep`, `merge`, and the configuration keys beside them. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { caseOfEntry } from "../lib/case.ts";
 import { performer, Run } from "../lib/host.ts";
 import { outliveOrphan } from "../lib/interrupt.ts";
 import type { Occasion } from "../lib/hook.ts";
 import type { Verb } from "../lib/invocation.ts";
 import { lock } from "../lib/lock.ts";
-import { shorten } from "../lib/merge.ts";
+import { mergeExcess } from "../lib/merge.ts";
 import { guestNames } from "../lib/names.ts";
-import { readNote } from "../lib/note.ts";
 import type { QemuImg } from "../lib/qemu_img.ts";
 import { Trouble } from "../lib/voice.ts";
 import { tearing } from "./fault.ts";
@@ -375,6 +373,7 @@ Deno.test("merging inside the end takes no longer than it may, and goes on in th
     qemuImg,
     perform: performer(qemuImg, () => {}),
     freeBytes: () => Promise.resolve(Infinity),
+    lock,
     log: tell,
     say: tell,
     show: undefined,
@@ -382,8 +381,10 @@ Deno.test("merging inside the end takes no longer than it may, and goes on in th
     now: () => new Date(),
   }, DOMAIN);
   const paths = guestNames(world.config, DOMAIN);
-  const idle = caseOfEntry(readNote(paths.note)[0]!, undefined, []);
-  await shorten(idle, { run, host: run.host, domain: DOMAIN, paths, extra: "-" }, 50);
+  {
+    using _guest = await run.locks.guest();
+    await mergeExcess({ run, host: run.host, domain: DOMAIN, paths, extra: "-" }, 50);
+  }
   assertEquals(lines.at(-1), "guest vda: the merge takes more than 0.05 s, and goes on in the background");
   assertEquals([layersOf(world, "vda").length, world.disk("vda")], [17, disk]);
   assertEquals((await world.merge()).code, 0);
@@ -525,7 +526,7 @@ Deno.test("a merge that doesn't stop refuses the start after 2 s, and nothing ha
   const before = snapshot(world.images);
   const { code, said } = await world.event("prepare");
   assertEquals([code, said], [1, [
-    "error: guest: the merge of this guest's disks does not stop within 2 s",
+    `error: guest: the merge that holds "${world.config}/guest.merging" does not stop within 2 s`,
     "hint: try again; the disks are in order, and the log tells how far the merge is",
   ]]);
   await world.event("release", "failed");
@@ -548,7 +549,7 @@ Deno.test("a start waits for a qemu-img that outlived its merge, and says so if 
 
   world.busy.add(lower);
   const before = snapshot(world.images);
-  const { code, said } = await world.event("prepare");
+  const { code, said } = await world.event("prepare", "-", { mergeDies: true });
   assertEquals([code, said], [1, [
     `error: guest: "${lower}" is still written by the qemu-img of a merge that was killed`,
     `hint: wait until it is done, or end it, which harms nothing: fuser -k ${lower}`,

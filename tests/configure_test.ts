@@ -184,7 +184,7 @@ const next: readonly (readonly [
       await world.start();
       world.configure({ vda: false }, LATER);
     },
-    "the next session will be kept when it ends; to keep the one that died: autorevert recover --keep guest vda",
+    "the next session will be kept when it ends; the one that died is set aside at the next start; to keep it instead: autorevert recover --keep guest vda",
     "the session that died will be forgotten at the next start",
   ],
   [

@@ -89,7 +89,7 @@ const events: readonly Shown[] = [
       await world.stop("-");
     },
     event: ["prepare", "-"],
-    steps: "note note create own sync rename remove",
+    steps: "note note create own sync rename",
   },
   {
     of: "an end",

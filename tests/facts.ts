@@ -10,6 +10,7 @@ const everywhere = {
   state: ["plain", "layered", "session", "stray", "missing"],
   ended: both,
   held: both,
+  unborn: both,
   keeps: both,
   look: ["busy", "sound", "moved", "replaced", "damaged"],
 } as const;

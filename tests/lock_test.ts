@@ -1,7 +1,26 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { lock, lockFolders } from "../lib/lock.ts";
+import { type Host, Run } from "../lib/host.ts";
+import { lock } from "../lib/lock.ts";
+import type { Step } from "../lib/step.ts";
 import { Trouble } from "../lib/voice.ts";
 import { World } from "./world.ts";
+
+const unwatched = { sanitizeResources: false, sanitizeOps: false };
+
+function hostOf({ settings, qemuImg }: World): Host {
+  return {
+    settings,
+    qemuImg,
+    perform: () => Promise.resolve(),
+    freeBytes: () => Promise.resolve(Infinity),
+    lock,
+    log: () => {},
+    say: () => {},
+    show: undefined,
+    readXml: () => "",
+    now: () => new Date(),
+  };
+}
 
 /** Runs the event loop for long enough that whatever can happen has happened. */
 async function settle(): Promise<void> {
@@ -40,7 +59,7 @@ Deno.test("a lock that isn't let go is given up, with a hint", { sanitizeResourc
   {
     using _held = await lock(path);
     const trouble = await assertRejects(
-      () => lock(path, 1),
+      () => lock(path, { patience: 1 }),
       Trouble,
       `another event holds "${path}" for more than`,
     );
@@ -58,7 +77,7 @@ Deno.test("a lock that can't be opened says so", async () => {
 Deno.test("each image folder is locked once, and missing ones are not", async () => {
   using world = new World();
   {
-    using _held = await lockFolders(world.config, [
+    using _held = await world.lockFolders([
       `${world.images}/a.img`,
       `${world.images}/b.img`,
       `${world.root}/none/c.img`,
@@ -76,7 +95,7 @@ Deno.test("two events that lock the same folders in another order don't wait for
   const images = [`${world.images}/a.img`, `${world.root}/b.img`, `${world.config}/c.img`];
   const take = async (images: string[]) => {
     for (let turn = 0; turn < 20; turn++) {
-      using _held = await lockFolders(world.config, images);
+      using _held = await world.lockFolders(images);
       await settle();
     }
   };
@@ -110,7 +129,7 @@ for (const [operation, extra] of [["prepare", "-"], ["release", "shutdown"]] as 
     world.disks({ vda: false });
     if (operation === "release") await world.start();
     const before = world.files();
-    const held = await lockFolders(world.config, [world.image("vda")]);
+    const held = await world.lockFolders([world.image("vda")]);
     let done = false;
     const event = world.event(operation, extra).finally(() => done = true);
     await settle();
@@ -122,3 +141,62 @@ for (const [operation, extra] of [["prepare", "-"], ["release", "shutdown"]] as 
     assert(world.files().join() !== before.join());
   });
 }
+
+Deno.test("a step without the lock of what it changes is not taken", async () => {
+  using world = new World();
+  world.disks({ vda: false });
+  const performed: string[] = [];
+  const host = { ...hostOf(world), perform: (step: Step) => Promise.resolve(void performed.push(step.kind)) };
+  const run = new Run(host, "guest");
+  const [vda, other] = [world.image("vda"), `${world.root}/other.img`];
+  const onImage: Step[] = [
+    { kind: "link", from: vda, to: `${vda}.backing_file` },
+    { kind: "rename", from: vda, to: `${vda}.backing_file` },
+    { kind: "remove", path: vda },
+    { kind: "create", overlay: `${vda}.autorevert-new`, backing: vda },
+    { kind: "own", path: vda, owner: { uid: 0, gid: 0, mode: 0o600 } },
+  ];
+  const onGuest: Step[] = [
+    { kind: "note", path: `${world.config}/guest.session`, entries: [] },
+    { kind: "remove", path: `${world.config}/guest.starting` },
+    { kind: "clear", config: world.configFile, targets: ["vda"] },
+    { kind: "configure", config: world.configFile, text: undefined, change: "" },
+  ];
+  const merge: Step = { kind: "merge", layer: `${vda}.backing_file.1`, into: `${vda}.backing_file` };
+  for (const step of [...onImage, ...onGuest, merge]) {
+    await assertRejects(() => run.take("", [step]), Error, `${step.kind} without the lock of`);
+  }
+  {
+    using _guest = await run.locks.guest();
+    await run.take("", onGuest);
+    for (const step of onImage) await assertRejects(() => run.take("", [step]), Error, world.images);
+    using _folders = await run.locks.folders([vda]);
+    await run.take("", onImage);
+    await assertRejects(() => run.take("", [{ kind: "rename", from: vda, to: other }]), Error, world.root);
+    await assertRejects(() => run.take("", [merge]), Error, "merging");
+    using _merging = await run.locks.merging();
+    await run.take("", [merge]);
+  }
+  await assertRejects(() => run.take("", onImage), Error, "without the lock of");
+  assertEquals(performed.length, onImage.length + onGuest.length + 1);
+});
+
+Deno.test("a lock that comes when nobody waits for it any more is let go", unwatched, async () => {
+  using world = new World();
+  const path = `${world.config}/guest.lock`;
+  const stop = new AbortController();
+  const held = await lock(path);
+  const waiting = assertRejects(() => lock(path, { stop: stop.signal }), Error, "make way");
+  await settle();
+  stop.abort(new Error("make way"));
+  await waiting;
+  held[Symbol.dispose]();
+  using _next = await lock(path, { patience: 5_000 });
+});
+
+Deno.test("the same lock is not taken twice", async () => {
+  using world = new World();
+  const { locks } = new Run(hostOf(world), "guest");
+  using _guest = await locks.guest();
+  await assertRejects(() => locks.guest(), Error, "held already");
+});

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Host } from "../lib/host.ts";
 import { Run } from "../lib/host.ts";
-import { lockFolders } from "../lib/lock.ts";
+import { lock } from "../lib/lock.ts";
 import { mergeGuest, progressOf } from "../lib/merge.ts";
 import { guestNames } from "../lib/names.ts";
 import { readNote } from "../lib/note.ts";
@@ -207,7 +207,7 @@ Deno.test("a merge takes names under the folder's lock, a dry run takes no lock"
     perform: (inner) => async (step, control) => {
       await inner(step, control);
       if (step.kind === "sync") {
-        held.push(await lockFolders(world.config, [world.vda]));
+        held.push(await world.lockFolders([world.vda]));
         setTimeout(() => {
           isFree = true;
           held[0]![Symbol.dispose]();
@@ -220,7 +220,7 @@ Deno.test("a merge takes names under the folder's lock, a dry run takes no lock"
   assertEquals((await merge).code, 0);
 
   using other = await deep();
-  using _held = await lockFolders(other.config, [other.vda]);
+  using _held = await other.lockFolders([other.vda]);
   const { shown } = await other.event("release", "shutdown", { dry: true });
   assert(shown.some((line) => line.includes("merging now")), shown.join("\n"));
 });
@@ -288,6 +288,7 @@ Deno.test("how far a merge is, is told to who watches, left in its lock, and log
     qemuImg: world.qemuImg,
     perform,
     freeBytes: () => Promise.resolve(Infinity),
+    lock,
     log: (line) => void log.push(line),
     say: () => {},
     show: undefined,

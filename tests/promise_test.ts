@@ -14,6 +14,7 @@ const start: Facts = {
   flag: "clear",
   keeps: false,
   held: false,
+  unborn: false,
   source: "same",
   saved: false,
   look: "sound",
@@ -49,20 +50,30 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
     { ...start, state: "session", flag: "set", held: true },
     "resume",
   ],
-  ["prepare, session, flag set after it: discard and freeze", {
-    ...start,
-    state: "session",
-    flag: "set",
-  }, "freeze"],
+  [
+    "prepare, session, flag set after it, or so it seems: set it aside and freeze",
+    { ...start, state: "session", flag: "set" },
+    "set aside, freeze",
+  ],
+  [
+    "prepare, session that never came up beside one set aside, flag set after it: discard and freeze",
+    { ...start, state: "session", ended: true, unborn: true, flag: "set" },
+    "freeze",
+  ],
+  [
+    "prepare from a save, session that never came up beside one set aside: put that back",
+    { ...start, start: "resume", state: "session", ended: true, unborn: true },
+    "put back",
+  ],
   [
     "prepare, session damaged, flag set during it: refuse",
     { ...start, state: "session", look: "damaged", flag: "set", held: true },
     "refuse: damaged",
   ],
   [
-    "prepare, session damaged, flag set after it: discard and freeze",
+    "prepare, session damaged, flag set after it, or so it seems: set it aside and freeze",
     { ...start, state: "session", look: "damaged", flag: "set" },
-    "freeze",
+    "set aside, freeze",
   ],
   [
     "prepare, session damaged, flag cleared since: discard and freeze",

@@ -7,6 +7,7 @@ import { isOne, list, read } from "../lib/files.ts";
 import { handle } from "../lib/hook.ts";
 import { type Host, performer, Run } from "../lib/host.ts";
 import { eventOf, type Verb } from "../lib/invocation.ts";
+import { type Lock, lock, Locks } from "../lib/lock.ts";
 import { mergeGuest } from "../lib/merge.ts";
 import { guestNames, namesOf } from "../lib/names.ts";
 import { type Order, readNote } from "../lib/note.ts";
@@ -45,6 +46,10 @@ export interface Circumstance {
   readonly dry?: boolean;
   readonly domain?: string;
   readonly perform?: (inner: Host["perform"]) => Host["perform"];
+  /** Puts something between the program and its host. */
+  readonly wrap?: (host: Host) => Host;
+  /** Takes the guest whose merge is started, instead of running it. */
+  readonly background?: (domain: string) => void;
   /** The merge that it starts never runs, as if its process were killed at once. */
   readonly mergeDies?: boolean;
 }
@@ -84,6 +89,7 @@ export class World implements Disposable {
   readonly asked: string[] = [];
   settings: Settings;
   qemuImg: QemuImg = this.#fake();
+  lock: Lock = lock;
 
   constructor(readonly root = temporaryFolder()) {
     this.images = `${root}/images`;
@@ -265,11 +271,12 @@ export class World implements Disposable {
 
   /** The process that an end starts to merge what is pending. */
   async merge(how: Circumstance = {}): Promise<Result> {
+    const { domain = DOMAIN } = how;
     return await this.#run(async (host) => {
-      const run = new Run(host, DOMAIN);
-      const paths = guestNames(this.config, DOMAIN);
+      const run = new Run(host, domain);
+      const paths = guestNames(this.config, domain);
       try {
-        return await mergeGuest({ run, host, domain: DOMAIN, paths, extra: "-" }) === "done" ? 0 : 1;
+        return await mergeGuest({ run, host, domain, paths, extra: "-" }) === "done" ? 0 : 1;
       } catch (error) {
         run.report(error);
         return 1;
@@ -281,24 +288,36 @@ export class World implements Disposable {
     act: (host: Host, print: (text: string) => void) => Promise<number>,
     how: Circumstance,
   ): Promise<Result> {
-    const { xml = this.xml(), dry = false, perform = (inner) => inner, mergeDies = false } = how;
+    const {
+      xml = this.xml(),
+      dry = false,
+      perform = (inner) => inner,
+      wrap = (host) => host,
+      mergeDies = false,
+    } = how;
     const said: string[] = [];
     const log: string[] = [];
     const shown: string[] = [];
     const printed: string[] = [];
-    let asksForMerge = false;
-    const code = await act({
-      settings: this.settings,
-      qemuImg: this.qemuImg,
-      perform: perform(performer(this.qemuImg, () => void (asksForMerge = true))),
-      freeBytes: () => Promise.resolve(this.free),
-      log: (line) => log.push(line),
-      say: (line) => said.push(line),
-      show: dry ? (line) => shown.push(line) : undefined,
-      readXml: () => xml,
-      now: () => NOW,
-    }, (text) => printed.push(...text.split("\n")));
-    const merge = asksForMerge && !mergeDies ? await this.merge(how) : undefined;
+    const merges: string[] = [];
+    const { background = (domain) => void merges.push(domain) } = how;
+    const code = await act(
+      wrap({
+        settings: this.settings,
+        qemuImg: this.qemuImg,
+        perform: perform(performer(this.qemuImg, background)),
+        freeBytes: () => Promise.resolve(this.free),
+        lock: this.lock,
+        log: (line) => log.push(line),
+        say: (line) => said.push(line),
+        show: dry ? (line) => shown.push(line) : undefined,
+        readXml: () => xml,
+        now: () => NOW,
+      }),
+      (text) => printed.push(...text.split("\n")),
+    );
+    const [domain] = merges;
+    const merge = domain !== undefined && !mergeDies ? await this.merge({ ...how, domain }) : undefined;
     return { code, said, log, shown, printed, merge };
   }
 
@@ -324,6 +343,12 @@ export class World implements Disposable {
       }
     }
     return result;
+  }
+
+  /** Another guest's event, as far as it keeps this one's waiting. */
+  async lockFolders(images: readonly string[]): Promise<Disposable> {
+    const host = { lock, settings: this.settings, show: undefined };
+    return await new Locks(host, guestNames(this.config, "another")).folders(images);
   }
 
   /** Names in a folder, sorted. */

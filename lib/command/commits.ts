@@ -1,14 +1,13 @@
 /** The commands on a guest's commits: `undo` and `keep`. */
 
 import { type Case, caseOfEntry, stateOf } from "../case.ts";
-import { isSaved } from "../decide.ts";
+import { isSaved, recoveryOf } from "../decide.ts";
 import { configOf, updateNote } from "../hook.ts";
-import { interruptMerge } from "../interrupt.ts";
-import { lock, lockFolders } from "../lock.ts";
+import { interruptMerges } from "../interrupt.ts";
 import { startMerge } from "../merge.ts";
-import { type Order, readOtherNotes, readOwnNote } from "../note.ts";
+import { type Order, readNote, readOtherNotes, readOwnNote } from "../note.ts";
 import { finishOrders, ordering } from "../order.ts";
-import { isTorn, pending, planRecovery } from "../plan.ts";
+import { isTorn, pending } from "../plan.ts";
 import { type State, topOf } from "../state.ts";
 import { concerning, quoted, shellWord, Trouble } from "../voice.ts";
 import { ask, checkTargets, described, type Errand, isLive, namesIn, refuseBusy } from "./errand.ts";
@@ -110,11 +109,12 @@ async function onIdleDisks(errand: Errand, work: Work): Promise<void> {
   });
 }
 
-async function onceLocked<T>({ host, paths }: Errand, act: () => Promise<T>): Promise<T> {
-  using _guest = await lock(paths.lock);
-  await interruptMerge(paths);
-  const images = readOwnNote(paths.note).map(({ image }) => image);
-  using _folders = await lockFolders(host.settings.configFolder, images);
+async function onceLocked<T>(errand: Errand, act: () => Promise<T>): Promise<T> {
+  const { run, paths } = errand;
+  using _guest = await run.locks.guest();
+  const images = readNote(paths.note).map(({ image }) => image);
+  using _folders = await run.locks.folders(images);
+  await interruptMerges(errand, images);
   return await act();
 }
 
@@ -171,7 +171,10 @@ async function idleDisks(errand: Errand): Promise<Idle[]> {
   const config = await configOf(errand);
   const entries = pending(readOwnNote(paths.note), (image) => run.listing(image));
   checkTargets(meant, [...config?.disks ?? [], ...entries]);
-  const { stages, cases } = planRecovery(entries.map((entry) => caseOfEntry(entry, config, [])), paths);
+  const { stages, cases } = await recoveryOf(
+    entries.map((entry) => caseOfEntry(entry, config, [])),
+    errand,
+  );
   for (const { whom, steps } of stages) await run.take(whom, steps);
   return cases.filter(({ target }) => meant.length === 0 || meant.includes(target)).flatMap((disk) => {
     const state = stateOf(disk);

@@ -1,12 +1,12 @@
 /** The commands that change a guest's configuration, as an administrator could with an editor. */
 
 import { type Case, casesAtPrepare, stateOf } from "../case.ts";
-import { type Config, parseConfig } from "../config.ts";
+import { type Config, type ConfiguredDisk, parseConfig } from "../config.ts";
 import { rowFor } from "../decide.ts";
 import * as files from "../files.ts";
 import { configOf } from "../hook.ts";
-import { lock, lockFolders } from "../lock.ts";
 import { startMerge } from "../merge.ts";
+import { probe } from "../moves.ts";
 import { type Entry, readOwnNote } from "../note.ts";
 import { circumstances } from "../prepare.ts";
 import { refusal } from "../refusal.ts";
@@ -23,14 +23,14 @@ import { checkTargets, type Errand } from "./errand.ts";
  * @throws {Trouble} if the domain or one of the disks isn't there, or a start would be refused; then nothing has changed
  */
 export async function enable(errand: Errand): Promise<void> {
-  const { domain, host, paths, targets, terminal } = errand;
-  const { definedFolder, liveFolder, configFolder } = host.settings;
+  const { run, domain, host, paths, targets, terminal } = errand;
+  const { definedFolder, liveFolder } = host.settings;
   const live = disksIn(liveFolder, domain);
   const defined = disksIn(definedFolder, domain) ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
   if (defined === undefined) throw noDomain(errand);
   checkTargets(targets, defined);
 
-  using _guest = await lock(paths.lock);
+  using _guest = await run.locks.guest();
   const config = await configOf(errand);
   const old = config?.disks.map(({ target }) => target) ?? [];
   const added = [...new Set(targets)].filter((target) => !old.includes(target));
@@ -39,8 +39,9 @@ export async function enable(errand: Errand): Promise<void> {
     disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
     changed: Infinity,
   };
-  const cases = casesAtPrepare(domain, wanted, defined, readOwnNote(paths.note), host.settings);
-  using _folders = await lockFolders(configFolder, cases.map(({ names }) => names.image));
+  const gather = () => casesAtPrepare(domain, wanted, defined, readOwnNote(paths.note), host.settings);
+  using _folders = await run.locks.folders(gather().map(({ names }) => names.image));
+  const cases = gather();
   for (const disk of cases.filter(({ target }) => added.includes(target))) {
     await checkFreeze(disk, live !== undefined, errand);
   }
@@ -69,11 +70,7 @@ async function checkFreeze(disk: Case, isLive: boolean, errand: Errand): Promise
     const { fate } = await rowFor(disk, errand, circumstances(disk, "fresh", undefined));
     if (refuses(fate)) throw concerning(target, refusal(fate, disk));
   }
-  if (state.kind !== "plain" || disk.listing.has(names.scratch)) return;
-  await run.take(target, [
-    { kind: "link", from: names.image, to: names.scratch },
-    { kind: "remove", path: names.scratch },
-  ]);
+  if (state.kind === "plain") await run.tryOut(target, probe(names, disk.listing));
 }
 
 /** The session began before the disk was taken out of the configuration. */
@@ -93,54 +90,59 @@ function noDomain({ domain, host }: Errand): Trouble {
 
 /** Sets the commit flags of disks, or clears them. */
 export async function commit(errand: Errand): Promise<void> {
-  const { domain, paths, options, terminal } = errand;
+  const { run, domain, paths, options, terminal } = errand;
   const flag = !options.has("cancel");
-  using _guest = await lock(paths.lock);
-  const { config, views } = await listedDisks(errand);
-  const changed = views.filter(({ target }) =>
-    config.disks.find((disk) => disk.target === target)!.commit !== flag
-  );
+  using _guest = await run.locks.guest();
+  const { meant } = await listedDisks(errand);
+  const changed = meant.filter(({ commit }) => commit !== flag);
   if (changed.length > 0) {
     const targets = changed.map(({ target }) => target);
     const text = targets.reduce((text, target) => setFlag(text, target, flag), files.read(paths.config)!);
     await configure(text, `${flag ? "set" : "clear"} "one-shot-commit" of ${targets.join(", ")}`, errand);
-    await noteMeant(changed, flag, errand);
   }
+  // As the next event will find them, with the flags as they are now.
+  const views = await viewsOf(meant, errand);
+  await noteWord(views, flag, errand);
   for (const view of views) {
     terminal.print(
-      `${domain} ${view.target}: ${
-        flag ? willKeep(view.situation, errand, view) : willForget(view.situation)
-      }`,
+      `${domain} ${view.target}: ${flag ? willKeep(view, errand) : willForget(view.situation)}`,
     );
   }
 }
 
-/** A session that runs is meant, whatever is edited before it ends or dies. */
-async function noteMeant(views: readonly View[], flag: boolean, { run, paths }: Errand): Promise<void> {
-  const images = views.filter(({ situation }) => situation === "running").map(({ disk }) =>
-    disk?.names.image
-  );
-  if (images.length === 0) return;
-  const entries = readOwnNote(paths.note).map((entry): Entry => {
+/** A session that the flag is said to be for is meant, whatever becomes of its guest and of the file before it ends. */
+async function noteWord(views: readonly View[], flag: boolean, { run, paths }: Errand): Promise<void> {
+  const images = views.filter((view) => !flag || hasWord(view)).map(({ disk }) => disk?.names.image);
+  const before = readOwnNote(paths.note);
+  const entries = before.map((entry): Entry => {
     if (!images.includes(entry.image)) return entry;
     const { flagged: _, ...rest } = entry;
-    return { ...rest, ...flag && { flagged: true } };
+    return flag ? { ...rest, flagged: true } : { ...rest, held: false };
   });
+  if (JSON.stringify(entries) === JSON.stringify(before)) return;
   await run.take("", [{ kind: "note", path: paths.note, entries }]);
 }
 
-function willKeep(situation: Situation, { domain }: Errand, { target }: View): string {
+/** Whether the flag is said to be for the session that lies there. */
+function hasWord({ situation, disk }: View): boolean {
+  if (disk === undefined || stateOf(disk).kind !== "session") return false;
+  return situation === "running" || situation === "saved" || situation === "resumes";
+}
+
+function willKeep(view: View, { domain }: Errand): string {
+  const { situation, target } = view;
   switch (situation) {
     case "running":
       return "this session will be kept when it ends";
     case "saved":
-      return "the session of the saved guest will be kept when it ends";
+      return hasWord(view)
+        ? "the session of the saved guest will be kept when it ends"
+        : "the next session will be kept when it ends";
     case "resumes":
       return "the session that died goes on at the next start, and will be kept when it ends";
     case "reverts":
-      return `the next session will be kept when it ends; to keep the one that died: autorevert recover --keep ${
-        shellWord(domain)
-      } ${target}`;
+      return "the next session will be kept when it ends; the one that died is set aside at the next start; " +
+        `to keep it instead: autorevert recover --keep ${shellWord(domain)} ${target}`;
     case "unprotected":
     case "clean":
     case "cut short":
@@ -174,9 +176,10 @@ function willForget(situation: Situation): string {
  * @throws {Trouble} if a session that is there is to be committed: it would be lost
  */
 export async function disable(errand: Errand): Promise<void> {
-  const { domain, paths, terminal } = errand;
-  using _guest = await lock(paths.lock);
-  const { config, views } = await listedDisks(errand);
+  const { run, domain, paths, terminal } = errand;
+  using _guest = await run.locks.guest();
+  const { config, meant } = await listedDisks(errand);
+  const views = await viewsOf(meant, errand);
   for (const { target, situation } of views) {
     const { commit } = config.disks.find((disk) => disk.target === target)!;
     if (!commit || !["running", "saved", "resumes", "cut short"].includes(situation)) continue;
@@ -215,7 +218,7 @@ function willBePlain({ situation, disk }: View): string {
 }
 
 /** The disks that are meant, out of those that the configuration lists. */
-async function listedDisks(errand: Errand): Promise<{ config: Config; views: readonly View[] }> {
+async function listedDisks(errand: Errand): Promise<{ config: Config; meant: readonly ConfiguredDisk[] }> {
   const { targets, paths } = errand;
   const config = await configOf(errand);
   if (config === undefined) {
@@ -224,9 +227,14 @@ async function listedDisks(errand: Errand): Promise<{ config: Config; views: rea
     });
   }
   checkTargets(targets, config.disks);
-  const { disks } = await lookAt(errand);
   const meant = config.disks.filter(({ target }) => targets.length === 0 || targets.includes(target));
-  return { config, views: meant.map(({ target }) => disks.find((disk) => disk.target === target)!) };
+  return { config, meant };
+}
+
+/** How these disks are now. */
+async function viewsOf(listed: readonly ConfiguredDisk[], errand: Errand): Promise<View[]> {
+  const { disks } = await lookAt(errand);
+  return listed.map(({ target }) => disks.find((disk) => disk.target === target)!);
 }
 
 /** Gives the guest's file another text, but never one that isn't valid. */

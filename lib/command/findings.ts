@@ -2,7 +2,7 @@ import { stateOf } from "../case.ts";
 import * as files from "../files.ts";
 import type { Occasion } from "../hook.ts";
 import type { Host } from "../host.ts";
-import { lock } from "../lock.ts";
+import { probe } from "../moves.ts";
 import { folderOf, imageOf, namesOf } from "../names.ts";
 import type { Settings } from "../settings.ts";
 import { parse } from "../state.ts";
@@ -58,11 +58,12 @@ async function linkTrouble(
 ): Promise<Trouble | undefined> {
   if (disk === undefined || situation !== "clean" || isLive) return undefined;
   const { names } = disk;
-  using _guest = await lock(occasion.paths.lock);
-  if (stateOf({ ...disk, listing: files.list(names.image) }).kind !== "plain") return undefined;
+  const { run } = occasion;
   try {
-    files.link(names.image, names.scratch);
-    files.remove(names.scratch);
+    using _guest = await run.locks.guest();
+    using _folder = await run.locks.folders([names.image]);
+    const listing = files.list(names.image);
+    if (stateOf({ ...disk, listing }).kind === "plain") await run.tryOut(disk.target, probe(names, listing));
     return undefined;
   } catch (error) {
     return asTrouble(error);

@@ -1,5 +1,4 @@
 import * as files from "../files.ts";
-import { lock } from "../lock.ts";
 import { mergeGuest, progressOf } from "../merge.ts";
 import { Trouble } from "../voice.ts";
 import type { Errand } from "./errand.ts";
@@ -28,13 +27,13 @@ export async function merge(errand: Errand): Promise<boolean> {
 }
 
 /** Waits for the merge that is under way in another process. */
-async function follow({ domain, paths, terminal }: Errand): Promise<void> {
+async function follow({ host, domain, paths, terminal }: Errand): Promise<void> {
   if (files.look(paths.merging) === undefined) return;
   const timer = setInterval(() => {
     const progress = progressOf(paths.merging);
     if (progress) show(`${domain} ${progress.target}`, progress.percent, terminal);
   }, 200);
-  (await lock(paths.merging, Infinity))[Symbol.dispose]();
+  (await host.lock(paths.merging, { patience: Infinity }))[Symbol.dispose]();
   clearInterval(timer);
 }
 

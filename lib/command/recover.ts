@@ -1,14 +1,12 @@
 import { type Case, ownerOfDisk, stateOf } from "../case.ts";
-import { isSaved } from "../decide.ts";
+import { isSaved, lookAt as lookAtDisk, recoveryOf } from "../decide.ts";
 import { updateNote } from "../hook.ts";
-import { interruptMerge } from "../interrupt.ts";
-import { lock, lockFolders } from "../lock.ts";
+import { interruptMerges } from "../interrupt.ts";
 import { startMerge } from "../merge.ts";
 import type { Entry } from "../note.ts";
 import { finishOrders } from "../order.ts";
-import { planCommit, planDiscard, planRecovery } from "../plan.ts";
+import { planCommit, planDiscard } from "../plan.ts";
 import { refusal } from "../refusal.ts";
-import { topOf } from "../state.ts";
 import { concerning, quoted, shellWord, Trouble } from "../voice.ts";
 import { ask, checkTargets, described, type Errand, namesIn, refuseBusy } from "./errand.ts";
 import { type Guest, lookAt } from "./guest.ts";
@@ -20,20 +18,20 @@ import { type Guest, lookAt } from "./guest.ts";
  * @throws {Trouble} if a session is to be ended that a process or a saved guest needs, or that is no session
  */
 export async function recover(errand: Errand): Promise<void> {
-  const { run, domain, host, paths, targets, options, terminal } = errand;
+  const { run, domain, targets, options, terminal } = errand;
   // Nobody's start or end waits for an answer.
   const asked = options.has("discard") ? await askToDiscard(errand) : undefined;
-  using _guest = await lock(paths.lock);
-  await interruptMerge(paths);
+  using _guest = await run.locks.guest();
   const images = (await lookAt(errand)).disks.flatMap(({ disk }) => disk ? [disk.names.image] : []);
-  using _folders = await lockFolders(host.settings.configFolder, images);
+  using _folders = await run.locks.folders(images);
+  await interruptMerges(errand, images);
 
   const orders = await finishOrders(errand);
   if (orders.length > 0) terminal.print(`${domain}: ${orders[0]!.verb} was cut short, and is done now`);
   const guest = await lookAt(errand);
   const found = guest.disks.flatMap(({ disk }) => disk ?? []);
   checkTargets(targets, guest.disks);
-  const { stages, cases } = planRecovery(found, paths);
+  const { stages, cases } = await recoveryOf(found, errand);
   for (const { whom, steps } of stages) {
     await run.take(whom, steps);
     terminal.print(`${domain} ${whom}: what was cut short is finished`);
@@ -56,7 +54,7 @@ export async function recover(errand: Errand): Promise<void> {
 async function askToDiscard(errand: Errand): Promise<string> {
   const { domain, targets } = errand;
   const disks = (await lookAt(errand)).disks.flatMap(({ disk }) => disk ?? []);
-  const sessions = sessionsOf(planRecovery(disks, errand.paths).cases, targets);
+  const sessions = sessionsOf((await recoveryOf(disks, errand)).cases, targets);
   await checkSessions(sessions, errand);
   for (const { target, names } of sessions) {
     ask(`${domain} ${target}: throw the session ${described(names.image)}, away?`, errand);
@@ -121,13 +119,11 @@ async function checkSessions(sessions: readonly Case[], errand: Errand): Promise
 /** Only a file that stands on the top layer, and that nobody has open, is a session. */
 async function checkSession(disk: Case, errand: Errand): Promise<void> {
   await refuseBusy(disk, errand);
-  const state = stateOf(disk);
-  const look = await errand.host.qemuImg.look(disk.names.image);
-  const top = "layers" in state ? disk.names.layer(topOf(state.layers)) : "";
-  if (look.kind === "free" && look.backing !== top) {
-    throw concerning(disk.target, refusal("refuse: replaced", disk));
+  const look = await lookAtDisk(disk, errand);
+  if (look === "moved" || look === "replaced") {
+    throw concerning(disk.target, refusal(`refuse: ${look}`, disk));
   }
-  if (look.kind === "damaged" && errand.options.has("keep")) {
+  if (look === "damaged" && errand.options.has("keep")) {
     throw concerning(
       disk.target,
       new Trouble(`${quoted(disk.names.image)} is no readable qcow2 image any more`, {

@@ -92,7 +92,7 @@ async function judge(
     if (state.kind === "plain" || state.kind === "layered") return fine("unprotected");
   }
   const isMerged = await isBeingMerged(recovered, occasion);
-  if (isMerged && "layers" in state && !await isHeld(occasion.paths.merging)) {
+  if (isMerged && "layers" in state && !await isHeld(occasion.paths.merging, occasion.host.lock)) {
     return { situation: "attention", trouble: orphaned(recovered.names.layer(state.layers[0])) };
   }
   const start = isSaved(occasion) ? "resume" : "fresh";
@@ -148,6 +148,7 @@ function situationOf(fate: Fate, isSession: boolean): Situation {
       return "resumes";
     case "freeze":
     case "discard":
+    case "set aside, freeze":
       return isSession ? "reverts" : "clean";
     case "leave":
     case "leave to a person":
