@@ -9,8 +9,10 @@ export interface Session {
   readonly wrote: number;
   /** An end held it back, for its flag. */
   readonly held: boolean;
-  /** The flag was set when it began. */
+  /** The flag was set when it began, or a command has said that it is for it. */
   readonly flagged: boolean;
+  /** Its start never came up: what is set aside beside it goes once one does, or was set aside by that start. */
+  readonly unborn?: "forget" | "stay" | undefined;
 }
 
 /** What a libvirt says at an end; `unsaid` by one before 10.5. */
@@ -47,12 +49,46 @@ export function isMeant({ session, flag, flagged, running }: Model): boolean {
     (running || session.held || session.flagged || flagged < session.wrote);
 }
 
-/** A start begins clean, but goes on with a session that was to be kept. */
+/** A session that may have been meant to be kept: nobody throws it away without being told to. */
+export function isDoubtful(model: Model): boolean {
+  return model.session !== undefined && model.flag && !isMeant(model) && model.session.unborn === undefined;
+}
+
+/**
+ * A start begins clean, but goes on with a session that was to be kept, and sets one aside that may have been. What was
+ * set aside before goes once the guest is up.
+ */
 export function started(model: Model, now: number): Model {
   const session = isMeant(model)
-    ? { ...model.session!, held: true }
+    ? { ...model.session!, held: true, unborn: undefined }
     : begun(model, now, model.flag && model.session === undefined);
-  return { ...model, session, aside: undefined, saved: undefined, running: true };
+  return { ...model, session, aside: asideWhenUp(model), saved: undefined, running: true };
+}
+
+function asideWhenUp(model: Model): Session | undefined {
+  if (isDoubtful(model)) return model.session;
+  return model.session?.unborn === "stay" ? model.aside : undefined;
+}
+
+/** A start that doesn't come up leaves what it found, but for a session that would have gone. */
+export function failed(model: Model): Model {
+  const session = isMeant(model) ? { ...model.session!, held: true } : undefined;
+  const aside = isDoubtful(model) ? model.session : model.aside;
+  return { ...model, session, aside, saved: undefined, running: false };
+}
+
+/** `autorevert commit`: what it says holds, whatever becomes of the guest and of the file's time. */
+export function promised(model: Model, now: number): Model {
+  const { session, flag, saved } = model;
+  const next = { ...model, flag: true, flagged: flag ? model.flagged : now };
+  if (session === undefined || !(isMeant(next) || saved?.managed)) return next;
+  return { ...next, session: { ...session, flagged: true } };
+}
+
+/** `autorevert commit --cancel` */
+export function cancelled(model: Model, now: number): Model {
+  const session = model.session && { ...model.session, held: false, flagged: false };
+  return { ...model, flag: false, flagged: model.flag ? now : model.flagged, session };
 }
 
 function begun(model: Model, now: number, flagged: boolean): Session {
@@ -73,9 +109,10 @@ export function saved(model: Model, managed: boolean): Model {
 
 /** A guest that comes back with its memory finds the disk that it remembers. */
 export function restored(model: Model, now: number): Model {
-  const session = model.session ?? model.aside ?? begun(model, now, model.flag);
-  const aside = model.session ? model.aside : undefined;
-  return { ...model, session, aside, saved: undefined, running: true };
+  const own = model.session?.unborn && !model.session.held ? undefined : model.session;
+  const session = own ?? model.aside ?? begun(model, now, model.flag);
+  const aside = own ? model.aside : undefined;
+  return { ...model, session: { ...session, unborn: undefined }, aside, saved: undefined, running: true };
 }
 
 /** A flagged session becomes the disk, once; another is forgotten, or set aside where it was asked for or may be needed. */
@@ -83,7 +120,7 @@ export function ended(model: Model, end: End, keeps: boolean): Model {
   const { session, flag, history } = { ...model, session: model.session! };
   const idle = { ...model, session: undefined, running: false };
   if (flag && end === "died") return { ...idle, session: { ...session, held: true } };
-  if (flag) return { ...idle, history: [...history, session.content], flag: false };
+  if (flag) return { ...idle, history: [...history, session.content], flag: false, aside: undefined };
   return keeps || end === "unsaid" ? { ...idle, aside: session } : idle;
 }
 

@@ -10,6 +10,7 @@ import * as expected from "./model.ts";
 import type { End, Model, Rules, Session } from "./model.ts";
 import { type Random, randomly } from "./random.ts";
 import { blocks, RealWorld } from "./real.ts";
+import { namesOf } from "../lib/names.ts";
 import { readNote } from "../lib/note.ts";
 import type { Step } from "../lib/step.ts";
 import { type Circumstance, type Content, DOMAIN, exists, LONG_AGO, type Result, World } from "./world.ts";
@@ -59,6 +60,7 @@ class Life {
     world.keys = { "keep-commits": rules.keepCommits, "keep-session": rules.keepSession };
     world.sources.set("vda", this.vda);
     world.configure({ vda: false }, new Date(this.now()));
+    world.define();
     this.model = { history: [world.read(this.vda)], flag: false, flagged: this.now(), running: false };
   }
 
@@ -77,6 +79,11 @@ class Life {
     Deno.utimeSync(this.vda, now, now);
   }
 
+  /** The guest's file was written then. */
+  age(time: number): void {
+    Deno.utimeSync(this.world.configFile, new Date(time), new Date(time));
+  }
+
   get save(): string {
     return `${this.world.settings.saveFolder}/${DOMAIN}.save`;
   }
@@ -88,20 +95,26 @@ class Life {
     const committing = exists(decided);
     const disk = committing ? world.read(decided) : world.disk("vda");
     const [entry] = readNote(`${world.config}/${DOMAIN}.session`);
+    const inode = (path: string) => exists(path) ? Deno.statSync(path).ino : undefined;
+    const ended = inode(`${vda}.autorevert-ended`);
+    const isApart = ended !== undefined && ended !== inode(vda);
     const sessionIn = (path: string): Session => ({
       content: world.read(path),
       wrote: Deno.statSync(path).mtime!.getTime(),
       held: entry?.held ?? false,
       flagged: entry?.flagged ?? false,
+      unborn: path === vda && isApart ? entry?.aside : undefined,
     });
     const ordered = world.ordered("vda");
-    const beside = ordered === "undo" ? vda : `${vda}.autorevert-ended`;
-    const inode = (path: string) => exists(path) ? Deno.statSync(path).ino : undefined;
+    const top = namesOf(vda).layer(layersOf(world, "vda").at(-1) ?? 0);
+    // What is to be undone is about to be set aside, whatever has become of its other name.
+    const beside = ordered === "undo" ? top : `${vda}.autorevert-ended`;
     const ofItself = ordered === "keep" || ordered !== "undo" && inode(beside) === inode(vda);
     return {
       ...this.model,
       history: [disk],
       flag: committing ? false : world.flags().vda!,
+      flagged: Deno.statSync(world.configFile).mtime!.getTime(),
       session: world.state("vda").kind === "session" ? sessionIn(vda) : undefined,
       aside: exists(beside) && !ofItself ? sessionIn(beside) : undefined,
     };
@@ -177,7 +190,29 @@ const setFlag = (flag: boolean): Happening => ({
   weight: flag ? 3 : 1,
   may: () => true,
   then: (model, life) => ({ ...model, flag, flagged: life.now() }),
-  act: ({ world }) => Promise.resolve(void world.configure({ vda: flag }, LONG_AGO)),
+  act: ({ world }) => Promise.resolve(void world.configure({ vda: flag })).then(() => undefined),
+});
+
+/** `autorevert commit`. Of a real image nobody can tell that a guest has it open. */
+const word = (cancel: boolean): Happening => ({
+  name: cancel ? "take the word back" : "give the word",
+  weight: cancel ? 1 : 2,
+  may: () => true,
+  then: (model, life) =>
+    cancel ? expected.cancelled(model, life.now()) : expected.promised(model, life.now()),
+  act: async (life, { perform = (inner) => inner, ...how }) => {
+    const { world, model } = life;
+    // The file is written by the system's clock.
+    const timed: Circumstance["perform"] = (inner) => async (step, control) => {
+      await perform(inner)(step, control);
+      if (step.kind === "configure") life.age(life.now());
+    };
+    if (model.running) world.run();
+    const words = ["commit", DOMAIN, ...cancel ? ["--cancel"] : []];
+    const result = await world.type(words, false, { ...how, perform: timed });
+    if (model.running) world.halt();
+    return result;
+  },
 });
 
 const happenings: readonly Happening[] = [
@@ -191,10 +226,7 @@ const happenings: readonly Happening[] = [
   {
     name: "start that fails",
     may: (model) => idle(model) && !isManaged(model),
-    then: (model, life) => {
-      const next = expected.started(model, life.now());
-      return { ...next, running: false, session: expected.isMeant(model) ? next.session : undefined };
-    },
+    then: (model) => expected.failed(model),
     act: async (life, how) => {
       const { code } = await all(life.world, how, "prepare");
       const end = await life.world.event("release", life.reason("failed"), how);
@@ -240,6 +272,8 @@ const happenings: readonly Happening[] = [
   },
   setFlag(true),
   setFlag(false),
+  word(false),
+  word(true),
   {
     name: "merge",
     may: () => true,
@@ -304,7 +338,7 @@ async function happen(life: Life, { name, then, act, refused }: Happening): Prom
     assertEquals(result?.code ?? 0, isRefused ? 1 : 0, `${name}: ${result?.said.join(" ")}`);
     if (name === "write") life.model = { ...before, session: life.observe().session! };
     else life.model = after;
-    if (name.includes("flag")) world.configure({ vda: after.flag }, new Date(after.flagged));
+    if (/flag|word/.test(name)) life.age(after.flagged);
     const fresh = after.session && !before.session && !before.running && after.running;
     const anew = after.session !== undefined && after.running &&
       after.session.wrote !== before.session?.wrote;
@@ -344,12 +378,14 @@ function adopted(is: Model, before: Model, after: Model): Model {
   const left = happened ? after : before;
   assertEquals(is.flag, left.flag, "a flag is cleared with its commit, and only then");
 
-  const precious = expected.isMeant(before) || before.saved !== undefined || after.saved !== undefined;
+  const precious = expected.isMeant(before) || expected.isDoubtful(before) || before.saved !== undefined ||
+    after.saved !== undefined;
   const content = before.session?.content ?? before.saved?.content;
   if (
     precious && content && !before.history.some((old) => same(old, content)) && after.saved === before.saved
   ) {
-    const places = [is.session?.content, disk, ...before.saved || after.saved ? [is.aside?.content] : []];
+    const aside = before.saved || after.saved || expected.isDoubtful(before) ? [is.aside?.content] : [];
+    const places = [is.session?.content, disk, ...aside];
     assert(places.some((place) => same(place, content)), "what was to be kept is lost");
   }
   for (const session of [is.session, is.aside]) {
@@ -366,7 +402,6 @@ function adopted(is: Model, before: Model, after: Model): Model {
   return {
     ...is,
     history: left.history,
-    flagged: before.flagged,
     running: false,
     saved: restorable ? saved : undefined,
   };
@@ -393,7 +428,8 @@ async function sequence(world: World, seed: number): Promise<number> {
     for (let time = 0; time < count; time++) {
       const may = happenings.filter(({ may, name }) =>
         // A flag that is written while a commit is decided is taken for the one that was decided.
-        may(life.model) && !(name.includes("flag") && exists(`${life.vda}.autorevert-committing`))
+        may(life.model) && !(/flag|word/.test(name) && exists(`${life.vda}.autorevert-committing`)) &&
+        !(name.includes("word") && life.model.running && world instanceof RealWorld)
       );
       await happen(life, random.one(may.flatMap((one) => Array(one.weight ?? 1).fill(one))));
     }
