@@ -27,6 +27,14 @@ export interface Traced {
   readonly stderr: string;
 }
 
+/** A run of the program under the tracer that goes on beside others. */
+export interface Tracing {
+  /** The tracer's own process. */
+  readonly id: number;
+  /** When the last process of the tree has ended. */
+  readonly end: Promise<Pick<Traced, "code">>;
+}
+
 /** A run of the program that may go on for ever. */
 export interface Begun {
   /** Waits for the end of the program itself; how long it took, in seconds. */
@@ -88,6 +96,19 @@ export class ProofWorld extends RealWorld {
       struck: struck.length > 0 ? struck.join(" ").replace(this.root, "") : undefined,
       stderr: new TextDecoder().decode(stderr),
     };
+  }
+
+  /** Begins a run of the compiled program under the tracer. @param how the tracer's options */
+  tracing(args: readonly string[], how: readonly string[]): Tracing {
+    const child = this.#spawn(["--under", this.root, ...how, "--", this.places.hook, ...args]);
+    const late = setTimeout(() => kill(child), PATIENCE);
+    const end = child.output().then(({ code, signal, stderr }) => {
+      clearTimeout(late);
+      if (signal !== null) throw new Error(`${args.join(" ")} did not end within ${PATIENCE / 1000} s`);
+      if (code === 99) throw new Error(`the tracer failed: ${new TextDecoder().decode(stderr)}`);
+      return { code };
+    });
+    return { id: child.pid, end };
   }
 
   /** Runs the compiled program without waiting for it or its tree, which dies with its tracer. */

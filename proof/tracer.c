@@ -2,13 +2,15 @@
  * Runs a command and counts the calls of the system that its whole tree makes on files: every process and thread of it,
  * those that outlive the command, too. Call number N can be the moment at which all of them are killed, or can fail.
  *
- *   tracer [--under FOLDER] [--calls change|open|all] [--report FILE] [--record FILE]
- *          [--kill-at N | --fail-at N --errno NUMBER] -- COMMAND ARGUMENT...
+ *   tracer [--under FOLDER] [--but FILE] [--calls change|open|all] [--report FILE] [--record FILE]
+ *          [--kill-at N | --fail-at N --errno NUMBER | --hold FILE] -- COMMAND ARGUMENT...
  *
  * --under   counts only calls on that folder and what lies below it; by default, and if it is empty, on all files
+ * --but     leaves out calls on that file
  * --calls   change: what changes a file or makes a change durable; open: opening and executing, too;
  *           all: reading, looking and locking, too
  * --report  is given "COUNT", and the call that was struck, as "COUNT PROGRAM CALL PATH"
+ * --hold    is made before each call, which is not done until it is gone again
  * --record  is given a line of JSON for each call that is done, in their order, one call at a time
  *
  * It ends when the last process of the tree has ended, with the exit code of COMMAND; 99 if it couldn't do its work.
@@ -99,6 +101,7 @@ static struct tracee tracees[4096];
 static int tracee_count;
 static struct tracee *recorded; /* the one call that is let through while recording */
 static long count, kill_at, fail_at, error_number;
+static const char *hold, *but;
 static enum level level = CHANGE;
 static const char *under;
 static FILE *record;
@@ -186,6 +189,7 @@ static const char *program(pid_t id) {
 }
 
 static int is_under(const char *path) {
+  if (but && strcmp(path, but) == 0) return 0;
   if (!under) return path[0] == '/';
   size_t length = strlen(under);
   return strncmp(path, under, length) == 0 && (path[length] == '/' || path[length] == 0);
@@ -299,6 +303,11 @@ static void pass(struct tracee *t) {
   count++;
   if (count == kill_at || count == fail_at)
     snprintf(struck, sizeof struck, "%s %s %s", program(t->id), t->call->name, t->path_to[0] ? t->path_to : t->path);
+  if (hold) {
+    int file = open(hold, O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file < 0 || close(file) < 0) die(hold);
+    while (access(hold, F_OK) == 0) usleep(500);
+  }
   if (count == kill_at) {
     kill_all();
   } else if (count == fail_at) {
@@ -375,6 +384,8 @@ int main(int argc, char **argv) {
     else if (strcmp(argv[i], "--record") == 0) record = fopen(value, "we");
     else if (strcmp(argv[i], "--kill-at") == 0) kill_at = atol(value);
     else if (strcmp(argv[i], "--fail-at") == 0) fail_at = atol(value);
+    else if (strcmp(argv[i], "--but") == 0) but = value;
+    else if (strcmp(argv[i], "--hold") == 0) hold = value;
     else if (strcmp(argv[i], "--errno") == 0) error_number = atol(value);
     else die(argv[i]);
   }
