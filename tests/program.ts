@@ -7,16 +7,11 @@ import { shellWord } from "../lib/voice.ts";
 import { qemuIo } from "./qemu.ts";
 import { temporaryFolder, World } from "./world.ts";
 
-const here = (path: string) => new URL(path, import.meta.url).pathname;
-
-/** How this very process finds its packages: from JSR, or all from npm. */
-const resolution = [
-  "--no-lock",
-  `--config=${here("../deno.json")}`,
-  ...import.meta.resolve("@std/assert").startsWith("file:")
-    ? [`--import-map=${here("../npm/imports.json")}`]
-    : [],
-];
+/**
+ * How this very process finds its packages, as `build/deno` says. The lock saves the program questions to a registry that
+ * it could only ask with this process's environment.
+ */
+const resolution = Deno.env.get("RESOLUTION")!.split(" ");
 
 export interface Ran {
   readonly code: number;

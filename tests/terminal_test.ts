@@ -11,9 +11,10 @@ async function onTerminal(
   columns: number,
   env: Record<string, string> = {},
 ): Promise<string> {
+  const { NO_COLOR: _, ...inherited } = Deno.env.toObject();
   const { stdout } = await new Deno.Command("script", {
     args: ["-qec", `stty cols ${columns}; ${command}`, "/dev/null"],
-    env: { PATH: Deno.env.get("PATH")!, HOME: Deno.env.get("HOME")!, TERM: "xterm", ...env },
+    env: { ...inherited, TERM: "xterm", ...env },
     clearEnv: true,
     stdin: "null",
   }).output();
