@@ -90,24 +90,6 @@ async function deno(...args: string[]): Promise<boolean> {
   return (await new Deno.Command(Deno.execPath(), { args, cwd: DIST }).spawn().status).success;
 }
 
-/**
- * `@libs/xml` decodes its WebAssembly letter by letter in JavaScript, which takes longer than all that it parses here.
- * What V8 has built in gives the same bytes.
- */
-async function quicken(folder: string): Promise<void> {
-  const decoding =
-    /new Uint8Array\(Array\.from\(atob\(([\w$]+)\), ?\(?([\w$]+)\)? ?=> ?\2\.charCodeAt\(0\)\)\)/;
-  for await (const { name } of Deno.readDir(folder)) {
-    const text = await Deno.readTextFile(`${folder}/${name}`);
-    if (!decoding.test(text)) continue;
-    await Deno.writeTextFile(`${folder}/${name}`, text.replace(decoding, "Uint8Array.fromBase64($1)"));
-    return;
-  }
-  console.error(
-    "note: @libs/xml decodes its WebAssembly in another way than it did: the hook works, and is slower",
-  );
-}
-
 async function build(): Promise<void> {
   const settings = settingsFrom(Deno.env.get);
   const resolution = (Deno.env.get("RESOLUTION") ?? "").split(" ").filter(Boolean);
@@ -130,7 +112,6 @@ async function build(): Promise<void> {
     const pieces = `${DIST}/pieces`;
     await Deno.remove(pieces, { recursive: true }).catch(() => {});
     await bundle("--minify", "--code-splitting", "--outdir", pieces);
-    await quicken(pieces);
     const compile = ["compile", ...COMPILE, ...permissions(settings), "--output", "qemu", "pieces/entry.js"];
     if (!await deno(...compile)) {
       throw new Error(

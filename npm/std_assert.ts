@@ -1,9 +1,13 @@
 /** What the tests use of `@std/assert`, for networks that reach npm but not JSR. */
-import { ok } from "node:assert";
-export { deepStrictEqual as assertEquals, match as assertMatch, ok as assert } from "node:assert";
+import { deepStrictEqual, ok } from "node:assert";
+export { match as assertMatch, ok as assert } from "node:assert";
 
 // deno-lint-ignore no-explicit-any
 type Class<E extends Error> = abstract new (...args: any[]) => E;
+
+export function assertEquals<T>(actual: T, expected: T, message?: string): void {
+  deepStrictEqual(actual, expected, message);
+}
 
 export function assertStringIncludes(actual: string, expected: string, message?: string): void {
   ok(

@@ -4,7 +4,7 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { catalogue } from "../lib/command/catalogue.ts";
 import { help } from "../lib/command/help.ts";
 import { parseLine, Usage } from "../lib/command/line.ts";
-import { type Verb, verbs } from "../lib/invocation.ts";
+import { type Event, type Verb, verbs } from "../lib/invocation.ts";
 
 interface Typed {
   readonly verb: Verb;
@@ -30,6 +30,13 @@ const commands: readonly (readonly [line: string, what: Typed])[] = [
   ["recover win10 vda --keep", { verb: "recover", domains: ["win10"], targets: ["vda"], options: ["keep"] }],
   ["log -f", { verb: "log", options: ["follow"] }],
   ["log win10 --follow", { verb: "log", domains: ["win10"], options: ["follow"] }],
+  ["undo --yes true", { verb: "undo", domains: ["true"], options: ["yes"] }],
+  ["undo -y false", { verb: "undo", domains: ["false"], options: ["yes"] }],
+  ["undo 1e3 -yy 0x10", { verb: "undo", domains: ["1e3"], targets: ["0x10"], options: ["yes"] }],
+  ["undo constructor __proto__", { verb: "undo", domains: ["constructor"], targets: ["__proto__"] }],
+  ["merge -- -_", { verb: "merge", domains: ["-_"] }],
+  ["merge -- --", { verb: "merge", domains: ["--"] }],
+  ["merge -", { verb: "merge", domains: ["-"] }],
   ["completion fish", { verb: "completion", word: "fish" }],
 ];
 
@@ -62,7 +69,7 @@ Deno.test("version and help are given, help also of each command", async () => {
 Deno.test("a dry run is one of an event, whatever the guest is called", async () => {
   for (const domain of ["guest", "undo", "status"]) {
     const args = [domain, "release", "end", "shutdown"];
-    const event = { domain, operation: "release", given: "release", extra: "shutdown" };
+    const event: Event = { domain, operation: "release", given: "release", extra: "shutdown" };
     for (const at of [0, 4]) {
       assertEquals(await parseLine(args.toSpliced(at, 0, "--dry-run")), { kind: "dry run", event });
     }
@@ -89,7 +96,24 @@ const wrong: readonly (readonly [line: string, message: string])[] = [
   ["--frobnicate", 'unknown option "--frobnicate"'],
   ["-q", 'unknown option "-q"'],
   ["-_", 'unknown option "-_"'],
+  ["--_", 'unknown option "--_"'],
+  ["-_ merge win10", 'unknown option "-_"'],
+  ["--_=x merge win10", 'unknown option "--_=x"'],
   ["--constructor", 'unknown option "--constructor"'],
+  ["--constructor merge win10", 'unknown option "--constructor"'],
+  ["--__proto__ merge win10", 'unknown option "--__proto__"'],
+  ["--to-string merge", 'unknown option "--to-string"'],
+  ["--json.x status", 'unknown option "--json.x"'],
+  ["status --json=false", 'unknown option "--json=false"'],
+  ["status --json=", 'unknown option "--json="'],
+  ["status --no-json", 'unknown option "--no-json"'],
+  ["undo win10 -y=1", 'unknown option "-y=1"'],
+  ["undo win10 -y1", 'unknown option "-y1"'],
+  ["undo win10 -yq", 'unknown option "-q"'],
+  ["undo win10 -y-", 'unknown option "-y-"'],
+  ["status ---json", 'unknown option "---json"'],
+  ["status --JSON", 'unknown option "--JSON"'],
+  ["status -5", 'unknown option "-5"'],
   ["--yes", '"--yes" goes with "undo", "recover", not alone'],
   ["guest prepare begin", "3 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],
   ["guest release end shutdown -", "5 arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA"],

@@ -113,7 +113,10 @@ for (const depth of depths) {
       // The lower layer is the merged one: for two layers it is the disk once it has the upper one's name.
       const now = check(layered, steps, depth, depth === 2 ? 1 : depth);
       const fewer = stateOf(now.size === 1 ? "plain" : "layered", now);
-      assertEquals("layers" in fewer ? fewer.layers : [], expectedLayers(depth, more.length > 0));
+      assertEquals<readonly number[]>(
+        "layers" in fewer ? fewer.layers : [],
+        expectedLayers(depth, more.length > 0),
+      );
       assertEquals(now.get(names.ended), layered.get(names.ended));
     });
 

@@ -32,24 +32,23 @@ const everywhere = ["help", "version"];
 export async function parseLine(args: readonly string[]): Promise<Request> {
   const { parseArgs } = await import("@std/cli/parse-args");
   const known = [...new Set([...everywhere, "dry-run", ...verbs.flatMap((verb) => optionsOf(verb))])];
-  const { _, ...flags } = parseArgs([...args], {
+  const { words, options } = partsOf(args);
+  const unknown: string[] = [];
+  const flags = parseArgs(options, {
     boolean: [...known, ...Object.keys(short)],
-    // A guest called "007" is not called "7".
-    string: ["_"],
+    unknown: (_, option) => {
+      unknown.push(option!);
+      return false;
+    },
   });
-  // An option of that name takes the words' place.
-  if (!Array.isArray(_)) throw new Usage('unknown option "-_"');
-  const words = _.map(String);
   const given = new Set(
-    Object.entries(flags).filter(([, value]) => value !== false).map(([flag]) =>
-      Object.hasOwn(short, flag) ? short[flag]! : flag
-    ),
+    Object.entries(flags).filter(([, value]) => value === true).map(([flag]) => short[flag] ?? flag),
   );
   const [first] = words;
   const rehearsed = given.has("dry-run") ? eventOf(words) : undefined;
   const verb = first !== undefined && isVerb(first) && rehearsed === undefined ? first : undefined;
   if (given.has("version")) return { kind: "version" };
-  checkOptions(given, verb, known);
+  checkOptions([...unknown, ...given], verb, known);
   if (given.has("help")) return { kind: "help", of: verb };
   if (first === "help") return { kind: "help", of: verbs.find((verb) => verb === words[1]) };
   if (verb !== undefined) return { kind: "command", command: commandOf(verb, words.slice(1), given) };
@@ -64,11 +63,26 @@ export async function parseLine(args: readonly string[]): Promise<Request> {
   throw unknownCommand(first);
 }
 
+/**
+ * The words of a line and its options. No option takes a value: what follows one is a word, also if it is "true".
+ *
+ * @throws {Usage} if an option could be none of the catalogue's
+ */
+function partsOf(args: readonly string[]): { words: string[]; options: string[] } {
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  const isOption = (arg: string) => arg.startsWith("-") && arg !== "-";
+  const before = args.slice(0, end);
+  const options = before.filter(isOption);
+  const odd = options.find((option) => !/^-(?:-[a-z]+(?:-[a-z]+)*|[a-z]+)$/.test(option));
+  if (odd !== undefined) throw new Usage(`unknown option ${quoted(odd)}`);
+  return { words: [...before.filter((arg) => !isOption(arg)), ...args.slice(end + 1)], options };
+}
+
 function optionsOf(verb: Verb): string[] {
   return Object.keys(catalogue[verb].options);
 }
 
-function checkOptions(given: ReadonlySet<string>, verb: Verb | undefined, known: readonly string[]): void {
+function checkOptions(given: readonly string[], verb: Verb | undefined, known: readonly string[]): void {
   const fitting = verb === undefined ? [...everywhere, "dry-run"] : [...everywhere, ...optionsOf(verb)];
   for (const option of given) {
     if (fitting.includes(option)) continue;
