@@ -25,7 +25,7 @@ export DESTDIR HOOK_DIR PREFIX
 
 program_binary = dist/qemu
 program_script = dist/qemu.js
-sources = main.ts deno.json deno.lock config.schema.json build/build.ts $(wildcard lib/*.ts lib/*/*.ts) $(wildcard npm/*)
+sources = main.ts deno.json deno.lock config.schema.json $(wildcard build/*.ts) $(wildcard lib/*.ts lib/*/*.ts) $(wildcard npm/*)
 
 .DEFAULT_GOAL = help
 .PHONY: help

@@ -4,6 +4,7 @@
  * exports them.
  */
 import { defaults, type Settings } from "../lib/settings.ts";
+import { settle, settled } from "./pieces.ts";
 import project from "../deno.json" with { type: "json" };
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -86,8 +87,33 @@ export function scriptHead(settings: Settings): string {
   return `#!/bin/sh\n":" /*; exec ${command} "$0" "$@" # */;\n`;
 }
 
-async function deno(...args: string[]): Promise<boolean> {
-  return (await new Deno.Command(Deno.execPath(), { args, cwd: DIST }).spawn().status).success;
+async function deno(args: string[], env: Record<string, string> = {}): Promise<boolean> {
+  return (await new Deno.Command(Deno.execPath(), { args, cwd: DIST, env }).spawn().status).success;
+}
+
+/**
+ * Makes the binary of the pieces. The runtime's symbols, a quarter of it, are left out before: a compiled program is
+ * behind the runtime in its file, and would go with them.
+ */
+async function compile(settings: Settings): Promise<void> {
+  const args = ["compile", ...COMPILE, ...permissions(settings), "--output", "qemu", "pieces/entry.js"];
+  const runtime = Deno.env.get("DENORT_BIN");
+  if (runtime !== undefined && await isDone("strip", "-o", "denort", runtime)) {
+    if (await deno(args, { DENORT_BIN: `${DIST}/denort` }) && await isDone(`${DIST}/qemu`, "--version")) {
+      return;
+    }
+    console.error("note: the program doesn't run on a runtime without symbols, and gets it as it is");
+  }
+  if (await deno(args)) return;
+  throw new Error(
+    "deno compile failed\nhint: if its runtime can't be downloaded, name one of the same version: DENORT_BIN=/path/to/denort make build; " +
+      "or use the script: make bundle",
+  );
+}
+
+async function isDone(program: string, ...args: string[]): Promise<boolean> {
+  const command = new Deno.Command(program, { args, cwd: DIST, stdout: "null", stderr: "null" });
+  return await command.output().then(({ success }) => success, () => false);
 }
 
 async function build(): Promise<void> {
@@ -99,26 +125,22 @@ async function build(): Promise<void> {
   });\n`;
   await Deno.writeTextFile(`${DIST}/entry.ts`, entry);
   const bundle = async (...output: string[]) => {
-    if (!await deno("bundle", "--quiet", ...resolution, ...output, "entry.ts")) {
+    if (!await deno(["bundle", "--quiet", ...resolution, ...output, "entry.ts"])) {
       throw new Error("deno bundle failed");
     }
   };
   if (Deno.args.includes("--script")) {
     await bundle("--output", "qemu.bundle.js");
-    const script = await Deno.readTextFile(`${DIST}/qemu.bundle.js`);
+    const script = settled(await Deno.readTextFile(`${DIST}/qemu.bundle.js`));
+    await Deno.writeTextFile(`${DIST}/qemu.bundle.js`, script);
     await Deno.writeTextFile(`${DIST}/qemu.js`, scriptHead(settings) + script, { mode: 0o755 });
   } else {
     // In pieces: most events need the first only, and V8 reads all of a file before it runs any of it.
     const pieces = `${DIST}/pieces`;
     await Deno.remove(pieces, { recursive: true }).catch(() => {});
     await bundle("--minify", "--code-splitting", "--outdir", pieces);
-    const compile = ["compile", ...COMPILE, ...permissions(settings), "--output", "qemu", "pieces/entry.js"];
-    if (!await deno(...compile)) {
-      throw new Error(
-        "deno compile failed\nhint: if its runtime can't be downloaded, name one of the same version: DENORT_BIN=/path/to/denort make build; " +
-          "or use the script: make bundle",
-      );
-    }
+    await settle(pieces, "entry.js");
+    await compile(settings);
   }
 }
 
