@@ -87,12 +87,12 @@ const attempts: Attempt[] = [
     what: "connect to a socket outside",
     may: false,
     // Somebody listens there: without a permission in the way it would be done.
-    says: /connect UNKNOWN/,
+    says: /connect UNKNOWN|^NotCapable/,
     act: () => connectTo(`${outside}/socket`),
   },
   { what: "listen on a port", may: false, act: () => Deno.listen({ port: 0 }) },
   { what: "ask for a host's address", may: false, act: () => Deno.resolveDns("localhost", "A") },
-  { what: "fetch a page", may: false, act: () => fetch("http://127.0.0.1:9/") },
+  { what: "fetch a page", may: false, act: () => fetch("http://127.0.0.1:8009/") },
   {
     what: "import a module from the net",
     may: false,

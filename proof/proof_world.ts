@@ -151,7 +151,8 @@ export class ProofWorld extends RealWorld {
     const child = new Deno.Command(this.places.tracer, {
       args: [...args],
       clearEnv: true,
-      env: { LC_ALL: "C", PATH: "/usr/bin:/bin" },
+      // Without a HOME Deno 2.9 asks the system for one.
+      env: { LC_ALL: "C", PATH: "/usr/bin:/bin", HOME: "/" },
       stdin: "piped",
       stdout: "null",
       stderr: "piped",
