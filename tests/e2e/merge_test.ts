@@ -43,7 +43,9 @@ Deno.test("twenty merges that are killed at random, theirs or their qemu-img, lo
     while (commits < 20) {
       assertEquals(await commitMuch(guest), `${++commits}`);
       await new Promise((wake) => setTimeout(wake, Math.random() * 1500));
-      const victim = Math.random() < 0.5 ? "hooks/qemu merge harried" : "qemu-img.real commit";
+      const victim = Math.random() < 0.5
+        ? "hooks/(qemu|autorevert) merge -- harried"
+        : "qemu-img.real commit";
       await run("pkill", "-9", "-f", victim);
     }
   }
