@@ -13,13 +13,14 @@ LIVE_DIR ?= /run/libvirt/qemu
 DAEMONS ?= /run/libvirtd.pid,/run/virtqemud.pid
 LOG ?= /var/log/libvirt/qemu/hooks.log
 QEMU_IMG ?= /usr/bin/qemu-img
-export IMAGE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG PROGRAMS
+export IMAGE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG PROGRAMS GATED
 
 # Where it is installed, and in which form: binary, or script for a host that has Deno.
 DESTDIR ?=
 HOOK_DIR ?= /etc/libvirt/hooks
 PREFIX ?= /usr/local
 PROGRAMS = $(HOOK_DIR)/qemu,$(HOOK_DIR)/qemu.d/autorevert
+GATED = $(HOOK_DIR)/autorevert
 FORM ?= binary
 export DESTDIR HOOK_DIR PREFIX
 
@@ -46,17 +47,17 @@ demo: ## a real guest that comes back clean, in a temporary folder
 
 .PHONY: test
 test: ## types, style, and the tests that need neither root nor libvirt
-	@build/need qemu-img:qemu-utils mandoc:mandoc zsh:zsh fish:fish
+	@build/need qemu-img:qemu-utils mandoc:mandoc busybox:busybox zsh:zsh fish:fish
 	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts proof/*.ts
 	build/deno fmt --quiet --check
 	build/deno lint --quiet
 	build/deno test -A --no-check tests/*_test.ts
 
 .PHONY: e2e
-e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root
+e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root; CASES=FILE the tests of one
 	@build/need qemu-img:qemu-utils qemu-system-x86_64:qemu-system-x86 libvirtd:libvirt-daemon-system \
 	  virsh:libvirt-clients
-	tests/e2e/run
+	tests/e2e/run $(CASES)
 
 .PHONY: bench
 bench: ## measure it, and write docs/performance.md; as root
@@ -96,7 +97,7 @@ $(program_script): $(sources) dist/places.mk
 
 .PHONY: install
 install: $(or $(program_$(FORM)),$(error FORM is $(FORM), should be binary or script)) ## put the hook into place
-	@build/install $<
+	@build/install $< dist/gate
 
 .PHONY: uninstall
 uninstall: ## take the hook away, unless a session needs it

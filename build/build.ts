@@ -3,6 +3,7 @@
  * Both are the same bundle, and both carry the same permissions. The places are taken from the environment, as `make`
  * exports them.
  */
+import { gate } from "../lib/gate.ts";
 import { defaults, type Settings } from "../lib/settings.ts";
 import { settle, settled } from "./pieces.ts";
 import project from "../deno.json" with { type: "json" };
@@ -49,6 +50,7 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
     daemons: places("DAEMONS", defaults.daemons),
     log: place("LOG", defaults.log),
     programs: places("PROGRAMS", defaults.programs),
+    gated: place("GATED", defaults.gated),
     qemuImg: place("QEMU_IMG", defaults.qemuImg),
     configOwner: owner,
   };
@@ -56,8 +58,9 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
 
 /** All that the hook may do, and nothing more. */
 export function permissions(settings: Settings): string[] {
-  const { imageFolders, configFolder, saveFolder, log, programs, qemuImg } = settings;
+  const { imageFolders, configFolder, saveFolder, log, qemuImg } = settings;
   const { definedFolder, liveFolder, daemons } = settings;
+  const programs = [...settings.programs, settings.gated];
   // What events need comes first; the rest is for the administrator's questions.
   const readable = [
     imageFolders,
@@ -99,9 +102,9 @@ async function compile(settings: Settings): Promise<void> {
   const args = ["compile", ...COMPILE, ...permissions(settings), "--output", "qemu", "pieces/entry.js"];
   const runtime = Deno.env.get("DENORT_BIN");
   if (runtime !== undefined && await isDone("strip", "-o", "denort", runtime)) {
-    if (await deno(args, { DENORT_BIN: `${DIST}/denort` }) && await isDone(`${DIST}/qemu`, "--version")) {
-      return;
-    }
+    const isMade = await deno(args, { DENORT_BIN: `${DIST}/denort` });
+    await Deno.remove(`${DIST}/denort`);
+    if (isMade && await isDone(`${DIST}/qemu`, "--version")) return;
     console.error("note: the program doesn't run on a runtime without symbols, and gets it as it is");
   }
   if (await deno(args)) return;
@@ -124,6 +127,7 @@ async function build(): Promise<void> {
     JSON.stringify(settings, undefined, 2)
   });\n`;
   await Deno.writeTextFile(`${DIST}/entry.ts`, entry);
+  await Deno.writeTextFile(`${DIST}/gate`, gate(settings), { mode: 0o755 });
   const bundle = async (...output: string[]) => {
     if (!await deno(["bundle", "--quiet", ...resolution, ...output, "entry.ts"])) {
       throw new Error("deno bundle failed");

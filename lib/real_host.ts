@@ -37,8 +37,11 @@ function readStandardInput(): string {
 }
 
 /** A process of its own that outlives this one, and that libvirt doesn't wait for. */
-function startMerge({ programs }: Settings, domain: string): void {
-  const self = Deno.build.standalone ? Deno.execPath() : programs[0]!;
+function startMerge({ programs, gated }: Settings, domain: string): void {
+  const script = new URL(Deno.mainModule).pathname;
+  const self = Deno.build.standalone
+    ? Deno.execPath()
+    : [...programs, gated].find((path) => path === script) ?? programs[0]!;
   new Deno.Command(self, {
     args: ["merge", "--", domain],
     detached: true,

@@ -40,7 +40,7 @@ Deno.test("the same sources make the same bytes, wherever and whenever they are 
   const folder = Deno.makeTempDirSync({ prefix: "autorevert-" });
   try {
     const [one, other] = [built(`${folder}/a`), built(`${folder}/some/where/else`)];
-    assert(one.has("qemu.js") && one.has("pieces/entry.js"));
+    assert(one.has("gate") && one.has("qemu.js") && one.has("pieces/entry.js"));
     assertEquals([...one.keys()].sort(), [...other.keys()].sort());
     assertEquals([...one].filter(([path, bytes]) => other.get(path) !== bytes).map(([path]) => path), []);
   } finally {

@@ -1,5 +1,8 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 
+import { gate } from "../lib/gate.ts";
+import { defaults } from "../lib/settings.ts";
+
 const ROOT = new URL("..", import.meta.url).pathname;
 
 /** A host to install on: a folder, and a program that says that it is autorevert. */
@@ -7,6 +10,7 @@ function host() {
   const folder = Deno.makeTempDirSync({ prefix: "autorevert-" });
   const program = `${folder}/program`;
   Deno.writeTextFileSync(program, "#!/bin/sh\necho autorevert 9.9\n", { mode: 0o755 });
+  Deno.writeTextFileSync(`${folder}/gate`, gate(defaults), { mode: 0o755 });
   const env = {
     DESTDIR: `${folder}/host`,
     HOOK_DIR: "/etc/libvirt/hooks",
@@ -24,10 +28,12 @@ function host() {
   };
   return {
     hook: `${env.DESTDIR}/etc/libvirt/hooks/qemu`,
+    place: `${env.DESTDIR}/etc/libvirt/hooks/autorevert`,
+    program,
     config: `${env.DESTDIR}${env.CONFIG_DIR}`,
     link: `${env.DESTDIR}/usr/local/sbin/autorevert`,
     share: `${env.DESTDIR}/usr/local/share`,
-    install: () => call("install", program),
+    install: () => call("install", program, `${folder}/gate`),
     uninstall: () => call("uninstall"),
     [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
   };
@@ -39,12 +45,16 @@ Deno.test("the first installation makes the folders and says that libvirtd must 
   assertEquals(code, 0);
   assertStringIncludes(
     stdout,
-    "Installed /etc/libvirt/hooks/qemu, and /usr/local/sbin/autorevert as a link to it",
+    "Installed /etc/libvirt/hooks/qemu, which calls /etc/libvirt/hooks/autorevert where there is something to do\n" +
+      "The command is /usr/local/sbin/autorevert: man autorevert",
   );
   assertStringIncludes(stdout, "systemctl restart libvirtd");
   assertEquals(Deno.statSync(at.hook).mode! & 0o777, 0o755);
   assertEquals(Deno.statSync(at.config).mode! & 0o777, 0o755);
-  assertEquals(Deno.readLinkSync(at.link), "/etc/libvirt/hooks/qemu");
+  assertEquals(Deno.readTextFileSync(at.hook), gate(defaults));
+  assertEquals(Deno.readTextFileSync(at.place), Deno.readTextFileSync(at.program));
+  assertEquals(Deno.statSync(at.place).mode! & 0o777, 0o755);
+  assertEquals(Deno.readLinkSync(at.link), "/etc/libvirt/hooks/autorevert");
 });
 
 Deno.test("installing again replaces our hook, and leaves configurations alone", async () => {
@@ -67,15 +77,62 @@ Deno.test("another hook is left alone, and this one goes beside it, also the nex
       stdout,
       "/etc/libvirt/hooks/qemu is another hook, and stays; this one goes beside it",
     );
-    assertEquals(Deno.readLinkSync(at.link), "/etc/libvirt/hooks/qemu.d/autorevert");
+    assertEquals(Deno.readLinkSync(at.link), "/etc/libvirt/hooks/autorevert");
+    assertEquals(Deno.readTextFileSync(`${at.hook}.d/autorevert`), gate(defaults));
     assertEquals([...Deno.readDirSync(`${at.hook}.d`)].map(({ name }) => name), ["autorevert"]);
   }
   const { code, stdout } = await at.uninstall();
-  assertEquals([code, stdout.split("\n").slice(0, 2)], [0, [
+  assertEquals([code, stdout.split("\n").slice(0, 3)], [0, [
     "/etc/libvirt/hooks/qemu is another hook, and stays",
     "Removed /etc/libvirt/hooks/qemu.d/autorevert",
+    "Removed /etc/libvirt/hooks/autorevert",
   ]]);
   assertStringIncludes(Deno.readTextFileSync(at.hook), "echo other");
+});
+
+Deno.test("a program that was copied to the hook's place by hand is replaced by a gate, and taken away by itself", async () => {
+  using at = host();
+  Deno.mkdirSync(at.config, { recursive: true });
+  Deno.copyFileSync(at.program, at.hook);
+  const before = Deno.statSync(at.hook).ino;
+  using running = Deno.openSync(at.hook);
+  const { code, stdout } = await at.install();
+  assertEquals([code, stdout.includes("restart")], [0, false]);
+  assertEquals(Deno.readTextFileSync(at.hook), gate(defaults));
+  // What runs keeps its file.
+  assertEquals([running.statSync().ino, Deno.statSync(at.hook).ino === before], [before, false]);
+  Deno.removeSync(at.place);
+  Deno.copyFileSync(at.program, at.hook);
+  assertEquals((await at.uninstall()).stdout.split("\n")[0], "Removed /etc/libvirt/hooks/qemu");
+});
+
+Deno.test("an installation that can't be finished leaves the hook as it was", async () => {
+  using at = host();
+  await at.install();
+  const hooks = () => [...Deno.readDirSync(at.hook.slice(0, -"/qemu".length))].map(({ name }) => name).sort();
+  const names = hooks();
+  for (const wrong of ["#!/bin/sh\necho other\n", "#!/no/such/shell\n", ""]) {
+    Deno.writeTextFileSync(at.program, wrong);
+    const { code, stderr } = await at.install();
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, "doesn't run here");
+    assertStringIncludes(Deno.readTextFileSync(at.place), "echo autorevert 9.9");
+    assertEquals(hooks(), names);
+  }
+});
+
+Deno.test("somebody's own program at the place of this one is left alone", async () => {
+  using at = host();
+  Deno.mkdirSync(at.config, { recursive: true });
+  Deno.writeTextFileSync(at.place, "#!/bin/sh\necho other\n", { mode: 0o755 });
+  const { code, stderr } = await at.install();
+  assertEquals(code, 1);
+  assertStringIncludes(
+    stderr,
+    "error: /etc/libvirt/hooks/autorevert is no program of this name, or doesn't run\nhint: ",
+  );
+  assertStringIncludes(Deno.readTextFileSync(at.place), "echo other");
+  assertThrows(() => Deno.lstatSync(at.hook), Deno.errors.NotFound);
 });
 
 Deno.test("manual and completions are installed, and taken away with the hook, and so are its locks", async () => {

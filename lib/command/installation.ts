@@ -1,4 +1,5 @@
 import * as files from "../files.ts";
+import { gate, isGate } from "../gate.ts";
 import type { Host } from "../host.ts";
 import type { Settings } from "../settings.ts";
 import { asTrouble, quoted, shellWord, Trouble } from "../voice.ts";
@@ -25,13 +26,21 @@ export async function hostFindings({ settings }: Host): Promise<Finding[]> {
 }
 
 async function checkHook(settings: Settings): Promise<void> {
-  const { programs } = settings;
+  const { programs, gated } = settings;
   const there = programs.filter((program) => files.look(program) !== undefined);
   const install = `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
   if (there.length === 0) {
     throw new Trouble(`the hook is not installed: there is no ${quoted(programs[0])}`, { hint: install });
   }
-  const versions = await Promise.all(there.map(versionOf));
+  const gates = there.map(gateAt);
+  if (gates.some((text) => text !== undefined) && files.look(gated) === undefined) {
+    throw new Trouble(`the hook calls ${quoted(gated)}, which is not there`, { hint: "make install" });
+  }
+  const versions = await Promise.all(
+    there.map(async (program, index) =>
+      gates[index] === undefined ? await versionOf(program) : await versionOf(gated)
+    ),
+  );
   const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
   const [program, second] = ours;
   if (program === undefined) {
@@ -44,8 +53,8 @@ async function checkHook(settings: Settings): Promise<void> {
       hint: `remove one: rm ${shellWord(second)}`,
     });
   }
-  const version = versions[there.indexOf(program)];
-  if (version !== about(settings)) {
+  const index = there.indexOf(program);
+  if (versions[index] !== about(settings) || ![undefined, gate(settings)].includes(gates[index])) {
     throw new Trouble(`${quoted(program)} is another build than this command`, {
       hint: `compare ${
         shellWord(program)
@@ -54,8 +63,18 @@ async function checkHook(settings: Settings): Promise<void> {
   }
 }
 
-/** What a program calls itself; empty if it doesn't say. */
-async function versionOf(program: string): Promise<string> {
+/** Far longer than any gate, and far shorter than the program. */
+const LONGEST_GATE = 64 * 1024;
+
+/** The text of a gate, if this hook is one. */
+function gateAt(hook: string): string | undefined {
+  checkMode(hook);
+  const { size } = files.look(files.resolve(hook)) ?? { size: 0 };
+  const text = size < LONGEST_GATE ? files.read(hook) : undefined;
+  return text !== undefined && isGate(text) ? text : undefined;
+}
+
+function checkMode(program: string): void {
   const { mode } = files.look(files.resolve(program)) ?? {};
   if (((mode ?? 0) & 0o111) === 0) {
     throw new Trouble(`${quoted(program)} can't be executed`, { hint: `chmod 755 ${shellWord(program)}` });
@@ -65,6 +84,11 @@ async function versionOf(program: string): Promise<string> {
       hint: `chmod 755 ${shellWord(program)}`,
     });
   }
+}
+
+/** What a program calls itself; empty if it doesn't say. */
+async function versionOf(program: string): Promise<string> {
+  checkMode(program);
   return (await output(program, "--version")).trim();
 }
 

@@ -9,6 +9,8 @@ export const IMAGES = "/var/lib/libvirt/images";
 export const CONFIG = "/etc/libvirt/hooks/config";
 export const LOG = "/var/log/libvirt/qemu/hooks.log";
 const HOOK = "/etc/libvirt/hooks/qemu";
+/** On the machine itself libvirt calls the program, in the other system the gate. */
+const PROGRAM = ROOT === "" ? HOOK : "/etc/libvirt/hooks/autorevert";
 
 function sandboxed(): string {
   const root = Deno.env.get("ROOT");
@@ -68,10 +70,12 @@ function logTail(): string {
 /** Puts the hook in place and starts libvirtd. */
 export async function startLibvirtd(): Promise<void> {
   Deno.mkdirSync(at(CONFIG), { recursive: true, mode: 0o755 });
-  Deno.copyFileSync(new URL("../../dist/qemu", import.meta.url), at(HOOK));
-  Deno.chmodSync(at(HOOK), 0o755);
+  for (const [made, path] of PROGRAM === HOOK ? [["qemu", HOOK]] : [["qemu", PROGRAM], ["gate", HOOK]]) {
+    Deno.copyFileSync(new URL(`../../dist/${made}`, import.meta.url), at(path!));
+    Deno.chmodSync(at(path!), 0o755);
+  }
   await ok("mkdir", "-p", "/run/bin");
-  await ok("ln", "-sfn", HOOK, "/run/bin/autorevert");
+  await ok("ln", "-sfn", PROGRAM, "/run/bin/autorevert");
   await ok("libvirtd", "--daemon");
   await until("libvirtd answers", async () => (await run("virsh", "-q", "list")).code === 0);
 }
@@ -86,7 +90,7 @@ export async function stopLibvirtd(signal: Deno.Signal = "SIGTERM"): Promise<voi
 
 /** All at once and without a hook: libvirtd, the hook, qemu-img and QEMU. Then the host comes up again. */
 export async function powerCut(): Promise<void> {
-  const victims = "libvirtd|hooks/qemu|qemu-img|qemu-system";
+  const victims = "libvirtd|hooks/(qemu|autorevert)|qemu-img|qemu-system";
   await run("pkill", "-9", "-f", victims);
   await until("all is dead", async () => (await run("pgrep", "-f", victims)).code !== 0);
   for (const gone of ["/run/libvirt", "/run/libvirtd.pid"]) await ok("rm", "-rf", gone);

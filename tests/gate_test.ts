@@ -1,0 +1,208 @@
+/** The gate does what the program would, or asks it: in each shell that a system may have as its own. */
+
+import { assertEquals } from "@std/assert";
+import { asksForNothing } from "../lib/concern.ts";
+import { gate } from "../lib/gate.ts";
+import { eventOf } from "../lib/invocation.ts";
+import { snapshot } from "./tree.ts";
+import { World } from "./world.ts";
+
+const shells = [["dash"], ["bash", "--posix"], ["busybox", "sh"]];
+const operations = [
+  ...["prepare", "start", "started", "stopped", "release", "migrate", "restore", "reconnect", "attach"],
+  ...["shutdown", "PREPARE", "undo", ""],
+];
+
+/** A gate whose program only says that it was asked, and what. */
+function worldWithGate(): World {
+  const world = new World();
+  const gated = `${world.root}/program`;
+  world.settings = { ...world.settings, gated };
+  Deno.writeTextFileSync(
+    gated,
+    `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done > "${world.root}/asked"\nexit 3\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  Deno.writeTextFileSync(`${world.root}/gate`, gate(world.settings), { mode: 0o755 });
+  return world;
+}
+
+/** Calls the gate; the words that it passed on, or undefined if it left. */
+function asked(
+  world: World,
+  [shell, ...options]: readonly string[],
+  args: readonly string[],
+): string[] | undefined {
+  const { code, stdout, stderr } = new Deno.Command(shell!, {
+    args: [...options, `${world.root}/gate`, ...args],
+    stdin: "null",
+  }).outputSync();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assertEquals([text(stdout), text(stderr)], ["", ""]);
+  if (code === 0) return undefined;
+  assertEquals(code, 3);
+  const words = Deno.readTextFileSync(`${world.root}/asked`).split("\0").slice(0, -1);
+  Deno.removeSync(`${world.root}/asked`);
+  return words;
+}
+
+/** What may be at the name of a guest's file. */
+const kinds: Readonly<Record<string, (path: string) => void>> = {
+  nothing: () => {},
+  text: (path) => Deno.writeTextFileSync(path, "fresh\n"),
+  folder: (path) => Deno.mkdirSync(path),
+  "link to nowhere": (path) => Deno.symlinkSync("/nowhere", path),
+  "link to itself": (path) => Deno.symlinkSync(path, path),
+};
+
+for (const shell of shells) {
+  Deno.test(`in ${shell[0]} the gate leaves for every event and all files that there may be where the program would`, () => {
+    using world = worldWithGate();
+    const paths = ["json", "session", "starting"].map((suffix) => `${world.config}/guest.${suffix}`);
+    const names = Object.keys(kinds);
+    for (
+      const [config, note, starting] of names.flatMap((a) =>
+        names.flatMap((b) => names.map((c) => [a, b, c]))
+      )
+    ) {
+      // Two that are odd at once tell nothing new.
+      if ([config, note, starting].filter((kind) => !["nothing", "text"].includes(kind!)).length > 1) {
+        continue;
+      }
+      for (const [index, kind] of [config, note, starting].entries()) kinds[kind!]!(paths[index]!);
+      for (const operation of operations) {
+        const args = ["guest", operation, "begin", "-"];
+        const nothing = asksForNothing(eventOf(args)!, world.settings);
+        const ends = ["started", "reconnect"].includes(operation) && starting === "text";
+        const words = asked(world, shell, args);
+        const which = `${operation}: ${config}, ${note}, ${starting}`;
+        assertEquals(words, nothing || ends ? undefined : args, which);
+        const isThere = Deno.readDirSync(world.config).some(({ name }) => name === "guest.starting");
+        assertEquals(isThere, starting !== "nothing" && !ends, which);
+        if (ends) kinds[starting]!(paths[2]!);
+      }
+      for (const path of paths) {
+        try {
+          Deno.removeSync(path);
+        } catch { /* it was nothing */ }
+      }
+    }
+  });
+
+  Deno.test(`in ${shell[0]} the gate ends a start only by a word that stands alone`, async () => {
+    const alone = ["fresh\n", "resume\n", "migrate\n", "refused\n"];
+    const more = [
+      "",
+      "\n",
+      "fresh",
+      "fresh\n\n",
+      "fresh\nforget\n",
+      "fresh\nforget",
+      "fresh more\n",
+      "FRESH\n",
+      "../x\n",
+      "*\n",
+    ];
+    for (const operation of ["started", "reconnect"]) {
+      for (const text of [...alone, ...more]) {
+        using world = worldWithGate();
+        const path = `${world.config}/guest.starting`;
+        Deno.writeTextFileSync(path, text);
+        const args = ["guest", operation, "begin", "-"];
+        const words = asked(world, shell, args);
+        assertEquals(words, alone.includes(text) ? undefined : args, JSON.stringify(text));
+        if (words !== undefined) continue;
+        const after = snapshot(world.config);
+        Deno.writeTextFileSync(path, text);
+        assertEquals((await world.event(operation, "-")).code, 0);
+        assertEquals(snapshot(world.config), after);
+      }
+    }
+  });
+
+  Deno.test(`in ${shell[0]} the gate lets the program judge names that are no ordinary ones, and passes them on`, () => {
+    using world = worldWithGate();
+    const odd = [
+      ...[
+        "",
+        " ",
+        "a b",
+        "a'b",
+        'a"b',
+        "a\\",
+        "-x",
+        "--",
+        "a\nb",
+        "a\n",
+        "\n",
+        ".",
+        "..",
+        "a/b",
+        "/etc",
+        ".a",
+        "*",
+        "[a]",
+      ],
+      ...["a;b", "$(touch x)", "`x`", "~", "#", "中文", "é", "\u007f", "a\tb", "!"],
+      "a".repeat(250),
+    ];
+    for (const name of odd) {
+      for (const operation of ["prepare", "release", "started", "reconnect", "migrate", "restore"]) {
+        const args = [name, operation, "begin", "-"];
+        assertEquals(asked(world, shell, args), args);
+      }
+      assertEquals(asked(world, shell, [name, "stopped", "end", "-"]), undefined);
+    }
+    for (const name of ["a", "Win10", "0", "a.b-c_d+e@f", "a..b"]) {
+      assertEquals(asked(world, shell, [name, "prepare", "begin", "-"]), undefined);
+    }
+  });
+
+  Deno.test(`in ${shell[0]} the gate passes on what is no event`, () => {
+    using world = worldWithGate();
+    const lines = [
+      [],
+      ["--version"],
+      ["status", "guest"],
+      ["guest", "prepare", "begin"],
+      ["guest", "prepare", "begin", "-", "-"],
+      ["guest", "start", "begin", "--dry-run"],
+      ["--dry-run", "guest", "start", "begin", "-"],
+      ["guest", "start", "beginn", "-"],
+      ["guest", "start", "begin:-", "-"],
+      ["guest", "start", "", "-"],
+      ["guest", "start", "*", ""],
+    ];
+    for (const args of lines) assertEquals(asked(world, shell, args), args);
+    assertEquals(asked(world, shell, ["guest", "start", "-", ""]), undefined);
+  });
+
+  Deno.test(`in ${shell[0]} the gate asks the program where it can't look, or can't remove`, () => {
+    using world = worldWithGate();
+    const prepare = ["guest", "prepare", "begin", "-"];
+    Deno.renameSync(world.config, `${world.config}.old`);
+    assertEquals(asked(world, shell, prepare), prepare);
+    Deno.writeTextFileSync(world.config, "");
+    assertEquals(asked(world, shell, prepare), prepare);
+    Deno.removeSync(world.config);
+    Deno.renameSync(`${world.config}.old`, world.config);
+    assertEquals(asked(world, shell, prepare), undefined);
+
+    // A name that is too long can't be looked for either.
+    const long = ["a".repeat(248), "prepare", "begin", "-"];
+    assertEquals(asked(world, shell, long), long);
+
+    Deno.writeTextFileSync(`${world.config}/guest.starting`, "fresh\n");
+    const started = ["guest", "started", "begin", "-"];
+    Deno.writeTextFileSync(`${world.root}/rm`, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+    const path = Deno.env.get("PATH")!;
+    try {
+      Deno.env.set("PATH", `${world.root}:${path}`);
+      assertEquals(asked(world, shell, started), started);
+    } finally {
+      Deno.env.set("PATH", path);
+    }
+  });
+}
