@@ -135,6 +135,17 @@ Deno.test("somebody's own program at the place of this one is left alone", async
   assertThrows(() => Deno.lstatSync(at.hook), Deno.errors.NotFound);
 });
 
+Deno.test("what a gate calls is taken away with it, also where it doesn't run", async () => {
+  using at = host();
+  await at.install();
+  Deno.writeTextFileSync(at.place, "#!/no/such/shell\n");
+  assertEquals((await at.uninstall()).stdout.split("\n").slice(0, 2), [
+    "Removed /etc/libvirt/hooks/qemu",
+    "Removed /etc/libvirt/hooks/autorevert",
+  ]);
+  assertThrows(() => Deno.lstatSync(at.link), Deno.errors.NotFound);
+});
+
 Deno.test("manual and completions are installed, and taken away with the hook, and so are its locks", async () => {
   using at = host();
   const share = [

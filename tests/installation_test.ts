@@ -52,6 +52,17 @@ Deno.test("check finds a gate without its program", async () => {
   ]);
 });
 
+Deno.test("check finds a gate whose program doesn't run", async () => {
+  using world = installed();
+  for (const text of ["#!/bin/sh\nexit 1\n", "#!/bin/sh\n"]) {
+    Deno.writeTextFileSync(world.settings.gated, text);
+    assertEquals(await findings(world), [
+      'the hook calls "ROOT/autorevert", which doesn\'t tell its version',
+      "see why: ROOT/autorevert --version; then make install",
+    ]);
+  }
+});
+
 Deno.test("check finds a gate, or its program, that can't be executed or that others can write", async () => {
   for (
     const [mode, wrong] of [

@@ -37,10 +37,13 @@ async function checkHook(settings: Settings): Promise<void> {
     throw new Trouble(`the hook calls ${quoted(gated)}, which is not there`, { hint: "make install" });
   }
   const versions = await Promise.all(
-    there.map(async (program, index) =>
-      gates[index] === undefined ? await versionOf(program) : await versionOf(gated)
-    ),
+    there.map((program, index) => versionOf(gates[index] === undefined ? program : gated)),
   );
+  if (there.some((_, index) => gates[index] !== undefined && versions[index] === "")) {
+    throw new Trouble(`the hook calls ${quoted(gated)}, which doesn't tell its version`, {
+      hint: `see why: ${shellWord(gated)} --version; then make install`,
+    });
+  }
   const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
   const [program, second] = ours;
   if (program === undefined) {
