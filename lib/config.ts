@@ -9,7 +9,7 @@ export interface ConfiguredDisk {
   readonly commit: boolean;
   /** So many commits stay unmerged. */
   readonly keepCommits: number;
-  /** Every ended session is set aside until the next start. */
+  /** Every ended session is set aside until the guest is up again. */
   readonly keepSession: boolean;
 }
 

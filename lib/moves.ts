@@ -70,7 +70,7 @@ export function finishCommit(names: Names, { layers }: { layers: Layers }): Step
   return [{ kind: "rename", from: names.committing, to: names.layer(topOf(layers) + 1) }];
 }
 
-/** Ends a session but keeps it until the next start, where libvirt can't say whether the guest was saved. */
+/** Ends a session but keeps it until the guest is up again, where libvirt can't say whether the guest was saved. */
 export function setAside(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
   const top = names.layer(topOf(layers));
   return [

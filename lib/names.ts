@@ -5,7 +5,7 @@ export interface Names {
   readonly image: string;
   /** A commit is decided: this inode becomes the next layer. */
   readonly committing: string;
-  /** The last session, set aside until the next start. */
+  /** The last session, set aside until the guest is up again. */
   readonly ended: string;
   /** Scratch; whoever finds it deletes it. */
   readonly scratch: string;

@@ -27,7 +27,7 @@ const disk = z.strictObject({
   "keep-session": z.optional(
     z.boolean().check(
       z.describe(
-        "true sets every ended session aside until the next start: autorevert keep makes it a commit",
+        "true sets every ended session aside until the guest is up again: autorevert keep makes it a commit",
       ),
     ),
   ),

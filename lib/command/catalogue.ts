@@ -74,7 +74,7 @@ the next one, becomes part of the disk when it ends; then the flag clears itself
     domains: one,
     targets: any,
     options: {},
-    text: `For a guest that is shut off. Sessions are set aside until the next start with "keep-session":
+    text: `For a guest that is shut off. Sessions are set aside until the guest is up again with "keep-session":
 true in the configuration, and always where libvirt is older than 10.5.`,
   },
   undo: {
@@ -83,7 +83,7 @@ true in the configuration, and always where libvirt is older than 10.5.`,
     targets: any,
     options: { yes },
     text: `For a guest that is shut off. Commits can be undone until they are merged: "keep-commits" in
-the configuration says how many stay apart. The commit is set aside until the next start;
+the configuration says how many stay apart. The commit is set aside until the guest is up again;
 "autorevert keep" brings it back.`,
   },
   merge: {

@@ -323,7 +323,7 @@ export class Guest {
 
   /**
    * Asserts that the disks have these counts and nothing of the last session stays for good: where libvirt gives no
-   * reason, a session is set aside until the next start.
+   * reason, a session is set aside until the guest is up again.
    */
   async reverted(...counts: number[]): Promise<void> {
     if (!await tellsReason()) await this.nextStart();
