@@ -53,6 +53,8 @@ class Schedule {
   async run(acts: readonly Promise<unknown>[]): Promise<void> {
     let isDone = false;
     const all = Promise.all(acts).finally(() => isDone = true);
+    // It is waited for below.
+    all.catch(() => {});
     while (!isDone) {
       const alive = this.#held.filter(({ isOver }) => !isOver);
       const waiting = alive.filter(({ hold }) => exists(hold));
@@ -63,6 +65,7 @@ class Schedule {
       }
       await new Promise((wake) => setTimeout(wake, INTERVAL));
     }
+    for (const { tracing, isOver } of this.#held) if (!isOver) tracing.kill();
     await all;
   }
 }

@@ -33,6 +33,7 @@ export interface Tracing {
   readonly id: number;
   /** When the last process of the tree has ended. */
   readonly end: Promise<Pick<Traced, "code">>;
+  readonly kill: () => void;
 }
 
 /** A run of the program that may go on for ever. */
@@ -108,7 +109,8 @@ export class ProofWorld extends RealWorld {
       if (code === 99) throw new Error(`the tracer failed: ${new TextDecoder().decode(stderr)}`);
       return { code };
     });
-    return { id: child.pid, end };
+    end.catch(() => {});
+    return { id: child.pid, end, kill: () => kill(child) };
   }
 
   /** Runs the compiled program without waiting for it or its tree, which dies with its tracer. */
