@@ -23,6 +23,8 @@ export interface Case {
   readonly keepSession: boolean;
   readonly source: Facts["source"];
   readonly listing: Listing;
+  /** What its files belong to while it is idle. */
+  readonly owner: Owner;
 }
 
 export function stateOf({ names, listing }: Case): State {
@@ -42,14 +44,12 @@ export function isUnborn(disk: Case): boolean {
     !entry.held && !waitsToBeSetAside(disk);
 }
 
-/** What the disk's files belong to while it is idle. */
-export function ownerOfDisk(disk: Case): Owner {
-  if (disk.entry !== undefined) return disk.entry.owner;
-  const { image, layer } = disk.names;
-  const state = stateOf(disk);
-  const layers = "layers" in state ? state.layers.map(layer).toReversed() : [];
-  // A plan is worked out on the names as they will be: not all of them are there yet.
-  return ownerOf([image, ...layers].find((path) => look(path) !== undefined) ?? image);
+/** Owner of an idle disk that no note tells of: its image's, or its top layer's where an event was cut short. */
+function ownerOnDisk(names: Names, listing: Listing): Owner {
+  const state = parse(names, listing);
+  const layers = "layers" in state ? state.layers.map(names.layer).toReversed() : [];
+  const path = [names.image, ...layers].find((path) => listing.has(path));
+  return path === undefined ? { uid: 0, gid: 0, mode: 0o600 } : ownerOf(path);
 }
 
 /**
@@ -98,16 +98,20 @@ export function caseOfListed(
   imageFolders: readonly string[],
 ): Case {
   const image = imageAt(target, disks, imageFolders, entries);
+  const names = namesOf(image);
+  const listing = list(image);
+  const entry = entries.find((entry) => entry.image === image);
   return {
     target,
-    names: namesOf(image),
-    entry: entries.find((entry) => entry.image === image),
+    names,
+    entry,
     listed: true,
     flag: commit ? "set" : "clear",
     keepCommits,
     keepSession,
     source: "same",
-    listing: list(image),
+    listing,
+    owner: entry?.owner ?? ownerOnDisk(names, listing),
   };
 }
 
@@ -131,6 +135,7 @@ export function caseOfEntry(
     listed: false,
     source,
     listing: list(image),
+    owner: entry.owner,
   } as const;
   if (config === "unreadable") return { ...known, flag: config, keepCommits: Infinity, keepSession: false };
   const disk = config?.disks.find((disk) => disk.target === target);

@@ -1,4 +1,4 @@
-import { type Case, caseOfEntry, ownerOfDisk } from "./case.ts";
+import { type Case, caseOfEntry } from "./case.ts";
 import { readConfig } from "./config.ts";
 import { recoveryOf } from "./decide.ts";
 import * as files from "./files.ts";
@@ -223,7 +223,7 @@ async function mergePair(
   if (again) await outliveOrphan(lower, occasion, { patience: Infinity, signal: control.stop });
   const bytes = (files.look(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
-  await run.take(target, copyDown(names, state, ownerOfDisk(disk), again), {
+  await run.take(target, copyDown(names, state, disk.owner, again), {
     ...control,
     progress: reporter(occasion, target, watch),
   });

@@ -4,7 +4,7 @@
  * A plan is worked out on the names as they will be, step by step, so it can be shown without touching anything.
  */
 
-import { type Case, ownerOfDisk, stateOf } from "./case.ts";
+import { type Case, stateOf } from "./case.ts";
 import * as moves from "./moves.ts";
 import { type GuestNames, namesOf } from "./names.ts";
 import type { Entry } from "./note.ts";
@@ -85,7 +85,7 @@ export function planCommit(decided: readonly Case[], sessions: readonly Case[], 
     steps: [
       ...sessions.flatMap((disk) => {
         const state = stateOf(disk);
-        return state.kind === "session" ? moves.decideCommit(disk.names, state, ownerOfDisk(disk)) : [];
+        return state.kind === "session" ? moves.decideCommit(disk.names, state, disk.owner) : [];
       }),
       ...flagged.length > 0 ? [{ kind: "clear", config: paths.config, targets: flagged } as const] : [],
       ...both.flatMap((disk) => {
@@ -114,9 +114,7 @@ export function planPrepare(
     stage("", { kind: "note", path: paths.note, entries }),
     ...start === "fresh" ? [stage("", startingStep(paths, start, entries))] : [],
     ...recovery,
-    ...froze.map(({ disk }) =>
-      stage(disk.target, ...moves.stage(disk.names, freezable(disk), ownerOfDisk(disk)))
-    ),
+    ...froze.map(({ disk }) => stage(disk.target, ...moves.stage(disk.names, freezable(disk), disk.owner))),
     ...decided.map(({ disk, fate }) => stage(disk.target, ...atPrepare(disk, fate))),
   ];
 }
@@ -186,7 +184,7 @@ export function noteAtPrepare(decided: readonly Decided[], now: Date, others: re
       target,
       image,
       started: begin(image).toISOString(),
-      owner: ownerOfDisk(disk),
+      owner: disk.owner,
       held: false,
       // As long as an older session lies there, this could be taken for a word about that.
       ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
@@ -221,7 +219,7 @@ export function planUndo({ disk, fate }: Decided, listing: Listing): Step[] {
   const now = stateOf({ ...disk, listing: left });
   if (fate === "set aside, freeze") return [...steps, ...moves.takeBackAside(disk.names, disk.listing, left)];
   const isSwapped = now.kind === "session" && before.kind !== "session";
-  return isSwapped ? moves.discard(disk.names, now, ownerOfDisk(disk)) : steps;
+  return isSwapped ? moves.discard(disk.names, now, disk.owner) : steps;
 }
 
 /**
@@ -248,7 +246,7 @@ export function planRelease(decided: readonly Decided[], isUp: boolean, paths: G
 function atRelease(disk: Case, fate: Fate, isUp: boolean): Step[] {
   const state = stateOf(disk);
   if (state.kind !== "session") return [];
-  if (fate === "set aside") return moves.setAside(disk.names, state, ownerOfDisk(disk));
+  if (fate === "set aside") return moves.setAside(disk.names, state, disk.owner);
   if (fate !== "discard") return [];
   // Nobody was told that the guest is up.
   const forget = isUp && disk.entry?.aside === "forget" && state.ended ? moves.forget(disk.names) : [];
@@ -297,7 +295,7 @@ export function isTorn({ merging }: Entry, state: State): boolean {
 /** Forgets a disk's session, if it has one. */
 export function planDiscard(disk: Case): Step[] {
   const state = stateOf(disk);
-  return state.kind === "session" ? moves.discard(disk.names, state, ownerOfDisk(disk)) : [];
+  return state.kind === "session" ? moves.discard(disk.names, state, disk.owner) : [];
 }
 
 function freezable(disk: Case) {

@@ -25,6 +25,7 @@ const disk: Case = {
   keepSession: false,
   source: "same",
   listing: new Map(),
+  owner: { uid: 0, gid: 0, mode: 0o600 },
 };
 const layered = (...layers: Layers): Listing =>
   new Map([[image, layers.at(-1)!], ...layers.map((number) => [names.layer(number), number] as const)]);

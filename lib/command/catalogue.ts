@@ -74,7 +74,8 @@ the next one, becomes part of the disk when it ends; then the flag clears itself
     domains: one,
     targets: any,
     options: {},
-    text: `For a guest that is shut off. Sessions are set aside until the guest is up again with "keep-session":
+    text:
+      `For a guest that is shut off. Sessions are set aside until the guest is up again with "keep-session":
 true in the configuration, and always where libvirt is older than 10.5.`,
   },
   undo: {

@@ -1,4 +1,4 @@
-import { type Case, ownerOfDisk, stateOf } from "../case.ts";
+import { type Case, stateOf } from "../case.ts";
 import { isSaved, lookAt as lookAtDisk, recoveryOf } from "../decide.ts";
 import { updateNote } from "../hook.ts";
 import { interruptMerges } from "../interrupt.ts";
@@ -87,7 +87,7 @@ async function endSessions(sessions: readonly Case[], { entries }: Guest, errand
       target: disk.target,
       image: disk.names.image,
       started: host.now().toISOString(),
-      owner: ownerOfDisk(disk),
+      owner: disk.owner,
       held: false,
     }
   );
