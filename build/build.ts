@@ -3,7 +3,7 @@
  * Both are the same bundle, and both carry the same permissions. The places are taken from the environment, as `make`
  * exports them.
  */
-import { gate } from "../lib/gate.ts";
+import { gate } from "../lib/hook/gate.ts";
 import { defaults, type Settings } from "../lib/settings.ts";
 import { settle, settled } from "./pieces.ts";
 import project from "../deno.json" with { type: "json" };

@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { qemuImg } from "../lib/qemu_img.ts";
+import { qemuImg } from "../lib/host/qemu_img.ts";
 import { RealWorld } from "../tests/real.ts";
 import { Tree } from "../tests/tree.ts";
 import { type Content, DOMAIN, exists } from "../tests/world.ts";

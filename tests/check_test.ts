@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { about } from "../lib/command/help.ts";
-import { namesOf } from "../lib/names.ts";
+import { namesOf } from "../lib/state/paths.ts";
 import { defaults } from "../lib/settings.ts";
 import { snapshot } from "./tree.ts";
 import { LATER, LONG_AGO, World } from "./world.ts";

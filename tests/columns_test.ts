@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { unicodeWidth } from "@std/cli/unicode-width";
-import { table } from "../lib/command/columns.ts";
+import { table } from "../lib/command/table.ts";
 
 const widths: readonly (readonly [text: string, columns: number])[] = [
   ["", 0],

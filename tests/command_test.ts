@@ -1,15 +1,16 @@
 /** What an administrator asks for: `undo`, `keep`, `merge`, and the configuration keys beside them. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { performer, Run } from "../lib/host.ts";
-import { outliveOrphan } from "../lib/interrupt.ts";
-import type { Occasion } from "../lib/hook.ts";
-import type { Verb } from "../lib/invocation.ts";
-import { lock } from "../lib/lock.ts";
-import { mergeExcess } from "../lib/merge.ts";
-import { guestNames } from "../lib/names.ts";
-import type { QemuImg } from "../lib/qemu_img.ts";
-import { Trouble } from "../lib/voice.ts";
+import { Trouble } from "../lib/errors.ts";
+import type { Occasion } from "../lib/hook/context.ts";
+import { mergeExcess } from "../lib/hook/merge.ts";
+import { outliveOrphan } from "../lib/hook/merge_control.ts";
+import { lock } from "../lib/host/lock.ts";
+import { performer } from "../lib/host/perform.ts";
+import type { QemuImg } from "../lib/host/qemu_img.ts";
+import { Run } from "../lib/host/run.ts";
+import type { Verb } from "../lib/input/event.ts";
+import { guestNames } from "../lib/state/paths.ts";
 import { tearing } from "./fault.ts";
 import { type History, layersOf, live, type Past, placeOf, tornOf, writeAll } from "./history.ts";
 import { snapshot } from "./tree.ts";

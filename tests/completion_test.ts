@@ -1,9 +1,9 @@
 /** The completion scripts, in the shells that they are for. */
 
 import { assert, assertEquals } from "@std/assert";
-import { catalogue } from "../lib/command/catalogue.ts";
+import { catalogue } from "../lib/command/commands.ts";
 import { completion } from "../lib/command/completion.ts";
-import { verbs } from "../lib/invocation.ts";
+import { verbs } from "../lib/input/event.ts";
 import { World } from "./world.ts";
 
 /** A host with these guests: configured, and only defined. */

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { clearFlags, parseConfig, withoutFlags } from "../lib/config.ts";
+import { clearFlags } from "../lib/host/config_file.ts";
+import { parseConfig, withoutFlags } from "../lib/input/config.ts";
 import { type Refused, testRefused } from "./refused.ts";
 import { World } from "./world.ts";
 

@@ -1,7 +1,7 @@
 /** `enable`, `disable` and `commit`: what they write, and what they say happens next. */
 
 import { assertEquals } from "@std/assert";
-import { listDisk, setFlag, unlistDisk } from "../lib/command/edit.ts";
+import { listDisk, setFlag, unlistDisk } from "../lib/command/config_edit.ts";
 import { live } from "./history.ts";
 import { snapshot } from "./tree.ts";
 import { LATER, type Result, World } from "./world.ts";

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { parseDisks } from "../lib/domain.ts";
+import { Trouble } from "../lib/errors.ts";
+import { parseDisks } from "../lib/input/domain_xml.ts";
 import { type Refused, testRefused } from "./refused.ts";
 import { World } from "./world.ts";
 import { diskXml, domainXml, type Unusual } from "./xml.ts";
-import { Trouble } from "../lib/voice.ts";
 
 const byHand =
   "the hook is called by libvirt; by hand: virsh dumpxml --inactive DOMAIN | qemu --dry-run DOMAIN prepare begin -";

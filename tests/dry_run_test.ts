@@ -177,7 +177,7 @@ Deno.test("a dry run of an event that takes no step leaves no lock", async () =>
 Deno.test("a dry run waits for nobody", async () => {
   using world = new World();
   await up(world, false);
-  const { lock } = await import("../lib/lock.ts");
+  const { lock } = await import("../lib/host/lock.ts");
   using _held = await lock(`${world.config}/${DOMAIN}.lock`);
   const { shown } = await world.event("release", "shutdown", { dry: true });
   assert(shown.length > 0);
@@ -186,7 +186,7 @@ Deno.test("a dry run waits for nobody", async () => {
 Deno.test("a dry run interrupts no merge", async () => {
   using world = new World();
   world.disks({ vda: false });
-  const { lock } = await import("../lib/lock.ts");
+  const { lock } = await import("../lib/host/lock.ts");
   using _merging = await lock(`${world.config}/${DOMAIN}.merging`);
   const { code, shown } = await world.event("prepare", "-", { dry: true });
   assertEquals([code, shown.length > 0], [0, true]);

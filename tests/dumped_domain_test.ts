@@ -1,7 +1,7 @@
 /** What `virsh dumpxml` of libvirt 9.0 and 11.3 says of varied guests, and libvirt's own file of a guest that runs. */
 
 import { assertEquals } from "@std/assert";
-import { parseDisks } from "../lib/domain.ts";
+import { parseDisks } from "../lib/input/domain_xml.ts";
 
 const images = "/var/lib/libvirt/images";
 const hidden = "its XML has an explicit <backingStore>, which would hide the overlay's backing file";

@@ -1,7 +1,7 @@
 /** What has to be on stable storage before the next step: each primitive waits for it. */
 
 import { assertEquals } from "@std/assert";
-import * as files from "../lib/files.ts";
+import * as files from "../lib/host/files.ts";
 import { type Circumstance, World } from "./world.ts";
 
 /** The files and folders that are synced while something runs, by their names. */

@@ -1,6 +1,6 @@
 /** Every combination of facts that the state table can be asked about. */
 
-import type { Facts } from "../lib/table.ts";
+import type { Facts } from "../lib/state/decision_table.ts";
 
 /** Facts of which all that can be looked up is known. */
 export type Known = Required<Facts>;

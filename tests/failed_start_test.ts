@@ -1,8 +1,8 @@
 /** A start that fails: what it takes back, and what it leaves as it was. */
 
 import { assert, assertEquals } from "@std/assert";
-import { readNote } from "../lib/note.ts";
-import type { Step } from "../lib/step.ts";
+import { readNote } from "../lib/host/session_records.ts";
+import type { Step } from "../lib/state/step.ts";
 import { snapshot } from "./tree.ts";
 import { session, up } from "./up.ts";
 import { type Circumstance, DOMAIN, World } from "./world.ts";

@@ -1,8 +1,8 @@
 /** What can go wrong in the middle of an event. Lives here: a program that runs as root has no failpoints. */
 
-import type { Host } from "../lib/host.ts";
-import { besideOf } from "../lib/names.ts";
-import type { Step } from "../lib/step.ts";
+import type { Host } from "../lib/host/host.ts";
+import { besideOf } from "../lib/state/paths.ts";
+import type { Step } from "../lib/state/step.ts";
 import { copyDown, type World } from "./world.ts";
 
 export const faults = [

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import * as files from "../lib/files.ts";
-import { fileLog } from "../lib/log.ts";
-import { Trouble } from "../lib/voice.ts";
+import { Trouble } from "../lib/errors.ts";
+import * as files from "../lib/host/files.ts";
+import { fileLog } from "../lib/host/log.ts";
 import { temporaryFolder } from "./world.ts";
 
 /** Runs a test in a folder of its own. */

@@ -1,9 +1,9 @@
 /** The gate does what the program would, or asks it: in each shell that a system may have as its own. */
 
 import { assertEquals } from "@std/assert";
-import { asksForNothing } from "../lib/concern.ts";
-import { gate } from "../lib/gate.ts";
-import { eventOf } from "../lib/invocation.ts";
+import { asksForNothing } from "../lib/hook/filter.ts";
+import { gate } from "../lib/hook/gate.ts";
+import { eventOf } from "../lib/input/event.ts";
 import { snapshot } from "./tree.ts";
 import { World } from "./world.ts";
 

@@ -1,7 +1,7 @@
 /** Disks of several commits, what each of them reads as, and what may become of them. */
 
 import { assert, assertEquals } from "@std/assert";
-import { readNote } from "../lib/note.ts";
+import { readNote } from "../lib/host/session_records.ts";
 import { tearing, told } from "./fault.ts";
 import { flagsOf } from "./scenario.ts";
 import { Tree } from "./tree.ts";

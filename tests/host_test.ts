@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { performer } from "../lib/host.ts";
-import type { QemuImg } from "../lib/qemu_img.ts";
-import type { Step } from "../lib/step.ts";
+import { performer } from "../lib/host/perform.ts";
+import type { QemuImg } from "../lib/host/qemu_img.ts";
+import type { Step } from "../lib/state/step.ts";
 
 const steps: readonly (readonly [step: Step, call: readonly unknown[]])[] = [
   [{ kind: "create", overlay: "/a", backing: "/b" }, ["create", "/a", "/b"]],

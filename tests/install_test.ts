@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 
-import { gate } from "../lib/gate.ts";
+import { gate } from "../lib/hook/gate.ts";
 import { defaults } from "../lib/settings.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { about } from "../lib/command/help.ts";
-import { gate } from "../lib/gate.ts";
+import { gate } from "../lib/hook/gate.ts";
 import { defaults } from "../lib/settings.ts";
 import { World } from "./world.ts";
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { checkDomainName, eventOf, type Operation, verbs } from "../lib/invocation.ts";
-import { Trouble } from "../lib/voice.ts";
+import { Trouble } from "../lib/errors.ts";
+import { checkDomainName, eventOf, type Operation, verbs } from "../lib/input/event.ts";
 import { checkSaid } from "./refused.ts";
 import { snapshot } from "./tree.ts";
 import { World } from "./world.ts";

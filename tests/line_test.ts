@@ -1,10 +1,10 @@
 /** What an administrator types, and how slips of the finger are met. */
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { catalogue } from "../lib/command/catalogue.ts";
+import { catalogue } from "../lib/command/commands.ts";
 import { help } from "../lib/command/help.ts";
-import { parseLine, Usage } from "../lib/command/line.ts";
-import { type Event, type Verb, verbs } from "../lib/invocation.ts";
+import { parseLine, Usage } from "../lib/command/arguments.ts";
+import { type Event, type Verb, verbs } from "../lib/input/event.ts";
 
 interface Typed {
   readonly verb: Verb;

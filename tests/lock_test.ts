@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Host, Run } from "../lib/host.ts";
-import { lock } from "../lib/lock.ts";
-import type { Step } from "../lib/step.ts";
-import { Trouble } from "../lib/voice.ts";
+import { Trouble } from "../lib/errors.ts";
+import type { Host } from "../lib/host/host.ts";
+import { lock } from "../lib/host/lock.ts";
+import { Run } from "../lib/host/run.ts";
+import type { Step } from "../lib/state/step.ts";
 import { World } from "./world.ts";
 
 const unwatched = { sanitizeResources: false, sanitizeOps: false };

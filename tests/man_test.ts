@@ -1,9 +1,9 @@
 /** The manual page tells of everything that there is. */
 
 import { assert, assertEquals } from "@std/assert";
-import { catalogue } from "../lib/command/catalogue.ts";
-import { verbs } from "../lib/invocation.ts";
-import { schema } from "../lib/schema.ts";
+import { catalogue } from "../lib/command/commands.ts";
+import { verbs } from "../lib/input/event.ts";
+import { schema } from "../lib/input/config_schema.ts";
 import { toJSONSchema } from "zod/mini";
 
 const page = new URL("../man/autorevert.8", import.meta.url).pathname;

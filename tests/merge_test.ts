@@ -1,13 +1,13 @@
 /** How a merge goes about it: what it asks first, what it notes, whom it tells, and whom it makes way for. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Host } from "../lib/host.ts";
-import { Run } from "../lib/host.ts";
-import { lock } from "../lib/lock.ts";
-import { mergeGuest, progressOf } from "../lib/merge.ts";
-import { guestNames } from "../lib/names.ts";
-import { readNote } from "../lib/note.ts";
-import type { Step } from "../lib/step.ts";
+import { mergeGuest, progressOf } from "../lib/hook/merge.ts";
+import type { Host } from "../lib/host/host.ts";
+import { lock } from "../lib/host/lock.ts";
+import { Run } from "../lib/host/run.ts";
+import { readNote } from "../lib/host/session_records.ts";
+import { guestNames } from "../lib/state/paths.ts";
+import type { Step } from "../lib/state/step.ts";
 import { Failing, tearing } from "./fault.ts";
 import { layersOf, live, type Past, placeOf, writeAll } from "./history.ts";
 import { snapshot } from "./tree.ts";

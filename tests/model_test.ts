@@ -4,15 +4,15 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { readNote } from "../lib/host/session_records.ts";
+import { namesOf } from "../lib/state/paths.ts";
+import type { Step } from "../lib/state/step.ts";
 import { doHalf, Failing, type Fault } from "./fault.ts";
 import { layersOf, tornOf } from "./history.ts";
 import * as expected from "./model.ts";
 import type { End, Model, Rules, Session } from "./model.ts";
 import { type Random, randomly } from "./random.ts";
 import { blocks, RealWorld } from "./real.ts";
-import { namesOf } from "../lib/names.ts";
-import { readNote } from "../lib/note.ts";
-import type { Step } from "../lib/step.ts";
 import { type Circumstance, type Content, DOMAIN, exists, LONG_AGO, type Result, World } from "./world.ts";
 
 const SEQUENCES = Number(Deno.env.get("SEQUENCES") ?? 1200);

@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import * as moves from "../lib/moves.ts";
-import { namesOf } from "../lib/names.ts";
-import { type Layers, type Listing, parse, type State, topOf } from "../lib/state.ts";
-import { after, afterAll, type Owner, type Step } from "../lib/step.ts";
+import { namesOf } from "../lib/state/paths.ts";
+import type { Owner } from "../lib/state/session_record.ts";
+import { type Layers, type Listing, parse, type State, topOf } from "../lib/state/state.ts";
+import { after, afterAll, type Step } from "../lib/state/step.ts";
+import * as moves from "../lib/state/transitions.ts";
 
 const names = namesOf("/images/os.img");
 const owner: Owner = { uid: 0, gid: 0, mode: 0o600 };

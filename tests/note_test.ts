@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { type Entry, formatNote, parseNote } from "../lib/note.ts";
-import { Trouble } from "../lib/voice.ts";
+import { Trouble } from "../lib/errors.ts";
+import { type Entry, formatNote, parseNote } from "../lib/state/session_record.ts";
 import { World } from "./world.ts";
 
 const entry: Entry = {

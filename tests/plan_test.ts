@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
-import type { Case } from "../lib/case.ts";
-import { namesOf } from "../lib/names.ts";
-import type { Entry } from "../lib/note.ts";
-import { isTorn, noteAtPrepare, pending } from "../lib/plan.ts";
-import type { Fate } from "../lib/table.ts";
-import type { Layers, Listing, State } from "../lib/state.ts";
+import type { Fate } from "../lib/state/decision_table.ts";
+import type { Case } from "../lib/state/observed_disk.ts";
+import { namesOf } from "../lib/state/paths.ts";
+import { isTorn, noteAtPrepare, pending } from "../lib/state/plan.ts";
+import type { Entry } from "../lib/state/session_record.ts";
+import type { Layers, Listing, State } from "../lib/state/state.ts";
 
 const image = "/images/os.img";
 const names = namesOf(image);

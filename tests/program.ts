@@ -1,9 +1,9 @@
 /** The program as a process of its own, with the permissions of a build. */
 
 import { permissions } from "../build/build.ts";
-import { qemuImg } from "../lib/qemu_img.ts";
+import { qemuImg } from "../lib/host/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
-import { shellWord } from "../lib/voice.ts";
+import { shellWord } from "../lib/text.ts";
 import { qemuIo } from "./qemu.ts";
 import { temporaryFolder, World } from "./world.ts";
 

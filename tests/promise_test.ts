@@ -1,7 +1,7 @@
 /** What is promised of a disk at each event, row by row, in words of its own: not derived from the program's table. */
 
 import { assert, assertEquals } from "@std/assert";
-import { decide, type Facts, type Fate } from "../lib/table.ts";
+import { decide, type Facts, type Fate } from "../lib/state/decision_table.ts";
 
 const start: Facts = {
   event: "prepare",

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { qemuImg } from "../lib/qemu_img.ts";
+import { Trouble } from "../lib/errors.ts";
+import { qemuImg } from "../lib/host/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
-import { Trouble } from "../lib/voice.ts";
 import { openInQemu, qemuIo } from "./qemu.ts";
 import { temporaryFolder } from "./world.ts";
 

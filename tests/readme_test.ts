@@ -1,9 +1,9 @@
 /** Both READMEs tell the same, and only of commands that there are. */
 
 import { assert, assertEquals } from "@std/assert";
-import { catalogue } from "../lib/command/catalogue.ts";
-import { parseLine } from "../lib/command/line.ts";
-import { isVerb, verbs } from "../lib/invocation.ts";
+import { catalogue } from "../lib/command/commands.ts";
+import { parseLine } from "../lib/command/arguments.ts";
+import { isVerb, verbs } from "../lib/input/event.ts";
 
 interface Readme {
   readonly text: string;

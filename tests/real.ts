@@ -1,6 +1,6 @@
 /** A world with the real `qemu-img` and a real image. */
 
-import { qemuImg } from "../lib/qemu_img.ts";
+import { qemuImg } from "../lib/host/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
 import { qemuIo } from "./qemu.ts";
 import { type Content, World } from "./world.ts";

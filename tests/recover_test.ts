@@ -1,10 +1,10 @@
 /** `recover`: the next event's recovery now, and an end for a session that lies there. */
 
 import { assertEquals } from "@std/assert";
-import { namesOf } from "../lib/names.ts";
+import type { Host } from "../lib/host/host.ts";
+import { namesOf } from "../lib/state/paths.ts";
 import { snapshot } from "./tree.ts";
 import { type Result, World } from "./world.ts";
-import type { Host } from "../lib/host.ts";
 
 const ran = ({ code, printed, said }: Result) => [code, printed, said];
 

@@ -1,5 +1,5 @@
-import { link } from "../lib/files.ts";
-import type { Host } from "../lib/host.ts";
+import { link } from "../lib/host/files.ts";
+import type { Host } from "../lib/host/host.ts";
 import { type Refused, testRefused } from "./refused.ts";
 import { DOMAIN, type World } from "./world.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { jsonSchema } from "../build/schema.ts";
-import { parseConfig, withoutFlags } from "../lib/config.ts";
-import { schema } from "../lib/schema.ts";
+import { parseConfig, withoutFlags } from "../lib/input/config.ts";
+import { schema } from "../lib/input/config_schema.ts";
 
 const root = new URL("../", import.meta.url);
 const text = (name: string) => Deno.readTextFileSync(new URL(name, root));

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { imageOf, layerNumber, namesOf } from "../lib/names.ts";
-import { type Listing, parse, type State } from "../lib/state.ts";
-import { after, type Step } from "../lib/step.ts";
+import { imageOf, layerNumber, namesOf } from "../lib/state/paths.ts";
+import { type Listing, parse, type State } from "../lib/state/state.ts";
+import { after, type Step } from "../lib/state/step.ts";
 
 const image = "/images/os.img";
 const names = namesOf(image);

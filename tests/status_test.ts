@@ -1,9 +1,9 @@
 /** What `status` tells of a disk, in each state that it can be in. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Situation } from "../lib/command/view.ts";
-import type { Host } from "../lib/host.ts";
-import { lock } from "../lib/lock.ts";
+import type { Situation } from "../lib/command/inspect.ts";
+import type { Host } from "../lib/host/host.ts";
+import { lock } from "../lib/host/lock.ts";
 import { live, type Past } from "./history.ts";
 import { snapshot } from "./tree.ts";
 import { LATER, World } from "./world.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { decide, type Facts, type Fate, refuses, type Row, table } from "../lib/table.ts";
+import { decide, type Facts, type Fate, refuses, type Row, table } from "../lib/state/decision_table.ts";
 import { atPrepare, atRelease, type Known, listedAtPrepare, unlistedAtPrepare } from "./facts.ts";
 
 /** The row for facts of which all that can be looked up is known. */

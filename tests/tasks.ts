@@ -3,10 +3,10 @@
  * kept here, since a lock that waits in a thread of its own can't be told from one that is about to be taken.
  */
 
-import type { Host } from "../lib/host.ts";
-import type { Lock } from "../lib/lock.ts";
-import type { QemuImg } from "../lib/qemu_img.ts";
-import { Trouble } from "../lib/voice.ts";
+import { Trouble } from "../lib/errors.ts";
+import type { Host } from "../lib/host/host.ts";
+import type { Lock } from "../lib/host/lock.ts";
+import type { QemuImg } from "../lib/host/qemu_img.ts";
 import { copyDown, exists } from "./world.ts";
 
 /** Whoever waits for so long, in milliseconds, waits for somebody who will let go, or there is a deadlock. */

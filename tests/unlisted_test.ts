@@ -1,7 +1,7 @@
 /** Disks that the configuration lists no longer. */
 
 import { assertEquals } from "@std/assert";
-import { readNote } from "../lib/note.ts";
+import { readNote } from "../lib/host/session_records.ts";
 import { DOMAIN, World } from "./world.ts";
 
 Deno.test("a disk that is no longer listed is forgotten at the next start, whatever its session was", async () => {

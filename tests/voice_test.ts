@@ -1,15 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import {
-  asTrouble,
-  concerning,
-  listed,
-  nearest,
-  printable,
-  quoted,
-  shellWord,
-  spoken,
-  Trouble,
-} from "../lib/voice.ts";
+import { asTrouble, concerning, spoken, Trouble } from "../lib/errors.ts";
+import { listed, nearest, printable, quoted, shellWord } from "../lib/text.ts";
 
 Deno.test("an error says whom it concerns and keeps hint, cause and healing", () => {
   const cause = new Error("deep");

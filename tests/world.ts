@@ -3,18 +3,22 @@
  * files. The events themselves, the steps and the files are the real ones.
  */
 
-import { isOne, list, read } from "../lib/files.ts";
-import { handle } from "../lib/hook.ts";
-import { type Host, performer, Run } from "../lib/host.ts";
-import { eventOf, type Verb } from "../lib/invocation.ts";
-import { type Lock, lock, Locks } from "../lib/lock.ts";
-import { mergeGuest } from "../lib/merge.ts";
-import { guestNames, namesOf } from "../lib/names.ts";
-import { type Order, readNote } from "../lib/note.ts";
-import type { QemuImg } from "../lib/qemu_img.ts";
+import { Trouble } from "../lib/errors.ts";
+import { handle } from "../lib/hook/hook.ts";
+import { mergeGuest } from "../lib/hook/merge.ts";
+import { isOne, list, read } from "../lib/host/files.ts";
+import type { Host } from "../lib/host/host.ts";
+import { type Lock, lock } from "../lib/host/lock.ts";
+import { Locks } from "../lib/host/locks.ts";
+import { performer } from "../lib/host/perform.ts";
+import type { QemuImg } from "../lib/host/qemu_img.ts";
+import { Run } from "../lib/host/run.ts";
+import { readNote } from "../lib/host/session_records.ts";
+import { eventOf, type Verb } from "../lib/input/event.ts";
 import { defaults, type Settings } from "../lib/settings.ts";
-import { parse, type State, topOf } from "../lib/state.ts";
-import { Trouble } from "../lib/voice.ts";
+import { guestNames, namesOf } from "../lib/state/paths.ts";
+import type { Order } from "../lib/state/session_record.ts";
+import { parse, type State, topOf } from "../lib/state/state.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
 /** What a guest sees of a disk. */
@@ -256,7 +260,7 @@ export class World implements Disposable {
       this.asked.push(question);
       return typeof answer === "function" ? answer() : answer;
     };
-    const { obey } = await import("../lib/command/obey.ts");
+    const { obey } = await import("../lib/command/run.ts");
     return await this.#run(
       (host, print) =>
         obey(

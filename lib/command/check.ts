@@ -1,21 +1,11 @@
-import type { Occasion } from "../hook.ts";
-import type { Host } from "../host.ts";
-import { asTrouble, spoken, Trouble } from "../voice.ts";
-import { guestFindings, leftovers, spaceFindings } from "./findings.ts";
+import { guestFindings, leftovers, spaceFindings } from "./check_guest.ts";
+import { hostFindings } from "./check_host.ts";
+import type { Finding } from "./finding.ts";
 import { lookAt } from "./guest.ts";
-import { hostFindings } from "./installation.ts";
 import { paint, type Terminal } from "./terminal.ts";
-
-/** Something that is wrong, or will be. */
-export interface Finding {
-  /** An error keeps a guest from starting, or from being protected; a warning will hurt later. */
-  readonly severity: "error" | "warning";
-  readonly domain: string | null;
-  readonly target: string | null;
-  readonly message: string;
-  /** The next thing to do. */
-  readonly hint: string | null;
-}
+import { asTrouble, spoken, Trouble } from "../errors.ts";
+import type { Occasion } from "../hook/context.ts";
+import type { Host } from "../host/host.ts";
 
 /**
  * Finds what is wrong before it hurts. Changes nothing, but for a name that is made and removed again to see whether a
@@ -47,16 +37,6 @@ export async function check(
     terminal.print(findings.length === 0 ? `${what}: nothing is wrong` : `${what}: ${counted(findings)}`);
   }
   return findings.length === 0 ? 0 : 1;
-}
-
-/** A finding about a guest's disk, about a guest, or about the host. */
-export function finding(
-  severity: Finding["severity"],
-  { message, hint }: Trouble,
-  domain: string | null = null,
-  target: string | null = null,
-): Finding {
-  return { severity, domain, target, message, hint: hint ?? null };
 }
 
 function inWords({ severity, domain, target, message, hint }: Finding, terminal: Terminal): string[] {

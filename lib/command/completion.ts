@@ -1,8 +1,8 @@
 /** Completion scripts, made of the catalogue. Guests come from the folders, so that no process is started for them. */
 
-import { verbs } from "../invocation.ts";
+import { verbs } from "../input/event.ts";
 import type { Settings } from "../settings.ts";
-import { catalogue } from "./catalogue.ts";
+import { catalogue } from "./commands.ts";
 
 /** @param shell one of the words that the command takes */
 export function completion(shell: string, settings: Settings): string {

@@ -1,21 +1,24 @@
 /** The commands that change a guest's configuration, as an administrator could with an editor. */
 
-import { type Case, casesAtPrepare, stateOf } from "../case.ts";
-import { type Config, type ConfiguredDisk, parseConfig } from "../config.ts";
-import { rowFor } from "../decide.ts";
-import * as files from "../files.ts";
-import { configOf } from "../hook.ts";
-import { startMerge } from "../merge.ts";
-import { probe } from "../moves.ts";
-import { type Entry, readOwnNote } from "../note.ts";
-import { circumstances } from "../prepare.ts";
-import { refusal } from "../refusal.ts";
-import { refuses } from "../table.ts";
-import { concerning, listed, nearest, quoted, shellWord, Trouble } from "../voice.ts";
-import { listDisk, setFlag, unlistDisk } from "./edit.ts";
+import { listDisk, setFlag, unlistDisk } from "./config_edit.ts";
 import { disksIn, domains, lookAt } from "./guest.ts";
-import { isBeingMerged, type Situation, type View } from "./view.ts";
-import { checkTargets, type Errand } from "./errand.ts";
+import { checkTargets, type Errand } from "./guest_command.ts";
+import { isBeingMerged, type Situation, type View } from "./inspect.ts";
+import { concerning, Trouble } from "../errors.ts";
+import { configOf } from "../hook/context.ts";
+import { rowFor } from "../hook/decide.ts";
+import { startMerge } from "../hook/merge.ts";
+import { casesAtPrepare } from "../hook/observe.ts";
+import { circumstances } from "../hook/prepare.ts";
+import { refusal } from "../hook/refusal.ts";
+import * as files from "../host/files.ts";
+import { readOwnNote } from "../host/session_records.ts";
+import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
+import { refuses } from "../state/decision_table.ts";
+import { type Case, stateOf } from "../state/observed_disk.ts";
+import type { Entry } from "../state/session_record.ts";
+import { probe } from "../state/transitions.ts";
+import { listed, nearest, quoted, shellWord } from "../text.ts";
 
 /**
  * Lists disks in the guest's configuration, after a look whether they can be frozen.

@@ -1,12 +1,15 @@
-import { caseOfEntry, caseOfListed } from "../case.ts";
-import { type Config, readConfig } from "../config.ts";
-import { type DomainDisk, parseDisks } from "../domain.ts";
-import * as files from "../files.ts";
-import type { Occasion } from "../hook.ts";
-import { type Entry, readOwnNote } from "../note.ts";
+import { readable, type Seen, type View, viewOf } from "./inspect.ts";
+import { Trouble } from "../errors.ts";
+import type { Occasion } from "../hook/context.ts";
+import { caseOfEntry, caseOfListed } from "../hook/observe.ts";
+import { readConfig } from "../host/config_file.ts";
+import * as files from "../host/files.ts";
+import { readOwnNote } from "../host/session_records.ts";
+import type { Config } from "../input/config.ts";
+import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
-import { quoted, shellWord, Trouble } from "../voice.ts";
-import { readable, type Seen, type View, viewOf } from "./view.ts";
+import type { Entry } from "../state/session_record.ts";
+import { quoted, shellWord } from "../text.ts";
 
 /** A guest as it is: read from the files alone, touching nothing and asking nobody. */
 export interface Guest {

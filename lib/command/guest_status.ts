@@ -1,9 +1,9 @@
-import { type Case, stateOf } from "../case.ts";
-import * as files from "../files.ts";
-import type { Occasion } from "../hook.ts";
-import { progressOf } from "../merge.ts";
 import { type Guest, lookAt } from "./guest.ts";
-import { isBeingMerged, type Situation, type View } from "./view.ts";
+import { isBeingMerged, type Situation, type View } from "./inspect.ts";
+import type { Occasion } from "../hook/context.ts";
+import { progressOf } from "../hook/merge.ts";
+import * as files from "../host/files.ts";
+import { type Case, stateOf } from "../state/observed_disk.ts";
 
 /** What `--json` tells of a guest. The shape is documented in the manual; keys are only ever added. */
 export interface GuestStatus {

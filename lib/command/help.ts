@@ -1,7 +1,7 @@
 import type { Settings } from "../settings.ts";
-import { type Verb, verbs } from "../invocation.ts";
-import { catalogue, short } from "./catalogue.ts";
-import { operandsOf } from "./line.ts";
+import { type Verb, verbs } from "../input/event.ts";
+import { catalogue, short } from "./commands.ts";
+import { operandsOf } from "./arguments.ts";
 
 const EXIT = `exit codes: 0 done, or nothing to do; 1 refused, failed, or something needs attention;
             2 the command line is wrong`;

@@ -1,8 +1,9 @@
-import * as files from "../files.ts";
-import type { Host } from "../host.ts";
-import { listed, nearest, quoted, Trouble } from "../voice.ts";
 import { managedGuests } from "./guest.ts";
 import type { Terminal } from "./terminal.ts";
+import { Trouble } from "../errors.ts";
+import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
+import { listed, nearest, quoted } from "../text.ts";
 
 /** How often a log that is followed is looked at, in milliseconds. */
 const INTERVAL = 300;

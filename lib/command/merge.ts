@@ -1,8 +1,8 @@
-import * as files from "../files.ts";
-import { mergeGuest, progressOf } from "../merge.ts";
-import { Trouble } from "../voice.ts";
-import type { Errand } from "./errand.ts";
+import type { Errand } from "./guest_command.ts";
 import type { Terminal } from "./terminal.ts";
+import { Trouble } from "../errors.ts";
+import { mergeGuest, progressOf } from "../hook/merge.ts";
+import * as files from "../host/files.ts";
 
 /**
  * Merges what is pending: the same for an administrator who waits for it and for the end of a guest that started it.

@@ -1,15 +1,16 @@
-import { type Case, stateOf } from "../case.ts";
-import { isSaved, lookAt as lookAtDisk, recoveryOf } from "../decide.ts";
-import { updateNote } from "../hook.ts";
-import { interruptMerges } from "../interrupt.ts";
-import { startMerge } from "../merge.ts";
-import type { Entry } from "../note.ts";
-import { finishOrders } from "../order.ts";
-import { planCommit, planDiscard } from "../plan.ts";
-import { refusal } from "../refusal.ts";
-import { concerning, quoted, shellWord, Trouble } from "../voice.ts";
-import { ask, checkTargets, described, type Errand, namesIn, refuseBusy } from "./errand.ts";
 import { type Guest, lookAt } from "./guest.ts";
+import { ask, checkTargets, described, type Errand, namesIn, refuseBusy } from "./guest_command.ts";
+import { concerning, Trouble } from "../errors.ts";
+import { updateNote } from "../hook/context.ts";
+import { isSaved, lookAt as lookAtDisk, recoveryOf } from "../hook/decide.ts";
+import { startMerge } from "../hook/merge.ts";
+import { interruptMerges } from "../hook/merge_control.ts";
+import { finishOrders } from "../hook/pending_operation.ts";
+import { refusal } from "../hook/refusal.ts";
+import { type Case, stateOf } from "../state/observed_disk.ts";
+import { planCommit, planDiscard } from "../state/plan.ts";
+import type { Entry } from "../state/session_record.ts";
+import { quoted, shellWord } from "../text.ts";
 
 /**
  * Finishes what was cut short, as the guest's next event would, and ends a session that lies there, if the

@@ -1,10 +1,10 @@
-import type { Occasion } from "../hook.ts";
-import type { Host } from "../host.ts";
-import { shellWord, size } from "../voice.ts";
-import { type Column, table } from "./columns.ts";
-import type { Situation } from "./view.ts";
 import { type GuestStatus, statusOf } from "./guest_status.ts";
+import type { Situation } from "./inspect.ts";
+import { type Column, table } from "./table.ts";
 import { type Colour, paint, type Terminal } from "./terminal.ts";
+import type { Occasion } from "../hook/context.ts";
+import type { Host } from "../host/host.ts";
+import { shellWord, size } from "../text.ts";
 
 /**
  * Prints how the guests' disks are.

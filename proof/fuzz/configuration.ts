@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import { type ConfiguredDisk, parseConfig, withoutFlags } from "../../lib/config.ts";
-import { listDisk, setFlag, unlistDisk } from "../../lib/command/edit.ts";
-import type { Random } from "../../tests/random.ts";
-import { checkTrouble } from "./told.ts";
+import { listDisk, setFlag, unlistDisk } from "../../lib/command/config_edit.ts";
+import { type ConfiguredDisk, parseConfig, withoutFlags } from "../../lib/input/config.ts";
 import { several, type Subject } from "./subject.ts";
+import { checkTrouble } from "./told.ts";
+import type { Random } from "../../tests/random.ts";
 
 const PATH = "/config/guest.json";
 

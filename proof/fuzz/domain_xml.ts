@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { DomainDisk } from "../../lib/domain.ts";
+import type { DomainDisk } from "../../lib/input/domain_xml.ts";
 import type { Random } from "../../tests/random.ts";
 import type { Described, Expat } from "./expat.ts";
 import { several, type Subject } from "./subject.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { parseLine, Usage } from "../../lib/command/line.ts";
-import { checkDomainName, eventOf } from "../../lib/invocation.ts";
+import { parseLine, Usage } from "../../lib/command/arguments.ts";
+import { checkDomainName, eventOf } from "../../lib/input/event.ts";
 import type { Random } from "../../tests/random.ts";
 import { checkTrouble } from "./told.ts";
 import { several, type Subject } from "./subject.ts";

@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Step } from "../../lib/step.ts";
-import type { Random } from "../../tests/random.ts";
-import { snapshot } from "../../tests/tree.ts";
-import { exists, World } from "../../tests/world.ts";
-import { diskXml, domainXml } from "../../tests/xml.ts";
+import type { Step } from "../../lib/state/step.ts";
 import { configText, judge } from "./configuration.ts";
 import { domainText } from "./domain_xml.ts";
 import { several, type Subject } from "./subject.ts";
 import { checkLine } from "./told.ts";
+import type { Random } from "../../tests/random.ts";
+import { snapshot } from "../../tests/tree.ts";
+import { exists, World } from "../../tests/world.ts";
+import { diskXml, domainXml } from "../../tests/xml.ts";
 
 /** Stands for the folder of a life's own that images, configuration and all else lie in. */
 const ROOT = "{root}";

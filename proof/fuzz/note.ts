@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Entry, formatNote, parseNote } from "../../lib/note.ts";
-import type { Random } from "../../tests/random.ts";
-import { checkTrouble } from "./told.ts";
+import { type Entry, formatNote, parseNote } from "../../lib/state/session_record.ts";
 import { several, type Subject } from "./subject.ts";
+import { checkTrouble } from "./told.ts";
+import type { Random } from "../../tests/random.ts";
 
 const PATH = "/config/guest.session";
 

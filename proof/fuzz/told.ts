@@ -1,5 +1,5 @@
 import { assert } from "@std/assert";
-import { spoken, Trouble } from "../../lib/voice.ts";
+import { spoken, Trouble } from "../../lib/errors.ts";
 
 /** What the program throws is told to an administrator: what it is about, and no line that something else forged. */
 export function checkTrouble(error: unknown, about = ""): void {

@@ -1,4 +1,4 @@
-import type { DomainDisk } from "../../lib/domain.ts";
+import type { DomainDisk } from "../../lib/input/domain_xml.ts";
 import type { Reading } from "./xml_worker.ts";
 
 /** The parser leaks memory with each text that it refuses, and fails after two thousand: no process reads so many. */

@@ -1,6 +1,6 @@
 /** Reads XML in a thread of its own, which {@link ../domain_xml.ts} replaces from time to time. */
 
-import { type DomainDisk, parseDisks } from "../../lib/domain.ts";
+import { type DomainDisk, parseDisks } from "../../lib/input/domain_xml.ts";
 import { checkTrouble } from "./told.ts";
 
 /** The disks, null if the text is refused, or how a promise is broken. */

@@ -1,4 +1,4 @@
-import { decide, type Facts, type Verdict } from "../../lib/table.ts";
+import { decide, type Facts, type Verdict } from "../../lib/state/decision_table.ts";
 import { atPrepare, atRelease, type Known } from "../../tests/facts.ts";
 
 type Decide = (facts: Facts) => Verdict;

@@ -1,0 +1,142 @@
+import { catalogue, type Entry, short } from "./commands.ts";
+import { Trouble } from "../errors.ts";
+import { type Event, eventOf, isOperation, isVerb, type Verb, verbs } from "../input/event.ts";
+import { listed, nearest, quoted } from "../text.ts";
+
+/** What a command line asks for. */
+export type Request =
+  | { readonly kind: "command"; readonly command: Command }
+  | { readonly kind: "dry run"; readonly event: Event }
+  | { readonly kind: "help"; readonly of: Verb | undefined }
+  | { readonly kind: "version" };
+
+/** A command, checked against the catalogue. */
+export interface Command {
+  readonly verb: Verb;
+  readonly domains: readonly string[];
+  readonly targets: readonly string[];
+  /** The word that the command takes where it takes neither. */
+  readonly word?: string;
+  readonly options: ReadonlySet<string>;
+}
+
+/** The command line is wrong. */
+export class Usage extends Trouble {
+  constructor(message: string, verb?: Verb) {
+    super(message, { hint: `autorevert ${verb === undefined ? "" : `${verb} `}--help tells what there is` });
+  }
+}
+
+const everywhere = ["help", "version"];
+
+/** @throws {Usage} if it is no command of the catalogue, nor a dry run of an event */
+export async function parseLine(args: readonly string[]): Promise<Request> {
+  const { parseArgs } = await import("@std/cli/parse-args");
+  const known = [...new Set([...everywhere, "dry-run", ...verbs.flatMap((verb) => optionsOf(verb))])];
+  const { words, options } = partsOf(args);
+  const unknown: string[] = [];
+  const flags = parseArgs(options, {
+    boolean: [...known, ...Object.keys(short)],
+    unknown: (_, option) => {
+      unknown.push(option!);
+      return false;
+    },
+  });
+  const given = new Set(
+    Object.entries(flags).filter(([, value]) => value === true).map(([flag]) => short[flag] ?? flag),
+  );
+  const [first] = words;
+  const rehearsed = given.has("dry-run") ? eventOf(words) : undefined;
+  const verb = first !== undefined && isVerb(first) && rehearsed === undefined ? first : undefined;
+  if (given.has("version")) return { kind: "version" };
+  checkOptions([...unknown, ...given], verb, known);
+  if (given.has("help")) return { kind: "help", of: verb };
+  if (first === "help") return { kind: "help", of: verbs.find((verb) => verb === words[1]) };
+  if (verb !== undefined) return { kind: "command", command: commandOf(verb, words.slice(1), given) };
+  if (rehearsed !== undefined) return { kind: "dry run", event: rehearsed };
+  if (given.has("dry-run") || isOperation(words[1])) {
+    throw new Usage(
+      words.length === 4
+        ? `the third word is ${quoted(words[2])}, should be begin, end or -`
+        : `${words.length} arguments, should be 4: DOMAIN OPERATION SUB-OPERATION EXTRA`,
+    );
+  }
+  throw unknownCommand(first);
+}
+
+/**
+ * The words of a line and its options. No option takes a value: what follows one is a word, also if it is "true".
+ *
+ * @throws {Usage} if an option could be none of the catalogue's
+ */
+function partsOf(args: readonly string[]): { words: string[]; options: string[] } {
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  const isOption = (arg: string) => arg.startsWith("-") && arg !== "-";
+  const before = args.slice(0, end);
+  const options = before.filter(isOption);
+  const odd = options.find((option) => !/^-(?:-[a-z]+(?:-[a-z]+)*|[a-z]+)$/.test(option));
+  if (odd !== undefined) throw new Usage(`unknown option ${quoted(odd)}`);
+  return { words: [...before.filter((arg) => !isOption(arg)), ...args.slice(end + 1)], options };
+}
+
+function optionsOf(verb: Verb): string[] {
+  return Object.keys(catalogue[verb].options);
+}
+
+function checkOptions(given: readonly string[], verb: Verb | undefined, known: readonly string[]): void {
+  const fitting = verb === undefined ? [...everywhere, "dry-run"] : [...everywhere, ...optionsOf(verb)];
+  for (const option of given) {
+    if (fitting.includes(option)) continue;
+    const name = quoted(option.length > 1 ? `--${option}` : `-${option}`);
+    if (known.includes(option)) {
+      const those = verbs.filter((verb) => optionsOf(verb).includes(option));
+      const others = option === "dry-run" ? "an event" : listed(those);
+      throw new Usage(`${name} goes with ${others}, not ${verb ? `with ${quoted(verb)}` : "alone"}`, verb);
+    }
+    const meant = nearest(option, fitting);
+    throw new Usage(`unknown option ${name}` + (meant ? `, did you mean "--${meant}"?` : ""), verb);
+  }
+}
+
+function commandOf(verb: Verb, words: readonly string[], given: ReadonlySet<string>): Command {
+  const entry = catalogue[verb];
+  const [least, most] = [entry.domains[0] + entry.targets[0], entry.domains[1] + entry.targets[1]];
+  if (entry.words !== undefined) {
+    const [word, ...more] = words;
+    if (word === undefined || more.length > 0 || !entry.words.includes(word)) {
+      throw new Usage(
+        `${verb} takes one of ${listed(entry.words)}${word === undefined ? "" : `, not ${listed(words)}`}`,
+        verb,
+      );
+    }
+    return { verb, domains: [], targets: [], word, options: given };
+  }
+  if (words.length < least || words.length > most) {
+    const takes = operandsOf(entry);
+    throw new Usage(`${verb} takes ${takes === "" ? "no more words" : takes}, not ${listed(words)}`, verb);
+  }
+  if (given.has("keep") && given.has("discard")) {
+    throw new Usage("--keep and --discard exclude each other", verb);
+  }
+  const domains = Math.min(words.length, entry.domains[1]);
+  return { verb, domains: words.slice(0, domains), targets: words.slice(domains), options: given };
+}
+
+/** The words that a command takes, as usage lines write them. */
+export function operandsOf({ domains, targets, words }: Entry): string {
+  if (words !== undefined) return words.join("|");
+  const part = (name: string, [least, most]: Entry["domains"]) => {
+    const several = most > 1 ? `${name}...` : name;
+    return most === 0 ? [] : least === 0 ? [`[${several}]`] : [several];
+  };
+  return [...part("DOMAIN", domains), ...part("TARGET", targets)].join(" ");
+}
+
+function unknownCommand(word: string | undefined): Usage {
+  if (word === undefined) return new Usage("no command");
+  const meant = nearest(word, verbs);
+  return new Usage(
+    `unknown command ${quoted(word)}, ` +
+      (meant ? `did you mean ${quoted(meant)}? There are ` : "there are ") + listed(verbs),
+  );
+}

@@ -1,0 +1,199 @@
+import { type Finding, finding } from "./finding.ts";
+import { disksIn, domains, type Guest, managedGuests } from "./guest.ts";
+import type { View } from "./inspect.ts";
+import { asTrouble, Trouble } from "../errors.ts";
+import type { Occasion } from "../hook/context.ts";
+import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
+import type { Settings } from "../settings.ts";
+import { stateOf } from "../state/observed_disk.ts";
+import { folderOf, imageOf, namesOf } from "../state/paths.ts";
+import { parse } from "../state/state.ts";
+import { probe } from "../state/transitions.ts";
+import { listed, nearest, quoted, shellWord, size } from "../text.ts";
+
+/** What is wrong with a guest and its disks. */
+export async function guestFindings(guest: Guest, occasion: Occasion): Promise<Finding[]> {
+  const { domain } = guest;
+  const found: Finding[] = [];
+  if (guest.defined === undefined) return [finding("error", unknownDomain(guest, occasion), domain)];
+  if (guest.trouble) found.push(finding("error", guest.trouble, domain));
+  for (const view of guest.disks) {
+    const trouble = diskTrouble(view, domain) ?? await linkTrouble(view, guest, occasion);
+    if (trouble) found.push(finding(isError(view) ? "error" : "warning", trouble, domain, view.target));
+  }
+  return found;
+}
+
+function isError({ situation }: View): boolean {
+  return situation !== "unprotected" && situation !== "cut short";
+}
+
+function diskTrouble({ target, situation, trouble, fate }: View, domain: string): Trouble | undefined {
+  const guest = shellWord(domain);
+  if (fate === "refuse: not ours") {
+    return new Trouble(trouble!.message, {
+      hint: `to throw it away: autorevert recover --discard ${guest} ${target}; ` +
+        `to keep it as part of the disk: autorevert recover --keep ${guest} ${target}`,
+    });
+  }
+  if (situation === "unprotected") {
+    return new Trouble(
+      "the guest writes to the disk itself: it was started before the disk was listed, or libvirt didn't call the hook",
+      { hint: `shut it down and start it again: virsh shutdown ${guest}` },
+    );
+  }
+  if (situation === "cut short") {
+    return new Trouble("an event was cut short; the next one finishes it", {
+      hint: `now: autorevert recover ${guest}`,
+    });
+  }
+  return trouble;
+}
+
+/** Whether the image's folder has hard links: they are what a start begins with. */
+async function linkTrouble(
+  { disk, situation }: View,
+  { isLive }: Guest,
+  occasion: Occasion,
+): Promise<Trouble | undefined> {
+  if (disk === undefined || situation !== "clean" || isLive) return undefined;
+  const { names } = disk;
+  const { run } = occasion;
+  try {
+    using _guest = await run.locks.guest();
+    using _folder = await run.locks.folders([names.image]);
+    const listing = files.list(names.image);
+    if (stateOf({ ...disk, listing }).kind === "plain") await run.tryOut(disk.target, probe(names, listing));
+    return undefined;
+  } catch (error) {
+    return asTrouble(error);
+  }
+}
+
+/** A guest's configuration goes by its name: after a `virsh domrename` it is left behind. */
+function unknownDomain({ domain, entries }: Guest, { host: { settings } }: Occasion): Trouble {
+  const known = domains(settings);
+  const images = new Set(entries.map(({ image }) => image));
+  const free = known.filter((name) => !managedGuests(settings).includes(name));
+  const renamed = free.find((name) => sources(name, settings).some((file) => images.has(file)));
+  const meant = renamed ?? nearest(domain, free);
+  const move = (to: string) =>
+    ["json", "session"].map((suffix) => `${settings.configFolder}/${domain}.${suffix}`)
+      .filter((path) => files.look(path) !== undefined)
+      .map((path) => `mv ${shellWord(path)} ${shellWord(path.replace(`/${domain}.`, `/${to}.`))}`).join(
+        " && ",
+      );
+  return new Trouble(`libvirt knows no such domain; without a configuration are ${listed(free)}`, {
+    hint: meant === undefined
+      ? `if it was renamed, rename ${
+        shellWord(`${settings.configFolder}/${domain}.json`)
+      } with it; if it is gone, remove that`
+      : `if it is called ${quoted(meant)} now: ${move(meant)}`,
+  });
+}
+
+function sources(domain: string, { definedFolder, liveFolder }: Settings): string[] {
+  try {
+    return (disksIn(definedFolder, domain) ?? disksIn(liveFolder, domain) ?? []).flatMap(({ file }) =>
+      file ?? []
+    );
+  } catch {
+    // Another domain's broken definition is not this one's matter.
+    return [];
+  }
+}
+
+/** What an empty overlay takes, in bytes: 200 KiB, and more the larger the disk is. */
+const OVERLAY = 1024 * 1024;
+
+/** Sessions and commits grow where they lie, and a merge may need as much again. */
+export async function spaceFindings(guests: readonly Guest[], host: Host): Promise<Finding[]> {
+  const held = new Map<string, number>();
+  for (const { disk } of guests.flatMap(({ disks }) => disks)) {
+    if (disk === undefined) continue;
+    const state = stateOf(disk);
+    const { image, ended, layer } = disk.names;
+    const above = "layers" in state ? state.layers.slice(1).map(layer) : [];
+    const paths = [
+      ...above,
+      ...state.kind === "session" ? [image] : [],
+      ...disk.listing.has(ended) ? [ended] : [],
+    ];
+    const bytes = paths.reduce((sum, path) => sum + (files.look(path)?.blocks ?? 0) * 512, 0);
+    held.set(folderOf(image), (held.get(folderOf(image)) ?? 0) + bytes);
+  }
+  const found: Finding[] = [];
+  for (const [folder, bytes] of held) {
+    const free = await host.freeBytes(folder);
+    if (free < OVERLAY) {
+      const trouble = new Trouble(`${quoted(folder)} has ${size(free)} left: no start can make its overlay`, {
+        hint: `make room for ${size(Math.max(bytes, OVERLAY))}: df -h ${shellWord(folder)}`,
+      });
+      found.push(finding("error", trouble));
+      continue;
+    }
+    if (free >= bytes) continue;
+    const trouble = new Trouble(
+      `${quoted(folder)} has ${size(free)} left, and its sessions and commits hold ${
+        size(bytes)
+      }: merging could need as much`,
+      { hint: `make room for ${size(bytes - free)}; a guest that runs out of room is paused by QEMU` },
+    );
+    found.push(finding("warning", trouble));
+  }
+  return found;
+}
+
+/** Names of ours that no configured disk accounts for. */
+export function leftovers(guests: readonly Guest[], settings: Settings): Finding[] {
+  const disks = managedGuests(settings).length === guests.length
+    ? guests.flatMap(({ disks }) => disks)
+    : undefined;
+  // Of guests that nobody asked for nothing is known.
+  if (disks === undefined || disks.some(({ disk }) => disk === undefined)) return [];
+  const known = new Set(disks.map(({ disk }) => disk!.names.image));
+  const folders = new Set([...settings.imageFolders, ...[...known].map(folderOf)]);
+  const owners = [...folders].flatMap((folder) =>
+    files.names(folder).map((name) => imageOf(`${folder}/${name}`))
+  );
+  const found = [...new Set(owners)].flatMap((image) =>
+    image === undefined || known.has(image) ? [] : [strayFiles(image)]
+  );
+  const torn = files.names(settings.configFolder).filter((name) => name.endsWith(".autorevert-new"));
+  return [
+    ...found.map((trouble) => finding("warning", trouble)),
+    ...torn.map((name) => {
+      const path = `${settings.configFolder}/${name}`;
+      return finding(
+        "warning",
+        new Trouble(`${quoted(path)} was left by a write that was cut short`, {
+          hint: `rm ${shellWord(path)}`,
+        }),
+      );
+    }),
+  ];
+}
+
+function strayFiles(image: string): Trouble {
+  const names = namesOf(image);
+  const listing = files.list(image);
+  const paths = [...listing.keys()].filter((path) => path !== image).sort();
+  const state = parse(names, listing);
+  const message = `${listed(paths)} belong${paths.length === 1 ? "s" : ""} to no configured disk`;
+  const top = "layers" in state ? shellWord(names.layer(state.layers.at(-1)!)) : "";
+  if (
+    state.kind === "plain" || state.kind === "missing" ||
+    (state.kind === "layered" && state.layers.length === 1)
+  ) {
+    return new Trouble(message, {
+      hint: state.kind === "layered" && !state.ended
+        ? `it is another name of ${quoted(image)}, and can go: rm ${paths.map(shellWord).join(" ")}`
+        : `if nothing needs them: rm ${paths.map(shellWord).join(" ")}`,
+    });
+  }
+  return new Trouble(message, {
+    hint:
+      `they are the disk: enable it for its guest again, or look at them yourself: qemu-img info --backing-chain ${top}`,
+  });
+}

@@ -1,0 +1,137 @@
+import { type Finding, finding } from "./finding.ts";
+import { about } from "./help.ts";
+import { asTrouble, Trouble } from "../errors.ts";
+import { gate, isGate } from "../hook/gate.ts";
+import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
+import type { Settings } from "../settings.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** Longest time in milliseconds that a program may take to tell its version. */
+const PATIENCE = 10_000;
+
+/** What is wrong with the hook, with libvirtd, and with qemu-img. */
+export async function hostFindings({ settings }: Host): Promise<Finding[]> {
+  const found: Finding[] = [];
+  const attempt = async (look: () => void | Promise<void>, severity: Finding["severity"] = "error") => {
+    try {
+      await look();
+    } catch (error) {
+      found.push(finding(severity, asTrouble(error)));
+    }
+  };
+  await attempt(() => checkHook(settings));
+  await attempt(() => checkDaemon(settings), "warning");
+  await attempt(() => checkQemuImg(settings));
+  return found;
+}
+
+async function checkHook(settings: Settings): Promise<void> {
+  const { programs, gated } = settings;
+  const there = programs.filter((program) => files.look(program) !== undefined);
+  const install = `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
+  if (there.length === 0) {
+    throw new Trouble(`the hook is not installed: there is no ${quoted(programs[0])}`, { hint: install });
+  }
+  const gates = there.map(gateAt);
+  if (gates.some((text) => text !== undefined) && files.look(gated) === undefined) {
+    throw new Trouble(`the hook calls ${quoted(gated)}, which is not there`, { hint: "make install" });
+  }
+  const versions = await Promise.all(
+    there.map((program, index) => versionOf(gates[index] === undefined ? program : gated)),
+  );
+  if (there.some((_, index) => gates[index] !== undefined && versions[index] === "")) {
+    throw new Trouble(`the hook calls ${quoted(gated)}, which doesn't tell its version`, {
+      hint: `see why: ${shellWord(gated)} --version; then make install`,
+    });
+  }
+  const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
+  const [program, second] = ours;
+  if (program === undefined) {
+    throw new Trouble(`${quoted(there[0])} is another hook: libvirt doesn't call this one`, {
+      hint: `put this one beside it: make install`,
+    });
+  }
+  if (second !== undefined) {
+    throw new Trouble(`the hook is installed twice, as ${quoted(program)} and ${quoted(second)}`, {
+      hint: `remove one: rm ${shellWord(second)}`,
+    });
+  }
+  const index = there.indexOf(program);
+  if (versions[index] !== about(settings) || ![undefined, gate(settings)].includes(gates[index])) {
+    throw new Trouble(`${quoted(program)} is another build than this command`, {
+      hint: `compare ${
+        shellWord(program)
+      } --version with autorevert --version, and install the one you want: ${install}`,
+    });
+  }
+}
+
+/** Far longer than any gate, and far shorter than the program. */
+const LONGEST_GATE = 64 * 1024;
+
+/** The text of a gate, if this hook is one. */
+function gateAt(hook: string): string | undefined {
+  checkMode(hook);
+  const { size } = files.look(files.resolve(hook)) ?? { size: 0 };
+  const text = size < LONGEST_GATE ? files.read(hook) : undefined;
+  return text !== undefined && isGate(text) ? text : undefined;
+}
+
+function checkMode(program: string): void {
+  const { mode } = files.look(files.resolve(program)) ?? {};
+  if (((mode ?? 0) & 0o111) === 0) {
+    throw new Trouble(`${quoted(program)} can't be executed`, { hint: `chmod 755 ${shellWord(program)}` });
+  }
+  if (((mode ?? 0) & 0o022) !== 0) {
+    throw new Trouble(`${quoted(program)} can be written by others than root, and runs as root`, {
+      hint: `chmod 755 ${shellWord(program)}`,
+    });
+  }
+}
+
+/** What a program calls itself; empty if it doesn't say. */
+async function versionOf(program: string): Promise<string> {
+  checkMode(program);
+  return (await output(program, "--version")).trim();
+}
+
+async function output(program: string, ...args: string[]): Promise<string> {
+  const { stdout } = await new Deno.Command(program, {
+    args,
+    clearEnv: true,
+    stdin: "null",
+    stderr: "null",
+    signal: AbortSignal.timeout(PATIENCE),
+  }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+/** libvirtd looks for hooks only when it starts. Once it has called this one, there is nothing to warn of. */
+function checkDaemon({ daemons, programs, log }: Settings): void {
+  const installed = Math.max(...programs.map((program) => files.look(program)?.ctime?.getTime() ?? 0));
+  for (const daemon of daemons) {
+    const started = files.look(daemon)?.mtime?.getTime();
+    if (started === undefined || started >= installed) continue;
+    const calls = (files.read(log) ?? "").split("\n").filter((line) => line.includes(": freeze: "));
+    if (calls.some((line) => Date.parse(line.slice(0, 19).replace(" ", "T") + "Z") > started)) continue;
+    const name = /([^/]+)\.pid$/.exec(daemon)?.[1] ?? daemon;
+    throw new Trouble(
+      `${name} was started before the hook was installed, and looks for hooks only when it starts`,
+      {
+        hint: `systemctl restart ${name}; guests run on`,
+      },
+    );
+  }
+}
+
+async function checkQemuImg({ qemuImg }: Settings): Promise<void> {
+  const hint = "install it (Debian: apt install qemu-utils), or build with QEMU_IMG=/path/to/qemu-img";
+  let said: string;
+  try {
+    said = await output(qemuImg, "--version");
+  } catch (cause) {
+    throw new Trouble(`cannot run ${quoted(qemuImg)}: ${asTrouble(cause).message}`, { cause, hint });
+  }
+  if (!said.startsWith("qemu-img ")) throw new Trouble(`${quoted(qemuImg)} is no qemu-img`, { hint });
+}

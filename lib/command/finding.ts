@@ -1,0 +1,22 @@
+import { Trouble } from "../errors.ts";
+
+/** Something that is wrong, or will be. */
+export interface Finding {
+  /** An error keeps a guest from starting, or from being protected; a warning will hurt later. */
+  readonly severity: "error" | "warning";
+  readonly domain: string | null;
+  readonly target: string | null;
+  readonly message: string;
+  /** The next thing to do. */
+  readonly hint: string | null;
+}
+
+/** A finding about a guest's disk, about a guest, or about the host. */
+export function finding(
+  severity: Finding["severity"],
+  { message, hint }: Trouble,
+  domain: string | null = null,
+  target: string | null = null,
+): Finding {
+  return { severity, domain, target, message, hint: hint ?? null };
+}

@@ -1,0 +1,81 @@
+import { type Occasion, readStart } from "./context.ts";
+import { asksForNothing } from "./filter.ts";
+import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
+import { Run } from "../host/run.ts";
+import { checkDomainName, type Event, type Operation } from "../input/event.ts";
+import { type GuestNames, guestNames } from "../state/paths.ts";
+import { startingStep } from "../state/plan.ts";
+import { quoted } from "../text.ts";
+
+/**
+ * Does what an event asks for.
+ *
+ * @returns the exit code: 1 only where failing is the safe answer, 0 otherwise, whatever went wrong
+ */
+export async function handle(event: Event, host: Host): Promise<0 | 1> {
+  if (asksForNothing(event, host.settings)) return 0;
+  const { domain, operation, given, extra } = event;
+  const run = new Run(host, domain);
+  try {
+    checkDomainName(domain);
+    const paths = guestNames(host.settings.configFolder, domain);
+    if (operation === "unknown") {
+      run.tell("", `unknown operation ${quoted(given)}: nothing to do`);
+      return 0;
+    }
+    const occasion = { run, host, domain, paths, extra };
+    if (operation === "started" || operation === "reconnect") {
+      return await up(operation, occasion);
+    }
+
+    using _guest = await lockGuest(operation, paths, run);
+    switch (operation) {
+      case "restore":
+      case "migrate":
+        await run.take("", [startingStep(paths, operation === "restore" ? "resume" : "migrate")]);
+        return 0;
+      case "prepare":
+        return await (await import("./prepare.ts")).prepare(occasion);
+      case "release":
+        await (await import("./release.ts")).release(occasion);
+        return 0;
+      case "idle":
+        return 0;
+      default:
+        return operation satisfies never;
+    }
+  } catch (error) {
+    run.report(error);
+    // What `started` couldn't remove would make the end of this session look like the end of a start that failed.
+    // A hook that fails at a reconnect kills the guest.
+    return ["release", "unknown", "reconnect"].includes(operation) ? 0 : 1;
+  }
+}
+
+/** The guest is up, or libvirtd finds it up: its end is not the end of a start that failed. */
+async function up(operation: "started" | "reconnect", occasion: Occasion): Promise<0 | 1> {
+  const { run, paths } = occasion;
+  if (readStart(paths)?.forgets) {
+    try {
+      await (await import("./started.ts")).started(occasion);
+    } catch (error) {
+      run.report(error);
+      // libvirt ends the guest then, and tells of a start that failed. One that it finds up stays so whatever is said.
+      if (operation === "started") return 1;
+    }
+  }
+  if (!run.isDry) files.removeIfThere(paths.starting);
+  return 0;
+}
+
+/** One event of a guest at a time. A start that gives up waiting is refused like any other. */
+async function lockGuest(operation: Operation, paths: GuestNames, run: Run): Promise<Disposable | undefined> {
+  try {
+    return await run.locks.guest();
+  } catch (error) {
+    // Otherwise the release that follows would take the session for that of a guest which crashed.
+    if (operation === "prepare") await run.tryTo("", () => [startingStep(paths, "refused")]);
+    throw error;
+  }
+}

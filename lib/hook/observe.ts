@@ -1,0 +1,224 @@
+import { concerning, Trouble } from "../errors.ts";
+import { list, look, ownerOf, resolve } from "../host/files.ts";
+import type { Config, ConfiguredDisk } from "../input/config.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
+import type { Settings } from "../settings.ts";
+import type { Facts } from "../state/decision_table.ts";
+import type { Case } from "../state/observed_disk.ts";
+import { folderOf, imageOf, layerNumber, type Names, namesOf } from "../state/paths.ts";
+import type { Entry, Owner } from "../state/session_record.ts";
+import { type Listing, parse } from "../state/state.ts";
+import { listed, nearest, quoted, shellWord } from "../text.ts";
+
+/** Owner of an idle disk that no note tells of: its image's, or its top layer's where an event was cut short. */
+function ownerOnDisk(names: Names, listing: Listing): Owner {
+  const state = parse(names, listing);
+  const layers = "layers" in state ? state.layers.map(names.layer).toReversed() : [];
+  const path = [names.image, ...layers].find((path) => listing.has(path));
+  return path === undefined ? { uid: 0, gid: 0, mode: 0o600 } : ownerOf(path);
+}
+
+/**
+ * The disks of a start: those that the configuration lists, and those that only the note still knows.
+ *
+ * @throws {Trouble} if a listed disk isn't in the domain, can't be frozen, or lies where the hook may not go
+ */
+export function casesAtPrepare(
+  domain: string,
+  config: Config | undefined,
+  disks: readonly DomainDisk[],
+  entries: readonly Entry[],
+  { imageFolders }: Settings,
+): Case[] {
+  const cases: Case[] = [];
+  for (const configured of config?.disks ?? []) {
+    try {
+      const disk = caseOfListed(configured, disks, entries, imageFolders);
+      const other = cases.find(({ names }) => names.image === disk.names.image);
+      if (other !== undefined) {
+        throw new Trouble(`${quoted(disk.names.image)} is the image of ${quoted(other.target)}, too`, {
+          hint: `give each disk its own image: virsh edit ${shellWord(domain)}`,
+        });
+      }
+      cases.push(disk);
+    } catch (error) {
+      throw concerning(configured.target, error);
+    }
+  }
+  const images = new Set(cases.map(({ names }) => names.image));
+  return [
+    ...cases,
+    ...entries.filter(({ image }) => !images.has(image)).map((entry) => caseOfEntry(entry, undefined, disks)),
+  ];
+}
+
+/**
+ * A disk that the configuration lists.
+ *
+ * @throws {Trouble} if it isn't in the domain, can't be frozen, or lies where the hook may not go
+ */
+export function caseOfListed(
+  { target, commit, keepCommits, keepSession }: ConfiguredDisk,
+  disks: readonly DomainDisk[],
+  entries: readonly Entry[],
+  imageFolders: readonly string[],
+): Case {
+  const image = imageAt(target, disks, imageFolders, entries);
+  const names = namesOf(image);
+  const listing = list(image);
+  const entry = entries.find((entry) => entry.image === image);
+  return {
+    target,
+    names,
+    entry,
+    listed: true,
+    flag: commit ? "set" : "clear",
+    keepCommits,
+    keepSession,
+    source: "same",
+    listing,
+    owner: entry?.owner ?? ownerOnDisk(names, listing),
+  };
+}
+
+/**
+ * A disk by what was frozen at the start, whatever became of the configuration since.
+ *
+ * @param config undefined if there is none
+ * @param disks what the domain's XML names
+ */
+export function caseOfEntry(
+  entry: Entry,
+  config: Config | "unreadable" | undefined,
+  disks: readonly DomainDisk[] | "unreadable",
+): Case {
+  const { target, image } = entry;
+  const source = disks === "unreadable" ? disks : sourceOf(entry, disks);
+  const known = {
+    target,
+    names: namesOf(image),
+    entry,
+    listed: false,
+    source,
+    listing: list(image),
+    owner: entry.owner,
+  } as const;
+  if (config === "unreadable") return { ...known, flag: config, keepCommits: Infinity, keepSession: false };
+  const disk = config?.disks.find((disk) => disk.target === target);
+  const { commit, keepCommits, keepSession } = disk ?? { commit: false, keepCommits: 0, keepSession: false };
+  return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
+}
+
+/** What the domain names for a target now. */
+export function sourceOf(
+  { target, image }: Pick<Entry, "target" | "image">,
+  disks: readonly DomainDisk[],
+): Facts["source"] {
+  const disk = disks.find((disk) => disk.target === target);
+  if (disk === undefined) return "gone";
+  if (disk.file === undefined) return "other";
+  try {
+    return resolve(disk.file) === image ? "same" : "other";
+  } catch (error) {
+    return outside(error) ? "other" : "unreadable";
+  }
+}
+
+function imageAt(
+  target: string,
+  disks: readonly DomainDisk[],
+  folders: readonly string[],
+  entries: readonly Entry[],
+): string {
+  const disk = disks.find((disk) => disk.target === target);
+  if (disk === undefined) {
+    const targets = disks.map(({ target }) => target);
+    const meant = nearest(target, targets);
+    throw new Trouble(`the domain has no disk ${quoted(target)}, it has ${listed(targets)}`, {
+      hint: meant === undefined
+        ? "correct the target in the configuration"
+        : `did you mean ${quoted(meant)}? Correct the target in the configuration`,
+    });
+  }
+  // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
+  if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file);
+  if (disk.unfit !== undefined) {
+    const session = entries.find(({ image }) => image === disk.backing);
+    throw new Trouble(
+      disk.unfit.reason,
+      session && disk.file ? { hint: backToSession(disk.file, session.image) } : disk.unfit,
+    );
+  }
+  const image = permitted(disk.file!, folders);
+  checkName(image);
+  return image;
+}
+
+function checkName(image: string): void {
+  const owner = imageOf(image);
+  if (owner === undefined) return;
+  throw new Trouble(
+    `the domain's disk is ${quoted(image)}, which has the name of a layer or note of ${quoted(owner)}`,
+    {
+      hint: `after a blockcommit that file is the disk: with the guest shut off, ` +
+        `${takingPlace(image, owner)}, then name ${
+          shellWord(owner)
+        } as the source with virsh edit, without <backingStore>`,
+    },
+  );
+}
+
+/** Makes a layer the disk: what lies above it was committed into it. The layers below stay, since it stands on them. */
+function takingPlace(file: string, image: string): string {
+  const number = layerNumber(image, file);
+  if (number === undefined) return `mv ${shellWord(file)} ${shellWord(image)}`;
+  const above = [...list(image).keys()].filter((path) => (layerNumber(image, path) ?? 0) > number);
+  const old = shellWord(`${image}.old`);
+  return [
+    ...above.length > 0 ? [`mkdir ${old}`, `mv ${above.map(shellWord).join(" ")} ${old}`] : [],
+    `ln -f ${shellWord(file)} ${shellWord(image)}`,
+  ].join(" && ");
+}
+
+/** What to do where an external snapshot or a blockcopy has put another file in the session's place. */
+function backToSession(file: string, image: string): string {
+  return `to drop what ${shellWord(file)} holds, name ${
+    shellWord(image)
+  } as the source again with virsh edit, ` +
+    `without <backingStore>; to keep it, set "one-shot-commit" before, then run qemu-img commit -d ${
+      shellWord(file)
+    }`;
+}
+
+/** The image behind a path, links resolved, if the hook may go there. */
+function permitted(file: string, folders: readonly string[]): string {
+  const refuse = (path: string) =>
+    new Trouble(`image ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
+      hint: `build the hook for it: make install IMAGE_DIRS=${
+        shellWord([...folders, folderOf(path)].join(","))
+      }`,
+    });
+  if (!file.startsWith("/")) throw refuse(`/${file}`);
+  let image: string;
+  try {
+    image = resolve(file);
+  } catch (error) {
+    if (outside(error)) throw refuse(file);
+    throw error;
+  }
+  if (!isIn(image, folders)) throw refuse(image);
+  return image;
+}
+
+function isIn(path: string, folders: readonly string[]): boolean {
+  return folders.some((folder) => path.startsWith(`${folder}/`));
+}
+
+function outside(error: unknown): boolean {
+  return error instanceof Trouble && error.cause instanceof Deno.errors.NotCapable;
+}
+
+/** Whether the configuration, as it is now, was there before the session's last write. */
+export function olderThan(changed: number, image: string): boolean {
+  return changed < (look(image)?.mtime?.getTime() ?? 0);
+}

@@ -1,0 +1,115 @@
+import { Trouble } from "../errors.ts";
+import type { Refusal } from "../state/decision_table.ts";
+import { type Case, stateOf } from "../state/observed_disk.ts";
+import { topOf } from "../state/state.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** Why a start is refused, for one disk, with what an administrator can do about it. */
+export function refusal(kind: Refusal, disk: Case): Trouble {
+  const { names } = disk;
+  const image = quoted(names.image);
+  const word = shellWord(names.image);
+  switch (kind) {
+    case "refuse: missing":
+      return new Trouble(`there is no image ${image}`, {
+        hint: "restore it, or correct the domain with virsh edit",
+      });
+    case "refuse: unreadable":
+      return new Trouble(`${image} is no readable qcow2 image`, {
+        hint: `see what it is: qemu-img info ${word}; and mend it, or correct the domain with virsh edit`,
+      });
+    case "refuse: in use":
+      return new Trouble(`${image} is open in another process`, {
+        hint: `find it: fuser -v ${word}`,
+        heals: "event",
+      });
+    case "refuse: not ours":
+      return new Trouble(
+        `${image} stands on ${quoted(topLayer(disk))}, but no session of this guest was begun by this hook`,
+        {
+          hint: waysOut(disk),
+        },
+      );
+    case "refuse: replaced":
+      return new Trouble(
+        `${image} is no overlay on ${quoted(topLayer(disk))}: another file was put in the session's place`,
+        {
+          hint: `to throw ${word} away: ${discarding(disk)}; to make it the disk, move the layers away: ` +
+            `mkdir ${shellWord(names.image + ".old")} && mv ${layers(disk).map(shellWord).join(" ")} ${
+              shellWord(names.image + ".old")
+            }`,
+        },
+      );
+    case "refuse: moved":
+      return new Trouble(
+        `${image} stands on files with another path: its layers were copied, moved or renamed`,
+        {
+          hint: layers(disk).length === 0
+            ? `bring back what it stands on: qemu-img info -U ${word} names it`
+            : `if all of them lie here, tell each which one it stands on: ${rebasing(disk)}`,
+        },
+      );
+    case "refuse: damaged":
+      return new Trouble(
+        `${image} is a session that was to be committed, but no readable qcow2 image any more`,
+        {
+          hint:
+            `try to mend it: qemu-img check -r all ${word}; or give it up: take the flag out of the configuration`,
+        },
+      );
+    case "refuse: stray commit":
+      return new Trouble(
+        `there is a decided commit ${quoted(names.committing)}, but no layer for it to stand on`,
+        {
+          hint: `bring its backing file back, or give it up: rm ${shellWord(names.committing)}`,
+        },
+      );
+    case "refuse: nothing to resume":
+      return new Trouble(
+        `${quoted(names.ended)} is the session the guest was saved on, but its layers are gone`,
+        {
+          hint: `bring its backing file back, or drop the saved guest and its session: rm ${
+            shellWord(names.ended)
+          }`,
+        },
+      );
+    case "refuse: no session to migrate":
+      return new Trouble(`the guest migrates here without the session of ${image} that it runs on`, {
+        hint:
+          "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
+      });
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** Both ways out for an overlay that no note knows: each is a move of names, whole whatever happens. */
+function waysOut(disk: Case): string {
+  const { image, layer } = disk.names;
+  const state = stateOf(disk);
+  const next = shellWord("layers" in state ? layer(topOf(state.layers) + 1) : layer(0));
+  const keeping = `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}`;
+  return `to throw ${shellWord(image)} away: ${discarding(disk)}; to keep it as part of the disk: ${keeping}`;
+}
+
+/** Names to each file the one below it, without copying or changing what it holds. */
+function rebasing(disk: Case): string {
+  const files = [...layers(disk), ...stateOf(disk).kind === "session" ? [disk.names.image] : []];
+  return files.slice(1).map((file, index) =>
+    `qemu-img rebase -u -f qcow2 -F qcow2 -b ${shellWord(files[index]!)} ${shellWord(file)}`
+  ).join(" && ");
+}
+
+function discarding(disk: Case): string {
+  const move = layers(disk).length === 1 && !disk.listing.has(disk.names.ended) ? "mv" : "ln -f";
+  return `${move} ${shellWord(topLayer(disk))} ${shellWord(disk.names.image)}`;
+}
+
+function layers(disk: Case): string[] {
+  const state = stateOf(disk);
+  return "layers" in state ? state.layers.map(disk.names.layer) : [];
+}
+
+function topLayer(disk: Case): string {
+  return layers(disk).at(-1) ?? "";
+}

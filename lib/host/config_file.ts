@@ -1,0 +1,68 @@
+import { Trouble } from "../errors.ts";
+import { look, ownerOf, read, remove, write } from "./files.ts";
+import { type Config, parseConfig, withoutFlags } from "../input/config.ts";
+import { folderOf } from "../state/paths.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/**
+ * Reads and checks a guest's file.
+ *
+ * @param owner user id that folder and file must belong to
+ * @returns undefined if there is none
+ * @throws {Trouble} if it isn't valid, or others could have written it
+ */
+export async function readConfig(path: string, owner: number): Promise<Config | undefined> {
+  const info = look(path);
+  if (info === undefined) return undefined;
+  const folder = folderOf(path);
+  checkWriters(folder, look(folder)!, owner);
+  if (!info.isFile) {
+    throw new Trouble(`${quoted(path)} is not a regular file`, {
+      hint: "put the configuration itself there, not a link",
+    });
+  }
+  checkWriters(path, info, owner);
+  const text = read(path);
+  return text === undefined
+    ? undefined
+    : { disks: await parseConfig(path, text), changed: info.mtime?.getTime() ?? Infinity };
+}
+
+/** Whoever can write the configuration decides what root does to an image. */
+function checkWriters(path: string, { uid, mode }: Deno.FileInfo, owner: number): void {
+  if (uid !== owner && uid !== 0) {
+    throw new Trouble(`${quoted(path)} belongs to user ${uid}, it must belong to root`, {
+      hint: `chown root: ${shellWord(path)}`,
+    });
+  }
+  if (((mode ?? 0) & 0o022) !== 0) {
+    throw new Trouble(
+      `${quoted(path)} can be written by others than root (mode ${((mode ?? 0) & 0o7777).toString(8)})`,
+      {
+        hint: `chmod go-w ${shellWord(path)}`,
+      },
+    );
+  }
+}
+
+/**
+ * Sets the commit flags of these targets to false, and changes nothing else: not a byte of the rest, nor owner, group
+ * and mode. Done before, it does nothing. After a crash the file is the old or the new one, whole.
+ *
+ * @throws {Trouble} if the file can't be read or written; then it is as it was
+ */
+export async function clearFlags(path: string, targets: readonly string[]): Promise<void> {
+  const text = read(path);
+  if (text === undefined) return;
+  const cleared = await withoutFlags(text, targets);
+  if (cleared !== text) write(path, cleared, { owner: ownerOf(path), durable: true });
+}
+
+/**
+ * Gives a guest's file this text, or removes it. Owner and mode stay; a new file can be read by all. After a crash the
+ * file is the old or the new one, whole.
+ */
+export function writeConfig(path: string, text: string | undefined): void {
+  if (text === undefined) return remove(path);
+  write(path, text, { ...look(path) && { owner: ownerOf(path) }, durable: true });
+}

@@ -1,0 +1,218 @@
+/**
+ * The durable primitives. Nothing else in the program links, renames, removes or writes.
+ *
+ * Each does its one call, makes it durable with an fsync of the folder, and says so in one line of the log: the log
+ * replays what happened. After a crash the call has happened wholly or not at all.
+ */
+
+import { asTrouble, Trouble } from "../errors.ts";
+import { belongsTo, besideOf, folderOf, likely } from "../state/paths.ts";
+import type { Owner } from "../state/session_record.ts";
+import type { Listing } from "../state/state.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** @throws {Trouble} if there is a name already, or the file system has no hard links */
+export function link(from: string, to: string): void {
+  attempt("link", from, () => Deno.linkSync(from, to), LINK_HINT);
+  syncFolder(to);
+}
+
+const LINK_HINT = "image folders must be on a file system with hard links (ext4, xfs, btrfs, NFS, …)";
+
+/** Replaces `to`. Both must not be names of one file: rename(2) does nothing then. */
+export function rename(from: string, to: string): void {
+  attempt("rename", from, () => Deno.renameSync(from, to));
+  syncFolder(to);
+}
+
+export function remove(path: string): void {
+  attempt("remove", path, () => Deno.removeSync(path));
+  syncFolder(path);
+}
+
+/** Removes a file where there is one, without waiting for the disk. */
+export function removeIfThere(path: string): void {
+  attempt("remove", path, () => ifThere(() => Deno.removeSync(path)));
+}
+
+/** @throws {Trouble} if there is a file with this name already; otherwise there is an empty one now */
+export function claim(path: string): void {
+  attempt("make", path, () => Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close());
+}
+
+/** Gives a file the owner, group and mode, where they are others. Not durable by itself: doing it again is harmless. */
+export function own(path: string, { uid, gid, mode }: Owner): void {
+  attempt("change the owner of", path, () => {
+    const now = Deno.lstatSync(path);
+    const isTheirs = now.uid === uid && now.gid === gid;
+    if (!isTheirs) Deno.chownSync(path, uid, gid);
+    // A change of owner clears bits of the mode.
+    if (!isTheirs || ((now.mode ?? 0) & 0o7777) !== mode) Deno.chmodSync(path, mode);
+  });
+}
+
+/** Leaves a figure in a file that is there, in place: nobody relies on it, so it may fail unnoticed. */
+export function jot(path: string, text: string): void {
+  try {
+    Deno.writeTextFileSync(path, text, { create: false });
+  } catch {
+    // On a full disk, too, what the figure tells of goes on.
+  }
+}
+
+/** Waits until the file's content is on stable storage. */
+export function sync(path: string): void {
+  attempt("sync", path, () => {
+    using file = Deno.openSync(path);
+    file.syncSync();
+  });
+}
+
+/**
+ * Gives a file this text: it is written beside, then takes the name. After a crash the file has the old or the new
+ * text, whole; after a power cut too, if `durable`.
+ */
+export function write(
+  path: string,
+  text: string,
+  { owner, durable }: { owner?: Owner; durable: boolean },
+): void {
+  const beside = besideOf(path);
+  attempt("write", path, () => {
+    {
+      using file = Deno.openSync(beside, { write: true, create: true, truncate: true, mode: 0o644 });
+      const bytes = new TextEncoder().encode(text);
+      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+      if (owner !== undefined) own(beside, owner);
+      if (durable) file.syncSync();
+    }
+    Deno.renameSync(beside, path);
+  });
+  if (durable) syncFolder(path);
+}
+
+/** The text of a file, or undefined if there is none. */
+export function read(path: string): string | undefined {
+  return attempt("read", path, () => ifThere(() => Deno.readTextFileSync(path)));
+}
+
+/** What lstat(2) says, or undefined if there is nothing. */
+export function look(path: string): Deno.FileInfo | undefined {
+  return attempt("look at", path, () => ifThere(() => Deno.lstatSync(path)));
+}
+
+/**
+ * The files that belong to an image.
+ *
+ * @throws {Trouble} if one of them is no regular file, or the folder can't be read as a whole
+ */
+export function list(image: string): Listing {
+  const listing = new Map<string, number>();
+  const belonging = (paths: readonly string[]) => paths.filter((path) => belongsTo(image, path));
+  for (const path of belonging(paths(folderOf(image), (found) => likely(image, belonging(found))))) {
+    const info = look(path);
+    if (info === undefined) continue;
+    if (!info.isFile) {
+      throw new Trouble(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
+        hint: `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`,
+      });
+    }
+    listing.set(path, info.ino ?? 0);
+  }
+  return listing;
+}
+
+/**
+ * All that is in a folder.
+ *
+ * Deno leaves out what a failing disk doesn't tell, and says nothing: so some files are looked up by their names.
+ *
+ * @param expected files that may be there, by what was found
+ * @throws {Trouble} if one of those is there and not among what was found
+ */
+function paths(folder: string, expected: (found: readonly string[]) => readonly string[]): string[] {
+  const find = () =>
+    attempt("list", folder, () => [...Deno.readDirSync(folder)])
+      .map(({ name }) => folder === "/" ? `/${name}` : `${folder}/${name}`);
+  const isWhole = (found: readonly string[]) =>
+    expected(found).every((path) => found.includes(path) || look(path) === undefined);
+  // What has come meanwhile is found the second time.
+  for (let times = 0; times < 2; times++) {
+    const found = find();
+    if (isWhole(found)) return found;
+  }
+  throw new Trouble(`cannot list ${quoted(folder)}: not all that is there is found`, {
+    hint: "look at the storage: dmesg | tail",
+  });
+}
+
+/** The files beside one that is there, sorted. */
+export function besides(path: string): string[] {
+  return paths(folderOf(path), () => [path]).filter((other) => other !== path).sort();
+}
+
+/** Names in a folder, sorted; none where there is no such folder. */
+export function names(folder: string): string[] {
+  const entries = attempt("list", folder, () => ifThere(() => [...Deno.readDirSync(folder)])) ?? [];
+  return entries.map(({ name }) => name).sort();
+}
+
+/** Whether two paths lead to one file; no where one of them leads nowhere, or to where the program may not look. */
+export function isOne(a: string, b: string): boolean {
+  if (a === b) return true;
+  try {
+    const [one, other] = [Deno.statSync(a), Deno.statSync(b)];
+    return one.dev === other.dev && one.ino === other.ino;
+  } catch {
+    return false;
+  }
+}
+
+/** Owner, group and mode of a file. */
+export function ownerOf(path: string): Owner {
+  const { uid, gid, mode } = attempt("look at", path, () => Deno.lstatSync(path));
+  return { uid: uid ?? 0, gid: gid ?? 0, mode: (mode ?? 0o600) & 0o7777 };
+}
+
+/**
+ * The file a path leads to, links resolved. Its folder must exist, the file need not: a cut-short event may have
+ * left an image without its name.
+ */
+export function resolve(path: string): string {
+  return attempt("resolve", path, () => {
+    for (let hops = 0, at = path; hops < 40; hops++) {
+      const found = ifThere(() => Deno.realPathSync(at));
+      if (found !== undefined) return found;
+      const info = ifThere(() => Deno.lstatSync(at));
+      const folder = Deno.realPathSync(folderOf(at));
+      if (info === undefined) return `${folder === "/" ? "" : folder}/${at.slice(at.lastIndexOf("/") + 1)}`;
+      const target = Deno.readLinkSync(at);
+      at = target.startsWith("/") ? target : `${folder}/${target}`;
+    }
+    throw new Error("too many symbolic links");
+  });
+}
+
+function ifThere<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    // What can't have a name isn't there: a guest's name may be nearly as long as a file's.
+    const isTooLong = (error as { code?: string }).code === "ENAMETOOLONG";
+    if (error instanceof Deno.errors.NotFound || isTooLong) return undefined;
+    throw error;
+  }
+}
+
+function syncFolder(path: string): void {
+  sync(folderOf(path));
+}
+
+function attempt<T>(verb: string, path: string, call: () => T, hint?: string): T {
+  try {
+    return call();
+  } catch (cause) {
+    if (cause instanceof Trouble) throw cause;
+    throw new Trouble(`cannot ${verb} ${quoted(path)}: ${asTrouble(cause).message}`, { cause, hint });
+  }
+}

@@ -1,0 +1,24 @@
+import type { Lock } from "./lock.ts";
+import type { Log } from "./log.ts";
+import type { Control, QemuImg } from "./qemu_img.ts";
+import type { Settings } from "../settings.ts";
+import type { Step } from "../state/step.ts";
+
+/** What an event needs of the world. */
+export interface Host {
+  readonly settings: Settings;
+  readonly qemuImg: QemuImg;
+  /** Does one step, durably. It alone changes anything on disk. */
+  readonly perform: (step: Step, control?: Control) => Promise<void>;
+  /** Free bytes of the file system that a folder lies on. */
+  readonly freeBytes: (folder: string) => Promise<number>;
+  readonly lock: Lock;
+  readonly log: Log;
+  /** A line for whoever reads standard error. */
+  readonly say: (line: string) => void;
+  /** A line of a dry run; undefined if the run is real. */
+  readonly show: ((line: string) => void) | undefined;
+  /** The domain's XML. */
+  readonly readXml: () => string;
+  readonly now: () => Date;
+}

@@ -1,0 +1,98 @@
+import { look } from "./files.ts";
+import type { Host } from "./host.ts";
+import type { Wait } from "./lock.ts";
+import { folderLock, folderOf, type GuestNames } from "../state/paths.ts";
+import type { Step } from "../state/step.ts";
+
+/** The locks of one event, command, or merge of a guest. */
+export class Locks {
+  readonly #host: Pick<Host, "lock" | "settings" | "show">;
+  readonly #paths: GuestNames;
+  readonly #held = new Set<string>();
+
+  constructor(host: Pick<Host, "lock" | "settings" | "show">, paths: GuestNames) {
+    this.#host = host;
+    this.#paths = paths;
+  }
+
+  /** Locks the guest against its other events and commands. */
+  async guest(): Promise<Disposable> {
+    return await this.#take([this.#paths.lock], ["guest"]);
+  }
+
+  /**
+   * Locks the folders of these images against the events of all guests: the guest's own lock isn't enough where two are
+   * configured for one image. A folder that isn't there, or not mounted, has none.
+   */
+  async folders(images: readonly string[], wait?: Wait): Promise<Disposable> {
+    const { configFolder } = this.#host.settings;
+    const folders = [...new Set(images.map(folderOf))];
+    const there = folders.flatMap((folder) => {
+      const info = look(folder);
+      return info === undefined ? [] : [{ folder, path: folderLock(configFolder, info) }];
+    });
+    const paths = [...new Set(there.map(({ path }) => path))].sort();
+    return await this.#take(paths, there.map(({ folder }) => folder), wait);
+  }
+
+  /** Locks the guest's layers against other merges. */
+  async merging(wait?: Wait): Promise<Disposable> {
+    return await this.#take([this.#paths.merging], ["merging"], wait);
+  }
+
+  /** @throws if a step is taken without the lock that it needs: a mistake in the program, and nothing is changed */
+  check(step: Step): void {
+    for (const needed of this.#needs(step)) {
+      if (needed.some((name) => this.#held.has(name))) continue;
+      throw new Error(`${step.kind} without the lock of ${needed.join(" or ")}`);
+    }
+  }
+
+  /** For each thing that a step changes the locks of which one must be held. */
+  #needs(step: Step): string[][] {
+    const own = (path: string) =>
+      folderOf(path) === this.#host.settings.configFolder ? "guest" : folderOf(path);
+    switch (step.kind) {
+      case "link":
+      case "rename":
+        return [[own(step.from)], [own(step.to)]];
+      case "remove":
+        return [[own(step.path)]];
+      case "create":
+        return [[own(step.overlay)]];
+      case "own":
+      case "repair":
+        return [[own(step.path), "merging"]];
+      case "merge":
+        return [["merging"]];
+      case "clear":
+      case "configure":
+      case "note":
+        return [["guest"]];
+      // A start that can't get the guest's lock says so there.
+      case "starting":
+      case "sync":
+      case "background":
+        return [];
+      default:
+        return step satisfies never;
+    }
+  }
+
+  async #take(paths: readonly string[], names: readonly string[], wait?: Wait): Promise<Disposable> {
+    const locks = new DisposableStack();
+    // A dry run changes nothing, and keeps nobody waiting.
+    if (this.#host.show !== undefined) return locks;
+    const again = names.find((name) => this.#held.has(name));
+    if (again !== undefined) throw new Error(`the lock of ${again} is held already`);
+    try {
+      for (const path of paths) locks.use(await this.#host.lock(path, wait));
+    } catch (error) {
+      locks.dispose();
+      throw error;
+    }
+    for (const name of names) this.#held.add(name);
+    locks.defer(() => names.forEach((name) => this.#held.delete(name)));
+    return locks;
+  }
+}

@@ -1,0 +1,66 @@
+import { asTrouble, Trouble } from "../errors.ts";
+import { clearFlags, writeConfig } from "./config_file.ts";
+import * as files from "./files.ts";
+import type { Host } from "./host.ts";
+import type { QemuImg } from "./qemu_img.ts";
+import { folderOf } from "../state/paths.ts";
+import { formatNote } from "../state/session_record.ts";
+import { formatStart } from "../state/step.ts";
+import { shellWord } from "../text.ts";
+
+/** The interpreter of steps: each is one durable call. */
+export function performer(qemuImg: QemuImg, background: (domain: string) => void): Host["perform"] {
+  return async (step, control) => {
+    switch (step.kind) {
+      case "link":
+        return files.link(step.from, step.to);
+      case "rename":
+        return files.rename(step.from, step.to);
+      case "remove":
+        return files.remove(step.path);
+      case "own":
+        return files.own(step.path, step.owner);
+      case "sync":
+        return files.sync(step.path);
+      case "create":
+        return await create(step.overlay, step.backing, qemuImg);
+      case "merge":
+        return await qemuImg.commit(step.layer, step.into, control);
+      case "repair":
+        return await qemuImg.repair(step.path, control);
+      case "background":
+        return background(step.domain);
+      case "clear":
+        return await clearFlags(step.config, step.targets);
+      case "note":
+        if (step.entries.length === 0) return files.remove(step.path);
+        return files.write(step.path, formatNote(step.entries), { durable: true });
+      case "starting":
+        // A power cut ends the start anyway.
+        return files.write(step.path, formatStart(step), { durable: false });
+      case "configure":
+        return writeConfig(step.config, step.text);
+      default:
+        return step satisfies never;
+    }
+  };
+}
+
+/**
+ * Makes an overlay under a name that nothing has: `qemu-img create` would empty what is there, and that may be a disk.
+ *
+ * @throws {Trouble} with what to look at first: an overlay is the only thing of a start that takes room
+ */
+async function create(overlay: string, backing: string, qemuImg: QemuImg): Promise<void> {
+  files.claim(overlay);
+  try {
+    await qemuImg.create(overlay, backing);
+  } catch (error) {
+    const {
+      message,
+      hint = `see whether there is room for it: df -h ${shellWord(folderOf(overlay))}`,
+      heals,
+    } = asTrouble(error);
+    throw new Trouble(message, { cause: error, hint, heals });
+  }
+}

@@ -1,0 +1,136 @@
+import { Trouble } from "../errors.ts";
+import type { Configuration } from "./config_schema.ts";
+import { nearest, quoted, shellWord } from "../text.ts";
+
+/** A disk that the guest's file lists. */
+export interface ConfiguredDisk {
+  readonly target: string;
+  readonly commit: boolean;
+  /** So many commits stay unmerged. */
+  readonly keepCommits: number;
+  /** Every ended session is set aside until the guest is up again. */
+  readonly keepSession: boolean;
+}
+
+/** A valid configuration file. */
+export interface Config {
+  readonly disks: readonly ConfiguredDisk[];
+  /** When the file was last changed, in milliseconds. */
+  readonly changed: number;
+}
+
+/**
+ * Checks a configuration's text.
+ *
+ * @throws {Trouble} that names the file, the place in it, what stands there and what should
+ */
+export async function parseConfig(path: string, text: string): Promise<ConfiguredDisk[]> {
+  const invalid = (
+    place: string,
+    what: string,
+    hint = `correct ${shellWord(path)}, or remove it to leave the guest alone`,
+  ) => new Trouble(`${quoted(path)}${place && ` at ${place}`}: ${what}`, { hint });
+
+  if (text.startsWith("\ufeff")) {
+    throw invalid(
+      "",
+      "begins with a byte order mark, should begin with {",
+      `sed -i '1s/^\\xEF\\xBB\\xBF//' ${shellWord(path)}`,
+    );
+  }
+  if (text.trim() === "") throw invalid("", 'is empty, should be {"disks": [{"target": "vda"}]}');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw invalid("", `is not JSON: ${(error as Error).message}`);
+  }
+
+  const { schema } = await import("./config_schema.ts");
+  const { success, data, error } = schema.safeParse(json, { reportInput: true });
+  if (!success) {
+    // A slip in a key is the cause of the other key's absence.
+    const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0]!;
+    throw invalid(placeOf(issue.path), problem(issue));
+  }
+  const targets = data.disks.map(({ target }) => target);
+  const twice = targets.findIndex((target, index) => targets.indexOf(target) !== index);
+  if (twice !== -1) {
+    throw invalid(`disks[${twice}].target`, `${quoted(targets[twice])} is there twice, should be once`);
+  }
+  return data.disks.map((disk) => ({
+    target: disk.target,
+    commit: disk["one-shot-commit"] ?? false,
+    keepCommits: disk["keep-commits"] ?? 0,
+    keepSession: disk["keep-session"] ?? false,
+  }));
+}
+
+/** What zod found, in the voice of this program: what is, then what should be. */
+interface Issue {
+  readonly code?: string;
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly input?: unknown;
+  readonly expected?: string;
+  readonly keys?: readonly string[];
+}
+
+const keysOf = {
+  top: ["$schema", "disks"] satisfies (keyof Configuration)[],
+  disk: [
+    "target",
+    "one-shot-commit",
+    "keep-commits",
+    "keep-session",
+  ] satisfies (keyof Configuration["disks"][number])[],
+};
+
+const named: Readonly<Record<string, string>> = {
+  object: "an object {…}",
+  array: "a list […]",
+  string: "a text",
+  boolean: "true or false",
+  number: "a whole number",
+  int: "a whole number",
+};
+
+function problem({ code, path, message, input, expected, keys }: Issue): string {
+  if (code === "unrecognized_keys") {
+    const known = path.length === 0 ? keysOf.top : keysOf.disk;
+    const suggestion = nearest(keys![0]!, known);
+    return `unknown key ${quoted(keys![0])}, ` +
+      (suggestion ? `did you mean ${quoted(suggestion)}?` : `known are ${known.map(quoted).join(", ")}`);
+  }
+  if (code === "invalid_type") {
+    const is = input === undefined ? "is missing" : `is ${quoted(input)}`;
+    return `${is}, should be ${named[expected ?? ""] ?? expected}`;
+  }
+  return `is ${quoted(input)}, should be ${message}`;
+}
+
+function placeOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((place, key) => {
+    if (typeof key === "number") return `${place}[${key}]`;
+    return place === "" ? String(key) : `${place}.${String(key)}`;
+  }, "");
+}
+
+/** The text with the flags of these targets cleared; pure but for loading the parser. */
+export async function withoutFlags(text: string, targets: readonly string[]): Promise<string> {
+  const { parseTree } = await import("jsonc-parser");
+  type Tree = ReturnType<typeof parseTree>;
+  const valuesOf = (node: Tree, key: string) =>
+    (node?.children ?? []).filter(({ children }) => children?.[0]?.value === key).map(({ children }) =>
+      children?.[1]
+    );
+
+  const spots: number[] = [];
+  for (const disk of valuesOf(parseTree(text), "disks").flatMap((disks) => disks?.children ?? [])) {
+    // Of a key that is there twice JSON takes the last; cleared are all.
+    if (!targets.includes(valuesOf(disk, "target").at(-1)?.value)) continue;
+    for (const flag of valuesOf(disk, "one-shot-commit")) if (flag?.value === true) spots.push(flag.offset);
+  }
+  return spots.toSorted((a, b) => b - a)
+    .reduce((rest, at) => `${rest.slice(0, at)}false${rest.slice(at + "true".length)}`, text);
+}

@@ -1,0 +1,122 @@
+import { parse } from "@libs/xml";
+import { asTrouble, Trouble } from "../errors.ts";
+import { quoted } from "../text.ts";
+
+/** A disk as the domain's XML describes it. */
+export interface DomainDisk {
+  readonly target: string;
+  /** Path of the image, if the disk is one file. */
+  readonly file: string | undefined;
+  /** The file that its XML says it stands on: after an external snapshot, the session. */
+  readonly backing: string | undefined;
+  /** Why it can't be frozen, and what to do about it; undefined if it can. */
+  readonly unfit: { readonly reason: string; readonly hint: string } | undefined;
+}
+
+/** Far more than libvirt writes for any guest. */
+const LONGEST_XML = 16 * 1024 * 1024;
+
+type Node = Record<string, unknown>;
+
+const given = {
+  name: "the domain's XML on standard input",
+  hint:
+    "the hook is called by libvirt; by hand: virsh dumpxml --inactive DOMAIN | qemu --dry-run DOMAIN prepare begin -",
+};
+
+/**
+ * The disks of a domain, by what libvirt gives a hook on standard input, or keeps in its own files: there the domain
+ * of a guest that runs lies in a `<domstatus>`.
+ *
+ * @param from what the text is called in an error, and what to do then
+ * @throws {Trouble} if the text is no domain XML
+ */
+export function parseDisks(xml: string, { name, hint } = given): DomainDisk[] {
+  if (xml.length > LONGEST_XML) {
+    throw new Trouble(
+      `${name} has ${xml.length} characters, at most ${LONGEST_XML} are read`,
+      { hint },
+    );
+  }
+  if (xml.trim() === "") throw new Trouble(`${name} is empty`, { hint });
+  let root: unknown;
+  try {
+    // References are decoded already where the reviving begins: it would trim file names, and decode some twice.
+    root = parse(xml, { revive: { trim: false, entities: false } });
+  } catch (cause) {
+    const why = asTrouble(cause).message;
+    throw new Trouble(`${name} can't be read: ${why}`, { cause, hint });
+  }
+  const [domain] = [root, ...children(root, "domstatus")].flatMap((parent) => children(parent, "domain"));
+  if (domain === undefined) {
+    throw new Trouble(`${name} is no <domain>: it begins with ${quoted(xml.trim().slice(0, 20))}`, { hint });
+  }
+  return children(domain, "devices").flatMap((devices) => children(devices, "disk")).map(parseDisk);
+}
+
+function parseDisk(disk: Node): DomainDisk {
+  const [source] = children(disk, "source");
+  const target = attribute(children(disk, "target")[0], "dev") ?? "";
+  const type = attribute(disk, "type") ?? "file";
+  const file = type === "file" ? attribute(source, "file") : undefined;
+  const [backing] = children(disk, "backingStore").flatMap((store) => children(store, "source"));
+  return { target, file, backing: attribute(backing, "file"), unfit: unfitness(disk, type, source) };
+}
+
+/** First of the reasons why a disk can't go back to an earlier state by an overlay. */
+function unfitness(disk: Node, type: string, source: Node | undefined): DomainDisk["unfit"] {
+  const has = (name: string, node: Node | undefined = disk) => children(node, name).length > 0;
+  const device = attribute(disk, "device") ?? "disk";
+  const format = attribute(children(disk, "driver")[0], "type") ?? "raw";
+  const remove = (element: string) => ({
+    hint: `take <${element}/> out of the disk with virsh edit, or its entry out of the configuration`,
+  });
+  const unlist = { hint: "take its entry out of the configuration" };
+
+  if (device !== "disk") return { reason: `it is a ${device}, only a disk can be frozen`, ...unlist };
+  if (type !== "file") {
+    return {
+      reason: `it is of type ${quoted(type)}, only type "file" can be frozen`,
+      hint:
+        "put the disk into a qcow2 file (qemu-img convert -O qcow2), or take its entry out of the configuration",
+    };
+  }
+  if (attribute(source, "file") === undefined) return { reason: "it has no source file", ...unlist };
+  if (format !== "qcow2") {
+    return {
+      reason: `its driver type is ${quoted(format)}, only "qcow2" can be frozen`,
+      hint: "convert the image (qemu-img convert -O qcow2) and set <driver type='qcow2'/> with virsh edit",
+    };
+  }
+  for (const element of ["readonly", "shareable", "transient"]) {
+    if (has(element)) {
+      return { reason: `it is ${element === "readonly" ? "read-only" : element}`, ...remove(element) };
+    }
+  }
+  if (has("encryption") || has("encryption", source)) return { reason: "it is encrypted", ...unlist };
+  if (has("slices", source)) return { reason: "it is a slice of a file", ...unlist };
+  if (attribute(source, "fdgroup") !== undefined) {
+    return { reason: "it is passed as a file descriptor", ...unlist };
+  }
+  if (has("backingStore")) {
+    return {
+      reason: "its XML has an explicit <backingStore>, which would hide the overlay's backing file",
+      ...remove("backingStore"),
+    };
+  }
+  return undefined;
+}
+
+function children(node: unknown, name: string): Node[] {
+  const value = (node as Node | null | undefined)?.[name];
+  if (value === undefined) return [];
+  // The parser gives an empty element as null and a lone text as a string.
+  return (Array.isArray(value) ? value : [value]).map((child) =>
+    typeof child === "object" && child !== null ? child : {}
+  );
+}
+
+function attribute(node: Node | undefined, name: string): string | undefined {
+  const value = node?.[`@${name}`];
+  return typeof value === "string" ? value : undefined;
+}

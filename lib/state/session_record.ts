@@ -1,0 +1,94 @@
+import { Trouble } from "../errors.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** What `<domain>.session` says of one disk: that it was frozen by us, and what it was like before. */
+export interface Entry {
+  readonly target: string;
+  /** Absolute path of the image, links resolved. */
+  readonly image: string;
+  /** Start of the session, ISO 8601. */
+  readonly started: string;
+  /** What the disk gets back when a session ends: libvirt gives the layers to its QEMU user and returns only the top. */
+  readonly owner: Owner;
+  /** An event held the session back, to be resumed at the next start if its flag is set then. */
+  readonly held: boolean;
+  /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
+  readonly flagged?: true;
+  /**
+   * What becomes of the session that is set aside, once the guest is up: it was there before, or this start sets it
+   * aside. Gone from the note as soon as the guest is up.
+   */
+  readonly aside?: "forget" | "stay";
+  /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
+  readonly merging?: number;
+  /** What an administrator ordered, as long as it may not be done. */
+  readonly ordered?: Order;
+}
+
+/** An order, and the top layer at that time: with another one it is done. */
+export interface Order {
+  readonly verb: "undo" | "keep";
+  readonly top: number;
+}
+
+/** @throws {Trouble} if the text is not such a note: it is written by the hook alone, and never in part */
+export function parseNote(path: string, text: string): Entry[] {
+  try {
+    const list: unknown = JSON.parse(text);
+    if (!Array.isArray(list)) throw new TypeError("is no list");
+    return list.map(parseEntry);
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message : String(cause);
+    throw new Trouble(`${quoted(path)} is not a note of this hook: ${what}`, {
+      cause,
+      hint: `restore it, or if no disk of the guest has a ".backing_file" beside it: rm ${shellWord(path)}`,
+    });
+  }
+}
+
+function parseEntry(value: unknown): Entry {
+  const { target, image, started, uid, gid, mode, held, flagged, aside, merging, undo, keep } = Object(value);
+  const texts = [target, image, started, mode].every((text) => typeof text === "string");
+  const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
+  if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
+    throw new TypeError(`is no disk: ${quoted(value)}`);
+  }
+  const owner = { uid, gid, mode: Number.parseInt(mode, 8) };
+  const ordered = Number.isInteger(undo)
+    ? { verb: "undo", top: undo } as const
+    : Number.isInteger(keep)
+    ? { verb: "keep", top: keep } as const
+    : undefined;
+  return {
+    ...{ target, image, started, owner, held: held === true },
+    ...flagged === true && { flagged },
+    ...(aside === "forget" || aside === "stay") && { aside },
+    ...Number.isInteger(merging) && { merging },
+    ...ordered && { ordered },
+  };
+}
+
+/** The text of a note; `parseNote` reads it back. */
+export function formatNote(entries: readonly Entry[]): string {
+  const list = entries.map(
+    ({ target, image, started, owner: { uid, gid, mode }, held, flagged, aside, merging, ordered }) => {
+      const known = { target, image, started, uid, gid, mode: mode.toString(8) };
+      return {
+        ...known,
+        ...held && { held },
+        ...flagged && { flagged },
+        ...aside && { aside },
+        ...merging !== undefined && { merging },
+        ...ordered && { [ordered.verb]: ordered.top },
+      };
+    },
+  );
+  return JSON.stringify(list, undefined, 2) + "\n";
+}
+
+/** Owner, group and permission bits that a disk has while it is idle. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}

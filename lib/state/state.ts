@@ -1,0 +1,52 @@
+import { layerNumber, type Names } from "./paths.ts";
+
+/** Files of one image by path, each with its inode: two names of one file have the same number. */
+export type Listing = ReadonlyMap<string, number>;
+
+/** Numbers of the layers, lowest first; each stands on the one before it. */
+export type Layers = readonly [number, ...number[]];
+
+/** What the names on disk say. Where there are layers, they are the disk, and the image is disposable. */
+export type State =
+  /** Idle; the image is the disk. */
+  | { readonly kind: "plain"; readonly ended: boolean }
+  /** Idle; image and top layer are one file. */
+  | { readonly kind: "layered"; readonly layers: Layers; readonly ended: boolean }
+  /** The image is a session: running, or died without a word. */
+  | { readonly kind: "session"; readonly layers: Layers; readonly ended: boolean }
+  /** A commit was decided and not finished. */
+  | { readonly kind: "committing"; readonly layers: Layers; readonly ended: boolean }
+  /** Layers without an image that stands for them. */
+  | { readonly kind: "headless"; readonly layers: Layers; readonly ended: boolean }
+  /** A decided commit, but no layer that it could stand on: not the hook's doing. */
+  | { readonly kind: "stray" }
+  /** Neither image nor layer. */
+  | { readonly kind: "missing" };
+
+/** Reads the state off the names. Pure; every listing has exactly one state. */
+export function parse(names: Names, listing: Listing): State {
+  const image = listing.get(names.image);
+  const ended = listing.has(names.ended);
+  const [lowest, ...higher] = [...listing.keys()]
+    .map((path) => layerNumber(names.image, path))
+    .filter((number) => number !== undefined)
+    .sort((a, b) => a - b);
+
+  if (lowest === undefined) {
+    if (listing.has(names.committing)) return { kind: "stray" };
+    return image === undefined ? { kind: "missing" } : { kind: "plain", ended };
+  }
+  const layers: Layers = [lowest, ...higher];
+  const has = { layers, ended };
+  if (listing.has(names.committing)) return { kind: "committing", ...has };
+  if (image === undefined) return { kind: "headless", ...has };
+  if (image === listing.get(names.layer(topOf(layers)))) return { kind: "layered", ...has };
+  if (layers.some((number) => listing.get(names.layer(number)) === image)) {
+    return { kind: "headless", ...has };
+  }
+  return { kind: "session", ...has };
+}
+
+export function topOf(layers: Layers): number {
+  return layers.at(-1)!;
+}

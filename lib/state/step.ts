@@ -1,0 +1,130 @@
+import type { Entry, Owner } from "./session_record.ts";
+import type { Listing } from "./state.ts";
+import { quoted } from "../text.ts";
+
+/** One change of something on disk. A plan is a list of these, and nothing else changes anything. */
+export type Step =
+  | { readonly kind: "link"; readonly from: string; readonly to: string }
+  | { readonly kind: "rename"; readonly from: string; readonly to: string }
+  | { readonly kind: "remove"; readonly path: string }
+  | { readonly kind: "own"; readonly path: string; readonly owner: Owner }
+  /** Content of the file to stable storage. */
+  | { readonly kind: "sync"; readonly path: string }
+  /** A new overlay on `backing`. */
+  | { readonly kind: "create"; readonly overlay: string; readonly backing: string }
+  /** Copy a layer into the one below it. */
+  | { readonly kind: "merge"; readonly layer: string; readonly into: string }
+  /** Free the clusters that a killed merge left allocated and unused. */
+  | { readonly kind: "repair"; readonly path: string }
+  /** Start a process of its own that merges the guest's disks. */
+  | { readonly kind: "background"; readonly domain: string }
+  /** Clear the commit flags of these targets. */
+  | { readonly kind: "clear"; readonly config: string; readonly targets: readonly string[] }
+  /** Change a guest's file as an administrator asked for; no text: remove it. */
+  | {
+    readonly kind: "configure";
+    readonly config: string;
+    readonly text: string | undefined;
+    readonly change: string;
+  }
+  | { readonly kind: "note"; readonly path: string; readonly entries: readonly Entry[] }
+  | {
+    readonly kind: "starting";
+    readonly path: string;
+    readonly word: StartWord;
+    readonly forgets?: boolean;
+  };
+
+/** What kind of start is under way; `refused` where `prepare` failed. */
+export type StartWord = "fresh" | "resume" | "migrate" | "refused";
+
+/** The text of `.starting`. A second line asks for more than its removal, once the guest is up. */
+export function formatStart({ word, forgets = false }: { word: StartWord; forgets?: boolean }): string {
+  return forgets ? `${word}\n${FORGETS}\n` : `${word}\n`;
+}
+
+const FORGETS = "forget what is set aside";
+
+/** What the text of `.starting` says; another word than the known ones is taken for `fresh`. */
+export function parseStart(text: string): { readonly word: StartWord; readonly forgets: boolean } {
+  const [word, more] = text.split("\n").map((line) => line.trim());
+  const known = word === "resume" || word === "migrate" || word === "refused" ? word : "fresh";
+  return { word: known, forgets: more === FORGETS };
+}
+
+/** One line for the log and for a dry run. */
+export function describe(step: Step): string {
+  switch (step.kind) {
+    case "link":
+    case "rename":
+      return `${step.kind} ${quoted(step.from)} to ${quoted(step.to)}`;
+    case "remove":
+    case "sync":
+    case "repair":
+      return `${step.kind} ${quoted(step.path)}`;
+    case "background":
+      return "start the merge in the background";
+    case "own":
+      return `own ${quoted(step.path)} by ${step.owner.uid}:${step.owner.gid}, mode ${
+        step.owner.mode.toString(8)
+      }`;
+    case "create":
+      return `create overlay ${quoted(step.overlay)} on ${quoted(step.backing)}`;
+    case "merge":
+      return `merge ${quoted(step.layer)} into ${quoted(step.into)}`;
+    case "clear":
+      return `clear "one-shot-commit" of ${step.targets.join(", ")} in ${quoted(step.config)}`;
+    case "configure":
+      return `${step.change} in ${quoted(step.config)}`;
+    case "note":
+      return step.entries.length === 0
+        ? `remove ${quoted(step.path)}`
+        : `note ${step.entries.map(({ target }) => target).join(", ")} in ${quoted(step.path)}`;
+    case "starting":
+      return `note a ${step.word} start in ${quoted(step.path)}`;
+    default:
+      return step satisfies never;
+  }
+}
+
+/**
+ * The listing as it is after a step, with the semantics of link(2), rename(2) and unlink(2). Steps on other images' names
+ * change nothing that matters to this one. Pure.
+ */
+export function after(listing: Listing, step: Step): Listing {
+  const next = new Map(listing);
+  const from = "from" in step ? next.get(step.from) : undefined;
+  switch (step.kind) {
+    case "link":
+      if (from !== undefined && !next.has(step.to)) next.set(step.to, from);
+      return next;
+    case "rename":
+      // rename(2) between two names of one file does nothing and leaves both.
+      if (from === undefined || from === next.get(step.to)) return next;
+      next.set(step.to, from);
+      next.delete(step.from);
+      return next;
+    case "remove":
+      next.delete(step.path);
+      return next;
+    case "create":
+      return next.set(step.overlay, Math.min(0, ...next.values()) - 1);
+    case "own":
+    case "sync":
+    case "merge":
+    case "repair":
+    case "background":
+    case "clear":
+    case "configure":
+    case "note":
+    case "starting":
+      return listing;
+    default:
+      return step satisfies never;
+  }
+}
+
+/** The listing after several steps. */
+export function afterAll(listing: Listing, steps: readonly Step[]): Listing {
+  return steps.reduce(after, listing);
+}

@@ -1,0 +1,213 @@
+/**
+ * The moves between states, each as the steps that make it.
+ *
+ * Every step is one call of the system, and between any two of them the names still say truly which files are the disk.
+ * So a crash needs no handling here: whatever the names say next time is what the next event acts on.
+ */
+
+import type { Names } from "./paths.ts";
+import type { Owner } from "./session_record.ts";
+import { type Layers, type Listing, parse, type State, topOf } from "./state.ts";
+import type { Step } from "./step.ts";
+
+type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
+
+/** First half of a freeze: an overlay beside the image. Undone by removing what it made. */
+export function stage(names: Names, state: Of<"plain" | "layered" | "session">, owner: Owner): Step[] {
+  const [first, backing]: [Step[], string] = state.kind === "plain"
+    ? [[{ kind: "link", from: names.image, to: names.layer(0) }], names.layer(0)]
+    : [[], names.layer(topOf(state.layers))];
+  return [
+    ...first,
+    { kind: "create", overlay: names.scratch, backing },
+    { kind: "own", path: names.scratch, owner },
+    // Otherwise a power cut could leave an empty file under the image's name.
+    { kind: "sync", path: names.scratch },
+  ];
+}
+
+/** Second half of a freeze: the overlay takes the image's name. An older session under that name is gone with it. */
+export function swap(names: Names): Step[] {
+  return [{ kind: "rename", from: names.scratch, to: names.image }];
+}
+
+/** Takes back what {@link stage} made, from wherever it failed. */
+export function unstage(names: Names, before: State, listing: Listing): Step[] {
+  const steps: Step[] = listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch }] : [];
+  const now = parse(names, listing);
+  return before.kind === "plain" && now.kind === "layered" ? [...steps, ...flatten(names, now)] : steps;
+}
+
+/** Forgets a session. */
+export function discard(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
+  const top = names.layer(topOf(layers));
+  const own: Step = { kind: "own", path: top, owner };
+  return layers.length === 1 && !ended
+    ? [own, { kind: "rename", from: top, to: names.image }]
+    : [own, ...relink(names, top)];
+}
+
+/** The image becomes a name of the top layer, without a moment in which there is no image. */
+function relink(names: Names, top: string): Step[] {
+  return [
+    { kind: "link", from: top, to: names.scratch },
+    { kind: "rename", from: names.scratch, to: names.image },
+  ];
+}
+
+/** Decides that a session becomes part of the disk. From here on {@link finishCommit} is all that can follow. */
+export function decideCommit(names: Names, { ended }: Of<"session">, owner: Owner): Step[] {
+  return [
+    // It stands on what is no longer the top then.
+    ...ended ? forget(names) : [],
+    { kind: "own", path: names.image, owner },
+    { kind: "sync", path: names.image },
+    { kind: "link", from: names.image, to: names.committing },
+  ];
+}
+
+/** Makes a decided commit the top layer, once its flag is cleared. */
+export function finishCommit(names: Names, { layers }: { layers: Layers }): Step[] {
+  return [{ kind: "rename", from: names.committing, to: names.layer(topOf(layers) + 1) }];
+}
+
+/** Ends a session but keeps it until the guest is up again, where libvirt can't say whether the guest was saved. */
+export function setAside(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
+  const top = names.layer(topOf(layers));
+  return [
+    ...ended ? forget(names) : [],
+    ...linkAside(names),
+    { kind: "own", path: top, owner },
+    ...relink(names, top),
+  ];
+}
+
+/**
+ * First half of a start that sets a dead session aside; {@link swap} is the second. Cut short between the two, the session
+ * is where it was, under one more name. What was set aside before must be gone.
+ */
+export function linkAside(names: Names): Step[] {
+  return [{ kind: "link", from: names.image, to: names.ended }];
+}
+
+/**
+ * Takes back what {@link linkAside} and {@link swap} did, from wherever they stopped.
+ *
+ * @param before the names as they were: whatever else is set aside stays
+ */
+export function takeBackAside(names: Names, before: Listing, listing: Listing): Step[] {
+  const session = before.get(names.image);
+  if (listing.get(names.ended) !== session) return [];
+  return listing.get(names.image) === session ? forget(names) : putBack(names);
+}
+
+/** A session that was set aside becomes the session again. */
+export function putBack(names: Names): Step[] {
+  return [{ kind: "rename", from: names.ended, to: names.image }];
+}
+
+/** The session that was set aside is not wanted any more. */
+export function forget(names: Names): Step[] {
+  return [{ kind: "remove", path: names.ended }];
+}
+
+/** Finds out whether the image's folder has hard links: they are what a start begins with. Changes nothing that lasts. */
+export function probe(names: Names, listing: Listing): Step[] {
+  return [
+    ...listing.has(names.probe) ? [{ kind: "remove", path: names.probe } as const] : [],
+    { kind: "link", from: names.image, to: names.probe },
+    { kind: "remove", path: names.probe },
+  ];
+}
+
+/**
+ * What an interrupted event left: scratch goes, so does a session set aside that never left its place, and a headless
+ * image gets its layer back. A decided commit is not its matter.
+ */
+export function recover(names: Names, listing: Listing): Step[] {
+  const image = listing.get(names.image);
+  const leftovers: Step[] = [
+    ...[names.scratch, names.probe].filter((path) => listing.has(path))
+      .map((path) => ({ kind: "remove", path } as const)),
+    // Kept, it would outlive the layers that it stands on, and be put back as a session of long ago.
+    ...image !== undefined && image === listing.get(names.ended)
+      ? [{ kind: "remove", path: names.ended } as const]
+      : [],
+  ];
+  const state = parse(names, listing);
+  if (state.kind !== "headless") return leftovers;
+  const top = names.layer(topOf(state.layers));
+  return listing.has(names.image)
+    ? [...leftovers, ...relink(names, top)]
+    : [...leftovers, { kind: "link", from: top, to: names.image }];
+}
+
+/** The first half of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
+export function copyDown(names: Names, state: Of<"layered">, owner: Owner, again: boolean): Step[] {
+  const pair = lowestPair(names, state);
+  if (pair === undefined) return [];
+  const { lower, upper } = pair;
+  return [
+    { kind: "own", path: lower, owner },
+    { kind: "merge", layer: upper, into: lower },
+    ...again ? [{ kind: "repair", path: lower } as const] : [],
+    { kind: "sync", path: lower },
+  ];
+}
+
+/** The second half of a merge: the merged file takes the name that the layers above stand on. */
+export function takeName(names: Names, state: Of<"layered">): Step[] {
+  const pair = lowestPair(names, state);
+  if (pair === undefined) return [];
+  const { lower, upper } = pair;
+  const rename: Step = { kind: "rename", from: lower, to: upper };
+  if (state.layers.length > 2) return [rename];
+  // The image is a name of the upper layer: left in place, it would look like a session on the merged file.
+  return [
+    { kind: "remove", path: names.image },
+    rename,
+    state.ended
+      ? { kind: "link", from: upper, to: names.image }
+      : { kind: "rename", from: upper, to: names.image },
+  ];
+}
+
+/**
+ * Takes the newest commit back: it is set aside, in place of a session that stood on it. Before the rename nothing has
+ * happened, after it the rest is made again.
+ */
+export function undo(names: Names, { layers }: Of<"layered">, owner: Owner): Step[] {
+  const [next, top] = layers.slice(-2).map((number) => names.layer(number)) as [string, string];
+  return [
+    { kind: "own", path: next, owner },
+    { kind: "remove", path: names.image },
+    { kind: "rename", from: top, to: names.ended },
+    { kind: "link", from: next, to: names.image },
+  ];
+}
+
+/** Makes the session that was set aside a commit. */
+export function keep(names: Names, { layers }: Of<"layered">, owner: Owner): Step[] {
+  const next = names.layer(topOf(layers) + 1);
+  return [
+    { kind: "own", path: names.ended, owner },
+    { kind: "sync", path: names.ended },
+    { kind: "remove", path: names.image },
+    { kind: "rename", from: names.ended, to: next },
+    { kind: "link", from: next, to: names.image },
+  ];
+}
+
+/** One layer that nothing stands on needs no name of its own. */
+export function flatten(names: Names, { layers, ended }: Of<"layered">): Step[] {
+  return layers.length === 1 && !ended ? [{ kind: "remove", path: names.layer(layers[0]) }] : [];
+}
+
+/** The layers that are merged next. */
+export function lowestPair(
+  names: Names,
+  { layers }: Of<"layered">,
+): { lower: string; upper: string } | undefined {
+  const [lower, upper] = layers;
+  return upper === undefined ? undefined : { lower: names.layer(lower), upper: names.layer(upper) };
+}
