@@ -104,7 +104,7 @@ uninstall: ## take the hook away, unless a session needs it
 	@build/uninstall
 
 .PHONY: schema
-schema: ## config.schema.json, after a change of lib/schema.ts
+schema: ## config.schema.json, after a change of lib/input/config_schema.ts
 	build/deno run --quiet -A build/schema.ts > config.schema.json
 
 .PHONY: clean

@@ -1,17 +1,17 @@
-import { asksForNothing } from "./lib/hook/filter.ts";
+import { isNoop } from "./lib/hook/filter.ts";
 import { type Event, eventOf } from "./lib/input/event.ts";
 import { defaults, type Settings } from "./lib/settings.ts";
 
 /** The program, for the places that a build fixes. Whatever an event doesn't need is not even loaded. */
 export async function main(settings: Settings): Promise<never> {
   const event = eventOf(Deno.args);
-  if (event !== undefined && asksForNothing(event, settings)) Deno.exit(0);
+  if (event !== undefined && isNoop(event, settings)) Deno.exit(0);
   const { handle } = await import("./lib/hook/hook.ts");
   const { realHost } = await import("./lib/host/real_host.ts");
   const host = realHost(settings);
   if (event !== undefined) Deno.exit(await handle(event, host));
 
-  const { obey } = await import("./lib/command/run.ts");
+  const { runCommand: obey } = await import("./lib/command/run.ts");
   const { realTerminal } = await import("./lib/command/terminal.ts");
   const dry = (event: Event) => handle(event, { ...host, log: () => {}, show: (line) => console.log(line) });
   Deno.exit(await obey(Deno.args, host, realTerminal(), dry));

@@ -1,8 +1,8 @@
 /** What the hook should reach, and whether it does. */
 
-import type { Results } from "./bench.ts";
 import type { Point } from "./growth.ts";
 import { median } from "./measure.ts";
+import type { Results } from "./parts.ts";
 
 export interface Goal {
   readonly what: string;

@@ -1,8 +1,8 @@
 /** docs/performance.md, the numbers behind it, and its pictures. */
 
-import type { Results } from "./bench.ts";
 import { chart } from "./chart.ts";
 import { goals, life, number, pythonLife } from "./goals.ts";
+import type { Results } from "./parts.ts";
 import { ROOT } from "./place.ts";
 
 const DOCS = `${ROOT}docs`;

@@ -122,7 +122,7 @@ async function count(): Promise<number> {
 
 function lastCycle(log: string): string {
   const lines = log.trimEnd().replaceAll(folder, "").split("\n");
-  const begin = lines.findLastIndex((line) => line.includes(": freeze: "));
+  const begin = lines.findLastIndex((line) => line.includes(": new session: "));
   return lines.slice(begin).map((line) => `  ${line}`).join("\n");
 }
 

@@ -1,3 +1,5 @@
+/** How values are shown: to people, and to a shell. */
+
 /** A value as it is shown: in double quotes, control characters escaped, so that no name can forge a line. */
 export function quoted(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);

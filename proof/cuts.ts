@@ -1,7 +1,7 @@
 /** What is cut short, and what must be true then: the promises of the unit tests, for the compiled program. */
 
 import { assertEquals } from "@std/assert";
-import { told } from "../tests/fault.ts";
+import { inContext } from "../tests/fault.ts";
 import {
   checkKept,
   checkUndone,
@@ -11,10 +11,10 @@ import {
   placeOf,
   whateverIsNext,
 } from "../tests/history.ts";
-import { Promised } from "../tests/promised.ts";
+import { Expectations } from "../tests/expectations.ts";
 import { failed, flagsOf, type Scenario, scenarios } from "../tests/scenario.ts";
-import { DOMAIN } from "../tests/world.ts";
-import type { ProofWorld } from "./proof_world.ts";
+import { DOMAIN } from "../tests/fixture.ts";
+import type { ProofFixture } from "./proof_fixture.ts";
 
 /** One event or command in one state. */
 export interface Cut {
@@ -25,10 +25,10 @@ export interface Cut {
   /** Arguments of the program. */
   readonly args: readonly string[];
   /** To just before the event. */
-  readonly setUp: (world: ProofWorld) => Promise<Judge>;
+  readonly setUp: (fixture: ProofFixture) => Promise<Judge>;
 }
 
-/** Judges a world in which the event was cut short. */
+/** Judges a fixture in which the event was cut short. */
 export interface Judge {
   /** Before anything is mended. @param done whether the program said so */
   readonly whole: (done: boolean) => void;
@@ -59,9 +59,9 @@ function small(targets: readonly string[], layers: number): Scenario[] {
       name: `${
         operation === "started" ? "a guest that has come up" : "a guest that libvirtd finds again"
       } ${size}`,
-      setUp: async (world) => {
-        world.disks(flagsOf(targets, false));
-        await world.good("prepare");
+      setUp: async (fixture) => {
+        fixture.disks(flagsOf(targets, false));
+        await fixture.good("prepare");
       },
       event: [operation, "-"],
       next: [[[failed, ["prepare", "-"]], "base"], [[["prepare", "-"]], "base"]],
@@ -72,9 +72,9 @@ function small(targets: readonly string[], layers: number): Scenario[] {
     {
       ...b!,
       name: `the announcement of a save ${size}`,
-      setUp: async (world) => {
-        await a!.setUp(world);
-        await world.stop("saved");
+      setUp: async (fixture) => {
+        await a!.setUp(fixture);
+        await fixture.stop("saved");
       },
       event: ["restore", "-"],
       next: [[[["restore", "-"], ["prepare", "-"]], "session"]],
@@ -89,18 +89,18 @@ function cutEvent(scenario: Scenario): Cut {
     event,
     state: state.slice(0, -1),
     args: [DOMAIN, operation, operation === "release" ? "end" : "begin", extra],
-    setUp: async (world) => {
-      await scenario.setUp(world);
-      const promised = new Promised(world, scenario);
+    setUp: async (fixture) => {
+      await scenario.setUp(fixture);
+      const promised = new Expectations(fixture, scenario);
       return {
         whole: () => promised.checkWhole(),
         futures: scenario.next.map(([sequence, finds]): Future => ({
           // An end that nobody was there to tell of is never told.
           after: sequence.some(([operation]) => operation === "release") ? ["fault"] : ["fault", "reboot"],
           check: async () => {
-            scenario.mend?.(world);
-            for (const [operation, extra] of sequence) await world.event(operation, extra);
-            await told(sequence, () => promised.checkLives(finds));
+            scenario.mend?.(fixture);
+            for (const [operation, extra] of sequence) await fixture.event(operation, extra);
+            await inContext(sequence, () => promised.checkLives(finds));
           },
         })).concat(
           // A start that is done is followed by the guest itself.
@@ -117,8 +117,8 @@ function cutEvent(scenario: Scenario): Cut {
 const verbs = {
   merge: {
     event: "a merge",
-    whole: (world: ProofWorld, { targets }: Past, history: History, before: number) => {
-      for (const target of targets) assertEquals(placeOf(world, history, target), before);
+    whole: (fixture: ProofFixture, { targets }: Past, history: History, before: number) => {
+      for (const target of targets) assertEquals(placeOf(fixture, history, target), before);
     },
   },
   undo: { event: "an undo", whole: checkUndone },
@@ -134,18 +134,18 @@ function cutCommand(verb: keyof typeof verbs, past: Past): Cut {
     event,
     state: [disks, `${layers} layer${layers > 1 ? "s" : ""}`, ...more].filter(Boolean).join(", "),
     args: verb === "undo" ? [verb, DOMAIN, "--yes"] : [verb, DOMAIN],
-    setUp: async (world) => {
-      const history = await live(world, past);
-      const before = placeOf(world, history, targets[0]!);
+    setUp: async (fixture) => {
+      const history = await live(fixture, past);
+      const before = placeOf(fixture, history, targets[0]!);
       return {
-        whole: (done) => void whole(world, past, history, before, done),
+        whole: (done) => void whole(fixture, past, history, before, done),
         futures: [{
           after: ["fault", "reboot"],
           check: async () => {
-            await whateverIsNext(world, past, history);
+            await whateverIsNext(fixture, past, history);
             // The last of them ends where it began, if the same files were judged before.
-            await world.start();
-            await world.stop();
+            await fixture.start();
+            await fixture.stop();
           },
         }],
       };

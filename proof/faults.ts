@@ -2,7 +2,7 @@
 
 import { eachEvent } from "./cuts.ts";
 import { inPlaces } from "./places.ts";
-import { ProofWorld } from "./proof_world.ts";
+import { ProofFixture } from "./proof_fixture.ts";
 import { type Call, readRecord } from "./record.ts";
 import { sample, share, shared, steps } from "./shares.ts";
 import { Tally } from "./tally.ts";
@@ -57,8 +57,8 @@ function errorsOf({ call, flags = 0 }: Call): readonly Errno[] {
 await shared(import.meta.url, "Each call fails once", new Tally("event", "failures"), async (tally) => {
   await inPlaces(async (places) => {
     for (const [index, cut] of share(sample(eachEvent(), 5))) {
-      using world = new ProofWorld(places);
-      const trial = await Trial.of(cut, world);
+      using fixture = new ProofFixture(places);
+      const trial = await Trial.of(cut, fixture);
       const record = `${places.folder}/record`;
       await trial.run(["--calls", "all", "--record", record]);
       const calls = readRecord(record);

@@ -2,10 +2,10 @@
 
 import { assertEquals } from "@std/assert";
 import { snapshot } from "../tests/tree.ts";
-import { DOMAIN } from "../tests/world.ts";
+import { DOMAIN } from "../tests/fixture.ts";
 import { diskXml, domainXml } from "../tests/xml.ts";
 import type { Places } from "./places.ts";
-import { ProofWorld } from "./proof_world.ts";
+import { ProofFixture } from "./proof_fixture.ts";
 import { sample } from "./shares.ts";
 import type { Tally } from "./tally.ts";
 
@@ -59,9 +59,9 @@ export async function hostileTricks(places: Places, tally: Tally): Promise<void>
   Deno.chmodSync(places.folder, 0o755);
   for (const [name, lines] of sample(tricks)) {
     for (const when of ["start", "end"] as const) {
-      using world = new ProofWorld(places);
+      using fixture = new ProofFixture(places);
       try {
-        await tryTrick(world, lines, when, forges.test(name));
+        await tryTrick(fixture, lines, when, forges.test(name));
         tally.passed(`a user's tricks before a guest's ${when}`);
       } catch (error) {
         tally.failed(`a user's tricks before a guest's ${when}`, name, error);
@@ -72,42 +72,42 @@ export async function hostileTricks(places: Places, tally: Tally): Promise<void>
 }
 
 async function tryTrick(
-  world: ProofWorld,
+  fixture: ProofFixture,
   lines: string,
   when: "start" | "end",
   forged: boolean,
 ): Promise<void> {
-  Deno.chmodSync(world.root, 0o755);
-  const secret = `${world.root}/secret`;
+  Deno.chmodSync(fixture.root, 0o755);
+  const secret = `${fixture.root}/secret`;
   Deno.mkdirSync(secret, { mode: 0o700 });
   Deno.writeTextFileSync(`${secret}/file`, "secret", { mode: 0o600 });
-  world.disks({ vda: false });
-  const disk = world.disk("vda");
+  fixture.disks({ vda: false });
+  const disk = fixture.disk("vda");
   if (when === "end") {
-    await event(world, "prepare", "-");
-    await event(world, "started", "-");
+    await event(fixture, "prepare", "-");
+    await event(fixture, "started", "-");
   }
-  Deno.chmodSync(world.images, 0o777);
-  const before = [snapshot(secret), snapshot(world.config), Deno.lstatSync(secret).mtime];
+  Deno.chmodSync(fixture.images, 0o777);
+  const before = [snapshot(secret), snapshot(fixture.config), Deno.lstatSync(secret).mtime];
   await new Deno.Command("/bin/sh", {
     args: ["-c", lines],
-    cwd: world.images,
+    cwd: fixture.images,
     uid: NOBODY,
     gid: NOBODY,
     stderr: "null",
   }).output();
-  const start = when === "start" ? await event(world, "prepare", "-") : 0;
+  const start = when === "start" ? await event(fixture, "prepare", "-") : 0;
   if (start === 0) {
-    if (when === "start") await event(world, "started", "-");
-    await event(world, "release", "shutdown");
+    if (when === "start") await event(fixture, "started", "-");
+    await event(fixture, "release", "shutdown");
   } else {
-    await event(world, "release", "failed");
+    await event(fixture, "release", "failed");
   }
   assertEquals(snapshot(secret), before[0], "the secret");
   assertEquals(Deno.lstatSync(secret).mtime, before[2], "the secret's folder");
-  assertEquals(world.files(world.config).filter((name) => name.includes("forged")), []);
-  assertEquals(world.files().filter((name) => name === "obeyed"), [], "a line was obeyed");
-  if (!forged) assertEquals(world.read(world.image("vda")), disk, "the disk");
+  assertEquals(fixture.files(fixture.config).filter((name) => name.includes("forged")), []);
+  assertEquals(fixture.files().filter((name) => name === "obeyed"), [], "a line was obeyed");
+  if (!forged) assertEquals(fixture.read(fixture.image("vda")), disk, "the disk");
 }
 
 /** Texts that libvirt passes on from whoever may define a domain. */
@@ -121,17 +121,20 @@ async function tryForgery(places: Places, tally: Tally): Promise<void> {
       "-o/forged",
     ]
   ) {
-    using world = new ProofWorld(places);
+    using fixture = new ProofFixture(places);
     try {
-      world.disks({ vda: false });
-      const xml = domainXml([diskXml("vda", `${world.images}/${text}`), diskXml(text, world.image("vda"))]);
-      await event(world, "prepare", "-", { xml });
-      await event(world, text, text);
-      await event(world, "prepare", "-", { domain: text });
-      const log = Deno.readTextFileSync(`${world.root}/log`);
+      fixture.disks({ vda: false });
+      const xml = domainXml([
+        diskXml("vda", `${fixture.images}/${text}`),
+        diskXml(text, fixture.image("vda")),
+      ]);
+      await event(fixture, "prepare", "-", { xml });
+      await event(fixture, text, text);
+      await event(fixture, "prepare", "-", { domain: text });
+      const log = Deno.readTextFileSync(`${fixture.root}/log`);
       // deno-lint-ignore no-control-regex
       assertEquals(log.split("\n").filter((line) => /^\S*forged|: forged$|\r|\u001b/.test(line)), []);
-      assertEquals(world.files(world.root).filter((name) => name.includes("forged")), []);
+      assertEquals(fixture.files(fixture.root).filter((name) => name.includes("forged")), []);
       tally.passed(row);
     } catch (error) {
       tally.failed(row, JSON.stringify(text), error);
@@ -141,10 +144,10 @@ async function tryForgery(places: Places, tally: Tally): Promise<void> {
 
 /** The compiled program as root, as libvirt calls it, with the merge that it starts. */
 async function event(
-  world: ProofWorld,
+  fixture: ProofFixture,
   operation: string,
   extra: string,
-  { domain = DOMAIN, xml = world.xml() } = {},
+  { domain = DOMAIN, xml = fixture.xml() } = {},
 ): Promise<number> {
-  return (await world.trace([domain, operation, "begin", extra], [], xml)).code;
+  return (await fixture.trace([domain, operation, "begin", extra], [], xml)).code;
 }

@@ -6,9 +6,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Random, randomly } from "../tests/random.ts";
 import { type Session, Sessions } from "../tests/sessions.ts";
-import { DOMAIN, exists } from "../tests/world.ts";
+import { DOMAIN, exists } from "../tests/fixture.ts";
 import { inPlaces } from "./places.ts";
-import { ProofWorld, type Tracing } from "./proof_world.ts";
+import { ProofFixture, type Tracing } from "./proof_fixture.ts";
 import { isShort, share, shared } from "./shares.ts";
 import { Tally } from "./tally.ts";
 
@@ -36,13 +36,13 @@ class Schedule {
   #last: Held | undefined;
   #number = 0;
 
-  constructor(readonly world: ProofWorld, readonly random: Random) {}
+  constructor(readonly fixture: ProofFixture, readonly random: Random) {}
 
   /** Begins a process, and waits for its end. @returns its exit code */
   async call(...args: string[]): Promise<number> {
-    const { root, places } = this.world;
+    const { root, places } = this.fixture;
     const hold = `${places.folder}/hold-${this.#number++}`;
-    const tracing = this.world.tracing(args, ["--but", `${root}/log`, "--hold", hold]);
+    const tracing = this.fixture.tracing(args, ["--but", `${root}/log`, "--hold", hold]);
     const held = { tracing, hold, isOver: false };
     this.#held.push(held);
     const { code } = await tracing.end.finally(() => held.isOver = true);
@@ -92,17 +92,17 @@ interface Act {
 
 /** All that libvirt calls in a life of a guest. @returns whether it came up */
 async function live(sessions: Sessions, guest: string, reason: string, call: Call): Promise<boolean> {
-  const { world } = sessions;
-  const vda = world.image("vda");
+  const { fixture } = sessions;
+  const vda = fixture.image("vda");
   const fail = async () => {
     await call(guest, "release", "end", reason === "-" ? reason : "failed");
     return false;
   };
   if (await call(guest, "prepare", "begin", "-") !== 0 || reason === "no start") return await fail();
   const session: Session = sessions.begin(guest);
-  sessions.check(world.read(vda), session);
+  sessions.check(fixture.read(vda), session);
   await call(guest, "started", "begin", "-");
-  world.write(vda, session.key);
+  fixture.write(vda, session.key);
   await call(guest, "release", "end", reason);
   sessions.end(session);
   return true;
@@ -138,8 +138,8 @@ const commands = [
 ];
 
 /** The events of the proof's own process, one after the other. */
-const alone = ({ world }: Sessions): Call => async (domain, operation, _, extra) => {
-  const { code, merge } = await world.event(operation!, extra, { domain: domain! });
+const alone = ({ fixture }: Sessions): Call => async (domain, operation, _, extra) => {
+  const { code, merge } = await fixture.event(operation!, extra, { domain: domain! });
   assert(merge === undefined || merge.code === 0, merge?.said.join(" "));
   return code;
 };
@@ -148,11 +148,11 @@ const alone = ({ world }: Sessions): Call => async (domain, operation, _, extra)
 const befores: Readonly<Record<string, (sessions: Sessions) => Promise<void>>> = {
   "plain": () => Promise.resolve(),
   "two commits": async (sessions) => {
-    const { world } = sessions;
+    const { fixture } = sessions;
     for (const domain of guests.slice(0, 2)) {
       sessions.configure(domain, true);
       const call: Call = async (_, operation, __, extra) =>
-        (await world.event(operation!, extra, { domain, mergeDies: true })).code;
+        (await fixture.event(operation!, extra, { domain, mergeDies: true })).code;
       await live(sessions, domain, "shutdown", call);
     }
   },
@@ -163,8 +163,8 @@ const befores: Readonly<Record<string, (sessions: Sessions) => Promise<void>>> =
 
 /** Whatever happened: every guest comes up in the end, the disk is whole, and nothing stays behind. */
 async function judge(sessions: Sessions): Promise<void> {
-  const world = sessions.world as ProofWorld;
-  world.checkImages({ leaks: true });
+  const fixture = sessions.fixture as ProofFixture;
+  fixture.checkImages({ leaks: true });
   const refused = new Set(guests);
   // A session that died keeps the others waiting until its own guest has dealt with it.
   for (let round = 0; round < 3 && refused.size > 0; round++) {
@@ -174,10 +174,10 @@ async function judge(sessions: Sessions): Promise<void> {
     }
   }
   assertEquals([...refused], [], "refused for ever");
-  for (const domain of guests) await world.merge({ domain });
-  assertEquals(world.files(), ["vda.img"]);
-  sessions.check(world.read(world.image("vda")));
-  world.checkImages({ leaks: true });
+  for (const domain of guests) await fixture.merge({ domain });
+  assertEquals(fixture.files(), ["vda.img"]);
+  sessions.check(fixture.read(fixture.image("vda")));
+  fixture.checkImages({ leaks: true });
 }
 
 /** What happens in one schedule: to each of two or three guests something, and commands whenever they like. */
@@ -194,13 +194,13 @@ function draw(
   return { before, acts };
 }
 
-async function trySchedule(world: ProofWorld, seed: number): Promise<string> {
+async function trySchedule(fixture: ProofFixture, seed: number): Promise<string> {
   const random = randomly(seed);
   const { before, acts } = draw(random);
-  world.disks({ vda: false });
-  const sessions = new Sessions(world, guests);
+  fixture.disks({ vda: false });
+  const sessions = new Sessions(fixture, guests);
   await befores[before]!(sessions);
-  const schedule = new Schedule(world, random);
+  const schedule = new Schedule(fixture, random);
   const call: Call = (...args) => schedule.call(...args);
   await schedule.run(acts.map(async ([guest, some]) => {
     for (const { does } of some) await does(sessions, guest, call);
@@ -220,8 +220,8 @@ await shared(
     await inPlaces(async (places) => {
       for (const [, { seed }] of share(all)) {
         try {
-          using world = new ProofWorld(places);
-          tally.passed(await trySchedule(world, seed));
+          using fixture = new ProofFixture(places);
+          tally.passed(await trySchedule(fixture, seed));
         } catch (error) {
           const { before, acts } = draw(randomly(seed));
           const told = acts.map(([guest, some]) =>

@@ -2,7 +2,7 @@
 
 import { allCuts } from "./cuts.ts";
 import { inPlaces } from "./places.ts";
-import { ProofWorld } from "./proof_world.ts";
+import { ProofFixture } from "./proof_fixture.ts";
 import { sample, share, shared, steps } from "./shares.ts";
 import { Tally } from "./tally.ts";
 import { Trial } from "./trial.ts";
@@ -13,8 +13,8 @@ const STRIDE = 20;
 await shared(import.meta.url, "Killed at each call", new Tally("event", "calls"), async (tally) => {
   await inPlaces(async (places) => {
     for (const [index, cut] of share(sample(allCuts()))) {
-      using world = new ProofWorld(places);
-      const trial = await Trial.of(cut, world);
+      using fixture = new ProofFixture(places);
+      const trial = await Trial.of(cut, fixture);
       for (const call of steps(index, STRIDE)) {
         const where = `${cut.event} (${cut.state}), killed at call ${call}`;
         let struck: string | undefined;

@@ -16,10 +16,12 @@ const SHORT = Deno.env.get("SHORT") === "1";
 const SHARE = SHORT ? 0.01 : 1;
 const SEED = Number(Deno.env.get("SEED") ?? (SHORT ? 1 : Date.now() % 1_000_000));
 
-const TABLE = "lib/table.ts";
-const actions = ["moves", "plan", "host", "files", "prepare", "release", "merge"].map((name) =>
-  `lib/${name}.ts`
-);
+const TABLE = "lib/state/decision_table.ts";
+const actions = [
+  ...["transitions", "plan", "commit_plan", "recovery", "records"].map((name) => `lib/state/${name}.ts`),
+  ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
+  ...["prepare", "started", "release", "merge", "merge_checks"].map((name) => `lib/hook/${name}.ts`),
+];
 
 function allMutants(): Mutant[] {
   const sourceOf = (file: string) => Deno.readTextFileSync(`${ROOT}/${file}`);

@@ -5,7 +5,7 @@ import { assert } from "@std/assert";
 import { permissions, settingsFrom } from "../build/build.ts";
 import { hostileTricks } from "./hostile.ts";
 import { environment, inPlaces, type Places, ROOT, run } from "./places.ts";
-import { ProofWorld } from "./proof_world.ts";
+import { ProofFixture } from "./proof_fixture.ts";
 import { readRecord } from "./record.ts";
 import { summarize } from "./shares.ts";
 import { Tally } from "./tally.ts";
@@ -23,7 +23,7 @@ interface Outcome {
 
 /** From the inside. */
 async function probe(places: Places, tally: Tally): Promise<void> {
-  const { world, folder, qemuImg } = places;
+  const { fixture, folder, qemuImg } = places;
   const settings = settingsFrom((name) => environment(places)[name]);
   const binary = `${folder}/probe`;
   run(`${ROOT}build/deno`, [
@@ -32,19 +32,19 @@ async function probe(places: Places, tally: Tally): Promise<void> {
     ...["--output", binary, `${ROOT}proof/probe.ts`],
   ]);
   const probed = {
-    images: `${world}/images`,
-    config: `${world}/config`,
-    save: `${world}/save`,
-    log: `${world}/log`,
-    outside: `${world}/outside`,
+    images: `${fixture}/images`,
+    config: `${fixture}/config`,
+    save: `${fixture}/save`,
+    log: `${fixture}/log`,
+    outside: `${fixture}/outside`,
     qemuImg,
   };
-  for (const name of ["outside", "images-other"]) Deno.mkdirSync(`${world}/${name}`);
+  for (const name of ["outside", "images-other"]) Deno.mkdirSync(`${fixture}/${name}`);
   for (const name of ["images", "images-other", "config", "save", "outside"]) {
-    Deno.writeTextFileSync(`${world}/${name}/file`, "");
+    Deno.writeTextFileSync(`${fixture}/${name}/file`, "");
   }
-  Deno.writeTextFileSync(`${world}/outside/file.js`, "");
-  using _listener = await listen(`${world}/outside/socket`);
+  Deno.writeTextFileSync(`${fixture}/outside/file.js`, "");
+  using _listener = await listen(`${fixture}/outside/socket`);
   const { stdout } = await new Deno.Command(binary, { args: [JSON.stringify(probed)], stderr: "inherit" })
     .output();
   for (const { what, may, outcome, isRight } of JSON.parse(new TextDecoder().decode(stdout)) as Outcome[]) {
@@ -98,14 +98,21 @@ const runtime =
   /^\/(lib|lib64|usr\/lib|usr\/local\/lib|etc\/ld\.so|proc\/|sys\/|dev\/(null|urandom)$|usr\/share\/locale|etc\/localtime)/;
 
 /** From the outside: paths by program, as "read", "write" or "run". */
-async function watch(world: ProofWorld, places: Places, tally: Tally): Promise<Map<string, Set<string>>> {
+async function watch(fixture: ProofFixture, places: Places, tally: Tally): Promise<Map<string, Set<string>>> {
   const opened = new Map<string, Set<string>>();
   const record = `${places.folder}/record`;
-  world.disks({ vda: true });
+  fixture.disks({ vda: true });
   for (const [at, args] of life.entries()) {
-    if (at === 5) world.keys = { "keep-commits": 1 };
-    if (at === 5) world.configure({ vda: false });
-    const { code, stderr } = await world.trace(args, ["--under", "", "--calls", "open", "--record", record]);
+    if (at === 5) fixture.keys = { "keep-commits": 1 };
+    if (at === 5) fixture.configure({ vda: false });
+    const { code, stderr } = await fixture.trace(args, [
+      "--under",
+      "",
+      "--calls",
+      "open",
+      "--record",
+      record,
+    ]);
     assert(code === 0, `${args.join(" ")}: ${stderr}`);
     for (const { program, call, path, to, result, flags = 0 } of readRecord(record)) {
       // A file that is synced was opened before.
@@ -126,8 +133,8 @@ async function watch(world: ProofWorld, places: Places, tally: Tally): Promise<M
   return opened;
 }
 
-function mayTouch(path: string, how: string, { world, hook, qemuImg, folder }: Places): boolean {
-  const isIn = (...names: string[]) => names.some((name) => `${path}/`.startsWith(`${world}/${name}/`));
+function mayTouch(path: string, how: string, { fixture, hook, qemuImg, folder }: Places): boolean {
+  const isIn = (...names: string[]) => names.some((name) => `${path}/`.startsWith(`${fixture}/${name}/`));
   if (how === "run") return path === qemuImg || path === hook;
   if (how === "write") return isIn("images", "config", "log") || path === "/dev/null";
   return isIn("images", "config", "save", "defined", "live", "libvirtd.pid", "log") || path === hook ||
@@ -135,16 +142,16 @@ function mayTouch(path: string, how: string, { world, hook, qemuImg, folder }: P
 }
 
 /** Without what differs from machine to machine and from run to run. */
-function normal(path: string, { world, hook, folder }: Places): string {
+function normal(path: string, { fixture, hook, folder }: Places): string {
   return path
     .replace(hook, "the program")
-    .replace(`${world}/images`, "IMAGES")
-    .replace(`${world}/config`, "CONFIG")
-    .replace(`${world}/save`, "SAVES")
-    .replace(`${world}/defined`, "DOMAINS")
-    .replace(`${world}/live`, "LIVE")
-    .replace(`${world}/libvirtd.pid`, "DAEMON")
-    .replace(`${world}/log`, "LOG")
+    .replace(`${fixture}/images`, "IMAGES")
+    .replace(`${fixture}/config`, "CONFIG")
+    .replace(`${fixture}/save`, "SAVES")
+    .replace(`${fixture}/defined`, "DOMAINS")
+    .replace(`${fixture}/live`, "LIVE")
+    .replace(`${fixture}/libvirtd.pid`, "DAEMON")
+    .replace(`${fixture}/log`, "LOG")
     .replace(folder, "FOLDER")
     .replace(/^\/proc\/\d+/, "/proc/self")
     .replace(/\/task\/\d+/, "/task/…")
@@ -156,14 +163,14 @@ const begun = Date.now();
 const tally = new Tally("tried", "points");
 await inPlaces(async (places) => {
   {
-    using _world = new ProofWorld(places);
+    using _world = new ProofFixture(places);
     await probe(places, tally);
     imports(places, tally);
   }
   let opened: Map<string, Set<string>>;
   {
-    using world = new ProofWorld(places);
-    opened = await watch(world, places, tally);
+    using fixture = new ProofFixture(places);
+    opened = await watch(fixture, places, tally);
   }
   for (const [key, paths] of [...opened].sort(([a], [b]) => a < b ? -1 : 1)) {
     console.log(`${key}\n  ${[...paths].sort().join("\n  ")}`);

@@ -2,11 +2,11 @@
 
 export const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Where the world of a proof lies, and what is built for it. */
+/** Where the fixture of a proof lies, and what is built for it. */
 export interface Places {
   readonly folder: string;
   /** Holds images, configuration and log: all that the program may touch. */
-  readonly world: string;
+  readonly fixture: string;
   readonly tracer: string;
   readonly hook: string;
   readonly qemuImg: string;
@@ -28,7 +28,7 @@ export async function inPlaces<T>(
   try {
     const places = {
       folder,
-      world: `${folder}/world`,
+      fixture: `${folder}/fixture`,
       tracer: `${folder}/tracer`,
       hook: `${folder}/dist/qemu`,
       qemuImg: typeof qemuImg === "string" ? qemuImg : qemuImg(folder),
@@ -41,16 +41,16 @@ export async function inPlaces<T>(
   }
 }
 
-/** What the build is told, for a hook whose places are in the world. */
-export function environment({ world, folder, hook, qemuImg }: Places): Record<string, string> {
+/** What the build is told, for a hook whose places are in the fixture. */
+export function environment({ fixture, folder, hook, qemuImg }: Places): Record<string, string> {
   return {
-    IMAGE_DIRS: `${world}/images`,
-    CONFIG_DIR: `${world}/config`,
-    SAVE_DIR: `${world}/save`,
-    DOMAIN_DIR: `${world}/defined`,
-    LIVE_DIR: `${world}/live`,
-    DAEMONS: `${world}/libvirtd.pid`,
-    LOG: `${world}/log`,
+    IMAGE_DIRS: `${fixture}/images`,
+    CONFIG_DIR: `${fixture}/config`,
+    SAVE_DIR: `${fixture}/save`,
+    DOMAIN_DIR: `${fixture}/defined`,
+    LIVE_DIR: `${fixture}/live`,
+    DAEMONS: `${fixture}/libvirtd.pid`,
+    LOG: `${fixture}/log`,
     QEMU_IMG: qemuImg,
     CONFIG_OWNER: String(Deno.uid()),
     PROGRAMS: hook,

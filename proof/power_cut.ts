@@ -2,7 +2,7 @@
 
 import { allCuts } from "./cuts.ts";
 import { inPlaces } from "./places.ts";
-import { ProofWorld } from "./proof_world.ts";
+import { ProofFixture } from "./proof_fixture.ts";
 import { randomly } from "./random.ts";
 import { readRecord } from "./record.ts";
 import { isShort, sample, share, shared } from "./shares.ts";
@@ -62,18 +62,18 @@ function* choices(storage: Storage, random: () => number): Generator<Choice> {
 await shared(import.meta.url, "Power cut after each call", new Tally("event", "outcomes"), async (tally) => {
   await inPlaces(async (places) => {
     for (const [, cut] of share(sample(allCuts()))) {
-      using world = new ProofWorld(places);
-      const trial = await Trial.of(cut, world);
-      world.restore(trial.before);
-      const storage = new Storage(world.root);
+      using fixture = new ProofFixture(places);
+      const trial = await Trial.of(cut, fixture);
+      fixture.restore(trial.before);
+      const storage = new Storage(fixture.root);
       const record = `${places.folder}/record`;
-      const { code } = await world.trace(cut.args, ["--record", record]);
+      const { code } = await fixture.trace(cut.args, ["--record", record]);
       const all = outcomes(storage, record, code);
       const every = Math.max(1, all.length / OUTCOMES);
       for (let at = 0; at < all.length; at += every) {
         const { calls, done, files } = all[Math.floor(at)]!;
         try {
-          lay(world.root, files());
+          lay(fixture.root, files());
           await trial.check("reboot", done);
           tally.passed(cut.event);
         } catch (error) {

@@ -3,7 +3,7 @@
 import { assert } from "@std/assert";
 import { type Cut, eachEvent } from "./cuts.ts";
 import { inPlaces, type Places } from "./places.ts";
-import { ProofWorld } from "./proof_world.ts";
+import { ProofFixture } from "./proof_fixture.ts";
 import { isShort, sample, share, shared } from "./shares.ts";
 import { Tally } from "./tally.ts";
 import { Trial } from "./trial.ts";
@@ -75,12 +75,12 @@ async function tryMisdeeds(cut: Cut, trial: Trial, places: Places, tally: Tally)
 
 /** The event ends within the limit; a merge goes on for ever, until a start asks it to make way. */
 async function tryHanging(cut: Cut, trial: Trial, places: Places, tally: Tally): Promise<void> {
-  const { world } = trial;
+  const { fixture } = trial;
   for (const subcommand of subcommands) {
     const name = `qemu-img ${subcommand} hangs`;
     bad(places, subcommand, "exec sleep 1000000");
-    world.restore(trial.before);
-    const tree = world.begin(cut.args);
+    fixture.restore(trial.before);
+    const tree = fixture.begin(cut.args);
     try {
       // A merge is no event: nobody waits for it.
       const waits = cut.args[0] !== "merge";
@@ -89,14 +89,14 @@ async function tryHanging(cut: Cut, trial: Trial, places: Places, tally: Tally):
       good(places);
       if (!hangs) continue;
       assert(seconds < LONGEST, `it took ${seconds} s`);
-      const left = world.tree();
+      const left = fixture.tree();
       if (subcommand === "commit" || subcommand === "check") {
         const begun = Date.now();
-        await world.event("prepare");
+        await fixture.event("prepare");
         assert(Date.now() - begun < MAKES_WAY * 1000, `the next start took ${Date.now() - begun} ms`);
       }
       await tree.end();
-      world.restore(left);
+      fixture.restore(left);
       await trial.check("fault");
       tally.passed(name);
     } catch (error) {
@@ -112,8 +112,8 @@ await shared(import.meta.url, "A bad qemu-img", new Tally("what it does", "event
   await inPlaces(async (places) => {
     good(places);
     for (const [, cut] of share(sample(eachEvent(), 9))) {
-      using world = new ProofWorld(places);
-      const trial = await Trial.of(cut, world);
+      using fixture = new ProofFixture(places);
+      const trial = await Trial.of(cut, fixture);
       await tryMisdeeds(cut, trial, places, tally);
       if (!isShort) await tryHanging(cut, trial, places, tally);
     }

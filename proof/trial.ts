@@ -2,7 +2,7 @@
 
 import type { Tree } from "../tests/tree.ts";
 import type { Before, Cut, Judge } from "./cuts.ts";
-import type { ProofWorld, Traced } from "./proof_world.ts";
+import type { ProofFixture, Traced } from "./proof_fixture.ts";
 
 /** An event in its state, to be tried again and again from the same files. */
 export class Trial {
@@ -10,20 +10,20 @@ export class Trial {
 
   private constructor(
     readonly cut: Cut,
-    readonly world: ProofWorld,
+    readonly fixture: ProofFixture,
     readonly before: Tree,
     readonly judge: Judge,
   ) {}
 
-  static async of(cut: Cut, world: ProofWorld): Promise<Trial> {
-    const judge = await cut.setUp(world);
-    return new Trial(cut, world, world.tree(), judge);
+  static async of(cut: Cut, fixture: ProofFixture): Promise<Trial> {
+    const judge = await cut.setUp(fixture);
+    return new Trial(cut, fixture, fixture.tree(), judge);
   }
 
   /** Runs the event as the tracer is told. */
   async run(how: readonly string[]): Promise<Traced> {
-    this.world.restore(this.before);
-    return await this.world.trace(this.cut.args, how);
+    this.fixture.restore(this.before);
+    return await this.fixture.trace(this.cut.args, how);
   }
 
   /**
@@ -33,17 +33,17 @@ export class Trial {
    * @throws if a promise is broken
    */
   async check(before: Exclude<Before, "done">, done = false): Promise<void> {
-    const { world, judge } = this;
-    const left = world.tree();
+    const { fixture, judge } = this;
+    const left = fixture.tree();
     if (this.#seen.has(`${left.key}${done}`)) return;
     judge.whole(done);
-    world.checkImages({ leaks: true });
+    fixture.checkImages({ leaks: true });
     for (const { after, check } of judge.futures) {
       // No guest runs on after a power cut.
       if (!after.includes(before) && !(done && before === "fault" && after.includes("done"))) continue;
-      world.restore(left);
+      fixture.restore(left);
       await check();
-      world.checkImages({ leaks: false });
+      fixture.checkImages({ leaks: false });
     }
     this.#seen.add(`${left.key}${done}`);
   }

@@ -1,7 +1,7 @@
 /** Merges, `undo` and `keep`, cut short at every step, and what can be done then. */
 
 import { assertEquals } from "@std/assert";
-import { atEveryStep, faults, told } from "./fault.ts";
+import { atEveryStep, faults, inContext } from "./fault.ts";
 import {
   checkKept,
   checkLives,
@@ -16,13 +16,13 @@ import {
   whateverIsNext,
 } from "./history.ts";
 import { Tree } from "./tree.ts";
-import { type Circumstance, type Result, World } from "./world.ts";
+import { type Circumstance, Fixture, type Result } from "./fixture.ts";
 
-type Act = (world: World, how?: Circumstance) => Promise<Result>;
+type Act = (fixture: Fixture, how?: Circumstance) => Promise<Result>;
 
-const merge: Act = (world, how) => world.merge(how);
-const undo: Act = (world, how) => world.command("undo", how);
-const keep: Act = (world, how) => world.command("keep", how);
+const merge: Act = (fixture, how) => fixture.merge(how);
+const undo: Act = (fixture, how) => fixture.command("undo", how);
+const keep: Act = (fixture, how) => fixture.command("keep", how);
 
 const one = [2, 3, 5].flatMap((layers) =>
   [0, 1].flatMap((keepCommits) =>
@@ -39,38 +39,38 @@ function told_({ targets, layers, keepCommits, torn, aside }: Past): string {
     (aside ? ", with a session set aside" : "");
 }
 
-/** Cut short at every step: `check` is called on each world that is left and was not left before. */
+/** Cut short at every step: `check` is called on each fixture that is left and was not left before. */
 async function cutShort(
   past: Past,
   act: Act,
-  check: (world: World, history: History, before: number, result: Result) => Promise<void>,
+  check: (fixture: Fixture, history: History, before: number, result: Result) => Promise<void>,
 ): Promise<void> {
-  using world = new World();
-  const history = await live(world, past);
-  const before = placeOf(world, history, past.targets[0]!);
-  const tree = new Tree(world.root);
+  using fixture = new Fixture();
+  const history = await live(fixture, past);
+  const before = placeOf(fixture, history, past.targets[0]!);
+  const tree = new Tree(fixture.root);
   const seen = new Set<string>();
   for (const fault of faults) {
     await atEveryStep(fault, async (failing) => {
       tree.restore();
-      const result = await act(world, { perform: failing.perform });
-      const { key } = new Tree(world.root);
+      const result = await act(fixture, { perform: failing.perform });
+      const { key } = new Tree(fixture.root);
       if (seen.has(key + result.code)) return;
       seen.add(key + result.code);
-      await check(world, history, before, result);
+      await check(fixture, history, before, result);
     });
   }
 }
 
 for (const past of [...pasts, { ...one[2]!, aside: true }, { ...one[3]!, aside: true }]) {
   Deno.test(`a merge of ${told_(past)} changes nothing, wherever it is cut short`, async () => {
-    await cutShort(past, merge, async (world, history, before) => {
-      for (const target of past.targets) assertEquals(placeOf(world, history, target), before);
+    await cutShort(past, merge, async (fixture, history, before) => {
+      for (const target of past.targets) assertEquals(placeOf(fixture, history, target), before);
       if (past.aside) {
-        const ended = `${world.image("vda")}.autorevert-ended`;
-        assertEquals(world.read(ended), history.get("vda")!.at(-1), "the session that was set aside");
+        const ended = `${fixture.image("vda")}.autorevert-ended`;
+        assertEquals(fixture.read(ended), history.get("vda")!.at(-1), "the session that was set aside");
       }
-      await whateverIsNext(world, past, history);
+      await whateverIsNext(fixture, past, history);
     });
   });
 }
@@ -78,59 +78,61 @@ for (const past of [...pasts, { ...one[2]!, aside: true }, { ...one[3]!, aside: 
 for (const past of [...pasts, ...asides.filter(({ layers }) => layers === 3)]) {
   Deno.test(`an undo on ${told_(past)} is done or not, wherever it is cut short`, async () => {
     if (past.torn && past.layers === 2) {
-      using world = new World();
-      return await checkUndo(world, past, await live(world, past));
+      using fixture = new Fixture();
+      return await checkUndo(fixture, past, await live(fixture, past));
     }
-    await cutShort(past, undo, async (world, history, before, { code }) => {
-      checkUndone(world, past, history, before, code === 0);
-      await whateverIsNext(world, past, history);
+    await cutShort(past, undo, async (fixture, history, before, { code }) => {
+      checkUndone(fixture, past, history, before, code === 0);
+      await whateverIsNext(fixture, past, history);
     });
   });
 }
 
 for (const past of asides) {
   Deno.test(`a keep on ${told_(past)} is done or not, wherever it is cut short`, async () => {
-    await cutShort(past, keep, async (world, history, before, { code }) => {
-      const waits = checkKept(world, past, history, before, code === 0);
-      const now = new Tree(world.root);
-      await whateverIsNext(world, past, history);
+    await cutShort(past, keep, async (fixture, history, before, { code }) => {
+      const waits = checkKept(fixture, past, history, before, code === 0);
+      const now = new Tree(fixture.root);
+      await whateverIsNext(fixture, past, history);
       now.restore();
-      await told("a keep", async () => {
-        assertEquals((await world.command("keep")).code, waits.length > 0 ? 0 : 1);
-        for (const target of past.targets) assertEquals(placeOf(world, history, target), before + 1);
-        await checkLives(world, past);
+      await inContext("a keep", async () => {
+        assertEquals((await fixture.command("keep")).code, waits.length > 0 ? 0 : 1);
+        for (const target of past.targets) assertEquals(placeOf(fixture, history, target), before + 1);
+        await checkLives(fixture, past);
       });
     });
   });
 }
 
 Deno.test("a torn pair stays known through sessions and commits, and only its upper layer can't be undone", async () => {
-  using world = new World();
+  using fixture = new Fixture();
   const past: Past = { targets: ["vda"], layers: 2, keepCommits: 0, torn: true, aside: false };
-  const history = new Map([...await live(world, past)].map(([target, contents]) => [target, [...contents]]));
-  const image = world.image("vda");
+  const history = new Map(
+    [...await live(fixture, past)].map(([target, contents]) => [target, [...contents]]),
+  );
+  const image = fixture.image("vda");
   for (const reason of ["shutdown", "crashed", "-"]) {
-    await world.start();
-    world.write(image, "junk");
-    await world.good("release", reason, { mergeDies: true });
-    assertEquals(tornOf(world, "vda"), true, reason);
-    await checkUndo(world, past, history);
+    await fixture.start();
+    fixture.write(image, "junk");
+    await fixture.good("release", reason, { mergeDies: true });
+    assertEquals(tornOf(fixture, "vda"), true, reason);
+    await checkUndo(fixture, past, history);
   }
-  world.configure({ vda: true });
-  await world.start();
-  world.write(image, "third");
-  await world.good("release", "shutdown", { mergeDies: true });
-  history.get("vda")!.push(world.disk("vda"));
-  assertEquals([tornOf(world, "vda"), layersOf(world, "vda").length], [true, 3]);
-  await checkUndo(world, past, history);
-  assertEquals([tornOf(world, "vda"), layersOf(world, "vda").length], [true, 2]);
-  await checkUndo(world, past, history);
+  fixture.configure({ vda: true });
+  await fixture.start();
+  fixture.write(image, "third");
+  await fixture.good("release", "shutdown", { mergeDies: true });
+  history.get("vda")!.push(fixture.disk("vda"));
+  assertEquals([tornOf(fixture, "vda"), layersOf(fixture, "vda").length], [true, 3]);
+  await checkUndo(fixture, past, history);
+  assertEquals([tornOf(fixture, "vda"), layersOf(fixture, "vda").length], [true, 2]);
+  await checkUndo(fixture, past, history);
 
-  const { code, log } = await world.merge();
+  const { code, log } = await fixture.merge();
   assertEquals(code, 0);
   assertEquals(log.filter((line) => line.includes(`repair "${image}.backing_file"`)).length, 1);
-  assertEquals(world.disk("vda"), history.get("vda")![1]);
-  await checkLives(world, past);
-  assertEquals([world.files(), world.disk("vda")], [["vda.img"], history.get("vda")![1]]);
-  assertEquals(world.files(world.config).includes("guest.session"), false);
+  assertEquals(fixture.disk("vda"), history.get("vda")![1]);
+  await checkLives(fixture, past);
+  assertEquals([fixture.files(), fixture.disk("vda")], [["vda.img"], history.get("vda")![1]]);
+  assertEquals(fixture.files(fixture.config).includes("guest.session"), false);
 });

@@ -1,35 +1,38 @@
 /** The completion scripts, in the shells that they are for. */
 
 import { assert, assertEquals } from "@std/assert";
-import { catalogue } from "../lib/command/commands.ts";
+import { commandSpecs } from "../lib/command/commands.ts";
 import { completion } from "../lib/command/completion.ts";
 import { verbs } from "../lib/input/event.ts";
-import { World } from "./world.ts";
+import { Fixture } from "./fixture.ts";
 
 /** A host with these guests: configured, and only defined. */
-function worldOf(): World {
-  const world = new World();
-  world.disks({ vda: false });
+function fixtureOf(): Fixture {
+  const fixture = new Fixture();
+  fixture.disks({ vda: false });
   for (const domain of ["guest", "win 10"]) {
-    world.define(domain);
-    Deno.copyFileSync(world.configFile, `${world.config}/${domain}.json`.replace("guest.json", "green.json"));
+    fixture.define(domain);
+    Deno.copyFileSync(
+      fixture.configFile,
+      `${fixture.config}/${domain}.json`.replace("guest.json", "green.json"),
+    );
   }
-  world.define("other");
-  return world;
+  fixture.define("other");
+  return fixture;
 }
 
 /** What a shell offers for the last of these words. */
 async function offered(shell: keyof typeof ask, words: readonly string[]): Promise<string[]> {
-  using world = worldOf();
-  const script = `${world.root}/completion`;
-  Deno.writeTextFileSync(script, completion(shell, world.settings));
+  using fixture = fixtureOf();
+  const script = `${fixture.root}/completion`;
+  Deno.writeTextFileSync(script, completion(shell, fixture.settings));
   const { code, stdout, stderr } = await new Deno.Command(shell, {
     args: [
       ...shell === "zsh" ? ["-f"] : shell === "fish" ? ["--no-config"] : ["--norc"],
       "-c",
       ask[shell](script, words),
     ],
-    env: { HOME: world.root, XDG_DATA_HOME: world.root, XDG_CONFIG_HOME: world.root },
+    env: { HOME: fixture.root, XDG_DATA_HOME: fixture.root, XDG_CONFIG_HOME: fixture.root },
   }).output();
   assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
   const lines = new TextDecoder().decode(stdout).split("\n").map((line) => line.split("\t")[0]!);
@@ -83,7 +86,7 @@ for (const shell of ["bash", "fish", "zsh"] as const) {
   Deno.test(`${shell} completes options and fixed words`, async () => {
     for (const verb of ["undo", "recover", "log"] as const) {
       const options = await offered(shell, [verb, "--"]);
-      for (const option of Object.keys(catalogue[verb].options)) {
+      for (const option of Object.keys(commandSpecs[verb].options)) {
         assert(options.includes(`--${option}`), `${verb} ${option}: ${options}`);
       }
     }

@@ -2,25 +2,25 @@ import { assertEquals } from "@std/assert";
 import { clearFlags } from "../lib/host/config_file.ts";
 import { parseConfig, withoutFlags } from "../lib/input/config.ts";
 import { type Refused, testRefused } from "./refused.ts";
-import { World } from "./world.ts";
+import { Fixture } from "./fixture.ts";
 
-const correct = (world: World) => `correct ${world.configFile}, or remove it to leave the guest alone`;
+const correct = (fixture: Fixture) => `correct ${fixture.configFile}, or remove it to leave the guest alone`;
 
 /** A file with this text is refused with these words after its path. */
 function invalid(wrong: string, text: string, what: string | RegExp): Refused {
   return {
     if: `the configuration ${wrong}`,
-    arrange: (world) => world.configureText(text),
-    error: (world) =>
+    arrange: (fixture) => fixture.configureText(text),
+    error: (fixture) =>
       typeof what === "string"
-        ? `"${world.configFile}"${what}`
-        : new RegExp(`^"${world.configFile}"${what.source}$`),
+        ? `"${fixture.configFile}"${what}`
+        : new RegExp(`^"${fixture.configFile}"${what.source}$`),
     hint: correct,
   };
 }
 
 const asRoot = Deno.uid() === 0;
-const strange = (world: World) => asRoot ? world.configFile : world.config;
+const strange = (fixture: Fixture) => asRoot ? fixture.configFile : fixture.config;
 const disk = (text: string) => `{"disks": [${text}]}`;
 
 testRefused([
@@ -58,9 +58,9 @@ testRefused([
   invalid("has a slip in its first key", '{"disk": []}', ': unknown key "disk", did you mean "disks"?'),
   {
     if: "the configuration begins with a byte order mark",
-    arrange: (world) => world.configureText(`\ufeff${disk('{"target": "vda"}')}`),
-    error: (world) => `"${world.configFile}": begins with a byte order mark, should begin with {`,
-    hint: (world) => `sed -i '1s/^\\xEF\\xBB\\xBF//' ${world.configFile}`,
+    arrange: (fixture) => fixture.configureText(`\ufeff${disk('{"target": "vda"}')}`),
+    error: (fixture) => `"${fixture.configFile}": begins with a byte order mark, should begin with {`,
+    hint: (fixture) => `sed -i '1s/^\\xEF\\xBB\\xBF//' ${fixture.configFile}`,
   },
   invalid(
     "has an unknown key",
@@ -74,34 +74,34 @@ testRefused([
   ),
   {
     if: "the configuration can be written by others",
-    arrange: (world) => Deno.chmodSync(world.configFile, 0o664),
-    error: (world) => `"${world.configFile}" can be written by others than root (mode 664)`,
-    hint: (world) => `chmod go-w ${world.configFile}`,
+    arrange: (fixture) => Deno.chmodSync(fixture.configFile, 0o664),
+    error: (fixture) => `"${fixture.configFile}" can be written by others than root (mode 664)`,
+    hint: (fixture) => `chmod go-w ${fixture.configFile}`,
   },
   {
     if: "the configuration's folder can be written by others",
-    arrange: (world) => Deno.chmodSync(world.config, 0o777),
-    error: (world) => `"${world.config}" can be written by others than root (mode 777)`,
-    hint: (world) => `chmod go-w ${world.config}`,
+    arrange: (fixture) => Deno.chmodSync(fixture.config, 0o777),
+    error: (fixture) => `"${fixture.config}" can be written by others than root (mode 777)`,
+    hint: (fixture) => `chmod go-w ${fixture.config}`,
   },
   {
     if: "the configuration belongs to another",
-    arrange: (world) => {
+    arrange: (fixture) => {
       // Only root can give a file away; to anybody else the folder is a stranger's, too.
-      if (asRoot) Deno.chownSync(world.configFile, 1234, 0);
-      else world.settings = { ...world.settings, configOwner: 1234 };
+      if (asRoot) Deno.chownSync(fixture.configFile, 1234, 0);
+      else fixture.settings = { ...fixture.settings, configOwner: 1234 };
     },
-    error: (world) =>
-      `"${strange(world)}" belongs to user ${asRoot ? 1234 : Deno.uid()}, it must belong to root`,
-    hint: (world) => `chown root: ${strange(world)}`,
+    error: (fixture) =>
+      `"${strange(fixture)}" belongs to user ${asRoot ? 1234 : Deno.uid()}, it must belong to root`,
+    hint: (fixture) => `chown root: ${strange(fixture)}`,
   },
   {
     if: "the configuration is a link",
-    arrange: (world) => {
-      Deno.renameSync(world.configFile, `${world.root}/elsewhere.json`);
-      Deno.symlinkSync(`${world.root}/elsewhere.json`, world.configFile);
+    arrange: (fixture) => {
+      Deno.renameSync(fixture.configFile, `${fixture.root}/elsewhere.json`);
+      Deno.symlinkSync(`${fixture.root}/elsewhere.json`, fixture.configFile);
     },
-    error: (world) => `"${world.configFile}" is not a regular file`,
+    error: (fixture) => `"${fixture.configFile}" is not a regular file`,
     hint: () => "put the configuration itself there, not a link",
   },
 ]);
@@ -135,17 +135,17 @@ Deno.test("clearing a flag changes nothing but its value", async () => {
 });
 
 Deno.test("clearing a flag keeps the file's mode and removes no other file", async () => {
-  using world = new World();
-  world.configure({ vda: true, vdb: true });
-  Deno.chmodSync(world.configFile, 0o604);
-  await clearFlags(world.configFile, ["vda"]);
-  assertEquals(world.flags(), { vda: false, vdb: true });
-  assertEquals(Deno.statSync(world.configFile).mode! & 0o7777, 0o604);
-  assertEquals(world.files(world.config), ["guest.json"]);
+  using fixture = new Fixture();
+  fixture.configure({ vda: true, vdb: true });
+  Deno.chmodSync(fixture.configFile, 0o604);
+  await clearFlags(fixture.configFile, ["vda"]);
+  assertEquals(fixture.flags(), { vda: false, vdb: true });
+  assertEquals(Deno.statSync(fixture.configFile).mode! & 0o7777, 0o604);
+  assertEquals(fixture.files(fixture.config), ["guest.json"]);
 });
 
 Deno.test("clearing a flag of a configuration that is gone does nothing", async () => {
-  using world = new World();
-  await clearFlags(world.configFile, ["vda"]);
-  assertEquals(world.files(world.config), []);
+  using fixture = new Fixture();
+  await clearFlags(fixture.configFile, ["vda"]);
+  assertEquals(fixture.files(fixture.config), []);
 });

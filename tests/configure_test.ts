@@ -4,44 +4,47 @@ import { assertEquals } from "@std/assert";
 import { listDisk, setFlag, unlistDisk } from "../lib/command/config_edit.ts";
 import { live } from "./history.ts";
 import { snapshot } from "./tree.ts";
-import { LATER, type Result, World } from "./world.ts";
+import { Fixture, LATER, type Result } from "./fixture.ts";
 import { diskXml } from "./xml.ts";
 
 const ran = ({ code, printed, said }: Result) => [code, printed, said];
-const textOf = (world: World) => Deno.readTextFileSync(world.configFile);
+const textOf = (fixture: Fixture) => Deno.readTextFileSync(fixture.configFile);
 
 /** A guest with two disks and no configuration. */
-function unconfigured(): World {
-  const world = new World();
-  world.disks({ vda: false, vdb: false });
-  Deno.removeSync(world.configFile);
-  world.define();
-  return world;
+function unconfigured(): Fixture {
+  const fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
+  Deno.removeSync(fixture.configFile);
+  fixture.define();
+  return fixture;
 }
 
 Deno.test("enable makes the file, and the next start begins clean", async () => {
-  using world = unconfigured();
-  assertEquals(ran(await world.type(["enable", "guest", "vda"])), [
+  using fixture = unconfigured();
+  assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
     0,
     ["guest vda: every start begins clean from now on"],
     [],
   ]);
-  assertEquals(textOf(world), `{\n  "disks": [\n    { "target": "vda", "one-shot-commit": false }\n  ]\n}\n`);
-  assertEquals(Deno.statSync(world.configFile).mode! & 0o777, 0o644);
-  assertEquals(ran(await world.type(["enable", "guest", "vda", "vdb"])), [
+  assertEquals(
+    textOf(fixture),
+    `{\n  "disks": [\n    { "target": "vda", "one-shot-commit": false }\n  ]\n}\n`,
+  );
+  assertEquals(Deno.statSync(fixture.configFile).mode! & 0o777, 0o644);
+  assertEquals(ran(await fixture.type(["enable", "guest", "vda", "vdb"])), [
     0,
     ["guest vda: is listed already", "guest vdb: every start begins clean from now on"],
     [],
   ]);
-  await world.start();
-  assertEquals(world.state("vda").kind, "session");
-  assertEquals(world.state("vdb").kind, "session");
+  await fixture.start();
+  assertEquals(fixture.state("vda").kind, "session");
+  assertEquals(fixture.state("vdb").kind, "session");
 });
 
 Deno.test("enable tells that a guest that runs is not reverted yet", async () => {
-  using world = unconfigured();
-  world.run();
-  assertEquals(ran(await world.type(["enable", "guest", "vda"])), [
+  using fixture = unconfigured();
+  fixture.run();
+  assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
     0,
     ["guest vda: every start begins clean from the next one on; until then the guest writes to the disk itself"],
     [],
@@ -49,12 +52,12 @@ Deno.test("enable tells that a guest that runs is not reverted yet", async () =>
 });
 
 Deno.test("enable takes a disk back that was taken out while its guest runs", async () => {
-  using world = unconfigured();
-  world.configure({ vda: false });
-  await world.start();
-  world.run();
-  assertEquals((await world.type(["disable", "guest", "vda"])).code, 0);
-  assertEquals(ran(await world.type(["enable", "guest", "vda"])), [
+  using fixture = unconfigured();
+  fixture.configure({ vda: false });
+  await fixture.start();
+  fixture.run();
+  assertEquals((await fixture.type(["disable", "guest", "vda"])).code, 0);
+  assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
     0,
     ["guest vda: every start begins clean from now on"],
     [],
@@ -62,12 +65,12 @@ Deno.test("enable takes a disk back that was taken out while its guest runs", as
 });
 
 Deno.test("enable takes a disk back that is being merged", async () => {
-  using world = new World();
-  await live(world, { targets: ["vda"], layers: 2, keepCommits: 0, torn: true, aside: false });
-  world.define();
-  world.busy.add(`${world.image("vda")}.backing_file.1`);
-  Deno.removeSync(world.configFile);
-  assertEquals(ran(await world.type(["enable", "guest", "vda"])), [
+  using fixture = new Fixture();
+  await live(fixture, { targets: ["vda"], layers: 2, keepCommits: 0, torn: true, aside: false });
+  fixture.define();
+  fixture.busy.add(`${fixture.image("vda")}.backing_file.1`);
+  Deno.removeSync(fixture.configFile);
+  assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
     0,
     ["guest vda: every start begins clean from now on"],
     [],
@@ -77,7 +80,7 @@ Deno.test("enable takes a disk back that is being merged", async () => {
 interface Refused {
   readonly if: string;
   readonly words: string[];
-  readonly arrange?: (world: World) => void;
+  readonly arrange?: (fixture: Fixture) => void;
   readonly error: string;
   readonly hint?: string;
 }
@@ -102,27 +105,27 @@ const refusals: readonly Refused[] = [
     hint: 'did you mean "vda"?',
   },
   {
-    if: "the disk can't be frozen",
+    if: "the disk can't be managed",
     words: ["guest", "vda"],
-    arrange: (world) =>
+    arrange: (fixture) =>
       Deno.writeTextFileSync(
-        `${world.settings.definedFolder}/guest.xml`,
-        world.xml().replace(/<disk [^]*?<\/disk>/, diskXml("vda", world.image("vda"), { format: "raw" })),
+        `${fixture.settings.definedFolder}/guest.xml`,
+        fixture.xml().replace(/<disk [^]*?<\/disk>/, diskXml("vda", fixture.image("vda"), { format: "raw" })),
       ),
-    error: 'guest vda: its driver type is "raw", only "qcow2" can be frozen',
+    error: 'guest vda: its driver type is "raw", only "qcow2" can be managed',
     hint: "convert the image (qemu-img convert -O qcow2) and set <driver type='qcow2'/> with virsh edit",
   },
   {
     if: "there is no image",
     words: ["guest", "vda"],
-    arrange: (world) => Deno.removeSync(world.image("vda")),
+    arrange: (fixture) => Deno.removeSync(fixture.image("vda")),
     error: 'guest vda: there is no image "IMAGE"',
     hint: "restore it, or correct the domain with virsh edit",
   },
   {
     if: "the image is in use",
     words: ["guest", "vda"],
-    arrange: (world) => void world.busy.add(world.image("vda")),
+    arrange: (fixture) => void fixture.busy.add(fixture.image("vda")),
     error: 'guest vda: "IMAGE" is open in another process',
     hint: "find it: fuser -v IMAGE",
   },
@@ -130,36 +133,36 @@ const refusals: readonly Refused[] = [
 
 for (const { if: wrong, words, arrange, error, hint } of refusals) {
   Deno.test(`enable is refused if ${wrong}, and nothing has changed`, async () => {
-    using world = unconfigured();
-    arrange?.(world);
-    const before = snapshot(world.images);
-    const named = (text: string) => text.replaceAll("IMAGE", world.image("vda"));
-    assertEquals(ran(await world.type(["enable", ...words])), [
+    using fixture = unconfigured();
+    arrange?.(fixture);
+    const before = snapshot(fixture.images);
+    const named = (text: string) => text.replaceAll("IMAGE", fixture.image("vda"));
+    assertEquals(ran(await fixture.type(["enable", ...words])), [
       1,
       [],
       [`error: ${named(error)}`, ...hint ? [`hint: ${named(hint)}`] : []],
     ]);
-    assertEquals(world.files(world.config).filter((name) => name.endsWith(".json")), []);
-    assertEquals(snapshot(world.images), before);
+    assertEquals(fixture.files(fixture.config).filter((name) => name.endsWith(".json")), []);
+    assertEquals(snapshot(fixture.images), before);
   });
 }
 
 Deno.test("enable is refused in a folder without hard links", async () => {
-  using world = unconfigured();
-  const perform: Parameters<World["type"]>[2] = {
+  using fixture = unconfigured();
+  const perform: Parameters<Fixture["type"]>[2] = {
     perform: (inner) => async (step, control) => {
       if (step.kind === "link") throw new Error("Operation not permitted");
       await inner(step, control);
     },
   };
-  const { code, said } = await world.type(["enable", "guest", "vda"], false, perform);
+  const { code, said } = await fixture.type(["enable", "guest", "vda"], false, perform);
   assertEquals([code, said], [1, ["error: guest vda: Operation not permitted"]]);
-  assertEquals(world.files(), ["vda.img", "vdb.img"]);
+  assertEquals(fixture.files(), ["vda.img", "vdb.img"]);
 });
 
 const next: readonly (readonly [
   when: string,
-  arrange: (world: World) => Promise<void>,
+  arrange: (fixture: Fixture) => Promise<void>,
   keep: string,
   forget: string,
 ])[] = [
@@ -171,28 +174,28 @@ const next: readonly (readonly [
   ],
   [
     "runs on a session",
-    async (world) => {
-      await world.start();
-      world.run();
+    async (fixture) => {
+      await fixture.start();
+      fixture.run();
     },
     "this session will be kept when it ends",
     "this session will be forgotten when it ends",
   ],
   [
     "died in a session",
-    async (world) => {
-      await world.start();
-      world.configure({ vda: false }, LATER);
+    async (fixture) => {
+      await fixture.start();
+      fixture.configure({ vda: false }, LATER);
     },
     "the next session will be kept when it ends; the one that died is set aside at the next start; to keep it instead: autorevert recover --keep guest vda",
     "the session that died will be forgotten at the next start",
   ],
   [
     "was saved in a session",
-    async (world) => {
-      await world.start();
-      await world.stop("saved");
-      Deno.writeTextFileSync(`${world.settings.saveFolder}/guest.save`, "");
+    async (fixture) => {
+      await fixture.start();
+      await fixture.stop("saved");
+      Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, "");
     },
     "the session of the saved guest will be kept when it ends",
     "the session of the saved guest will be forgotten when it ends",
@@ -201,68 +204,68 @@ const next: readonly (readonly [
 
 for (const [when, arrange, keep, forget] of next) {
   Deno.test(`commit sets the flag of a guest that ${when}, --cancel clears it, and both say what happens next`, async () => {
-    using world = new World();
-    world.disks({ vda: false });
-    world.define();
-    await arrange(world);
+    using fixture = new Fixture();
+    fixture.disks({ vda: false });
+    fixture.define();
+    await arrange(fixture);
     for (let time = 0; time < 2; time++) {
-      assertEquals(ran(await world.type(["commit", "guest"])), [0, [`guest vda: ${keep}`], []]);
-      assertEquals(world.flags(), { vda: true });
+      assertEquals(ran(await fixture.type(["commit", "guest"])), [0, [`guest vda: ${keep}`], []]);
+      assertEquals(fixture.flags(), { vda: true });
     }
-    assertEquals(ran(await world.type(["commit", "guest", "vda", "--cancel"])), [
+    assertEquals(ran(await fixture.type(["commit", "guest", "vda", "--cancel"])), [
       0,
       [`guest vda: ${forget}`],
       [],
     ]);
-    assertEquals(world.flags(), { vda: false });
+    assertEquals(fixture.flags(), { vda: false });
   });
 }
 
 Deno.test("commit keeps the session that runs", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  world.define();
-  await world.start();
-  for (const target of ["vda", "vdb"]) world.write(world.image(target), "session");
-  world.run();
-  assertEquals((await world.type(["commit", "guest", "vda"])).code, 0);
-  world.halt();
-  await world.stop();
-  assertEquals(world.disk("vda"), { base: "vda", session: "yes" });
-  assertEquals(world.disk("vdb"), { base: "vdb" });
-  assertEquals(world.flags(), { vda: false, vdb: false });
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+  fixture.run();
+  assertEquals((await fixture.type(["commit", "guest", "vda"])).code, 0);
+  fixture.halt();
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" });
+  assertEquals(fixture.disk("vdb"), { base: "vdb" });
+  assertEquals(fixture.flags(), { vda: false, vdb: false });
 });
 
 Deno.test("disable takes disks out, with the last of them the file, and the guest ends as it is told", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  world.define();
-  assertEquals(ran(await world.type(["disable", "guest", "vdb"])), [
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  assertEquals(ran(await fixture.type(["disable", "guest", "vdb"])), [
     0,
     ["guest vdb: is left alone from now on"],
     [],
   ]);
-  assertEquals(world.flags(), { vda: false });
-  await world.start();
-  world.run();
-  assertEquals(ran(await world.type(["disable", "guest"])), [
+  assertEquals(fixture.flags(), { vda: false });
+  await fixture.start();
+  fixture.run();
+  assertEquals(ran(await fixture.type(["disable", "guest"])), [
     0,
     ["guest vda: this session is still thrown away when it ends; then the disk is left alone"],
     [],
   ]);
-  world.halt();
-  world.write(world.image("vda"), "session");
-  await world.stop();
-  await world.start();
-  assertEquals(world.files(), ["vda.img", "vdb.img"]);
-  assertEquals(world.disk("vda"), { base: "vda" });
+  fixture.halt();
+  fixture.write(fixture.image("vda"), "session");
+  await fixture.stop();
+  await fixture.start();
+  assertEquals(fixture.files(), ["vda.img", "vdb.img"]);
+  assertEquals(fixture.disk("vda"), { base: "vda" });
 });
 
 Deno.test("disable tells what becomes of commits and of a session set aside", async () => {
-  using world = new World();
-  await live(world, { targets: ["vda"], layers: 2, keepCommits: 3, torn: false, aside: true });
-  world.define();
-  const { code, printed, merge } = await world.type(["disable", "guest"]);
+  using fixture = new Fixture();
+  await live(fixture, { targets: ["vda"], layers: 2, keepCommits: 3, torn: false, aside: true });
+  fixture.define();
+  const { code, printed, merge } = await fixture.type(["disable", "guest"]);
   assertEquals([code, printed, merge?.code], [
     0,
     [
@@ -271,54 +274,54 @@ Deno.test("disable tells what becomes of commits and of a session set aside", as
     ],
     0,
   ]);
-  assertEquals(world.files().includes("vda.img.backing_file"), false);
-  await world.start();
-  await world.stop();
-  assertEquals(world.files(), ["vda.img"]);
+  assertEquals(fixture.files().includes("vda.img.backing_file"), false);
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(fixture.files(), ["vda.img"]);
 });
 
 Deno.test("disable is refused while a session is to be committed", async () => {
-  using world = new World();
-  world.disks({ vda: true });
-  world.define();
-  await world.start();
-  world.run();
-  const before = textOf(world);
-  assertEquals(ran(await world.type(["disable", "guest"])), [1, [], [
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
+  fixture.define();
+  await fixture.start();
+  fixture.run();
+  const before = textOf(fixture);
+  assertEquals(ran(await fixture.type(["disable", "guest"])), [1, [], [
     "error: guest vda: its session is to be committed, and would be lost",
     "hint: let it end first, or give it up: autorevert commit --cancel guest vda",
   ]]);
-  assertEquals(textOf(world), before);
+  assertEquals(textOf(fixture), before);
 });
 
 Deno.test("an edit leaves owner, mode, other keys and the author's writing as they are", async () => {
-  using world = new World();
-  world.disks({ vda: false });
-  world.define();
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  fixture.define();
   const text = `{\n\t"$schema": "x",\n\t"disks" : [ {"keep-commits": 3, "target":"vda"} ]}\n\n`;
-  world.configureText(text);
-  Deno.chmodSync(world.configFile, 0o600);
-  assertEquals((await world.type(["commit", "guest"])).code, 0);
-  assertEquals(textOf(world), text.replace('"vda"', '"vda", "one-shot-commit": true'));
-  assertEquals(Deno.statSync(world.configFile).mode! & 0o777, 0o600);
-  assertEquals(ran(await world.type(["commit", "guest", "--cancel"]))[0], 0);
-  assertEquals(textOf(world), text.replace('"vda"', '"vda", "one-shot-commit": false'));
+  fixture.configureText(text);
+  Deno.chmodSync(fixture.configFile, 0o600);
+  assertEquals((await fixture.type(["commit", "guest"])).code, 0);
+  assertEquals(textOf(fixture), text.replace('"vda"', '"vda", "one-shot-commit": true'));
+  assertEquals(Deno.statSync(fixture.configFile).mode! & 0o777, 0o600);
+  assertEquals(ran(await fixture.type(["commit", "guest", "--cancel"]))[0], 0);
+  assertEquals(textOf(fixture), text.replace('"vda"', '"vda", "one-shot-commit": false'));
 });
 
 Deno.test("a configuration that isn't valid is not edited", async () => {
-  using world = new World();
-  world.disks({ vda: false });
-  world.define();
-  world.configureText('{"disks": [{"target": "vda", "one-shot-commit": "no"}]}');
-  const before = textOf(world);
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  fixture.define();
+  fixture.configureText('{"disks": [{"target": "vda", "one-shot-commit": "no"}]}');
+  const before = textOf(fixture);
   for (const words of [["commit", "guest"], ["disable", "guest"], ["enable", "guest", "vda"]]) {
-    const { code, said } = await world.type(words);
+    const { code, said } = await fixture.type(words);
     assertEquals([code, said[0]], [
       1,
-      `error: guest: "${world.configFile}" at disks[0].one-shot-commit: is "no", should be true or false`,
+      `error: guest: "${fixture.configFile}" at disks[0].one-shot-commit: is "no", should be true or false`,
     ]);
   }
-  assertEquals(textOf(world), before);
+  assertEquals(textOf(fixture), before);
 });
 
 Deno.test("edits of the text alone", () => {

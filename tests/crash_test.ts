@@ -1,20 +1,20 @@
-import { atEveryStep, type Fault, faults, told } from "./fault.ts";
-import { Promised } from "./promised.ts";
+import { atEveryStep, type Fault, faults, inContext } from "./fault.ts";
+import { Expectations } from "./expectations.ts";
 import { failed, type Finds, type Scenario, scenarios, type Sequence } from "./scenario.ts";
 import { Tree } from "./tree.ts";
-import { World } from "./world.ts";
+import { Fixture } from "./fixture.ts";
 
 const one = [1, 2, 3].flatMap((layers) => scenarios(["vda"], layers));
 const two = [1, 2].flatMap((layers) => scenarios(["vda", "vdb"], layers));
 
 for (const scenario of [...one, ...two]) {
   Deno.test(`nothing is lost or mixed whatever goes wrong at any step of ${scenario.name}`, async () => {
-    await withEveryFault(scenario, faults, async (world, promised) => {
-      const crashed = new Tree(world.root);
+    await withEveryFault(scenario, faults, async (fixture, promised) => {
+      const crashed = new Tree(fixture.root);
       for (const [sequence, finds] of scenario.next) {
         crashed.restore();
-        await take(world, sequence);
-        await told(sequence, () => promised.checkLives(finds));
+        await take(fixture, sequence);
+        await inContext(sequence, () => promised.checkLives(finds));
       }
     });
   });
@@ -24,11 +24,11 @@ for (const scenario of [...scenarios(["vda"], 2), ...scenarios(["vda", "vdb"], 1
   Deno.test(`nothing is lost or mixed if the start after ${scenario.name} is cut short, too`, async () => {
     const worst = ["dies before", "dies within"] as const;
     const seen = new Set<string>();
-    await withEveryFault(scenario, worst, async (world, promised) => {
-      const crashed = new Tree(world.root);
+    await withEveryFault(scenario, worst, async (fixture, promised) => {
+      const crashed = new Tree(fixture.root);
       for (const [sequence, finds] of scenario.next) {
         crashed.restore();
-        await cutAgain(world, promised, sequence, finds, seen);
+        await cutAgain(fixture, promised, sequence, finds, seen);
       }
     });
   });
@@ -36,25 +36,25 @@ for (const scenario of [...scenarios(["vda"], 2), ...scenarios(["vda", "vdb"], 1
 
 /** The last event of a sequence is the start: cut short, the whole sequence comes again, with or without an end. */
 async function cutAgain(
-  world: World,
-  promised: Promised,
+  fixture: Fixture,
+  promised: Expectations,
   sequence: Sequence,
   finds: Finds,
   seen: Set<string>,
 ): Promise<void> {
-  await take(world, sequence.slice(0, -1));
-  const before = new Tree(world.root);
+  await take(fixture, sequence.slice(0, -1));
+  const before = new Tree(fixture.root);
   const again = sequence.filter(([operation]) => operation !== "release");
   await atEveryStep("dies before", async (failing) => {
     before.restore();
     const [operation, extra] = sequence.at(-1)!;
-    await world.event(operation, extra, { perform: failing.perform });
-    const twice = new Tree(world.root);
+    await fixture.event(operation, extra, { perform: failing.perform });
+    const twice = new Tree(fixture.root);
     if (!isNew(seen, twice.key + again)) return;
     for (const end of promised.scenario.heldByEnd ? [[]] : [[], [failed]]) {
       twice.restore();
-      await take(world, [...end, ...again]);
-      await told([...sequence, "cut short", ...end, ...again], () => promised.checkLives(finds));
+      await take(fixture, [...end, ...again]);
+      await inContext([...sequence, "cut short", ...end, ...again], () => promised.checkLives(finds));
     }
   });
 }
@@ -63,23 +63,23 @@ async function cutAgain(
 async function withEveryFault(
   scenario: Scenario,
   of: readonly Fault[],
-  check: (world: World, promised: Promised) => Promise<void>,
+  check: (fixture: Fixture, promised: Expectations) => Promise<void>,
 ): Promise<void> {
-  using world = new World();
-  await scenario.setUp(world);
-  const promised = new Promised(world, scenario);
-  const before = new Tree(world.root);
-  const obstacles = [...world.full];
+  using fixture = new Fixture();
+  await scenario.setUp(fixture);
+  const promised = new Expectations(fixture, scenario);
+  const before = new Tree(fixture.root);
+  const obstacles = [...fixture.full];
   const seen = new Set<string>();
   for (const fault of of) {
     await atEveryStep(fault, async (failing) => {
       before.restore();
-      for (const obstacle of obstacles) world.full.add(obstacle);
+      for (const obstacle of obstacles) fixture.full.add(obstacle);
       const [operation, extra] = scenario.event;
-      await world.event(operation, extra, { perform: failing.perform });
+      await fixture.event(operation, extra, { perform: failing.perform });
       promised.checkWhole();
-      scenario.mend?.(world);
-      if (isNew(seen, new Tree(world.root).key)) await check(world, promised);
+      scenario.mend?.(fixture);
+      if (isNew(seen, new Tree(fixture.root).key)) await check(fixture, promised);
     });
   }
 }
@@ -88,6 +88,6 @@ function isNew(seen: Set<string>, key: string): boolean {
   return seen.size < seen.add(key).size;
 }
 
-async function take(world: World, sequence: Sequence): Promise<void> {
-  for (const [operation, extra] of sequence) await world.event(operation, extra);
+async function take(fixture: Fixture, sequence: Sequence): Promise<void> {
+  for (const [operation, extra] of sequence) await fixture.event(operation, extra);
 }

@@ -1,27 +1,27 @@
 import { assert, assertEquals } from "@std/assert";
-import { DOMAIN, LATER, World } from "./world.ts";
+import { DOMAIN, Fixture, LATER } from "./fixture.ts";
 import { snapshot, Tree } from "./tree.ts";
 
 interface Shown {
   /** The event, as the end of "a dry run of …". */
   readonly of: string;
-  readonly setUp: (world: World) => Promise<void> | void;
+  readonly setUp: (fixture: Fixture) => Promise<void> | void;
   readonly event: readonly [operation: string, extra: string];
   /** Kinds of the steps it shows, in order. */
   readonly steps: string;
 }
 
-async function up(world: World, ...flags: boolean[]): Promise<void> {
+async function up(fixture: Fixture, ...flags: boolean[]): Promise<void> {
   const targets = ["vda", "vdb"].slice(0, flags.length);
-  world.disks(Object.fromEntries(targets.map((target, index) => [target, flags[index]!])));
-  await world.start();
-  for (const target of targets) world.write(world.image(target), "session");
+  fixture.disks(Object.fromEntries(targets.map((target, index) => [target, flags[index]!])));
+  await fixture.start();
+  for (const target of targets) fixture.write(fixture.image(target), "session");
 }
 
 /** A commit that is decided and not finished. */
-async function committing(world: World): Promise<void> {
-  await up(world, true);
-  Deno.linkSync(world.image("vda"), `${world.image("vda")}.autorevert-committing`);
+async function committing(fixture: Fixture): Promise<void> {
+  await up(fixture, true);
+  Deno.linkSync(fixture.image("vda"), `${fixture.image("vda")}.autorevert-committing`);
 }
 
 const freeze = "link create own sync";
@@ -29,7 +29,7 @@ const freeze = "link create own sync";
 const events: readonly Shown[] = [
   {
     of: "a start",
-    setUp: (world) => world.disks({ vda: false, vdb: false }),
+    setUp: (fixture) => fixture.disks({ vda: false, vdb: false }),
     event: ["prepare", "-"],
     steps: `note note ${freeze} ${freeze} rename rename`,
   },
@@ -41,13 +41,13 @@ const events: readonly Shown[] = [
   },
   {
     of: "a start after a power cut",
-    setUp: (world) => up(world, false),
+    setUp: (fixture) => up(fixture, false),
     event: ["prepare", "-"],
     steps: "note note create own sync rename",
   },
   {
     of: "a start after a power cut in a flagged session",
-    setUp: (world) => up(world, true),
+    setUp: (fixture) => up(fixture, true),
     event: ["prepare", "-"],
     steps: "note note",
   },
@@ -59,88 +59,93 @@ const events: readonly Shown[] = [
   },
   {
     of: "a start that is refused",
-    setUp: (world) => {
-      world.disks({ vda: false });
-      Deno.removeSync(world.image("vda"));
+    setUp: (fixture) => {
+      fixture.disks({ vda: false });
+      Deno.removeSync(fixture.image("vda"));
     },
     event: ["prepare", "-"],
     steps: "note",
   },
   {
     of: "a start with a configuration that isn't valid",
-    setUp: (world) => world.configureText("{"),
+    setUp: (fixture) => fixture.configureText("{"),
     event: ["prepare", "-"],
     steps: "note",
   },
   {
     of: "a start from a save",
-    setUp: async (world) => {
-      await up(world, false);
-      await world.stop("-");
-      await world.event("restore");
+    setUp: async (fixture) => {
+      await up(fixture, false);
+      await fixture.stop("-");
+      await fixture.event("restore");
     },
     event: ["prepare", "-"],
     steps: "note rename",
   },
   {
     of: "a start without the session that was set aside",
-    setUp: async (world) => {
-      await up(world, false);
-      await world.stop("-");
+    setUp: async (fixture) => {
+      await up(fixture, false);
+      await fixture.stop("-");
     },
     event: ["prepare", "-"],
     steps: "note note create own sync rename",
   },
   {
     of: "an end",
-    setUp: (world) => up(world, false, false),
+    setUp: (fixture) => up(fixture, false, false),
     event: ["release", "shutdown"],
     steps: "own rename own rename remove",
   },
   {
     of: "the end of a flagged session",
-    setUp: (world) => up(world, true, true),
+    setUp: (fixture) => up(fixture, true, true),
     event: ["release", "shutdown"],
     steps: "note own sync link own sync link clear rename rename start",
   },
   {
     of: "the end of a start that failed",
-    setUp: async (world) => {
-      world.disks({ vda: true });
-      await world.good("prepare");
+    setUp: async (fixture) => {
+      fixture.disks({ vda: true });
+      await fixture.good("prepare");
     },
     event: ["release", "failed"],
     steps: "own rename remove remove",
   },
   {
     of: "an end without a reason",
-    setUp: (world) => up(world, false),
+    setUp: (fixture) => up(fixture, false),
     event: ["release", "-"],
     steps: "link own link rename",
   },
   {
     of: "a crash in a flagged session",
-    setUp: (world) => up(world, true),
+    setUp: (fixture) => up(fixture, true),
     event: ["release", "crashed"],
     steps: "note",
   },
-  { of: "a save", setUp: (world) => up(world, true), event: ["release", "saved"], steps: "note" },
-  { of: "a resume", setUp: (world) => world.disks({ vda: false }), event: ["restore", "-"], steps: "note" },
+  { of: "a save", setUp: (fixture) => up(fixture, true), event: ["release", "saved"], steps: "note" },
+  {
+    of: "a resume",
+    setUp: (fixture) => fixture.disks({ vda: false }),
+    event: ["restore", "-"],
+    steps: "note",
+  },
   {
     of: "an incoming migration",
-    setUp: (world) => world.disks({ vda: false }),
+    setUp: (fixture) => fixture.disks({ vda: false }),
     event: ["migrate", "-"],
     steps: "note",
   },
   {
     of: "an event that nobody knows",
-    setUp: (world) => world.disks({ vda: false }),
+    setUp: (fixture) => fixture.disks({ vda: false }),
     event: ["new-in-libvirt", "-"],
     steps: "",
   },
   {
     of: "an event that is none of our business",
-    setUp: (world) => up(world, true),
+    setUp: (fixture) => up(fixture, true),
     event: ["stopped", "-"],
     steps: "",
   },
@@ -150,14 +155,14 @@ const kinds = /^guest(?: vd[ab])*: (link|rename|remove|own|sync|create|merge|cle
 
 for (const { of, setUp, event: [operation, extra], steps } of events) {
   Deno.test(`a dry run of ${of} shows what will happen, and nothing happens`, async () => {
-    using world = new World();
-    await setUp(world);
-    const before = snapshot(world.root);
-    const dry = await world.event(operation, extra, { dry: true });
-    assertEquals(snapshot(world.root), before);
+    using fixture = new Fixture();
+    await setUp(fixture);
+    const before = snapshot(fixture.root);
+    const dry = await fixture.event(operation, extra, { dry: true });
+    assertEquals(snapshot(fixture.root), before);
     assertEquals(dry.log, []);
 
-    const real = await world.event(operation, extra);
+    const real = await fixture.event(operation, extra);
     assertEquals(dry.code, real.code);
     assertEquals(dry.said, real.said);
     const errors = new Set(real.said);
@@ -168,45 +173,45 @@ for (const { of, setUp, event: [operation, extra], steps } of events) {
 }
 
 Deno.test("a dry run of an event that takes no step leaves no lock", async () => {
-  using world = new World();
-  world.disks({ vda: false });
-  await world.event("release", "-", { dry: true });
-  assertEquals(world.files(world.config), [`${DOMAIN}.json`]);
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  await fixture.event("release", "-", { dry: true });
+  assertEquals(fixture.files(fixture.config), [`${DOMAIN}.json`]);
 });
 
 Deno.test("a dry run waits for nobody", async () => {
-  using world = new World();
-  await up(world, false);
+  using fixture = new Fixture();
+  await up(fixture, false);
   const { lock } = await import("../lib/host/lock.ts");
-  using _held = await lock(`${world.config}/${DOMAIN}.lock`);
-  const { shown } = await world.event("release", "shutdown", { dry: true });
+  using _held = await lock(`${fixture.config}/${DOMAIN}.lock`);
+  const { shown } = await fixture.event("release", "shutdown", { dry: true });
   assert(shown.length > 0);
 });
 
 Deno.test("a dry run interrupts no merge", async () => {
-  using world = new World();
-  world.disks({ vda: false });
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
   const { lock } = await import("../lib/host/lock.ts");
-  using _merging = await lock(`${world.config}/${DOMAIN}.merging`);
-  const { code, shown } = await world.event("prepare", "-", { dry: true });
+  using _merging = await lock(`${fixture.config}/${DOMAIN}.merging`);
+  const { code, shown } = await fixture.event("prepare", "-", { dry: true });
   assertEquals([code, shown.length > 0], [0, true]);
 });
 
 Deno.test("a dry run of `started` leaves the word of the start", async () => {
-  using world = new World();
-  world.disks({ vda: false });
-  await world.good("prepare");
-  const before = snapshot(world.root);
-  await world.event("started", "-", { dry: true });
-  assertEquals(snapshot(world.root), before);
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  await fixture.good("prepare");
+  const before = snapshot(fixture.root);
+  await fixture.event("started", "-", { dry: true });
+  assertEquals(snapshot(fixture.root), before);
 });
 
 Deno.test("what a dry run shows is the same, however often it is asked", async () => {
-  using world = new World();
-  await up(world, true);
-  world.configure({ vda: true }, LATER);
-  const tree = new Tree(world.root).key;
-  const first = await world.event("prepare", "-", { dry: true });
-  assertEquals(await world.event("prepare", "-", { dry: true }), first);
-  assertEquals(new Tree(world.root).key, tree);
+  using fixture = new Fixture();
+  await up(fixture, true);
+  fixture.configure({ vda: true }, LATER);
+  const tree = new Tree(fixture.root).key;
+  const first = await fixture.event("prepare", "-", { dry: true });
+  assertEquals(await fixture.event("prepare", "-", { dry: true }), first);
+  assertEquals(new Tree(fixture.root).key, tree);
 });

@@ -5,8 +5,8 @@ import { parseDisks } from "../lib/input/domain_xml.ts";
 
 const images = "/var/lib/libvirt/images";
 const hidden = "its XML has an explicit <backingStore>, which would hide the overlay's backing file";
-const raw = 'its driver type is "raw", only "qcow2" can be frozen';
-const ofType = (type: string) => `it is of type "${type}", only type "file" can be frozen`;
+const raw = 'its driver type is "raw", only "qcow2" can be managed';
+const ofType = (type: string) => `it is of type "${type}", only type "file" can be managed`;
 
 type Disk = readonly [
   target: string,
@@ -16,11 +16,11 @@ type Disk = readonly [
 ];
 
 const other: readonly Disk[] = [
-  ["sdc", "cd.iso", "it is a cdrom, only a disk can be frozen"],
-  ["sdd", undefined, "it is a cdrom, only a disk can be frozen"],
+  ["sdc", "cd.iso", "it is a cdrom, only a disk can be managed"],
+  ["sdd", undefined, "it is a cdrom, only a disk can be managed"],
   ["vdc", "data.raw", raw],
   ["vdd", "on.qcow2", hidden, "plain.qcow2"],
-  ["fda", "floppy.img", "it is a floppy, only a disk can be frozen"],
+  ["fda", "floppy.img", "it is a floppy, only a disk can be managed"],
 ];
 const files = [["sda", "scsi.qcow2"], ["sdb", "sata.qcow2"], ["vdb", "中文.qcow2"], [
   "sde",
@@ -46,7 +46,7 @@ const guests: Readonly<Record<string, readonly Disk[]>> = {
     ["vdf", "data.raw", raw],
     ["vdg", "t.qcow2", "it is transient"],
     ["vdh", undefined, ofType("vhostuser")],
-    ["sda", undefined, "it is a lun, only a disk can be frozen"],
+    ["sda", undefined, "it is a lun, only a disk can be managed"],
   ],
 };
 

@@ -56,7 +56,7 @@ export const atRelease = [...product({
   ...everywhere,
   event: ["release"],
   start: ["up", "fresh", "resume", "migrate", "refused"],
-  end: ["over", "away", "died", "unsaid"],
+  end: ["normal", "suspended", "failed", "unknown"],
   ours: both,
   listed: [false],
   flag: ["set", "clear", "unreadable"],

@@ -1,11 +1,11 @@
 /** A start that fails: what it takes back, and what it leaves as it was. */
 
 import { assert, assertEquals } from "@std/assert";
-import { readNote } from "../lib/host/session_records.ts";
+import { readRecords } from "../lib/host/session_records.ts";
 import type { Step } from "../lib/state/step.ts";
 import { snapshot } from "./tree.ts";
-import { session, up } from "./up.ts";
-import { type Circumstance, DOMAIN, World } from "./world.ts";
+import { session, up } from "./running_guest.ts";
+import { type Circumstance, DOMAIN, Fixture } from "./fixture.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
 const failingAt = (kind: Step["kind"]): Circumstance => ({
@@ -13,108 +13,108 @@ const failingAt = (kind: Step["kind"]): Circumstance => ({
 });
 
 Deno.test("a start is refused as a whole if one of its disks is", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  const before = snapshot(world.images);
-  const raw = [diskXml("vda", world.image("vda")), diskXml("vdb", world.image("vdb"), { format: "raw" })];
-  assertEquals((await world.event("prepare", "-", { xml: domainXml(raw) })).code, 1);
-  assertEquals(snapshot(world.images), before);
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
+  const before = snapshot(fixture.images);
+  const raw = [diskXml("vda", fixture.image("vda")), diskXml("vdb", fixture.image("vdb"), { format: "raw" })];
+  assertEquals((await fixture.event("prepare", "-", { xml: domainXml(raw) })).code, 1);
+  assertEquals(snapshot(fixture.images), before);
 });
 
 Deno.test("an undo that fails, too, leaves a disk that the next start still knows", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
   // After both overlays were swapped in nothing can be renamed or removed any more.
   let renames = 0;
-  const { code } = await world.event("prepare", "-", {
+  const { code } = await fixture.event("prepare", "-", {
     perform: (inner) => async (step) => {
       if (step.kind === "rename" && ++renames > 1) throw new Error("Input/output error");
       await inner(step);
     },
   });
   assertEquals(code, 1);
-  await world.event("release", "failed");
-  await world.start();
-  for (const target of ["vda", "vdb"]) assertEquals(world.read(world.image(target)), { base: target });
-  await world.stop();
-  assertEquals(world.files(), ["vda.img", "vdb.img"]);
+  await fixture.event("release", "failed");
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) assertEquals(fixture.read(fixture.image(target)), { base: target });
+  await fixture.stop();
+  assertEquals(fixture.files(), ["vda.img", "vdb.img"]);
 });
 
 Deno.test("a start that follows on one that was refused is a start like any other, also where it fails", async () => {
-  using world = await up(false);
-  await world.stop();
-  world.configureText("{");
-  assertEquals((await world.event("prepare")).code, 1);
-  world.configure({ vda: false });
-  await world.good("prepare");
-  await world.stop("failed");
-  assertEquals(world.files(), ["vda.img"]);
+  using fixture = await up(false);
+  await fixture.stop();
+  fixture.configureText("{");
+  assertEquals((await fixture.event("prepare")).code, 1);
+  fixture.configure({ vda: false });
+  await fixture.good("prepare");
+  await fixture.stop("failed");
+  assertEquals(fixture.files(), ["vda.img"]);
 });
 
 Deno.test("a restore that fails at its last disk keeps the session that it had put back", async () => {
-  using world = await up(false);
-  await world.stop("-");
-  world.save(world.image("vdb"), null, { base: "vdb" });
-  world.sources.set("vdb", world.image("vdb"));
-  world.configure({ vda: false, vdb: false });
-  await world.good("restore");
-  const last = (step: Step) => step.kind === "rename" && step.to === world.image("vdb");
-  const { code } = await world.event("prepare", "-", {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  fixture.save(fixture.image("vdb"), null, { base: "vdb" });
+  fixture.sources.set("vdb", fixture.image("vdb"));
+  fixture.configure({ vda: false, vdb: false });
+  await fixture.good("restore");
+  const last = (step: Step) => step.kind === "rename" && step.to === fixture.image("vdb");
+  const { code } = await fixture.event("prepare", "-", {
     perform: (inner) => (step) => last(step) ? Promise.reject(new Error("EIO")) : inner(step),
   });
   assertEquals(code, 1);
-  await world.event("release", "failed");
-  await world.good("restore");
-  await world.start();
-  assertEquals(world.read(world.vda), session);
+  await fixture.event("release", "failed");
+  await fixture.good("restore");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
 });
 
 Deno.test("a start that fails leaves the note as it was, and tells one error", async () => {
-  using world = new World();
-  const note = `${world.config}/${DOMAIN}.session`;
+  using fixture = new Fixture();
+  const note = `${fixture.config}/${DOMAIN}.session`;
   const fail = async (kind: Step["kind"]) => {
-    const before = readNote(note);
-    const { code, said } = await world.event("prepare", "-", failingAt(kind));
+    const before = readRecords(note);
+    const { code, said } = await fixture.event("prepare", "-", failingAt(kind));
     const whom = kind === "create" ? "guest vda" : "guest";
-    assertEquals([code, said, readNote(note)], [1, [`error: ${whom}: EIO`], before]);
-    await world.event("release", "failed");
-    assertEquals(readNote(note), before);
+    assertEquals([code, said, readRecords(note)], [1, [`error: ${whom}: EIO`], before]);
+    await fixture.event("release", "failed");
+    assertEquals(readRecords(note), before);
   };
-  world.disks({ vda: false });
+  fixture.disks({ vda: false });
   for (const kind of ["note", "create"] as const) await fail(kind);
-  await world.start();
-  await world.stop("-");
-  assertEquals(readNote(note).length, 1);
+  await fixture.start();
+  await fixture.stop("-");
+  assertEquals(readRecords(note).length, 1);
   await fail("create");
 });
 
 Deno.test("a start that fails leaves each disk as it was, a session of a power cut, too", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  await world.start();
-  world.write(world.image("vda"), "session");
-  world.disks({ vdb: false });
-  world.configure({ vda: false, vdb: false });
-  Deno.removeSync(`${world.image("vdb")}.backing_file`);
-  const before = snapshot(world.images);
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
+  await fixture.start();
+  fixture.write(fixture.image("vda"), "session");
+  fixture.disks({ vdb: false });
+  fixture.configure({ vda: false, vdb: false });
+  Deno.removeSync(`${fixture.image("vdb")}.backing_file`);
+  const before = snapshot(fixture.images);
   for (const target of ["vda", "vdb"]) {
-    const failing = (step: Step) => step.kind === "create" && step.overlay.startsWith(world.image(target));
-    const { code, log, said } = await world.event("prepare", "-", {
+    const failing = (step: Step) => step.kind === "create" && step.overlay.startsWith(fixture.image(target));
+    const { code, log, said } = await fixture.event("prepare", "-", {
       perform: (inner) => (step) => failing(step) ? Promise.reject(new Error("EIO")) : inner(step),
     });
     assertEquals([code, said], [1, [`error: guest ${target}: EIO`]]);
     assert(log.includes(`error: guest ${target}: EIO`));
-    assertEquals(snapshot(world.images), before);
+    assertEquals(snapshot(fixture.images), before);
   }
 });
 
 Deno.test("a start that fails at its last disk takes the others back at once", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: false });
-  const before = snapshot(world.images);
-  const last = (step: Step) => step.kind === "rename" && step.to === world.image("vdb");
-  await world.event("prepare", "-", {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
+  const before = snapshot(fixture.images);
+  const last = (step: Step) => step.kind === "rename" && step.to === fixture.image("vdb");
+  await fixture.event("prepare", "-", {
     perform: (inner) => (step) => last(step) ? Promise.reject(new Error("EIO")) : inner(step),
   });
-  assertEquals(snapshot(world.images), before);
+  assertEquals(snapshot(fixture.images), before);
 });

@@ -1,9 +1,9 @@
 /** What can go wrong in the middle of an event. Lives here: a program that runs as root has no failpoints. */
 
 import type { Host } from "../lib/host/host.ts";
-import { besideOf } from "../lib/state/paths.ts";
+import { temporaryName } from "../lib/state/paths.ts";
 import type { Step } from "../lib/state/step.ts";
-import { copyDown, type World } from "./world.ts";
+import { copyDown, type Fixture } from "./fixture.ts";
 
 export const faults = [
   /** A crash: this step and all later ones don't happen, so that no cleanup tidies up as no crash would. */
@@ -55,10 +55,10 @@ export function doHalf(step: Step): void {
       return Deno.chmodSync(step.path, step.owner.mode);
     case "clear":
     case "configure":
-      return Deno.writeTextFileSync(besideOf(step.config), '{"disks": [');
+      return Deno.writeTextFileSync(temporaryName(step.config), '{"disks": [');
     case "note":
     case "starting":
-      return Deno.writeTextFileSync(besideOf(step.path), "[");
+      return Deno.writeTextFileSync(temporaryName(step.path), "[");
     case "link":
     case "rename":
     case "remove":
@@ -79,14 +79,14 @@ const MOST_STEPS = 200;
 export async function atEveryStep(fault: Fault, run: (failing: Failing) => Promise<void>): Promise<void> {
   for (let step = 0; step < MOST_STEPS; step++) {
     const failing = new Failing(step, fault);
-    await told(`${fault}, step ${step}`, () => run(failing));
+    await inContext(`${fault}, step ${step}`, () => run(failing));
     if (!failing.struck) return;
   }
   throw new Error(`more than ${MOST_STEPS} steps`);
 }
 
 /** Says where it was that something went wrong. */
-export async function told(where: unknown, run: () => Promise<void>): Promise<void> {
+export async function inContext(where: unknown, run: () => Promise<void>): Promise<void> {
   try {
     await run();
   } catch (cause) {
@@ -95,11 +95,11 @@ export async function told(where: unknown, run: () => Promise<void>): Promise<vo
 }
 
 /** A merge that is killed when half of a layer is copied. */
-export function tearing(world: World): (inner: Host["perform"]) => Host["perform"] {
+export function tearing(fixture: Fixture): (inner: Host["perform"]) => Host["perform"] {
   let dead = false;
   return (inner) => async (step, control) => {
     if (!dead && step.kind !== "merge") return await inner(step, control);
-    if (step.kind === "merge" && !dead) world.copyHalf(step);
+    if (step.kind === "merge" && !dead) fixture.copyHalf(step);
     dead = true;
     throw new Error("killed");
   };

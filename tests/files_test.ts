@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Trouble } from "../lib/errors.ts";
+import { UserError } from "../lib/errors.ts";
 import * as files from "../lib/host/files.ts";
 import { fileLog } from "../lib/host/log.ts";
-import { temporaryFolder } from "./world.ts";
+import { temporaryFolder } from "./fixture.ts";
 
 /** Runs a test in a folder of its own. */
 function test(
@@ -28,7 +28,7 @@ test("a link never takes a name that is there", (folder) => {
   put(`${folder}/b`, "b");
   const trouble = assertThrows(
     () => files.link(`${folder}/a`, `${folder}/b`),
-    Trouble,
+    UserError,
     `cannot link "${folder}/a"`,
   );
   assertEquals(
@@ -43,7 +43,7 @@ test("a rename takes a name that is there", (folder) => {
   put(`${folder}/b`, "b");
   files.rename(`${folder}/a`, `${folder}/b`);
   assertEquals(text(`${folder}/b`), "a");
-  assertEquals(files.look(`${folder}/a`), undefined);
+  assertEquals(files.lstat(`${folder}/a`), undefined);
 });
 
 test("what can't be done says what and where", (folder) => {
@@ -52,19 +52,19 @@ test("what can't be done says what and where", (folder) => {
     [`cannot rename "${none}": `, () => files.rename(none, `${folder}/x`)],
     [`cannot remove "${none}": `, () => files.remove(none)],
     [`cannot sync "${none}": `, () => files.sync(none)],
-    [`cannot change the owner of "${none}": `, () => files.own(none, { uid: 0, gid: 0, mode: 0 })],
+    [`cannot change the owner of "${none}": `, () => files.setOwner(none, { uid: 0, gid: 0, mode: 0 })],
     [`cannot write "${none}/x": `, () => files.write(`${none}/x`, "", { durable: true })],
     [`cannot read "${folder}": Is a directory`, () => files.read(folder)],
     [`cannot list "${none}": `, () => files.list(`${none}/os.img`)],
     [`cannot resolve "${none}/os.img": `, () => files.resolve(`${none}/os.img`)],
   ];
-  for (const [message, call] of calls) assertThrows(call, Trouble, message);
+  for (const [message, call] of calls) assertThrows(call, UserError, message);
 });
 
 test("what isn't there is no error where that is a fair answer", (folder) => {
   files.removeIfThere(`${folder}/none`);
   assertEquals(files.read(`${folder}/none`), undefined);
-  assertEquals(files.look(`${folder}/none`), undefined);
+  assertEquals(files.lstat(`${folder}/none`), undefined);
 });
 
 test("a text is written whole, over what a cut-short write left", (folder) => {
@@ -74,14 +74,14 @@ test("a text is written whole, over what a cut-short write left", (folder) => {
   files.write(path, "new", { owner: { ...files.ownerOf(path), mode: 0o604 }, durable: true });
   assertEquals(text(path), "new");
   assertEquals(files.ownerOf(path).mode, 0o604);
-  assertEquals(files.look(`${path}.autorevert-new`), undefined);
+  assertEquals(files.lstat(`${path}.autorevert-new`), undefined);
 });
 
 test("a mode is given as a whole, with the bits beyond rwx", (folder) => {
   const path = `${folder}/a`;
   put(path, "");
   for (const mode of [0o600, 0o4755, 0o640]) {
-    files.own(path, { ...files.ownerOf(path), mode });
+    files.setOwner(path, { ...files.ownerOf(path), mode });
     assertEquals(files.ownerOf(path).mode, mode);
   }
 });
@@ -142,11 +142,11 @@ test("an owner is given to a file as a whole, and one that has it is not touched
   put(path, "");
   Deno.chmodSync(path, 0o4755);
   const owner = files.ownerOf(path);
-  before("chownSync", fail, () => before("chmodSync", fail, () => files.own(path, owner)));
+  before("chownSync", fail, () => before("chmodSync", fail, () => files.setOwner(path, owner)));
   // Nobody but root can give a file to others.
   const other = Deno.uid() === 0 ? 1 : 0;
   for (const others of [{ ...owner, gid: owner.gid + other }, { ...owner, uid: owner.uid + other }]) {
-    files.own(path, others);
+    files.setOwner(path, others);
     assertEquals(files.ownerOf(path), others);
   }
 });
@@ -189,14 +189,14 @@ test("a listing that leaves something out is made again, and not taken if it sti
     leavingOut(left, 1, () => assertEquals(files.list(image), whole));
     leavingOut(left, 2, () => {
       const told = `cannot list "${folder}": not all that is there is found`;
-      assertThrows(() => files.list(image), Trouble, told);
+      assertThrows(() => files.list(image), UserError, told);
     });
   }
   put(`${folder}/plain.img`, "");
   put(`${folder}/plain.img.backing_file`, "");
-  leavingOut(/backing_file$/, 2, () => assertThrows(() => files.list(`${folder}/plain.img`), Trouble));
-  leavingOut(/./, 2, () => assertThrows(() => files.besides(image), Trouble));
-  assertEquals(files.besides(`${folder}/none`).length, names.length + 2);
+  leavingOut(/backing_file$/, 2, () => assertThrows(() => files.list(`${folder}/plain.img`), UserError));
+  leavingOut(/./, 2, () => assertThrows(() => files.siblings(image), UserError));
+  assertEquals(files.siblings(`${folder}/none`).length, names.length + 2);
 });
 
 test("of two calls the one that failed is told", (folder) => {
@@ -205,14 +205,14 @@ test("of two calls the one that failed is told", (folder) => {
   const owner = { ...files.ownerOf(path), mode: 0o4755 };
   before("chmodSync", fail, () => {
     const told = `cannot change the owner of "${path}.autorevert-new": no`;
-    const trouble = assertThrows(() => files.write(path, "new", { owner, durable: false }), Trouble);
+    const trouble = assertThrows(() => files.write(path, "new", { owner, durable: false }), UserError);
     assertEquals(trouble.message, told);
   });
   assertEquals(text(path), "old");
 });
 
 test("a path in the root folder has one slash", () => {
-  assertThrows(() => files.list("/etc"), Trouble, '"/etc" is not a regular file');
+  assertThrows(() => files.list("/etc"), UserError, '"/etc" is not a regular file');
 });
 
 test("two paths are of one file if both lead to it", (folder) => {
@@ -220,32 +220,32 @@ test("two paths are of one file if both lead to it", (folder) => {
   put(`${folder}/b`, "");
   Deno.linkSync(`${folder}/a`, `${folder}/link`);
   Deno.symlinkSync("a", `${folder}/symlink`);
-  for (const name of ["a", "link", "symlink"]) assert(files.isOne(`${folder}/a`, `${folder}/${name}`));
+  for (const name of ["a", "link", "symlink"]) assert(files.sameFile(`${folder}/a`, `${folder}/${name}`));
   for (const name of ["b", "none", "."]) {
-    assertEquals(files.isOne(`${folder}/a`, `${folder}/${name}`), false);
-    assertEquals(files.isOne(`${folder}/${name}`, `${folder}/a`), false);
+    assertEquals(files.sameFile(`${folder}/a`, `${folder}/${name}`), false);
+    assertEquals(files.sameFile(`${folder}/${name}`, `${folder}/a`), false);
   }
-  assert(files.isOne(`${folder}/none`, `${folder}/none`));
+  assert(files.sameFile(`${folder}/none`, `${folder}/none`));
   // Of two file systems, and with the same number.
-  assertEquals(files.isOne("/proc", "/sys"), false);
+  assertEquals(files.sameFile("/proc", "/sys"), false);
 });
 
 test("a name that is too long for a file isn't there", (folder) => {
-  assertEquals(files.look(`${folder}/${"x".repeat(256)}`), undefined);
+  assertEquals(files.lstat(`${folder}/${"x".repeat(256)}`), undefined);
 });
 
 test("a figure is left in a file that is there, and makes none", (folder) => {
-  files.jot(`${folder}/a`, "1 %");
-  assertEquals(files.look(`${folder}/a`), undefined);
+  files.writeProgress(`${folder}/a`, "1 %");
+  assertEquals(files.lstat(`${folder}/a`), undefined);
   put(`${folder}/a`, "1 %");
-  files.jot(`${folder}/a`, "12 %");
+  files.writeProgress(`${folder}/a`, "12 %");
   assertEquals(text(`${folder}/a`), "12 %");
 });
 
 test("links in a ring lead nowhere", (folder) => {
   Deno.symlinkSync("b", `${folder}/a`);
   Deno.symlinkSync("a", `${folder}/b`);
-  assertThrows(() => files.resolve(`${folder}/a`), Trouble, `cannot resolve "${folder}/a": `);
+  assertThrows(() => files.resolve(`${folder}/a`), UserError, `cannot resolve "${folder}/a": `);
 });
 
 /** The log is open until the program ends. */

@@ -1,11 +1,11 @@
 /** The gate does what the program would, or asks it: in each shell that a system may have as its own. */
 
 import { assertEquals } from "@std/assert";
-import { asksForNothing } from "../lib/hook/filter.ts";
+import { isNoop } from "../lib/hook/filter.ts";
 import { gate } from "../lib/hook/gate.ts";
 import { eventOf } from "../lib/input/event.ts";
 import { snapshot } from "./tree.ts";
-import { World } from "./world.ts";
+import { Fixture } from "./fixture.ts";
 
 const shells = [["dash"], ["bash", "--posix"], ["busybox", "sh"]];
 const operations = [
@@ -14,37 +14,37 @@ const operations = [
 ];
 
 /** A gate whose program only says that it was asked, and what. */
-function worldWithGate(): World {
-  const world = new World();
-  const gated = `${world.root}/program`;
-  world.settings = { ...world.settings, gated };
+function worldWithGate(): Fixture {
+  const fixture = new Fixture();
+  const gated = `${fixture.root}/program`;
+  fixture.settings = { ...fixture.settings, gated };
   Deno.writeTextFileSync(
     gated,
-    `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done > "${world.root}/asked"\nexit 3\n`,
+    `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done > "${fixture.root}/asked"\nexit 3\n`,
     {
       mode: 0o755,
     },
   );
-  Deno.writeTextFileSync(`${world.root}/gate`, gate(world.settings), { mode: 0o755 });
-  return world;
+  Deno.writeTextFileSync(`${fixture.root}/gate`, gate(fixture.settings), { mode: 0o755 });
+  return fixture;
 }
 
 /** Calls the gate; the words that it passed on, or undefined if it left. */
 function asked(
-  world: World,
+  fixture: Fixture,
   [shell, ...options]: readonly string[],
   args: readonly string[],
 ): string[] | undefined {
   const { code, stdout, stderr } = new Deno.Command(shell!, {
-    args: [...options, `${world.root}/gate`, ...args],
+    args: [...options, `${fixture.root}/gate`, ...args],
     stdin: "null",
   }).outputSync();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   assertEquals([text(stdout), text(stderr)], ["", ""]);
   if (code === 0) return undefined;
   assertEquals(code, 3);
-  const words = Deno.readTextFileSync(`${world.root}/asked`).split("\0").slice(0, -1);
-  Deno.removeSync(`${world.root}/asked`);
+  const words = Deno.readTextFileSync(`${fixture.root}/asked`).split("\0").slice(0, -1);
+  Deno.removeSync(`${fixture.root}/asked`);
   return words;
 }
 
@@ -59,8 +59,8 @@ const kinds: Readonly<Record<string, (path: string) => void>> = {
 
 for (const shell of shells) {
   Deno.test(`in ${shell[0]} the gate leaves for every event and all files that there may be where the program would`, () => {
-    using world = worldWithGate();
-    const paths = ["json", "session", "starting"].map((suffix) => `${world.config}/guest.${suffix}`);
+    using fixture = worldWithGate();
+    const paths = ["json", "session", "starting"].map((suffix) => `${fixture.config}/guest.${suffix}`);
     const names = Object.keys(kinds);
     for (
       const [config, note, starting] of names.flatMap((a) =>
@@ -74,12 +74,12 @@ for (const shell of shells) {
       for (const [index, kind] of [config, note, starting].entries()) kinds[kind!]!(paths[index]!);
       for (const operation of operations) {
         const args = ["guest", operation, "begin", "-"];
-        const nothing = asksForNothing(eventOf(args)!, world.settings);
+        const nothing = isNoop(eventOf(args)!, fixture.settings);
         const ends = ["started", "reconnect"].includes(operation) && starting === "text";
-        const words = asked(world, shell, args);
+        const words = asked(fixture, shell, args);
         const which = `${operation}: ${config}, ${note}, ${starting}`;
         assertEquals(words, nothing || ends ? undefined : args, which);
-        const isThere = Deno.readDirSync(world.config).some(({ name }) => name === "guest.starting");
+        const isThere = Deno.readDirSync(fixture.config).some(({ name }) => name === "guest.starting");
         assertEquals(isThere, starting !== "nothing" && !ends, which);
         if (ends) kinds[starting]!(paths[2]!);
       }
@@ -107,23 +107,23 @@ for (const shell of shells) {
     ];
     for (const operation of ["started", "reconnect"]) {
       for (const text of [...alone, ...more]) {
-        using world = worldWithGate();
-        const path = `${world.config}/guest.starting`;
+        using fixture = worldWithGate();
+        const path = `${fixture.config}/guest.starting`;
         Deno.writeTextFileSync(path, text);
         const args = ["guest", operation, "begin", "-"];
-        const words = asked(world, shell, args);
+        const words = asked(fixture, shell, args);
         assertEquals(words, alone.includes(text) ? undefined : args, JSON.stringify(text));
         if (words !== undefined) continue;
-        const after = snapshot(world.config);
+        const after = snapshot(fixture.config);
         Deno.writeTextFileSync(path, text);
-        assertEquals((await world.event(operation, "-")).code, 0);
-        assertEquals(snapshot(world.config), after);
+        assertEquals((await fixture.event(operation, "-")).code, 0);
+        assertEquals(snapshot(fixture.config), after);
       }
     }
   });
 
   Deno.test(`in ${shell[0]} the gate lets the program judge names that are no ordinary ones, and passes them on`, () => {
-    using world = worldWithGate();
+    using fixture = worldWithGate();
     const odd = [
       ...[
         "",
@@ -151,17 +151,17 @@ for (const shell of shells) {
     for (const name of odd) {
       for (const operation of ["prepare", "release", "started", "reconnect", "migrate", "restore"]) {
         const args = [name, operation, "begin", "-"];
-        assertEquals(asked(world, shell, args), args);
+        assertEquals(asked(fixture, shell, args), args);
       }
-      assertEquals(asked(world, shell, [name, "stopped", "end", "-"]), undefined);
+      assertEquals(asked(fixture, shell, [name, "stopped", "end", "-"]), undefined);
     }
     for (const name of ["a", "Win10", "0", "a.b-c_d+e@f", "a..b"]) {
-      assertEquals(asked(world, shell, [name, "prepare", "begin", "-"]), undefined);
+      assertEquals(asked(fixture, shell, [name, "prepare", "begin", "-"]), undefined);
     }
   });
 
   Deno.test(`in ${shell[0]} the gate passes on what is no event`, () => {
-    using world = worldWithGate();
+    using fixture = worldWithGate();
     const lines = [
       [],
       ["--version"],
@@ -175,32 +175,32 @@ for (const shell of shells) {
       ["guest", "start", "", "-"],
       ["guest", "start", "*", ""],
     ];
-    for (const args of lines) assertEquals(asked(world, shell, args), args);
-    assertEquals(asked(world, shell, ["guest", "start", "-", ""]), undefined);
+    for (const args of lines) assertEquals(asked(fixture, shell, args), args);
+    assertEquals(asked(fixture, shell, ["guest", "start", "-", ""]), undefined);
   });
 
   Deno.test(`in ${shell[0]} the gate asks the program where it can't look, or can't remove`, () => {
-    using world = worldWithGate();
+    using fixture = worldWithGate();
     const prepare = ["guest", "prepare", "begin", "-"];
-    Deno.renameSync(world.config, `${world.config}.old`);
-    assertEquals(asked(world, shell, prepare), prepare);
-    Deno.writeTextFileSync(world.config, "");
-    assertEquals(asked(world, shell, prepare), prepare);
-    Deno.removeSync(world.config);
-    Deno.renameSync(`${world.config}.old`, world.config);
-    assertEquals(asked(world, shell, prepare), undefined);
+    Deno.renameSync(fixture.config, `${fixture.config}.old`);
+    assertEquals(asked(fixture, shell, prepare), prepare);
+    Deno.writeTextFileSync(fixture.config, "");
+    assertEquals(asked(fixture, shell, prepare), prepare);
+    Deno.removeSync(fixture.config);
+    Deno.renameSync(`${fixture.config}.old`, fixture.config);
+    assertEquals(asked(fixture, shell, prepare), undefined);
 
     // A name that is too long can't be looked for either.
     const long = ["a".repeat(248), "prepare", "begin", "-"];
-    assertEquals(asked(world, shell, long), long);
+    assertEquals(asked(fixture, shell, long), long);
 
-    Deno.writeTextFileSync(`${world.config}/guest.starting`, "fresh\n");
+    Deno.writeTextFileSync(`${fixture.config}/guest.starting`, "fresh\n");
     const started = ["guest", "started", "begin", "-"];
-    Deno.writeTextFileSync(`${world.root}/rm`, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+    Deno.writeTextFileSync(`${fixture.root}/rm`, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
     const path = Deno.env.get("PATH")!;
     try {
-      Deno.env.set("PATH", `${world.root}:${path}`);
-      assertEquals(asked(world, shell, started), started);
+      Deno.env.set("PATH", `${fixture.root}:${path}`);
+      assertEquals(asked(fixture, shell, started), started);
     } finally {
       Deno.env.set("PATH", path);
     }

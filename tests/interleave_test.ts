@@ -9,7 +9,7 @@ import { type Task, Tasks } from "./tasks.ts";
 import { randomly } from "./random.ts";
 import { Tree } from "./tree.ts";
 import { type Session, Sessions } from "./sessions.ts";
-import { World } from "./world.ts";
+import { Fixture } from "./fixture.ts";
 
 const TRIES = Number(Deno.env.get("TRIES") ?? 8);
 const SCHEDULES = Number(Deno.env.get("SCHEDULES") ?? 300);
@@ -24,8 +24,8 @@ class Image {
   tasks = new Tasks();
   readonly #open = new Map<Task, Disposable>();
 
-  constructor(readonly world: World, readonly sessions: Sessions) {
-    this.vda = world.image("vda");
+  constructor(readonly fixture: Fixture, readonly sessions: Sessions) {
+    this.vda = fixture.image("vda");
   }
 
   how(task: Task, domain: string) {
@@ -34,7 +34,7 @@ class Image {
       wrap: task.wrap,
       background: (domain: string) =>
         void this.tasks.spawn(`merge of ${domain}`, async (task) => {
-          await this.world.merge(this.how(task, domain));
+          await this.fixture.merge(this.how(task, domain));
         }),
     };
   }
@@ -42,10 +42,10 @@ class Image {
   /** QEMU opens the image: what it writes goes there, whatever becomes of the name. */
   open(task: Task): Disposable & { readonly write: (key: string) => void } | undefined {
     if (this.#open.size > 0) return undefined;
-    const { world, vda } = this;
-    const content = world.read(vda);
+    const { fixture, vda } = this;
+    const content = fixture.read(vda);
     const file = Deno.openSync(vda, { read: true, write: true });
-    world.busy.add(vda);
+    fixture.busy.add(vda);
     const qemu = {
       write: (key: string) => {
         const is = JSON.parse(Deno.readTextFileSync(vda));
@@ -53,11 +53,11 @@ class Image {
         file.seekSync(0, Deno.SeekMode.Start);
         file.truncateSync();
         file.writeSync(bytes);
-        assertEquals(world.read(vda), { ...content, [key]: "yes" }, "the image is another file meanwhile");
+        assertEquals(fixture.read(vda), { ...content, [key]: "yes" }, "the image is another file meanwhile");
       },
       [Symbol.dispose]: () => {
         file.close();
-        world.busy.delete(vda);
+        fixture.busy.delete(vda);
         this.#open.delete(task);
       },
     };
@@ -73,10 +73,10 @@ class Image {
 
   /** A whole life of a guest as libvirt tells of it. @returns whether it came up */
   async live(task: Task, guest: string, flag: boolean, reason: string): Promise<boolean> {
-    const { world } = this;
+    const { fixture } = this;
     const how = this.how(task, guest);
     const event = async (operation: string, extra = "-") =>
-      (await world.event(operation, extra, how)).code === 0;
+      (await fixture.event(operation, extra, how)).code === 0;
     const fail = async () => {
       await event("stopped", reason === "-" ? reason : "failed");
       await event("release", reason === "-" ? reason : "failed");
@@ -91,7 +91,7 @@ class Image {
       using qemu = this.open(task);
       if (qemu === undefined) return await fail();
       session = this.sessions.begin(guest);
-      this.sessions.check(world.read(this.vda), session);
+      this.sessions.check(fixture.read(this.vda), session);
       await task.gate();
       await event("started");
       qemu.write(session.key);
@@ -121,7 +121,7 @@ const command = (...words: string[]): Act => ({
     if (["undo", "keep", "recover"].includes(words[0]!)) image.sessions.isEdited = true;
     if (words[0] === "commit") image.sessions.flagged.add(guest);
     const [verb, ...more] = words;
-    await image.world.type([verb!, guest, ...more], true, image.how(task, guest));
+    await image.fixture.type([verb!, guest, ...more], true, image.how(task, guest));
   },
 });
 
@@ -172,7 +172,7 @@ async function alone(
 
 /** Whatever happened: the disk is whole, every guest comes up in the end, and nothing stays behind. */
 async function checkAfter(image: Image): Promise<void> {
-  const { world, sessions } = image;
+  const { fixture, sessions } = image;
   const refused = new Set(sessions.guests);
   // A session that died keeps the others waiting until its own guest has dealt with it.
   for (let round = 0; round < 3 && refused.size > 0; round++) {
@@ -183,9 +183,9 @@ async function checkAfter(image: Image): Promise<void> {
     }
   }
   assertEquals([...refused], [], "refused for ever");
-  for (const guest of sessions.guests) await alone(image, (task) => world.merge(image.how(task, guest)));
-  assertEquals(world.files(), ["vda.img"]);
-  sessions.check(world.read(image.vda));
+  for (const guest of sessions.guests) await alone(image, (task) => fixture.merge(image.how(task, guest)));
+  assertEquals(fixture.files(), ["vda.img"]);
+  sessions.check(fixture.read(image.vda));
 }
 
 /** Who goes on once both were stopped. */
@@ -217,9 +217,9 @@ async function interleave(
   await tasks.finishAll((ready) => order === "anyone" ? random.one(ready) : ready[0]!);
 }
 
-function imageOf(world: World, ...guests: string[]): Image {
-  world.disks({ vda: false });
-  return new Image(world, new Sessions(world, guests));
+function imageOf(fixture: Fixture, ...guests: string[]): Image {
+  fixture.disks({ vda: false });
+  return new Image(fixture, new Sessions(fixture, guests));
 }
 
 const unwatched = { sanitizeOps: false, sanitizeResources: false };
@@ -230,18 +230,18 @@ class Pairs {
   /** Outcomes that were judged already: what lies there, and what must become of it. */
   readonly #seen = new Set<string>();
 
-  constructor(readonly world: World, readonly sessions: Sessions) {
-    this.#tree = new Tree(world.root);
+  constructor(readonly fixture: Fixture, readonly sessions: Sessions) {
+    this.#tree = new Tree(fixture.root);
   }
 
   async attempt(acts: [Act, Act], stops: Stops, order: Order): Promise<void> {
-    const { world, sessions: { guests, all } } = this;
+    const { fixture, sessions: { guests, all } } = this;
     this.#tree.restore();
-    const image = new Image(world, new Sessions(world, guests, all));
+    const image = new Image(fixture, new Sessions(fixture, guests, all));
     this.#tree.restore();
     try {
       await interleave(image, acts, stops, order);
-      const key = new Tree(world.root).key + JSON.stringify([image.sessions.all, image.sessions.isEdited]);
+      const key = new Tree(fixture.root).key + JSON.stringify([image.sessions.all, image.sessions.isEdited]);
       if (this.#seen.has(key)) return;
       this.#seen.add(key);
       await checkAfter(image);
@@ -257,10 +257,10 @@ for (const [before, make] of befores) {
     const name =
       `${first.name} on an image ${before}, stopped anywhere beside another guest, loses and mixes nothing`;
     Deno.test(name, unwatched, async () => {
-      using world = new World();
-      const image = imageOf(world, "guest", "second");
+      using fixture = new Fixture();
+      const image = imageOf(fixture, "guest", "second");
       await make(image);
-      const pairs = new Pairs(world, image.sessions);
+      const pairs = new Pairs(fixture, image.sessions);
       const random = randomly(SEED === undefined ? 0 : Number(SEED));
       for (const second of first.name.includes("life") ? [...lives, ...commands] : lives) {
         for (let time = 0; time < TRIES; time++) {
@@ -277,9 +277,9 @@ for (const first of lives.slice(0, 3)) {
     `the end of a ${first.name} and another guest's start, step between step, lose and mix nothing`,
     unwatched,
     async () => {
-      using world = new World();
-      const { sessions } = imageOf(world, "guest", "second");
-      const pairs = new Pairs(world, sessions);
+      using fixture = new Fixture();
+      const { sessions } = imageOf(fixture, "guest", "second");
+      const pairs = new Pairs(fixture, sessions);
       // Before them the guest comes up.
       for (let end = 7; end < 16; end++) {
         for (let start = 0; start < 8; start++) {
@@ -295,8 +295,8 @@ Deno.test(
   unwatched,
   async () => {
     for (const seed of SEED === undefined ? Array(SCHEDULES).keys() : [Number(SEED)]) {
-      using world = new World();
-      const image = imageOf(world, "guest", "second", "third");
+      using fixture = new Fixture();
+      const image = imageOf(fixture, "guest", "second", "third");
       const random = randomly(seed);
       const acts: string[] = [];
       try {

@@ -1,7 +1,7 @@
 /** The manual page tells of everything that there is. */
 
 import { assert, assertEquals } from "@std/assert";
-import { catalogue } from "../lib/command/commands.ts";
+import { commandSpecs } from "../lib/command/commands.ts";
 import { verbs } from "../lib/input/event.ts";
 import { schema } from "../lib/input/config_schema.ts";
 import { toJSONSchema } from "zod/mini";
@@ -21,7 +21,7 @@ Deno.test("the manual page tells of every command, option and key of the configu
   const text = (await mandoc("-T", "utf8", "-O", "width=1000")).replaceAll(/.[\b]/g, "");
   for (const verb of verbs) {
     assert(text.includes(`autorevert ${verb}`), verb);
-    for (const option of Object.keys(catalogue[verb].options)) assert(text.includes(`-${option}`), option);
+    for (const option of Object.keys(commandSpecs[verb].options)) assert(text.includes(`-${option}`), option);
   }
   const { items } = toJSONSchema(schema, { io: "input" }).properties!.disks as {
     items: { properties: object };

@@ -1,40 +1,41 @@
 /** How a merge goes about it: what it asks first, what it notes, whom it tells, and whom it makes way for. */
 
 import { assert, assertEquals } from "@std/assert";
-import { mergeGuest, progressOf } from "../lib/hook/merge.ts";
+import { mergeGuest } from "../lib/hook/merge.ts";
+import { progressOf } from "../lib/hook/merge_progress.ts";
 import type { Host } from "../lib/host/host.ts";
 import { lock } from "../lib/host/lock.ts";
 import { Run } from "../lib/host/run.ts";
-import { readNote } from "../lib/host/session_records.ts";
+import { readRecords } from "../lib/host/session_records.ts";
 import { guestNames } from "../lib/state/paths.ts";
 import type { Step } from "../lib/state/step.ts";
 import { Failing, tearing } from "./fault.ts";
+import { type Circumstance, DOMAIN, Fixture, NOW } from "./fixture.ts";
 import { layersOf, live, type Past, placeOf, writeAll } from "./history.ts";
 import { snapshot } from "./tree.ts";
-import { type Circumstance, DOMAIN, NOW, World } from "./world.ts";
 
 const committed: Past = { targets: ["vda"], layers: 2, keepCommits: 0, torn: false, aside: false };
 
-async function worldOf(past: Past) {
-  const world = new World();
-  const history = await live(world, past);
-  const image = world.image("vda");
-  return Object.assign(world, {
+async function fixtureOf(past: Past) {
+  const fixture = new Fixture();
+  const history = await live(fixture, past);
+  const image = fixture.image("vda");
+  return Object.assign(fixture, {
     history,
     vda: image,
     lower: `${image}.backing_file`,
     upper: `${image}.backing_file.1`,
   });
 }
-type Layered = Awaited<ReturnType<typeof worldOf>>;
+type Layered = Awaited<ReturnType<typeof fixtureOf>>;
 
 /** A guest up on so many layers that its end merges some of them. */
 async function deep(): Promise<Layered> {
-  const world = await worldOf({ ...committed, layers: 16, keepCommits: 12 });
-  world.configure({ vda: true });
-  await world.start();
-  writeAll(world, "vda", "last");
-  return world;
+  const fixture = await fixtureOf({ ...committed, layers: 16, keepCommits: 12 });
+  fixture.configure({ vda: true });
+  await fixture.start();
+  writeAll(fixture, "vda", "last");
+  return fixture;
 }
 
 /** Does something before each step of this kind. */
@@ -49,165 +50,165 @@ const pause = (milliseconds: number) => new Promise((wake) => setTimeout(wake, m
 
 interface Impossible {
   readonly if: string;
-  readonly arrange: (world: Layered) => void;
-  readonly error: (world: Layered) => string;
+  readonly arrange: (fixture: Layered) => void;
+  readonly error: (fixture: Layered) => string;
 }
 
 const impossible: readonly Impossible[] = [
   {
     if: "the upper layer is open",
-    arrange: (world) => void world.busy.add(world.upper),
+    arrange: (fixture) => void fixture.busy.add(fixture.upper),
     error: ({ upper }) => `"${upper}" is open in another process`,
   },
   {
     if: "the upper layer stands on another file",
-    arrange: (world) => {
-      world.save(`${world.root}/other`, null, {});
-      world.save(world.upper, `${world.root}/other`, {});
-      Deno.removeSync(world.vda);
-      Deno.linkSync(world.upper, world.vda);
+    arrange: (fixture) => {
+      fixture.save(`${fixture.root}/other`, null, {});
+      fixture.save(fixture.upper, `${fixture.root}/other`, {});
+      Deno.removeSync(fixture.vda);
+      Deno.linkSync(fixture.upper, fixture.vda);
     },
     error: ({ root, upper, lower }) => `"${upper}" stands on "${root}/other", should be "${lower}"`,
   },
   {
     if: "the upper layer stands on nothing",
-    arrange: (world) => world.save(world.upper, null, {}),
+    arrange: (fixture) => fixture.save(fixture.upper, null, {}),
     error: ({ upper, lower }) => `"${upper}" stands on no file, should be "${lower}"`,
   },
   {
     if: "the upper layer can't be read",
-    arrange: (world) => Deno.writeTextFileSync(world.upper, "nonsense"),
+    arrange: (fixture) => Deno.writeTextFileSync(fixture.upper, "nonsense"),
     error: ({ upper, lower }) => `"${upper}" stands on no file, should be "${lower}"`,
   },
 ];
 
 for (const { if: wrong, arrange, error } of impossible) {
   Deno.test(`a merge doesn't begin if ${wrong}, and nothing has changed`, async () => {
-    using world = await worldOf(committed);
-    arrange(world);
-    const note = `${world.config}/${DOMAIN}.session`;
-    const before = [snapshot(world.images), readNote(note)];
-    const { code, said } = await world.merge();
-    assertEquals([code, said[0]], [1, `error: guest vda: ${error(world)}`]);
-    assertEquals([snapshot(world.images), readNote(note)], before);
+    using fixture = await fixtureOf(committed);
+    arrange(fixture);
+    const note = `${fixture.config}/${DOMAIN}.session`;
+    const before = [snapshot(fixture.images), readRecords(note)];
+    const { code, said } = await fixture.merge();
+    assertEquals([code, said[0]], [1, `error: guest vda: ${error(fixture)}`]);
+    assertEquals([snapshot(fixture.images), readRecords(note)], before);
   });
 }
 
 Deno.test("a merge knows the lower layer by whatever path leads there", async () => {
-  using world = await worldOf(committed);
-  Deno.symlinkSync(world.images, `${world.root}/link`);
-  const { data } = JSON.parse(Deno.readTextFileSync(world.upper));
-  world.save(world.upper, world.lower.replace(world.images, `${world.root}/link`), data);
-  assertEquals((await world.merge()).code, 0);
-  assertEquals([world.files(), placeOf(world, world.history, "vda")], [["vda.img"], 1]);
+  using fixture = await fixtureOf(committed);
+  Deno.symlinkSync(fixture.images, `${fixture.root}/link`);
+  const { data } = JSON.parse(Deno.readTextFileSync(fixture.upper));
+  fixture.save(fixture.upper, fixture.lower.replace(fixture.images, `${fixture.root}/link`), data);
+  assertEquals((await fixture.merge()).code, 0);
+  assertEquals([fixture.files(), placeOf(fixture, fixture.history, "vda")], [["vda.img"], 1]);
 });
 
 Deno.test("neither of two layers may have its data in another file", async () => {
   for (const name of ["lower", "upper"] as const) {
-    using world = await worldOf(committed);
-    const { look } = world.qemuImg;
-    world.qemuImg = {
-      ...world.qemuImg,
-      look: async (image) => {
-        const found = await look.call(world.qemuImg, image);
-        return found.kind === "free" && image === world[name] ? { ...found, data: "/secret" } : found;
+    using fixture = await fixtureOf(committed);
+    const { info: look } = fixture.qemuImg;
+    fixture.qemuImg = {
+      ...fixture.qemuImg,
+      info: async (image) => {
+        const found = await look.call(fixture.qemuImg, image);
+        return found.kind === "free" && image === fixture[name] ? { ...found, data: "/secret" } : found;
       },
     };
-    const { code, said } = await world.merge();
-    assertEquals([code, said[0]?.includes(`"${world[name]}" has its data in "/secret"`)], [1, true]);
+    const { code, said } = await fixture.merge();
+    assertEquals([code, said[0]?.includes(`"${fixture[name]}" has its data in "/secret"`)], [1, true]);
   }
 });
 
 for (const place of ["the background", "an end"] as const) {
   Deno.test(`before ${place} copies, the note says of that disk alone which layer is torn from now on`, async () => {
-    using world = place === "an end"
+    using fixture = place === "an end"
       ? await deep()
-      : await worldOf({ ...committed, targets: ["vda", "vdb"], layers: 3 });
+      : await fixtureOf({ ...committed, targets: ["vda", "vdb"], layers: 3 });
     const noted: unknown[] = [];
     const watching = before("merge", () => {
-      noted.push(readNote(`${world.config}/${DOMAIN}.session`).map(({ merging }) => merging));
+      noted.push(readRecords(`${fixture.config}/${DOMAIN}.session`).map(({ merging }) => merging));
     });
-    if (place === "an end") await world.event("release", "shutdown", { ...watching, mergeDies: true });
-    else await world.merge(watching);
+    if (place === "an end") await fixture.event("release", "shutdown", { ...watching, mergeDies: true });
+    else await fixture.merge(watching);
     assertEquals(noted.slice(0, 2), place === "an end" ? [[1]] : [[1, undefined], [2, undefined]]);
   });
 }
 
 const failingNote: Circumstance = {
   perform: (inner) => (step) =>
-    step.kind === "note" && step.entries.some(({ merging }) => merging !== undefined)
+    step.kind === "note" && step.records.some(({ merging }) => merging !== undefined)
       ? Promise.reject(new Error("EIO"))
       : inner(step),
 };
 
 Deno.test("an end merges nothing that it can't note, has no room for, or can't copy, and says so", async () => {
-  const cases: readonly (readonly [(world: Layered) => Circumstance, RegExp])[] = [
+  const cases: readonly (readonly [(fixture: Layered) => Circumstance, RegExp])[] = [
     [() => failingNote, /^error: guest vda: EIO$/],
-    [(world) => (world.free = 0, {}), /^error: guest vda: to merge .* are needed in/],
-    [(world) => (world.merges = false, {}), /^error: guest vda: qemu-img commit failed/],
+    [(fixture) => (fixture.free = 0, {}), /^error: guest vda: to merge .* are needed in/],
+    [(fixture) => (fixture.merges = false, {}), /^error: guest vda: qemu-img commit failed/],
   ];
   for (const [arrange, error] of cases) {
-    using world = await deep();
-    const { code, said, log } = await world.event("release", "shutdown", {
-      ...arrange(world),
+    using fixture = await deep();
+    const { code, said, log } = await fixture.event("release", "shutdown", {
+      ...arrange(fixture),
       mergeDies: true,
     });
-    assertEquals([code, layersOf(world, "vda").length], [0, 17]);
+    assertEquals([code, layersOf(fixture, "vda").length], [0, 17]);
     assert(said.some((line) => error.test(line)), said.join());
     assertEquals(log.filter((line) => /takes more than|repair/.test(line)), []);
   }
 });
 
 Deno.test("an end that merges frees no clusters: nothing was torn", async () => {
-  using world = await deep();
-  const { log } = await world.event("release", "shutdown", { mergeDies: true });
+  using fixture = await deep();
+  const { log } = await fixture.event("release", "shutdown", { mergeDies: true });
   assertEquals(log.filter((line) => line.includes("repair")), []);
 });
 
-Deno.test("what was ordered and cut short is done before anything is merged", async () => {
-  using world = await worldOf({ ...committed, layers: 3, keepCommits: 1 });
-  await world.command("undo", { perform: new Failing(1, "dies before").perform });
-  assertEquals(world.ordered("vda"), "undo");
-  assertEquals((await world.merge()).code, 0);
-  assertEquals([world.ordered("vda"), placeOf(world, world.history, "vda")], [undefined, 1]);
+Deno.test("what was pending and cut short is done before anything is merged", async () => {
+  using fixture = await fixtureOf({ ...committed, layers: 3, keepCommits: 1 });
+  await fixture.command("undo", { perform: new Failing(1, "dies before").perform });
+  assertEquals(fixture.ordered("vda"), "undo");
+  assertEquals((await fixture.merge()).code, 0);
+  assertEquals([fixture.ordered("vda"), placeOf(fixture, fixture.history, "vda")], [undefined, 1]);
 });
 
 Deno.test("a merge takes the name of a layer that nothing stands on", async () => {
-  using world = new World();
-  world.disks({ vda: false });
-  await world.event("prepare", "-", { perform: new Failing(3, "dies before").perform });
-  assertEquals(world.files(), ["vda.img", "vda.img.backing_file"]);
-  assertEquals((await world.merge()).code, 0);
-  assertEquals(world.files(), ["vda.img"]);
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  await fixture.event("prepare", "-", { perform: new Failing(3, "dies before").perform });
+  assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
+  assertEquals((await fixture.merge()).code, 0);
+  assertEquals(fixture.files(), ["vda.img"]);
 });
 
 Deno.test("a merge that waits for the qemu-img of a dead one makes way", async () => {
-  using world = await worldOf({ ...committed, layers: 3 });
-  await world.merge({ perform: tearing(world) });
-  world.busy.add(world.lower).add(world.upper);
-  const merge = world.merge();
+  using fixture = await fixtureOf({ ...committed, layers: 3 });
+  await fixture.merge({ perform: tearing(fixture) });
+  fixture.busy.add(fixture.lower).add(fixture.upper);
+  const merge = fixture.merge();
   await pause(50);
-  Deno.writeTextFileSync(`${world.config}/${DOMAIN}.stop-merging`, "");
+  Deno.writeTextFileSync(`${fixture.config}/${DOMAIN}.stop-merging`, "");
   const { code, said, log } = await merge;
   assertEquals([code, said], [1, []]);
-  assertEquals(log.at(-1), "guest vda: the merge makes way, and goes on after the guest's next end");
+  assertEquals(log.at(-1), "guest vda: merge interrupted by a start; resumes after the guest's next end");
 });
 
 Deno.test("a merge waits for nobody where no merge was cut short", async () => {
-  using world = await worldOf(committed);
-  world.busy.add(world.lower);
-  assertEquals((await world.merge()).code, 1);
+  using fixture = await fixtureOf(committed);
+  fixture.busy.add(fixture.lower);
+  assertEquals((await fixture.merge()).code, 1);
 });
 
 Deno.test("a merge takes names under the folder's lock, a dry run takes no lock", async () => {
-  using world = await worldOf(committed);
+  using fixture = await fixtureOf(committed);
   const held: Disposable[] = [];
   let isFree = false;
-  const merge = world.merge({
+  const merge = fixture.merge({
     perform: (inner) => async (step, control) => {
       await inner(step, control);
       if (step.kind === "sync") {
-        held.push(await world.lockFolders([world.vda]));
+        held.push(await fixture.lockFolders([fixture.vda]));
         setTimeout(() => {
           isFree = true;
           held[0]![Symbol.dispose]();
@@ -234,13 +235,13 @@ const besides: readonly (readonly [what: string, name: string, age: number, rate
 ];
 for (const [what, name, age, rate] of besides) {
   Deno.test(`beside ${what} a merge goes ${rate ? "gently" : "at full speed"}`, async () => {
-    using world = await worldOf({ ...committed, targets: ["vda", "vdb"] });
-    const path = `${world.images}/${name}`;
-    if (name !== "vdb.img") world.save(path, null, {});
+    using fixture = await fixtureOf({ ...committed, targets: ["vda", "vdb"] });
+    const path = `${fixture.images}/${name}`;
+    if (name !== "vdb.img") fixture.save(path, null, {});
     const rates: unknown[] = [];
-    const { code, log } = await world.merge({
+    const { code, log } = await fixture.merge({
       perform: (inner) => async (step, control) => {
-        if (world.files().includes(name)) Deno.utimeSync(path, NOW, new Date(NOW.getTime() - age * 1000));
+        if (fixture.files().includes(name)) Deno.utimeSync(path, NOW, new Date(NOW.getTime() - age * 1000));
         if (step.kind === "merge") rates.push(control?.rate);
         await inner(step, control);
       },
@@ -257,8 +258,8 @@ for (const [what, name, age, rate] of besides) {
 }
 
 Deno.test("how far a merge is, is told to who watches, left in its lock, and logged after ten percent or half a minute", async () => {
-  using world = await worldOf(committed);
-  const merging = `${world.config}/${DOMAIN}.merging`;
+  using fixture = await fixtureOf(committed);
+  const merging = `${fixture.config}/${DOMAIN}.merging`;
   assertEquals(progressOf(merging), undefined);
   Deno.writeTextFileSync(merging, "");
   assertEquals(progressOf(merging), undefined);
@@ -284,8 +285,8 @@ Deno.test("how far a merge is, is told to who watches, left in its lock, and log
     return Promise.reject(new Error("enough"));
   };
   const host: Host = {
-    settings: world.settings,
-    qemuImg: world.qemuImg,
+    settings: fixture.settings,
+    qemuImg: fixture.qemuImg,
     perform,
     freeBytes: () => Promise.resolve(Infinity),
     lock,
@@ -295,14 +296,14 @@ Deno.test("how far a merge is, is told to who watches, left in its lock, and log
     readXml: () => "",
     now: () => new Date(seconds * 1000),
   };
-  const occasion = {
+  const context = {
     run: new Run(host, DOMAIN),
     host,
     domain: DOMAIN,
-    paths: guestNames(world.config, DOMAIN),
+    paths: guestNames(fixture.config, DOMAIN),
     extra: "-",
   };
-  await mergeGuest(occasion, (target, percent) => void watched.push([target, percent]));
+  await mergeGuest(context, (target, percent) => void watched.push([target, percent]));
   const percents = steps.map(([, percent]) => percent);
   assertEquals(left, percents);
   assertEquals(watched, percents.map((percent) => ["vda", percent]));

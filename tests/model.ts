@@ -1,6 +1,6 @@
 /** What a disk should read as, whatever happens to the guest: the promises of the design in a few lines. */
 
-import type { Content } from "./world.ts";
+import type { Content } from "./fixture.ts";
 
 /** What a guest wrote between a start and its end. */
 export interface Session {
@@ -16,7 +16,7 @@ export interface Session {
 }
 
 /** What a libvirt says at an end; `unsaid` by one before 10.5. */
-export type End = "over" | "died" | "unsaid";
+export type End = "normal" | "failed" | "unknown";
 
 /** How a sequence's guest is configured, and on which libvirt it runs. */
 export interface Rules {
@@ -119,9 +119,9 @@ export function restored(model: Model, now: number): Model {
 export function ended(model: Model, end: End, keeps: boolean): Model {
   const { session, flag, history } = { ...model, session: model.session! };
   const idle = { ...model, session: undefined, running: false };
-  if (flag && end === "died") return { ...idle, session: { ...session, held: true } };
+  if (flag && end === "failed") return { ...idle, session: { ...session, held: true } };
   if (flag) return { ...idle, history: [...history, session.content], flag: false, aside: undefined };
-  return keeps || end === "unsaid" ? { ...idle, aside: session } : idle;
+  return keeps || end === "unknown" ? { ...idle, aside: session } : idle;
 }
 
 /** The newest commit is set aside, in place of a session that stood on it. */

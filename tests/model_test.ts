@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { readNote } from "../lib/host/session_records.ts";
+import { readRecords } from "../lib/host/session_records.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import type { Step } from "../lib/state/step.ts";
 import { doHalf, Failing, type Fault } from "./fault.ts";
@@ -12,8 +12,16 @@ import { layersOf, tornOf } from "./history.ts";
 import * as expected from "./model.ts";
 import type { End, Model, Rules, Session } from "./model.ts";
 import { type Random, randomly } from "./random.ts";
-import { blocks, RealWorld } from "./real.ts";
-import { type Circumstance, type Content, DOMAIN, exists, LONG_AGO, type Result, World } from "./world.ts";
+import { blocks, RealFixture } from "./real_fixture.ts";
+import {
+  type Circumstance,
+  type Content,
+  DOMAIN,
+  exists,
+  Fixture,
+  LONG_AGO,
+  type Result,
+} from "./fixture.ts";
 
 const SEQUENCES = Number(Deno.env.get("SEQUENCES") ?? 1200);
 const REAL_SEQUENCES = Math.ceil(SEQUENCES / 20);
@@ -23,12 +31,12 @@ const SEED = Deno.env.get("SEED");
 const EPOCH = new Date("2100-01-01").getTime();
 
 const ends: Readonly<Record<string, End>> = {
-  shutdown: "over",
-  destroyed: "over",
-  "from snapshot": "over",
-  crashed: "died",
-  daemon: "died",
-  failed: "died",
+  shutdown: "normal",
+  destroyed: "normal",
+  "from snapshot": "normal",
+  crashed: "failed",
+  daemon: "failed",
+  failed: "failed",
 };
 
 /** One thing that happens. */
@@ -55,13 +63,13 @@ class Life {
   #tick = 0;
   #writes = 0;
 
-  constructor(readonly world: World, readonly random: Random, readonly rules: Rules) {
-    this.vda = world.image("vda");
-    world.keys = { "keep-commits": rules.keepCommits, "keep-session": rules.keepSession };
-    world.sources.set("vda", this.vda);
-    world.configure({ vda: false }, new Date(this.now()));
-    world.define();
-    this.model = { history: [world.read(this.vda)], flag: false, flagged: this.now(), running: false };
+  constructor(readonly fixture: Fixture, readonly random: Random, readonly rules: Rules) {
+    this.vda = fixture.image("vda");
+    fixture.keys = { "keep-commits": rules.keepCommits, "keep-session": rules.keepSession };
+    fixture.sources.set("vda", this.vda);
+    fixture.configure({ vda: false }, new Date(this.now()));
+    fixture.define();
+    this.model = { history: [fixture.read(this.vda)], flag: false, flagged: this.now(), running: false };
   }
 
   now(): number {
@@ -70,7 +78,7 @@ class Life {
 
   /** The guest writes somewhere. */
   write(): void {
-    this.world.write(this.vda, `${this.random.below(blocks)}`, `${1 + ++this.#writes % 250}`);
+    this.fixture.write(this.vda, `${this.random.below(blocks)}`, `${1 + ++this.#writes % 250}`);
     this.touch();
   }
 
@@ -81,54 +89,54 @@ class Life {
 
   /** The guest's file was written then. */
   age(time: number): void {
-    Deno.utimeSync(this.world.configFile, new Date(time), new Date(time));
+    Deno.utimeSync(this.fixture.configFile, new Date(time), new Date(time));
   }
 
   get save(): string {
-    return `${this.world.settings.saveFolder}/${DOMAIN}.save`;
+    return `${this.fixture.settings.saveFolder}/${DOMAIN}.save`;
   }
 
   /** What there is, as a model. A commit that is decided has happened. */
   observe(): Model {
-    const { world, vda } = this;
+    const { fixture, vda } = this;
     const decided = `${vda}.autorevert-committing`;
     const committing = exists(decided);
-    const disk = committing ? world.read(decided) : world.disk("vda");
-    const [entry] = readNote(`${world.config}/${DOMAIN}.session`);
+    const disk = committing ? fixture.read(decided) : fixture.disk("vda");
+    const [record] = readRecords(`${fixture.config}/${DOMAIN}.session`);
     const inode = (path: string) => exists(path) ? Deno.statSync(path).ino : undefined;
     const ended = inode(`${vda}.autorevert-ended`);
     const isApart = ended !== undefined && ended !== inode(vda);
     const sessionIn = (path: string): Session => ({
-      content: world.read(path),
+      content: fixture.read(path),
       wrote: Deno.statSync(path).mtime!.getTime(),
-      held: entry?.held ?? false,
-      flagged: entry?.flagged ?? false,
-      unborn: path === vda && isApart ? entry?.aside : undefined,
+      held: record?.held ?? false,
+      flagged: record?.flagged ?? false,
+      unborn: path === vda && isApart ? record?.aside : undefined,
     });
-    const ordered = world.ordered("vda");
-    const top = namesOf(vda).layer(layersOf(world, "vda").at(-1) ?? 0);
+    const pending = fixture.ordered("vda");
+    const top = namesOf(vda).layer(layersOf(fixture, "vda").at(-1) ?? 0);
     // What is to be undone is about to be set aside, whatever has become of its other name.
-    const beside = ordered === "undo" ? top : `${vda}.autorevert-ended`;
-    const ofItself = ordered === "keep" || ordered !== "undo" && inode(beside) === inode(vda);
+    const beside = pending === "undo" ? top : `${vda}.autorevert-ended`;
+    const ofItself = pending === "keep" || pending !== "undo" && inode(beside) === inode(vda);
     return {
       ...this.model,
       history: [disk],
-      flag: committing ? false : world.flags().vda!,
-      flagged: Deno.statSync(world.configFile).mtime!.getTime(),
-      session: world.state("vda").kind === "session" ? sessionIn(vda) : undefined,
+      flag: committing ? false : fixture.flags().vda!,
+      flagged: Deno.statSync(fixture.configFile).mtime!.getTime(),
+      session: fixture.state("vda").kind === "session" ? sessionIn(vda) : undefined,
       aside: exists(beside) && !ofItself ? sessionIn(beside) : undefined,
     };
   }
 
   /** A power cut, or only the program was killed: a start that failed by it has its end. */
   async afterCrash(name: string): Promise<string> {
-    const starting = `${this.world.config}/${DOMAIN}.starting`;
+    const starting = `${this.fixture.config}/${DOMAIN}.starting`;
     // Of a restore that failed in its first call libvirt tells nothing more.
     const wasStart = name.includes("start") || name === "restore" && exists(starting);
     if (wasStart && this.random.chance(0.5)) {
       this.unnoted = !exists(starting);
-      await this.world.event("stopped", this.reason("failed"));
-      await this.world.event("release", this.reason("failed"));
+      await this.fixture.event("stopped", this.reason("failed"));
+      await this.fixture.event("release", this.reason("failed"));
       return "and libvirt goes on";
     }
     if (exists(starting)) Deno.utimeSync(starting, LONG_AGO, LONG_AGO);
@@ -144,10 +152,10 @@ const idle = ({ running }: Model) => !running;
 const running = ({ running }: Model) => running;
 const isManaged = ({ saved }: Model) => saved?.managed === true;
 
-async function all(world: World, how: Circumstance, ...operations: string[]): Promise<Result> {
+async function all(fixture: Fixture, how: Circumstance, ...operations: string[]): Promise<Result> {
   let result: Result | undefined;
   for (const operation of operations) {
-    result = await world.event(operation, "-", how);
+    result = await fixture.event(operation, "-", how);
     if (result.code !== 0) return result;
   }
   return result!;
@@ -158,11 +166,11 @@ function endOf(name: string, reason: string): Happening {
     name,
     may: running,
     then: (model, { rules }) =>
-      expected.ended(model, rules.tells ? ends[reason]! : "unsaid", rules.keepSession),
-    act: async ({ world, ...life }, how) => {
+      expected.ended(model, rules.tells ? ends[reason]! : "unknown", rules.keepSession),
+    act: async ({ fixture, ...life }, how) => {
       const extra = life.rules.tells ? reason : "-";
-      await world.event("stopped", extra);
-      return await world.event("release", extra, how);
+      await fixture.event("stopped", extra);
+      return await fixture.event("release", extra, how);
     },
   };
 }
@@ -174,13 +182,13 @@ function saveTo(managed: boolean): Happening {
     then: (model, { rules }) => {
       if (rules.tells || managed) return expected.saved(model, managed);
       return {
-        ...expected.ended(model, "unsaid", false),
+        ...expected.ended(model, "unknown", false),
         saved: { content: model.session!.content, managed },
       };
     },
     act: async (life, how) => {
       if (managed) Deno.writeTextFileSync(life.save, "");
-      return await life.world.event("release", life.reason("saved"), how);
+      return await life.fixture.event("release", life.reason("saved"), how);
     },
   };
 }
@@ -190,7 +198,7 @@ const setFlag = (flag: boolean): Happening => ({
   weight: flag ? 3 : 1,
   may: () => true,
   then: (model, life) => ({ ...model, flag, flagged: life.now() }),
-  act: ({ world }) => Promise.resolve(void world.configure({ vda: flag })).then(() => undefined),
+  act: ({ fixture }) => Promise.resolve(void fixture.configure({ vda: flag })).then(() => undefined),
 });
 
 /** `autorevert commit`. Of a real image nobody can tell that a guest has it open. */
@@ -201,16 +209,16 @@ const word = (cancel: boolean): Happening => ({
   then: (model, life) =>
     cancel ? expected.cancelled(model, life.now()) : expected.promised(model, life.now()),
   act: async (life, { perform = (inner) => inner, ...how }) => {
-    const { world, model } = life;
+    const { fixture, model } = life;
     // The file is written by the system's clock.
     const timed: Circumstance["perform"] = (inner) => async (step, control) => {
       await perform(inner)(step, control);
       if (step.kind === "configure") life.age(life.now());
     };
-    if (model.running) world.run();
+    if (model.running) fixture.run();
     const words = ["commit", DOMAIN, ...cancel ? ["--cancel"] : []];
-    const result = await world.type(words, false, { ...how, perform: timed });
-    if (model.running) world.halt();
+    const result = await fixture.type(words, false, { ...how, perform: timed });
+    if (model.running) fixture.halt();
     return result;
   },
 });
@@ -221,15 +229,15 @@ const happenings: readonly Happening[] = [
     weight: 6,
     may: (model) => idle(model) && !isManaged(model),
     then: (model, life) => expected.started(model, life.now()),
-    act: (life, how) => all(life.world, how, "prepare", "start", "started"),
+    act: (life, how) => all(life.fixture, how, "prepare", "start", "started"),
   },
   {
     name: "start that fails",
     may: (model) => idle(model) && !isManaged(model),
     then: (model) => expected.failed(model),
     act: async (life, how) => {
-      const { code } = await all(life.world, how, "prepare");
-      const end = await life.world.event("release", life.reason("failed"), how);
+      const { code } = await all(life.fixture, how, "prepare");
+      const end = await life.fixture.event("release", life.reason("failed"), how);
       return { ...end, code };
     },
   },
@@ -239,7 +247,7 @@ const happenings: readonly Happening[] = [
     may: (model) => idle(model) && model.saved !== undefined,
     then: (model, life) => expected.restored(model, life.now()),
     act: async (life, how) => {
-      const result = await all(life.world, how, "restore", "prepare", "start", "started");
+      const result = await all(life.fixture, how, "restore", "prepare", "start", "started");
       return result;
     },
   },
@@ -278,45 +286,45 @@ const happenings: readonly Happening[] = [
     name: "merge",
     may: () => true,
     then: (model) => model,
-    act: ({ world }, how) => world.merge(how),
+    act: ({ fixture }, how) => fixture.merge(how),
   },
   {
     name: "undo",
     weight: 2,
     may: () => true,
-    refused: (model, { world }) => {
-      const state = world.state("vda");
+    refused: (model, { fixture }) => {
+      const state = fixture.state("vda");
       const decided = state.kind === "committing" ? 1 : 0;
-      const ordered = world.ordered("vda");
-      if (ordered === "undo") return false;
-      const layers = layersOf(world, "vda").length + decided + (ordered === "keep" ? 1 : 0);
+      const pending = fixture.ordered("vda");
+      if (pending === "undo") return false;
+      const layers = layersOf(fixture, "vda").length + decided + (pending === "keep" ? 1 : 0);
       return model.session !== undefined || isManaged(model) || layers < 2 ||
-        layers === 2 && tornOf(world, "vda");
+        layers === 2 && tornOf(fixture, "vda");
     },
     // One that was cut short is done, and no other.
-    then: (model, { world }) => world.ordered("vda") === "undo" ? model : expected.undone(model),
-    act: ({ world }, how) => world.command("undo", how),
+    then: (model, { fixture }) => fixture.ordered("vda") === "undo" ? model : expected.undone(model),
+    act: ({ fixture }, how) => fixture.command("undo", how),
   },
   {
     name: "keep",
     weight: 2,
     may: () => true,
-    refused: (model, { world }) =>
-      world.ordered("vda") !== "keep" &&
+    refused: (model, { fixture }) =>
+      fixture.ordered("vda") !== "keep" &&
       (model.session !== undefined || isManaged(model) || model.aside === undefined),
-    then: (model, { world }) => world.ordered("vda") === "keep" ? model : expected.kept(model),
-    act: ({ world }, how) => world.command("keep", how),
+    then: (model, { fixture }) => fixture.ordered("vda") === "keep" ? model : expected.kept(model),
+    act: ({ fixture }, how) => fixture.command("keep", how),
   },
 ];
 
 const deaths: readonly Fault[] = ["dies before", "dies within", "dies after"];
 
 async function happen(life: Life, { name, then, act, refused }: Happening): Promise<void> {
-  const { world, random, model: before } = life;
+  const { fixture, random, model: before } = life;
   const isRefused = refused?.(before, life) ?? false;
   const after = isRefused ? before : then(before, life);
   const dies = random.chance(0.25);
-  const failing = new Failing(random.below(14), random.one(deaths), half(world));
+  const failing = new Failing(random.below(14), random.one(deaths), half(fixture));
   const mergeDies = random.chance(0.2);
   life.trace.push(name);
   const result = await act(life, dies ? { perform: failing.perform } : { mergeDies });
@@ -325,12 +333,15 @@ async function happen(life: Life, { name, then, act, refused }: Happening): Prom
     const how = await life.afterCrash(name);
     life.trace.push(`  ${failing.fault} at step ${failing.at}, ${how}`);
     // A new overlay has the time of the system's clock.
-    if (world.state("vda").kind === "session" && Deno.statSync(life.vda).mtime!.getTime() < EPOCH) {
+    if (fixture.state("vda").kind === "session" && Deno.statSync(life.vda).mtime!.getTime() < EPOCH) {
       life.touch();
     }
     const { rules } = life;
     const other = life.unnoted && before.session
-      ? { ...expected.ended(before, rules.tells ? "died" : "unsaid", rules.keepSession), saved: after.saved }
+      ? {
+        ...expected.ended(before, rules.tells ? "failed" : "unknown", rules.keepSession),
+        saved: after.saved,
+      }
       : after;
     life.unnoted = false;
     life.model = adopted(life.observe(), before, other);
@@ -411,25 +422,25 @@ function sorted(content: Content | undefined): unknown {
   return content && Object.entries(content).sort(([a], [b]) => a < b ? -1 : 1);
 }
 
-function half(world: World): (step: Step) => void {
-  return world instanceof RealWorld
+function half(fixture: Fixture): (step: Step) => void {
+  return fixture instanceof RealFixture
     ? (step) =>
-      step.kind === "merge" ? world.copyHalf(step) : step.kind === "create" ? undefined : doHalf(step)
+      step.kind === "merge" ? fixture.copyHalf(step) : step.kind === "create" ? undefined : doHalf(step)
     : doHalf;
 }
 
 /** One sequence; how many things happened in it. */
-async function sequence(world: World, seed: number): Promise<number> {
+async function sequence(fixture: Fixture, seed: number): Promise<number> {
   const random = randomly(seed);
   const rules = { keepCommits: random.below(3), keepSession: random.chance(0.3), tells: random.chance(0.5) };
-  const life = new Life(world, random, rules);
+  const life = new Life(fixture, random, rules);
   const count = 5 + random.below(11);
   try {
     for (let time = 0; time < count; time++) {
       const may = happenings.filter(({ may, name }) =>
         // A flag that is written while a commit is decided is taken for the one that was decided.
         may(life.model) && !(/flag|word/.test(name) && exists(`${life.vda}.autorevert-committing`)) &&
-        !(name.includes("word") && life.model.running && world instanceof RealWorld)
+        !(name.includes("word") && life.model.running && fixture instanceof RealFixture)
       );
       await happen(life, random.one(may.flatMap((one) => Array(one.weight ?? 1).fill(one))));
     }
@@ -440,24 +451,24 @@ async function sequence(world: World, seed: number): Promise<number> {
   }
 }
 
-async function sequences(count: number, make: () => World): Promise<number> {
+async function sequences(count: number, make: () => Fixture): Promise<number> {
   let happened = 0;
   for (const seed of SEED === undefined ? Array(count).keys() : [Number(SEED)]) {
-    using world = make();
-    happened += await sequence(world, seed);
+    using fixture = make();
+    happened += await sequence(fixture, seed);
   }
   return happened;
 }
 
 Deno.test(`${SEQUENCES} random lives go as the model says`, async () => {
   const happened = await sequences(SEQUENCES, () => {
-    const world = new World();
-    world.save(world.image("vda"), null, { "0": "base" });
-    return world;
+    const fixture = new Fixture();
+    fixture.save(fixture.image("vda"), null, { "0": "base" });
+    return fixture;
   });
   assert(SEED !== undefined || happened >= SEQUENCES * 5, `${happened}`);
 });
 
 Deno.test(`${REAL_SEQUENCES} random lives go as the model says, on the real qemu-img`, async () => {
-  await sequences(REAL_SEQUENCES, () => new RealWorld());
+  await sequences(REAL_SEQUENCES, () => new RealFixture());
 });

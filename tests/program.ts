@@ -5,7 +5,7 @@ import { qemuImg } from "../lib/host/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
 import { shellWord } from "../lib/text.ts";
 import { qemuIo } from "./qemu.ts";
-import { temporaryFolder, World } from "./world.ts";
+import { Fixture, temporaryFolder } from "./fixture.ts";
 
 /**
  * How this very process finds its packages, as `build/deno` says. The lock saves the program questions to a registry that
@@ -19,19 +19,19 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Makes the program for the places of a world. */
-export function install(world: World): string {
-  const entry = `${world.root}/entry.ts`;
-  const program = `${world.root}/autorevert`;
-  const settings = { ...world.settings, programs: [program] };
+/** Makes the program for the places of a fixture. */
+export function install(fixture: Fixture): string {
+  const record = `${fixture.root}/record.ts`;
+  const program = `${fixture.root}/autorevert`;
+  const settings = { ...fixture.settings, programs: [program] };
   const main = JSON.stringify(import.meta.resolve("../main.ts"));
   Deno.writeTextFileSync(
-    entry,
+    record,
     `import { main } from ${main};\nawait main(${JSON.stringify(settings)});\n`,
   );
   const command = [
     Deno.execPath(),
-    ...["run", "--quiet", ...resolution, ...permissions(settings), entry],
+    ...["run", "--quiet", ...resolution, ...permissions(settings), record],
   ];
   // The program that it starts to merge: itself.
   Deno.writeTextFileSync(program, `#!/bin/sh\nexec ${command.map(shellWord).join(" ")} "$@"\n`, {
@@ -40,9 +40,9 @@ export function install(world: World): string {
   return program;
 }
 
-/** Runs the program for the places of a world. */
-export async function run(world: World, args: readonly string[], xml = ""): Promise<Ran> {
-  const child = new Deno.Command(install(world), {
+/** Runs the program for the places of a fixture. */
+export async function run(fixture: Fixture, args: readonly string[], xml = ""): Promise<Ran> {
+  const child = new Deno.Command(install(fixture), {
     args: [...args],
     env: { NO_COLOR: "1" },
     stdin: "piped",
@@ -59,14 +59,14 @@ export async function run(world: World, args: readonly string[], xml = ""): Prom
 }
 
 /** Not in memory: below /dev Deno asks for all permissions, whatever was granted. */
-export const outsideDev = () => new World(temporaryFolder("/tmp"));
+export const outsideDev = () => new Fixture(temporaryFolder("/tmp"));
 
 /** A guest with a real image, and its flag set. */
-export function worldWithDisk(): World {
-  const world = outsideDev();
-  world.qemuImg = qemuImg(defaults.qemuImg);
-  qemuIo(["create", "-f", "qcow2", world.image("vda"), "1M"]);
-  world.sources.set("vda", world.image("vda"));
-  world.configure({ vda: true });
-  return world;
+export function worldWithDisk(): Fixture {
+  const fixture = outsideDev();
+  fixture.qemuImg = qemuImg(defaults.qemuImg);
+  qemuIo(["create", "-f", "qcow2", fixture.image("vda"), "1M"]);
+  fixture.sources.set("vda", fixture.image("vda"));
+  fixture.configure({ vda: true });
+  return fixture;
 }

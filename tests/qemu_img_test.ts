@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Trouble } from "../lib/errors.ts";
+import { UserError } from "../lib/errors.ts";
 import { qemuImg } from "../lib/host/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
 import { openInQemu, qemuIo } from "./qemu.ts";
-import { temporaryFolder } from "./world.ts";
+import { temporaryFolder } from "./fixture.ts";
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = temporaryFolder();
@@ -25,14 +25,14 @@ function script(folder: string, text: string): string {
 const calls = {
   create: (program: string, patience?: number) => qemuImg(program, patience).create("/o", "/b"),
   commit: (program: string, patience?: number) => qemuImg(program, patience).commit("/o", "/l"),
-  info: (program: string, patience?: number) => qemuImg(program, patience).look("/o"),
+  info: (program: string, patience?: number) => qemuImg(program, patience).info("/o"),
 };
 
 Deno.test("what qemu-img says when it fails is told on one line", () =>
   inFolder(async (folder) => {
     const program = script(folder, "echo 'qemu-img: first' >&2; echo second >&2; exit 1");
     for (const command of ["create", "commit"] as const) {
-      const { message } = await assertRejects(() => calls[command](program), Trouble);
+      const { message } = await assertRejects(() => calls[command](program), UserError);
       assertEquals(message, `qemu-img ${command} failed with exit code 1: qemu-img: first second`);
     }
   }));
@@ -40,14 +40,14 @@ Deno.test("what qemu-img says when it fails is told on one line", () =>
 Deno.test("a qemu-img that says a lot is cut short", () =>
   inFolder(async (folder) => {
     const program = script(folder, "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1");
-    assert((await assertRejects(() => calls.create(program), Trouble)).message.length < 1100);
+    assert((await assertRejects(() => calls.create(program), UserError)).message.length < 1100);
   }));
 
 Deno.test("a qemu-img that was killed is told so", () =>
   inFolder(async (folder) => {
     const program = script(folder, "kill -9 $$");
     for (const [command, call] of Object.entries(calls)) {
-      const { message } = await assertRejects(() => call(program), Trouble);
+      const { message } = await assertRejects(() => call(program), UserError);
       assertEquals(message, `qemu-img ${command} was killed by SIGKILL`);
     }
   }));
@@ -56,13 +56,13 @@ Deno.test("a qemu-img that hangs is killed, and the next event may heal it", () 
   inFolder(async (folder) => {
     const program = script(folder, `echo $$ > ${folder}/pid; exec sleep 1000`);
     for (const [command, patience] of [["create", 10], ["info", 1000]] as const) {
-      const trouble = await assertRejects(() => calls[command](program, patience), Trouble);
+      const trouble = await assertRejects(() => calls[command](program, patience), UserError);
       assertEquals(
         trouble.message,
         `qemu-img ${command} did not answer within ${patience / 1000} s and was killed`,
       );
       assertEquals(trouble.hint, "look at the storage: the image's disk or its server may be gone");
-      assertEquals(trouble.heals, "event");
+      assertEquals(trouble.healedBy, "event");
     }
     await gone(Number(Deno.readTextFileSync(`${folder}/pid`)));
   }));
@@ -112,14 +112,14 @@ Deno.test("a merge that is asked to stop is killed at once, even if it was asked
       if (delay === 0) controller.abort();
       const { message } = await assertRejects(
         () => qemuImg(program).commit("/o", "/l", { stop: controller.signal }),
-        Trouble,
+        UserError,
       );
       clearTimeout(timer);
       assertEquals(message, "qemu-img commit was killed by SIGKILL");
     }
     const repair = qemuImg(program).repair("/o", { stop: AbortSignal.abort() });
     assertEquals(
-      (await assertRejects(() => repair, Trouble)).message,
+      (await assertRejects(() => repair, UserError)).message,
       "qemu-img check was killed by SIGKILL",
     );
     await gone(Number(Deno.readTextFileSync(`${folder}/pid`)));
@@ -137,7 +137,7 @@ Deno.test("leaks are repaired, and what else is wrong is told", () =>
     await qemuImg(script(folder, `test "$*" = 'check -q -r leaks -f qcow2 /o'`)).repair("/o");
     const { message } = await assertRejects(
       () => qemuImg(script(folder, "echo corrupt >&2; exit 2")).repair("/o"),
-      Trouble,
+      UserError,
     );
     assertEquals(message, "qemu-img check failed with exit code 2: corrupt");
   }));
@@ -145,7 +145,7 @@ Deno.test("leaks are repaired, and what else is wrong is told", () =>
 Deno.test("a qemu-img that isn't there is told, with what to install", async () => {
   const trouble = await assertRejects(
     () => calls.create("/none/qemu-img"),
-    Trouble,
+    UserError,
     'cannot run "/none/qemu-img": ',
   );
   assertEquals(
@@ -157,7 +157,7 @@ Deno.test("a qemu-img that isn't there is told, with what to install", async () 
 Deno.test("an answer that nobody can read is an error, not a guess", () =>
   inFolder(async (folder) => {
     for (const text of ["echo garbage", "true", "echo null"]) {
-      const { message } = await assertRejects(() => calls.info(script(folder, text)), Trouble);
+      const { message } = await assertRejects(() => calls.info(script(folder, text)), UserError);
       assertEquals(message, "qemu-img info answered something else than the image's description");
     }
   }));
@@ -178,9 +178,9 @@ Deno.test("the real qemu-img makes an overlay, looks at it, and merges it", () =
   inFolder(async (folder) => {
     const [base, overlay] = [`${folder}/base`, `${folder}/overlay`];
     qemuIo(["create", "-f", "qcow2", base, "1M"]);
-    assertEquals(await real.look(base), { kind: "free", backing: undefined });
+    assertEquals(await real.info(base), { kind: "free", backing: undefined });
     await real.create(overlay, base);
-    assertEquals(await real.look(overlay), { kind: "free", backing: base });
+    assertEquals(await real.info(overlay), { kind: "free", backing: base });
     qemuIo(["write", "-P", "0x11", "0", "64k"], overlay);
     await real.commit(overlay, base);
     qemuIo(["read", "-P", "0x11", "0", "64k"], base);
@@ -192,7 +192,7 @@ Deno.test("the real qemu-img merges into no other file than the one that is mean
     for (const image of [base, other]) qemuIo(["create", "-f", "qcow2", image, "1M"]);
     await real.create(overlay, other);
     qemuIo(["write", "-P", "0x11", "0", "64k"], overlay);
-    await assertRejects(() => real.commit(overlay, base), Trouble, "Did not find");
+    await assertRejects(() => real.commit(overlay, base), UserError, "Did not find");
     for (const image of [base, other]) qemuIo(["read", "-P", "0", "0", "64k"], image);
   }));
 
@@ -200,7 +200,7 @@ Deno.test("the real qemu-img tells an image whose data lies in another file", ()
   inFolder(async (folder) => {
     const [image, data] = [`${folder}/image`, `${folder}/data`];
     qemuIo(["create", "-f", "qcow2", "-o", `data_file=${data}`, image, "1M"]);
-    assertEquals(await real.look(image), { kind: "free", backing: undefined, data });
+    assertEquals(await real.info(image), { kind: "free", backing: undefined, data });
   }));
 
 Deno.test("the real qemu-img tells an image that is in use", () =>
@@ -209,9 +209,9 @@ Deno.test("the real qemu-img tells an image that is in use", () =>
     qemuIo(["create", "-f", "qcow2", base, "1M"]);
     {
       await using _user = await openInQemu(base);
-      assertEquals(await real.look(base), { kind: "busy" });
+      assertEquals(await real.info(base), { kind: "busy" });
     }
-    assertEquals(await real.look(base), { kind: "free", backing: undefined });
+    assertEquals(await real.info(base), { kind: "free", backing: undefined });
   }));
 
 Deno.test("the real qemu-img tells an image that is none, or none any more", () =>
@@ -219,8 +219,8 @@ Deno.test("the real qemu-img tells an image that is none, or none any more", () 
     const image = `${folder}/image`;
     for (const text of ["", "QFI\xfb", "x".repeat(100_000)]) {
       Deno.writeTextFileSync(image, text);
-      assertEquals(await real.look(image), { kind: "damaged" });
-      await assertRejects(() => real.create(`${folder}/overlay`, image), Trouble, "qemu-img create failed");
+      assertEquals(await real.info(image), { kind: "damaged" });
+      await assertRejects(() => real.create(`${folder}/overlay`, image), UserError, "qemu-img create failed");
     }
   }));
 
@@ -228,5 +228,5 @@ Deno.test("a raw image with a qcow2's name is not taken for what it pretends to 
   inFolder(async (folder) => {
     const image = `${folder}/image`;
     qemuIo(["create", "-f", "raw", image, "1M"]);
-    assertEquals(await real.look(image), { kind: "damaged" });
+    assertEquals(await real.info(image), { kind: "damaged" });
   }));

@@ -1,7 +1,7 @@
 /** Both READMEs tell the same, and only of commands that there are. */
 
 import { assert, assertEquals } from "@std/assert";
-import { catalogue } from "../lib/command/commands.ts";
+import { commandSpecs } from "../lib/command/commands.ts";
 import { parseLine } from "../lib/command/arguments.ts";
 import { isVerb, verbs } from "../lib/input/event.ts";
 
@@ -56,7 +56,7 @@ Deno.test("both READMEs show the same blocks, commands, headings and tables", ()
 });
 
 Deno.test("the READMEs show every command, and none that the command line would refuse", async () => {
-  const options = ["dry-run", ...verbs.flatMap((verb) => Object.keys(catalogue[verb].options))];
+  const options = ["dry-run", ...verbs.flatMap((verb) => Object.keys(commandSpecs[verb].options))];
   for (const { text, blocks, spans } of [english, chinese]) {
     for (const verb of verbs) assert(text.includes(`autorevert ${verb}`), verb);
     const typed = blocks.flatMap((block) => [...block.matchAll(/^\$ (?:sudo )?(autorevert .*)$/gm)]);

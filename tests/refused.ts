@@ -2,34 +2,34 @@
 
 import { assertEquals } from "@std/assert";
 import { snapshot } from "./tree.ts";
-import { type Circumstance, World } from "./world.ts";
+import { type Circumstance, Fixture } from "./fixture.ts";
 
 export interface Refused {
   /** What is wrong, as the end of "a start is refused if …". */
   readonly if: string;
-  /** Makes it so, in a world with one good disk. */
-  readonly arrange: (world: World) => void;
-  readonly how?: (world: World) => Circumstance;
+  /** Makes it so, in a fixture with one good disk. */
+  readonly arrange: (fixture: Fixture) => void;
+  readonly how?: (fixture: Fixture) => Circumstance;
   /** The error's line, without `error: guest`; a pattern where foreign text is in it. */
-  readonly error: (world: World) => string | RegExp;
-  readonly hint: (world: World) => string | undefined;
+  readonly error: (fixture: Fixture) => string | RegExp;
+  readonly hint: (fixture: Fixture) => string | undefined;
 }
 
 export function testRefused(cases: readonly Refused[]): void {
   for (const { if: wrong, arrange, how, error, hint } of cases) {
     Deno.test(`a start is refused if ${wrong}`, async () => {
-      using world = new World();
-      world.disks({ vda: false });
-      arrange(world);
-      const before = snapshot(world.images);
-      const { code, said } = await world.event("prepare", "-", how?.(world));
+      using fixture = new Fixture();
+      fixture.disks({ vda: false });
+      arrange(fixture);
+      const before = snapshot(fixture.images);
+      const { code, said } = await fixture.event("prepare", "-", how?.(fixture));
       assertEquals(code, 1);
-      checkSaid(said, error(world), hint(world));
-      assertEquals(snapshot(world.images), before, "nothing has changed");
+      checkSaid(said, error(fixture), hint(fixture));
+      assertEquals(snapshot(fixture.images), before, "nothing has changed");
 
-      assertEquals((await world.event("release", "failed")).said, [], "it is told once");
-      assertEquals(snapshot(world.images), before, "nothing has changed at the end either");
-      assertEquals(world.files(world.config).filter((name) => /session|starting/.test(name)), []);
+      assertEquals((await fixture.event("release", "failed")).said, [], "it is told once");
+      assertEquals(snapshot(fixture.images), before, "nothing has changed at the end either");
+      assertEquals(fixture.files(fixture.config).filter((name) => /session|starting/.test(name)), []);
     });
   }
 }

@@ -1,7 +1,7 @@
 /** Events to be cut short at every step, each with what must be true however it was. */
 
 import { assertEquals } from "@std/assert";
-import { LATER, type World } from "./world.ts";
+import { type Fixture, LATER } from "./fixture.ts";
 
 /** Events as libvirt calls them, by operation and reason. The last is the start that the guest then runs on. */
 export type Sequence = readonly (readonly [operation: string, extra: string])[];
@@ -13,7 +13,7 @@ export interface Scenario {
   readonly name: string;
   readonly targets: readonly string[];
   /** To just before the event. */
-  readonly setUp: (world: World) => Promise<void>;
+  readonly setUp: (fixture: Fixture) => Promise<void>;
   readonly event: readonly [operation: string, extra: string];
   /** What may come next, and what the guest finds then. */
   readonly next: readonly (readonly [Sequence, Finds])[];
@@ -22,7 +22,7 @@ export interface Scenario {
   /** An end that comes before the start noted its word can't be told from a crash, and holds a flagged session. */
   readonly heldByEnd?: true;
   /** After the event: what stood in its way is gone. */
-  readonly mend?: (world: World) => void;
+  readonly mend?: (fixture: Fixture) => void;
 }
 
 const fresh: Sequence[number] = ["prepare", "-"];
@@ -44,34 +44,34 @@ const afterRestore: Scenario["next"] = [
 ];
 
 /** Disks of so many layers, all but the lowest being commits that could not be merged. */
-async function disksWith(world: World, targets: readonly string[], layers: number): Promise<void> {
+async function disksWith(fixture: Fixture, targets: readonly string[], layers: number): Promise<void> {
   const all = (flag: boolean) => Object.fromEntries(targets.map((target) => [target, flag]));
-  world.disks(all(false));
+  fixture.disks(all(false));
   for (let layer = 1; layer < layers; layer++) {
-    world.configure(all(true));
-    await world.start();
+    fixture.configure(all(true));
+    await fixture.start();
     for (const target of targets) {
-      for (const key of ["a", "b"]) world.write(world.image(target), `commit ${layer}${key}`);
+      for (const key of ["a", "b"]) fixture.write(fixture.image(target), `commit ${layer}${key}`);
     }
-    await world.good("release", "shutdown", { mergeDies: true });
+    await fixture.good("release", "shutdown", { mergeDies: true });
   }
-  world.configure(all(false));
+  fixture.configure(all(false));
   for (const target of targets) {
-    const state = world.state(target);
+    const state = fixture.state(target);
     assertEquals("layers" in state ? state.layers.length : 1, layers);
   }
 }
 
 async function session(
-  world: World,
+  fixture: Fixture,
   flags: Readonly<Record<string, boolean>>,
   layers: number,
 ): Promise<void> {
-  await disksWith(world, Object.keys(flags), layers);
-  world.configure(flags);
-  await world.start();
+  await disksWith(fixture, Object.keys(flags), layers);
+  fixture.configure(flags);
+  await fixture.start();
   for (const target of Object.keys(flags)) {
-    for (const key of ["session", "more"]) world.write(world.image(target), key);
+    for (const key of ["session", "more"]) fixture.write(fixture.image(target), key);
   }
 }
 
@@ -90,30 +90,30 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
   const list: Omit<Scenario, "targets">[] = [
     {
       name: "a start",
-      setUp: (world) => disksWith(world, targets, layers),
+      setUp: (fixture) => disksWith(fixture, targets, layers),
       event: fresh,
       next: afterStart("base"),
     },
     {
       name: "a start that is to be committed",
-      setUp: async (world) => {
-        await disksWith(world, targets, layers);
-        world.configure(flagged);
+      setUp: async (fixture) => {
+        await disksWith(fixture, targets, layers);
+        fixture.configure(flagged);
       },
       event: fresh,
       next: afterStart("base"),
     },
     {
       name: "a start after a power cut",
-      setUp: (world) => session(world, clear, layers),
+      setUp: (fixture) => session(fixture, clear, layers),
       event: fresh,
       next: afterStart("base"),
     },
     {
       name: "a start after a power cut, with a flag that came later",
-      setUp: async (world) => {
-        await session(world, clear, layers);
-        world.configure(flagged, LATER);
+      setUp: async (fixture) => {
+        await session(fixture, clear, layers);
+        fixture.configure(flagged, LATER);
       },
       event: fresh,
       next: [[[fresh], "base"]],
@@ -121,16 +121,16 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
     },
     {
       name: "a start after a power cut in a flagged session",
-      setUp: (world) => session(world, flagged, layers),
+      setUp: (fixture) => session(fixture, flagged, layers),
       event: fresh,
       next: afterStart("session"),
       commits: targets,
     },
     {
       name: "a start after a crash of a flagged session",
-      setUp: async (world) => {
-        await session(world, flagged, layers);
-        await world.stop("crashed");
+      setUp: async (fixture) => {
+        await session(fixture, flagged, layers);
+        await fixture.stop("crashed");
       },
       event: fresh,
       next: afterStart("session"),
@@ -138,44 +138,44 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
     },
     {
       name: "a start that is refused half-way",
-      setUp: async (world) => {
-        await disksWith(world, targets, layers);
-        world.full.add(`${world.image(targets.at(-1)!)}.autorevert-new`);
+      setUp: async (fixture) => {
+        await disksWith(fixture, targets, layers);
+        fixture.full.add(`${fixture.image(targets.at(-1)!)}.autorevert-new`);
       },
-      mend: (world) => world.full.clear(),
+      mend: (fixture) => fixture.full.clear(),
       event: fresh,
       next: afterStart("base"),
     },
     {
       name: "an end",
-      setUp: (world) => session(world, clear, layers),
+      setUp: (fixture) => session(fixture, clear, layers),
       event: ["release", "shutdown"],
       next: afterEnd("base"),
     },
     {
       name: "the end of a flagged session",
-      setUp: (world) => session(world, flagged, layers),
+      setUp: (fixture) => session(fixture, flagged, layers),
       event: ["release", "shutdown"],
       next: afterEnd("session"),
       commits: targets,
     },
     {
       name: "the end of a session of which one disk is flagged",
-      setUp: (world) => session(world, { ...clear, [first!]: true }, layers),
+      setUp: (fixture) => session(fixture, { ...clear, [first!]: true }, layers),
       event: ["release", "destroyed"],
       next: afterEnd("base"),
       commits: [first!],
     },
     {
       name: "the end of a flagged session without a reason",
-      setUp: (world) => session(world, flagged, layers),
+      setUp: (fixture) => session(fixture, flagged, layers),
       event: ["release", "-"],
       next: [...afterEnd("session"), [[restore, fresh], "session"]],
       commits: targets,
     },
     {
       name: "an end without a reason",
-      setUp: (world) => session(world, clear, layers),
+      setUp: (fixture) => session(fixture, clear, layers),
       event: ["release", "-"],
       next: [
         [[fresh], "base"],
@@ -186,12 +186,12 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
     },
     {
       name: "a second end without a reason",
-      setUp: async (world) => {
-        await session(world, clear, layers);
-        await world.stop("-");
-        await world.event("restore");
-        await world.start();
-        for (const target of targets) world.write(world.image(target), "session", "newer");
+      setUp: async (fixture) => {
+        await session(fixture, clear, layers);
+        await fixture.stop("-");
+        await fixture.event("restore");
+        await fixture.start();
+        for (const target of targets) fixture.write(fixture.image(target), "session", "newer");
       },
       event: ["release", "-"],
       next: [
@@ -201,50 +201,50 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
     },
     {
       name: "a start from a save that libvirt didn't tell of",
-      setUp: async (world) => {
-        await session(world, clear, layers);
-        await world.stop("-");
-        await world.event("restore");
+      setUp: async (fixture) => {
+        await session(fixture, clear, layers);
+        await fixture.stop("-");
+        await fixture.event("restore");
       },
       event: fresh,
       next: afterRestore,
     },
     {
       name: "a start from a save",
-      setUp: async (world) => {
-        await session(world, clear, layers);
-        await world.stop("saved");
-        await world.event("restore");
+      setUp: async (fixture) => {
+        await session(fixture, clear, layers);
+        await fixture.stop("saved");
+        await fixture.event("restore");
       },
       event: fresh,
       next: afterRestore,
     },
     {
       name: "a start without the session that was set aside",
-      setUp: async (world) => {
-        await session(world, clear, layers);
-        await world.stop("-");
+      setUp: async (fixture) => {
+        await session(fixture, clear, layers);
+        await fixture.stop("-");
       },
       event: fresh,
       next: afterStart("base"),
     },
     {
       name: "the end of a start that failed",
-      setUp: async (world) => {
-        await disksWith(world, targets, layers);
-        world.configure(flagged);
-        await world.good("prepare");
+      setUp: async (fixture) => {
+        await disksWith(fixture, targets, layers);
+        fixture.configure(flagged);
+        await fixture.good("prepare");
       },
       event: failed,
       next: [[[failed, fresh], "base"], [[fresh], "base"]],
     },
     {
       name: "the end of a guest whose configuration is gone",
-      setUp: async (world) => {
-        await session(world, clear, layers);
-        Deno.removeSync(world.configFile);
+      setUp: async (fixture) => {
+        await session(fixture, clear, layers);
+        Deno.removeSync(fixture.configFile);
       },
-      mend: (world) => world.configure(clear),
+      mend: (fixture) => fixture.configure(clear),
       event: ["release", "shutdown"],
       next: afterEnd("base"),
     },

@@ -1,7 +1,7 @@
 /** The sessions of several guests on one image, and what must have become of them. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Content, World } from "./world.ts";
+import type { Content, Fixture } from "./fixture.ts";
 
 /** What a guest wrote between a start and its end. */
 export interface Session {
@@ -21,14 +21,14 @@ export class Sessions {
   readonly #all: Session[];
 
   constructor(
-    readonly world: World,
+    readonly fixture: Fixture,
     readonly guests: readonly string[],
     before: readonly Session[] = [],
   ) {
     this.#all = before.map((session) => ({ ...session }));
     for (const guest of guests) {
       this.configure(guest, false);
-      world.define(guest);
+      fixture.define(guest);
     }
   }
 
@@ -38,7 +38,7 @@ export class Sessions {
 
   configure(guest: string, flag: boolean): void {
     const disk = { "target": "vda", "one-shot-commit": flag };
-    Deno.writeTextFileSync(`${this.world.config}/${guest}.json`, JSON.stringify({ disks: [disk] }));
+    Deno.writeTextFileSync(`${this.fixture.config}/${guest}.json`, JSON.stringify({ disks: [disk] }));
   }
 
   begin(guest: string): Session {
@@ -66,6 +66,6 @@ export class Sessions {
   }
 
   #flagOf(guest: string): boolean {
-    return Deno.readTextFileSync(`${this.world.config}/${guest}.json`).includes("true");
+    return Deno.readTextFileSync(`${this.fixture.config}/${guest}.json`).includes("true");
   }
 }

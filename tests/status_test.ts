@@ -1,18 +1,18 @@
 /** What `status` tells of a disk, in each state that it can be in. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Situation } from "../lib/command/inspect.ts";
+import type { Condition } from "../lib/command/inspect.ts";
 import type { Host } from "../lib/host/host.ts";
 import { lock } from "../lib/host/lock.ts";
 import { live, type Past } from "./history.ts";
 import { snapshot } from "./tree.ts";
-import { LATER, World } from "./world.ts";
+import { Fixture, LATER } from "./fixture.ts";
 
 interface Told {
   readonly disk: string;
   readonly past?: Partial<Past>;
-  readonly arrange?: (world: World) => Promise<unknown> | void;
-  readonly situation: Situation;
+  readonly arrange?: (fixture: Fixture) => Promise<unknown> | void;
+  readonly situation: Condition;
   /** As the last column has it, from its beginning. */
   readonly state: string;
   readonly flag?: boolean;
@@ -22,15 +22,15 @@ interface Told {
   readonly commits?: number;
 }
 
-const starts = async (world: World) => {
-  await world.start();
-  world.run();
+const starts = async (fixture: Fixture) => {
+  await fixture.start();
+  fixture.run();
 };
-const dies = async (world: World) => {
-  await starts(world);
-  world.halt();
+const dies = async (fixture: Fixture) => {
+  await starts(fixture);
+  fixture.halt();
 };
-const flag = (world: World) => world.configure({ vda: true });
+const flag = (fixture: Fixture) => fixture.configure({ vda: true });
 
 const told: readonly Told[] = [
   { disk: "is idle", situation: "clean", state: "clean" },
@@ -50,9 +50,9 @@ const told: readonly Told[] = [
   },
   {
     disk: "runs on a flagged session",
-    arrange: async (world) => {
-      await starts(world);
-      flag(world);
+    arrange: async (fixture) => {
+      await starts(fixture);
+      flag(fixture);
     },
     situation: "running",
     session: true,
@@ -61,16 +61,16 @@ const told: readonly Told[] = [
   },
   {
     disk: "was listed while the guest ran",
-    arrange: (world) => world.run(),
+    arrange: (fixture) => fixture.run(),
     situation: "unprotected",
     state: "running on the disk itself until its next start",
   },
   {
     disk: "was saved in a session",
-    arrange: async (world) => {
-      await world.start();
-      await world.stop("saved");
-      Deno.writeTextFileSync(`${world.settings.saveFolder}/guest.save`, "");
+    arrange: async (fixture) => {
+      await fixture.start();
+      await fixture.stop("saved");
+      Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, "");
     },
     situation: "saved",
     session: true,
@@ -78,10 +78,10 @@ const told: readonly Told[] = [
   },
   {
     disk: "was saved where libvirt doesn't say so",
-    arrange: async (world) => {
-      await world.start();
-      await world.stop("-");
-      Deno.writeTextFileSync(`${world.settings.saveFolder}/guest.save`, "");
+    arrange: async (fixture) => {
+      await fixture.start();
+      await fixture.stop("-");
+      Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, "");
     },
     situation: "saved",
     setAside: true,
@@ -92,29 +92,29 @@ const told: readonly Told[] = [
     arrange: dies,
     situation: "reverts",
     session: true,
-    state: "its session died, and reverts at the next start",
+    state: "unclean shutdown; session discarded at the next start",
   },
   {
     disk: "died in a flagged session",
-    arrange: async (world) => {
-      flag(world);
-      await dies(world);
+    arrange: async (fixture) => {
+      flag(fixture);
+      await dies(fixture);
     },
     situation: "resumes",
     session: true,
     flag: true,
-    state: "its session died, and goes on at the next start; commit at its end",
+    state: "unclean shutdown; session resumes at the next start; commit at its end",
   },
   {
     disk: "was flagged after its session died",
-    arrange: async (world) => {
-      await dies(world);
-      world.configure({ vda: true }, LATER);
+    arrange: async (fixture) => {
+      await dies(fixture);
+      fixture.configure({ vda: true }, LATER);
     },
-    situation: "reverts",
+    situation: "is set aside",
     session: true,
     flag: true,
-    state: "its session died, and reverts at the next start; commit at the next session's end",
+    state: "unclean shutdown; session set aside at the next start; commit at the next session's end",
   },
   {
     disk: "has a session set aside",
@@ -142,10 +142,10 @@ const told: readonly Told[] = [
   {
     disk: "is being merged",
     past: { layers: 2, torn: true },
-    arrange: async (world) => {
-      world.busy.add(`${world.image("vda")}.backing_file.1`);
-      Deno.writeTextFileSync(`${world.config}/guest.merging`, "vda 43.21");
-      return await lock(`${world.config}/guest.merging`);
+    arrange: async (fixture) => {
+      fixture.busy.add(`${fixture.image("vda")}.backing_file.1`);
+      Deno.writeTextFileSync(`${fixture.config}/guest.merging`, "vda 43.21");
+      return await lock(`${fixture.config}/guest.merging`);
     },
     situation: "clean",
     layers: 2,
@@ -155,7 +155,7 @@ const told: readonly Told[] = [
   {
     disk: "is still written by the qemu-img of a merge that was killed",
     past: { layers: 2, torn: true },
-    arrange: (world) => void world.busy.add(`${world.image("vda")}.backing_file.1`),
+    arrange: (fixture) => void fixture.busy.add(`${fixture.image("vda")}.backing_file.1`),
     situation: "attention",
     layers: 2,
     commits: 1,
@@ -171,27 +171,27 @@ const told: readonly Told[] = [
   },
   {
     disk: "had its commit cut short",
-    arrange: async (world) => {
-      flag(world);
-      await world.start();
-      await world.event("release", "shutdown", { perform: dieAtClear });
+    arrange: async (fixture) => {
+      flag(fixture);
+      await fixture.start();
+      await fixture.event("release", "shutdown", { perform: dieAtClear });
     },
     situation: "cut short",
     session: false,
     flag: true,
-    state: "cut short, and finished at the next event; commit asked for",
+    state: "interrupted; completes at the next start or stop; commit asked for",
   },
   {
     disk: "has no image",
-    arrange: (world) => Deno.removeSync(world.image("vda")),
+    arrange: (fixture) => Deno.removeSync(fixture.image("vda")),
     situation: "attention",
     state: 'needs attention: there is no image "',
   },
   {
     disk: "stands on somebody's own overlay",
-    arrange: (world) => {
-      Deno.renameSync(world.image("vda"), `${world.image("vda")}.backing_file`);
-      world.save(world.image("vda"), `${world.image("vda")}.backing_file`, {});
+    arrange: (fixture) => {
+      Deno.renameSync(fixture.image("vda"), `${fixture.image("vda")}.backing_file`);
+      fixture.save(fixture.image("vda"), `${fixture.image("vda")}.backing_file`, {});
     },
     situation: "attention",
     session: true,
@@ -199,7 +199,7 @@ const told: readonly Told[] = [
   },
   {
     disk: "is open elsewhere",
-    arrange: (world) => void world.busy.add(world.image("vda")),
+    arrange: (fixture) => void fixture.busy.add(fixture.image("vda")),
     situation: "attention",
     state: 'needs attention: "',
   },
@@ -220,13 +220,13 @@ for (const { disk, past, arrange, ...expected } of told) {
   // Who asks whether a lock is held waits for it in vain until the end of the process.
   const options = { sanitizeOps: false, sanitizeResources: false };
   Deno.test(`status tells of a disk that ${disk}, and touches nothing`, options, async () => {
-    using world = new World();
-    await live(world, { ...plain, ...past });
-    world.define();
-    const arranged = await arrange?.(world);
+    using fixture = new Fixture();
+    await live(fixture, { ...plain, ...past });
+    fixture.define();
+    const arranged = await arrange?.(fixture);
     using _held = arranged instanceof Deno.FsFile ? arranged : undefined;
-    const before = snapshot(world.root);
-    const { code, printed, said } = await world.type(["status", "--json"]);
+    const before = snapshot(fixture.root);
+    const { code, printed, said } = await fixture.type(["status", "--json"]);
     assertEquals([code, said], [expected.situation === "attention" ? 1 : 0, []]);
     const [guest] = JSON.parse(printed.join("")).guests;
     assertEquals([guest.domain, guest.trouble, guest.disks.length], ["guest", null, 1]);
@@ -250,28 +250,28 @@ for (const { disk, past, arrange, ...expected } of told) {
     );
     if (expected.layers) assertEquals(found.layers, expected.layers);
 
-    const text = await world.type(["status", "guest"]);
+    const text = await fixture.type(["status", "guest"]);
     assertEquals(text.printed.length, 2);
     assert(text.printed[1]!.includes(found.state), text.printed[1]);
     const hint = expected.situation === "attention"
       ? ["hint: what to do about it: autorevert check guest"]
       : [];
     assertEquals(text.said, hint);
-    assertEquals(snapshot(world.root), before);
+    assertEquals(snapshot(fixture.root), before);
   });
 }
 
 Deno.test("status tells of a guest whose files can't be read, and of the others beside it", async () => {
-  using world = new World();
-  world.disks({ vda: false, vdb: true });
-  world.define();
-  Deno.writeTextFileSync(`${world.config}/bad.json`, "{");
-  Deno.writeTextFileSync(`${world.config}/gone.json`, '{"disks":[{"target":"vda"}]}');
-  const { code, printed, said } = await world.type(["status"]);
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: true });
+  fixture.define();
+  Deno.writeTextFileSync(`${fixture.config}/bad.json`, "{");
+  Deno.writeTextFileSync(`${fixture.config}/gone.json`, '{"disks":[{"target":"vda"}]}');
+  const { code, printed, said } = await fixture.type(["status"]);
   assertEquals([code, said], [1, ["hint: what to do about it: autorevert check bad gone"]]);
   assertEquals(printed.map((line) => line.replace(/is not JSON.*/, "is not JSON")), [
     "DOMAIN  DISK  SESSION  AGE  LAYERS  FLAG    STATE",
-    `bad     -     -        -    -       -       needs attention: "${world.config}/bad.json": is not JSON`,
+    `bad     -     -        -    -       -       needs attention: "${fixture.config}/bad.json": is not JSON`,
     "gone    -     -        -    -       -       needs attention: libvirt knows no such domain",
     "guest   vda   -        -    1       -       clean",
     "guest   vdb   -        -    1       commit  clean; commit at the next session's end",
@@ -279,12 +279,12 @@ Deno.test("status tells of a guest whose files can't be read, and of the others 
 });
 
 Deno.test("status keeps to the terminal's width, and counts wide characters as two columns", async () => {
-  using world = new World();
-  world.disks({ vda: true });
-  for (const domain of ["guest", "财务"]) world.define(domain);
-  Deno.copyFileSync(world.configFile, `${world.config}/财务.json`);
-  world.width = 68;
-  assertEquals((await world.type(["status"])).printed, [
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
+  for (const domain of ["guest", "财务"]) fixture.define(domain);
+  Deno.copyFileSync(fixture.configFile, `${fixture.config}/财务.json`);
+  fixture.width = 68;
+  assertEquals((await fixture.type(["status"])).printed, [
     "DOMAIN  DISK  SESSION  AGE  LAYERS  FLAG    STATE",
     "guest   vda   -        -    1       commit  clean; commit at the",
     "                                            next session's end",
@@ -294,19 +294,19 @@ Deno.test("status keeps to the terminal's width, and counts wide characters as t
 });
 
 Deno.test("status without any guest tells how to begin, and a slip in a name is met", async () => {
-  using world = new World();
-  assertEquals(await world.type(["status"]).then(({ code, printed, said }) => [code, printed, said]), [
+  using fixture = new Fixture();
+  assertEquals(await fixture.type(["status"]).then(({ code, printed, said }) => [code, printed, said]), [
     0,
     [],
     ["hint: no guest is configured; to have a disk go back at every start: autorevert enable DOMAIN TARGET"],
   ]);
-  world.disks({ vda: false });
-  world.define("other");
-  assertEquals((await world.type(["status", "gust"])).said, [
+  fixture.disks({ vda: false });
+  fixture.define("other");
+  assertEquals((await fixture.type(["status", "gust"])).said, [
     'error: there is no configured guest "gust"; there are "guest"',
     'hint: did you mean "guest"?',
   ]);
-  assertEquals((await world.type(["status", "other"])).said, [
+  assertEquals((await fixture.type(["status", "other"])).said, [
     'error: "other" is a domain without a configuration; configured are "guest"',
     "hint: to have its disks go back at every start: autorevert enable other TARGET",
   ]);

@@ -1,187 +1,33 @@
-import { assert, assertEquals } from "@std/assert";
-import { decide, type Facts, type Fate, refuses, type Row, table } from "../lib/state/decision_table.ts";
-import { atPrepare, atRelease, type Known, listedAtPrepare, unlistedAtPrepare } from "./facts.ts";
+/** Tables of names that terminals draw wider or narrower than they are long. */
 
-/** The row for facts of which all that can be looked up is known. */
-function rowFor(facts: Known): Row {
-  const verdict = decide(facts);
-  assert("row" in verdict);
-  return verdict.row;
-}
+import { assertEquals } from "@std/assert";
+import { unicodeWidth } from "@std/cli/unicode-width";
+import { table } from "../lib/command/table.ts";
 
-const fates = new Map([...atPrepare, ...atRelease].map((facts) => [facts, rowFor(facts).fate]));
+const widths: readonly (readonly [text: string, columns: number])[] = [
+  ["", 0],
+  ["win10", 5],
+  ["虚拟机", 6],
+  ["ｆｕｌｌ", 8],
+  ["ｶﾀｶﾅ", 4],
+  ["한글", 4],
+  ["\u1112\u1161\u11ab", 2],
+  ["e\u0301t\u00e9", 3],
+  ["a\u200bb\u200dc\ufe0f", 3],
+  ["\u00ad", 1],
+  ["🦕", 2],
+  ["👩‍💻", 4],
+  ["\x1b\t\x7f", 0],
+  ["אבג", 3],
+  ["−→…█", 4],
+];
 
-/** No combination with these facts may have such a fate. */
-function never(among: readonly Known[], fate: readonly Fate[], when: (facts: Known) => boolean): void {
-  const bad = among.find((facts) => when(facts) && fate.includes(fates.get(facts)!));
-  assertEquals(bad, undefined, `${bad && fates.get(bad)}`);
-}
-
-/** Every combination with these facts has this fate, and there are some. */
-function always(among: readonly Known[], fate: Fate, when: (facts: Known) => boolean): void {
-  const such = among.filter(when);
-  assert(such.length > 0);
-  assertEquals(such.find((facts) => fates.get(facts) !== fate), undefined);
-}
-
-Deno.test("every row is reached by some combination of facts", () => {
-  const reached = new Set([...fates.keys()].map(rowFor));
-  assertEquals([...table.prepare, ...table.release].filter((row) => !reached.has(row)), []);
+Deno.test("a text has the columns that a terminal gives it", () => {
+  assertEquals(widths.map(([text]) => [text, unicodeWidth(text)]), widths.map(([...pair]) => pair));
 });
 
-Deno.test("what is not known is asked for one by one, and ends in the row of all facts", () => {
-  for (const all of [...atPrepare, ...atRelease]) {
-    const { saved, look, ...known } = all;
-    let facts: Facts = known;
-    for (let asked = 0; asked < 3; asked++) {
-      const verdict = decide(facts);
-      if ("row" in verdict) {
-        assertEquals(verdict.row, rowFor(all));
-        break;
-      }
-      assert(facts[verdict.lookUp] === undefined, "nothing is asked for twice");
-      facts = verdict.lookUp === "saved" ? { ...facts, saved } : { ...facts, look };
-    }
-  }
-});
-
-Deno.test("no process is started at an end of an idle disk, or one that has a reason", () => {
-  for (const { saved: _, look: __, ...facts } of [...atPrepare, ...atRelease]) {
-    const idle = facts.state !== "session" && (facts.event === "release" || !facts.listed);
-    const said = facts.event === "release" && facts.end !== "unsaid" && facts.source === "same";
-    if (idle || said) assert("row" in decide(facts), JSON.stringify(facts));
-  }
-});
-
-Deno.test("qemu-img is not asked about a session that libvirt holds a managed save of", () => {
-  for (const { look: _, ...facts } of atRelease) {
-    if (facts.saved && facts.source !== "gone") assert("row" in decide(facts), JSON.stringify(facts));
-  }
-});
-
-Deno.test("the end of a start that failed over a held session asks nothing", () => {
-  for (const { saved: _, look: __, ...facts } of atRelease) {
-    const isHeld = facts.start === "fresh" && facts.held && facts.ours;
-    if (isHeld && facts.source !== "other") assert("row" in decide(facts), JSON.stringify(facts));
-  }
-});
-
-const touching = ["discard", "commit", "set aside"] as const;
-
-Deno.test("an end never touches what isn't ours", () => {
-  never(atRelease, touching, ({ ours }) => !ours);
-});
-
-Deno.test("an end never touches a session that another file may stand on", () => {
-  never(atRelease, touching, ({ source }) => source === "other" || source === "unreadable");
-});
-
-Deno.test("an end never touches the session of a guest that is still to be resumed, or was refused", () => {
-  never(atRelease, touching, ({ start }) => ["resume", "migrate", "refused"].includes(start));
-});
-
-Deno.test("the end of a guest that was up never touches a session that goes on elsewhere", () => {
-  never(atRelease, touching, ({ start, end }) => start === "up" && end === "away");
-  never(atRelease, touching, ({ start, end, saved }) => start === "up" && end === "unsaid" && saved);
-  never(
-    atRelease,
-    touching,
-    ({ start, end, look }) => start === "up" && end === "unsaid" && look === "busy",
-  );
-});
-
-Deno.test("an end never does anything where there is no session", () => {
-  always(atRelease, "nothing", ({ state }) => state !== "session");
-});
-
-Deno.test("an end never forgets a flagged session of a guest that was up", () => {
-  never(
-    atRelease,
-    ["discard", "set aside"],
-    ({ start, flag, source }) => start === "up" && flag === "set" && source !== "gone",
-  );
-  never(atRelease, ["discard", "set aside"], ({ start, flag }) => start === "up" && flag !== "clear");
-});
-
-Deno.test("an end leaves a disk that was detached and is used elsewhere", () => {
-  never(
-    atRelease,
-    ["discard", "set aside", "commit"],
-    ({ source, look }) => source === "gone" && look === "busy",
-  );
-});
-
-Deno.test("an end holds a session of which nobody can tell what stands on it", () => {
-  always(
-    atRelease,
-    "hold",
-    ({ state, ours, start, source }) =>
-      state === "session" && ours && (start === "up" || start === "fresh") && source === "unreadable",
-  );
-});
-
-Deno.test("an end commits nothing but flagged sessions of guests that were up", () => {
-  never(atRelease, ["commit"], ({ start, flag }) => start !== "up" || flag !== "set");
-  never(atRelease, ["commit"], ({ end }) => end === "died" || end === "away");
-});
-
-Deno.test("a flagged session that is over is committed", () => {
-  always(
-    atRelease,
-    "commit",
-    ({ state, start, end, flag, ours, source }) =>
-      state === "session" && start === "up" && end === "over" && flag === "set" && ours && source === "same",
-  );
-});
-
-const losing = ["freeze", "discard", "let go"] as const;
-
-Deno.test("a start never loses a session that isn't ours, is in use, or was replaced", () => {
-  never(atPrepare, losing, ({ state, ours }) => state === "session" && !ours);
-  never(atPrepare, losing, ({ state, look }) => state === "session" && look === "busy");
-  for (const put of ["replaced", "moved"]) {
-    never(atPrepare, losing, ({ state, look }) => state === "session" && look === put);
-  }
-});
-
-Deno.test("a start never loses a flagged session that was held", () => {
-  never(listedAtPrepare, losing, ({ state, flag, held }) => state === "session" && flag === "set" && held);
-});
-
-Deno.test("a start with a memory of its own never loses the session", () => {
-  never(atPrepare, losing, ({ state, start }) => state === "session" && start !== "fresh");
-  never(atPrepare, losing, ({ ended, start }) => ended && start !== "fresh");
-});
-
-Deno.test("a start never touches what another file may stand on", () => {
-  never(unlistedAtPrepare, losing, ({ source }) => source === "other" || source === "unreadable");
-});
-
-Deno.test("a start without a disk is refused", () => {
-  for (const facts of listedAtPrepare) {
-    if (facts.state === "missing" || facts.state === "stray") assert(refuses(fates.get(facts)!));
-  }
-});
-
-Deno.test("a disk that is no longer configured keeps no guest from starting but by a session in use or replaced", () => {
-  for (const facts of unlistedAtPrepare) {
-    if (refuses(fates.get(facts)!)) {
-      assert(facts.state === "session" && ["busy", "moved", "replaced"].includes(facts.look));
-    }
-  }
-});
-
-const isIdle = ({ state }: Facts) => state === "plain" || state === "layered";
-
-Deno.test("a fresh start of an idle disk freezes it, whatever lies beside it", () => {
-  always(
-    listedAtPrepare,
-    "freeze",
-    (facts) => isIdle(facts) && facts.start === "fresh" && !["busy", "damaged", "moved"].includes(facts.look),
-  );
-});
-
-Deno.test("a start on a disk that is in use, or no image, is refused", () => {
-  always(listedAtPrepare, "refuse: in use", (facts) => isIdle(facts) && facts.look === "busy");
-  always(listedAtPrepare, "refuse: unreadable", (facts) => isIdle(facts) && facts.look === "damaged");
+Deno.test("cells stand below each other, whatever they are made of", () => {
+  const cells = widths.slice(1).map(([text]) => text);
+  const lines = table([{ title: "DOMAIN", cells }, { title: "STATE", cells: cells.map(() => "|") }]);
+  assertEquals(new Set(lines.map((line) => unicodeWidth(line.replace(/(STATE|\|)$/, "")))), new Set([10]));
 });

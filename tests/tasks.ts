@@ -3,11 +3,11 @@
  * kept here, since a lock that waits in a thread of its own can't be told from one that is about to be taken.
  */
 
-import { Trouble } from "../lib/errors.ts";
+import { UserError } from "../lib/errors.ts";
 import type { Host } from "../lib/host/host.ts";
 import type { Lock } from "../lib/host/lock.ts";
 import type { QemuImg } from "../lib/host/qemu_img.ts";
-import { copyDown, exists } from "./world.ts";
+import { copyDown, exists } from "./fixture.ts";
 
 /** Whoever waits for so long, in milliseconds, waits for somebody who will let go, or there is a deadlock. */
 const LONG = 30_000;
@@ -108,7 +108,7 @@ export class Task {
       stop?.throwIfAborted();
       if (this.isLate) {
         this.isLate = false;
-        throw new Trouble(`another event holds ${path}`, { heals: "event" });
+        throw new UserError(`another event holds ${path}`, { healedBy: "event" });
       }
     } while (this.all.locks.has(path));
     this.all.locks.set(path, this);
@@ -127,7 +127,7 @@ export class Task {
         copyDown(step.layer, 0.5);
         await this.gate();
         await this.#heed();
-        if (control?.stop?.aborted) throw new Trouble("qemu-img commit was killed by SIGKILL");
+        if (control?.stop?.aborted) throw new UserError("qemu-img commit was killed by SIGKILL");
       }
       await host.perform(step, control);
     },
@@ -144,9 +144,9 @@ export class Task {
   #gated(program: QemuImg): QemuImg {
     return {
       ...program,
-      look: async (image) => {
+      info: async (image) => {
         await this.gate();
-        return await program.look(image);
+        return await program.info(image);
       },
     };
   }

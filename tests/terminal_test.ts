@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { qemuIo } from "./qemu.ts";
 import { install, worldWithDisk } from "./program.ts";
-import type { World } from "./world.ts";
+import type { Fixture } from "./fixture.ts";
 
 /** Runs a command line of sh on a terminal of so many columns. */
 async function onTerminal(
@@ -21,18 +21,18 @@ async function onTerminal(
   return new TextDecoder().decode(stdout);
 }
 
-async function runningWorld(): Promise<World> {
-  const world = worldWithDisk();
-  world.define();
-  await world.start();
-  return world;
+async function runningWorld(): Promise<Fixture> {
+  const fixture = worldWithDisk();
+  fixture.define();
+  await fixture.start();
+  return fixture;
 }
 
 Deno.test("status has colours on a terminal, unless NO_COLOR is set, and keeps to its width", async () => {
-  using world = await runningWorld();
-  const command = `${install(world)} status`;
+  using fixture = await runningWorld();
+  const command = `${install(fixture)} status`;
   const coloured = await onTerminal(command, 70);
-  assertStringIncludes(coloured, "\x1b[33mits session died");
+  assertStringIncludes(coloured, "\x1b[33munclean shutdown;");
   const plain = await onTerminal(command, 70, { NO_COLOR: "1" });
   assertEquals(plain.includes("\x1b["), false);
   assertEquals(plain.trimEnd().split("\r\n").length > 2, true);
@@ -42,25 +42,25 @@ Deno.test("status has colours on a terminal, unless NO_COLOR is set, and keeps t
 });
 
 Deno.test("merge draws how far it is on a terminal, and prints only the answer", async () => {
-  using world = worldWithDisk();
-  world.define();
-  await world.start();
-  qemuIo(["write", "-P", "7", "0", "512k"], world.image("vda"));
-  await world.event("release", "shutdown", { mergeDies: true });
-  const program = install(world);
-  const seen = await onTerminal(`${program} merge guest 2>/dev/tty > ${world.root}/answer`, 60);
+  using fixture = worldWithDisk();
+  fixture.define();
+  await fixture.start();
+  qemuIo(["write", "-P", "7", "0", "512k"], fixture.image("vda"));
+  await fixture.event("release", "shutdown", { mergeDies: true });
+  const program = install(fixture);
+  const seen = await onTerminal(`${program} merge guest 2>/dev/tty > ${fixture.root}/answer`, 60);
   assertStringIncludes(seen, "guest vda: merging, 100 % [###");
   for (const line of seen.split("\r\x1b[K")) assert(line.length <= 60, line);
-  assertEquals(Deno.readTextFileSync(`${world.root}/answer`), "guest: nothing is left to merge\n");
-  assertEquals(world.files(), ["vda.img"]);
+  assertEquals(Deno.readTextFileSync(`${fixture.root}/answer`), "guest: nothing is left to merge\n");
+  assertEquals(fixture.files(), ["vda.img"]);
 });
 
 Deno.test("log -f prints what comes, also after the log was rotated", async () => {
-  using world = worldWithDisk();
-  const { log } = world.settings;
+  using fixture = worldWithDisk();
+  const { log } = fixture.settings;
   const line = (text: string) => `2026-11-23 02:14:49.000+0000: ${text}\n`;
   Deno.writeTextFileSync(log, line("guest: one"));
-  const child = new Deno.Command(install(world), { args: ["log", "guest", "-f"], stdout: "piped" }).spawn();
+  const child = new Deno.Command(install(fixture), { args: ["log", "guest", "-f"], stdout: "piped" }).spawn();
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   const next = async () => (await reader.read()).value;
   assertEquals(await next(), line("guest: one"));

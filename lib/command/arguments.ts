@@ -1,5 +1,5 @@
-import { catalogue, type Entry, short } from "./commands.ts";
-import { Trouble } from "../errors.ts";
+import { type CommandSpec, commandSpecs, short } from "./commands.ts";
+import { UserError } from "../errors.ts";
 import { type Event, eventOf, isOperation, isVerb, type Verb, verbs } from "../input/event.ts";
 import { listed, nearest, quoted } from "../text.ts";
 
@@ -21,9 +21,9 @@ export interface Command {
 }
 
 /** The command line is wrong. */
-export class Usage extends Trouble {
+export class Usage extends UserError {
   constructor(message: string, verb?: Verb) {
-    super(message, { hint: `autorevert ${verb === undefined ? "" : `${verb} `}--help tells what there is` });
+    super(message, { hint: `see 'autorevert ${verb === undefined ? "" : `${verb} `}--help'` });
   }
 }
 
@@ -80,7 +80,7 @@ function partsOf(args: readonly string[]): { words: string[]; options: string[] 
 }
 
 function optionsOf(verb: Verb): string[] {
-  return Object.keys(catalogue[verb].options);
+  return Object.keys(commandSpecs[verb].options);
 }
 
 function checkOptions(given: readonly string[], verb: Verb | undefined, known: readonly string[]): void {
@@ -99,33 +99,33 @@ function checkOptions(given: readonly string[], verb: Verb | undefined, known: r
 }
 
 function commandOf(verb: Verb, words: readonly string[], given: ReadonlySet<string>): Command {
-  const entry = catalogue[verb];
-  const [least, most] = [entry.domains[0] + entry.targets[0], entry.domains[1] + entry.targets[1]];
-  if (entry.words !== undefined) {
+  const spec = commandSpecs[verb];
+  const [least, most] = [spec.domains[0] + spec.targets[0], spec.domains[1] + spec.targets[1]];
+  if (spec.words !== undefined) {
     const [word, ...more] = words;
-    if (word === undefined || more.length > 0 || !entry.words.includes(word)) {
+    if (word === undefined || more.length > 0 || !spec.words.includes(word)) {
       throw new Usage(
-        `${verb} takes one of ${listed(entry.words)}${word === undefined ? "" : `, not ${listed(words)}`}`,
+        `${verb} takes one of ${listed(spec.words)}${word === undefined ? "" : `, not ${listed(words)}`}`,
         verb,
       );
     }
     return { verb, domains: [], targets: [], word, options: given };
   }
   if (words.length < least || words.length > most) {
-    const takes = operandsOf(entry);
+    const takes = operandsOf(spec);
     throw new Usage(`${verb} takes ${takes === "" ? "no more words" : takes}, not ${listed(words)}`, verb);
   }
   if (given.has("keep") && given.has("discard")) {
     throw new Usage("--keep and --discard exclude each other", verb);
   }
-  const domains = Math.min(words.length, entry.domains[1]);
+  const domains = Math.min(words.length, spec.domains[1]);
   return { verb, domains: words.slice(0, domains), targets: words.slice(domains), options: given };
 }
 
 /** The words that a command takes, as usage lines write them. */
-export function operandsOf({ domains, targets, words }: Entry): string {
+export function operandsOf({ domains, targets, words }: CommandSpec): string {
   if (words !== undefined) return words.join("|");
-  const part = (name: string, [least, most]: Entry["domains"]) => {
+  const part = (name: string, [least, most]: CommandSpec["domains"]) => {
     const several = most > 1 ? `${name}...` : name;
     return most === 0 ? [] : least === 0 ? [`[${several}]`] : [several];
   };

@@ -1,31 +1,31 @@
 import { guestFindings, leftovers, spaceFindings } from "./check_guest.ts";
 import { hostFindings } from "./check_host.ts";
 import type { Finding } from "./finding.ts";
-import { lookAt } from "./guest.ts";
+import { inspectGuest } from "./guest.ts";
 import { paint, type Terminal } from "./terminal.ts";
-import { asTrouble, spoken, Trouble } from "../errors.ts";
-import type { Occasion } from "../hook/context.ts";
+import { asUserError, messageLines, UserError } from "../errors.ts";
+import type { EventContext } from "../hook/context.ts";
 import type { Host } from "../host/host.ts";
 
 /**
  * Finds what is wrong before it hurts. Changes nothing, but for a name that is made and removed again to see whether a
  * folder has hard links.
  *
- * @param occasions the guests to look at
+ * @param contexts the guests to look at
  * @returns 1 if it found something
  */
 export async function check(
-  occasions: readonly Occasion[],
+  contexts: readonly EventContext[],
   host: Host,
   json: boolean,
   terminal: Terminal,
 ): Promise<0 | 1> {
   const findings = await hostFindings(host);
   const guests = [];
-  for (const occasion of occasions) {
-    const guest = await lookAt(occasion);
+  for (const context of contexts) {
+    const guest = await inspectGuest(context);
     guests.push(guest);
-    findings.push(...await guestFindings(guest, occasion));
+    findings.push(...await guestFindings(guest, context));
   }
   findings.push(...await spaceFindings(guests, host), ...leftovers(guests, host.settings));
   const disks = guests.flatMap(({ disks }) => disks).length;
@@ -40,8 +40,10 @@ export async function check(
 }
 
 function inWords({ severity, domain, target, message, hint }: Finding, terminal: Terminal): string[] {
-  const whom = [domain, target].filter((name) => name !== null);
-  const [first, ...rest] = spoken(asTrouble(new Trouble(message, { whom, ...hint !== null && { hint } })));
+  const subject = [domain, target].filter((name) => name !== null);
+  const [first, ...rest] = messageLines(
+    asUserError(new UserError(message, { subject, ...hint !== null && { hint } })),
+  );
   const word = paint(severity, severity === "error" ? "red" : "yellow", terminal);
   return [first!.replace(/^error/, word), ...rest];
 }

@@ -1,8 +1,8 @@
 import { type Finding, finding } from "./finding.ts";
 import { disksIn, domains, type Guest, managedGuests } from "./guest.ts";
-import type { View } from "./inspect.ts";
-import { asTrouble, Trouble } from "../errors.ts";
-import type { Occasion } from "../hook/context.ts";
+import type { InspectedDisk } from "./inspect.ts";
+import { asUserError, UserError } from "../errors.ts";
+import type { EventContext } from "../hook/context.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import type { Settings } from "../settings.ts";
@@ -13,78 +13,83 @@ import { probe } from "../state/transitions.ts";
 import { listed, nearest, quoted, shellWord, size } from "../text.ts";
 
 /** What is wrong with a guest and its disks. */
-export async function guestFindings(guest: Guest, occasion: Occasion): Promise<Finding[]> {
+export async function guestFindings(guest: Guest, context: EventContext): Promise<Finding[]> {
   const { domain } = guest;
   const found: Finding[] = [];
-  if (guest.defined === undefined) return [finding("error", unknownDomain(guest, occasion), domain)];
-  if (guest.trouble) found.push(finding("error", guest.trouble, domain));
+  if (guest.defined === undefined) return [finding("error", unknownDomain(guest, context), domain)];
+  if (guest.problem) found.push(finding("error", guest.problem, domain));
   for (const view of guest.disks) {
-    const trouble = diskTrouble(view, domain) ?? await linkTrouble(view, guest, occasion);
-    if (trouble) found.push(finding(isError(view) ? "error" : "warning", trouble, domain, view.target));
+    const problem = diskTrouble(view, domain) ?? await linkTrouble(view, guest, context);
+    if (problem) found.push(finding(isError(view) ? "error" : "warning", problem, domain, view.target));
   }
   return found;
 }
 
-function isError({ situation }: View): boolean {
-  return situation !== "unprotected" && situation !== "cut short";
+function isError({ condition }: InspectedDisk): boolean {
+  return condition !== "unprotected" && condition !== "cut short";
 }
 
-function diskTrouble({ target, situation, trouble, fate }: View, domain: string): Trouble | undefined {
+function diskTrouble(
+  { target, condition, problem, decision }: InspectedDisk,
+  domain: string,
+): UserError | undefined {
   const guest = shellWord(domain);
-  if (fate === "refuse: not ours") {
-    return new Trouble(trouble!.message, {
+  if (decision === "refuse: not ours") {
+    return new UserError(problem!.message, {
       hint: `to throw it away: autorevert recover --discard ${guest} ${target}; ` +
         `to keep it as part of the disk: autorevert recover --keep ${guest} ${target}`,
     });
   }
-  if (situation === "unprotected") {
-    return new Trouble(
+  if (condition === "unprotected") {
+    return new UserError(
       "the guest writes to the disk itself: it was started before the disk was listed, or libvirt didn't call the hook",
       { hint: `shut it down and start it again: virsh shutdown ${guest}` },
     );
   }
-  if (situation === "cut short") {
-    return new Trouble("an event was cut short; the next one finishes it", {
+  if (condition === "cut short") {
+    return new UserError("an event was interrupted; the next start or stop completes it", {
       hint: `now: autorevert recover ${guest}`,
     });
   }
-  return trouble;
+  return problem;
 }
 
 /** Whether the image's folder has hard links: they are what a start begins with. */
 async function linkTrouble(
-  { disk, situation }: View,
+  { disk, condition }: InspectedDisk,
   { isLive }: Guest,
-  occasion: Occasion,
-): Promise<Trouble | undefined> {
-  if (disk === undefined || situation !== "clean" || isLive) return undefined;
+  context: EventContext,
+): Promise<UserError | undefined> {
+  if (disk === undefined || condition !== "clean" || isLive) return undefined;
   const { names } = disk;
-  const { run } = occasion;
+  const { run } = context;
   try {
     using _guest = await run.locks.guest();
     using _folder = await run.locks.folders([names.image]);
     const listing = files.list(names.image);
-    if (stateOf({ ...disk, listing }).kind === "plain") await run.tryOut(disk.target, probe(names, listing));
+    if (stateOf({ ...disk, listing }).kind === "plain") {
+      await run.takeUnlogged(disk.target, probe(names, listing));
+    }
     return undefined;
   } catch (error) {
-    return asTrouble(error);
+    return asUserError(error);
   }
 }
 
 /** A guest's configuration goes by its name: after a `virsh domrename` it is left behind. */
-function unknownDomain({ domain, entries }: Guest, { host: { settings } }: Occasion): Trouble {
+function unknownDomain({ domain, records }: Guest, { host: { settings } }: EventContext): UserError {
   const known = domains(settings);
-  const images = new Set(entries.map(({ image }) => image));
+  const images = new Set(records.map(({ image }) => image));
   const free = known.filter((name) => !managedGuests(settings).includes(name));
   const renamed = free.find((name) => sources(name, settings).some((file) => images.has(file)));
   const meant = renamed ?? nearest(domain, free);
   const move = (to: string) =>
     ["json", "session"].map((suffix) => `${settings.configFolder}/${domain}.${suffix}`)
-      .filter((path) => files.look(path) !== undefined)
+      .filter((path) => files.lstat(path) !== undefined)
       .map((path) => `mv ${shellWord(path)} ${shellWord(path.replace(`/${domain}.`, `/${to}.`))}`).join(
         " && ",
       );
-  return new Trouble(`libvirt knows no such domain; without a configuration are ${listed(free)}`, {
+  return new UserError(`libvirt knows no such domain; without a configuration are ${listed(free)}`, {
     hint: meant === undefined
       ? `if it was renamed, rename ${
         shellWord(`${settings.configFolder}/${domain}.json`)
@@ -120,27 +125,30 @@ export async function spaceFindings(guests: readonly Guest[], host: Host): Promi
       ...state.kind === "session" ? [image] : [],
       ...disk.listing.has(ended) ? [ended] : [],
     ];
-    const bytes = paths.reduce((sum, path) => sum + (files.look(path)?.blocks ?? 0) * 512, 0);
+    const bytes = paths.reduce((sum, path) => sum + (files.lstat(path)?.blocks ?? 0) * 512, 0);
     held.set(folderOf(image), (held.get(folderOf(image)) ?? 0) + bytes);
   }
   const found: Finding[] = [];
   for (const [folder, bytes] of held) {
     const free = await host.freeBytes(folder);
     if (free < OVERLAY) {
-      const trouble = new Trouble(`${quoted(folder)} has ${size(free)} left: no start can make its overlay`, {
-        hint: `make room for ${size(Math.max(bytes, OVERLAY))}: df -h ${shellWord(folder)}`,
-      });
-      found.push(finding("error", trouble));
+      const problem = new UserError(
+        `${quoted(folder)} has ${size(free)} left: no start can make its overlay`,
+        {
+          hint: `make room for ${size(Math.max(bytes, OVERLAY))}: df -h ${shellWord(folder)}`,
+        },
+      );
+      found.push(finding("error", problem));
       continue;
     }
     if (free >= bytes) continue;
-    const trouble = new Trouble(
+    const problem = new UserError(
       `${quoted(folder)} has ${size(free)} left, and its sessions and commits hold ${
         size(bytes)
       }: merging could need as much`,
       { hint: `make room for ${size(bytes - free)}; a guest that runs out of room is paused by QEMU` },
     );
-    found.push(finding("warning", trouble));
+    found.push(finding("warning", problem));
   }
   return found;
 }
@@ -155,19 +163,19 @@ export function leftovers(guests: readonly Guest[], settings: Settings): Finding
   const known = new Set(disks.map(({ disk }) => disk!.names.image));
   const folders = new Set([...settings.imageFolders, ...[...known].map(folderOf)]);
   const owners = [...folders].flatMap((folder) =>
-    files.names(folder).map((name) => imageOf(`${folder}/${name}`))
+    files.listNames(folder).map((name) => imageOf(`${folder}/${name}`))
   );
   const found = [...new Set(owners)].flatMap((image) =>
     image === undefined || known.has(image) ? [] : [strayFiles(image)]
   );
-  const torn = files.names(settings.configFolder).filter((name) => name.endsWith(".autorevert-new"));
+  const torn = files.listNames(settings.configFolder).filter((name) => name.endsWith(".autorevert-new"));
   return [
-    ...found.map((trouble) => finding("warning", trouble)),
+    ...found.map((problem) => finding("warning", problem)),
     ...torn.map((name) => {
       const path = `${settings.configFolder}/${name}`;
       return finding(
         "warning",
-        new Trouble(`${quoted(path)} was left by a write that was cut short`, {
+        new UserError(`${quoted(path)} was left by a write that was cut short`, {
           hint: `rm ${shellWord(path)}`,
         }),
       );
@@ -175,7 +183,7 @@ export function leftovers(guests: readonly Guest[], settings: Settings): Finding
   ];
 }
 
-function strayFiles(image: string): Trouble {
+function strayFiles(image: string): UserError {
   const names = namesOf(image);
   const listing = files.list(image);
   const paths = [...listing.keys()].filter((path) => path !== image).sort();
@@ -186,13 +194,13 @@ function strayFiles(image: string): Trouble {
     state.kind === "plain" || state.kind === "missing" ||
     (state.kind === "layered" && state.layers.length === 1)
   ) {
-    return new Trouble(message, {
+    return new UserError(message, {
       hint: state.kind === "layered" && !state.ended
         ? `it is another name of ${quoted(image)}, and can go: rm ${paths.map(shellWord).join(" ")}`
         : `if nothing needs them: rm ${paths.map(shellWord).join(" ")}`,
     });
   }
-  return new Trouble(message, {
+  return new UserError(message, {
     hint:
       `they are the disk: enable it for its guest again, or look at them yourself: qemu-img info --backing-chain ${top}`,
   });

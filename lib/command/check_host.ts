@@ -1,6 +1,6 @@
 import { type Finding, finding } from "./finding.ts";
 import { about } from "./help.ts";
-import { asTrouble, Trouble } from "../errors.ts";
+import { asUserError, UserError } from "../errors.ts";
 import { gate, isGate } from "../hook/gate.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
@@ -17,7 +17,7 @@ export async function hostFindings({ settings }: Host): Promise<Finding[]> {
     try {
       await look();
     } catch (error) {
-      found.push(finding(severity, asTrouble(error)));
+      found.push(finding(severity, asUserError(error)));
     }
   };
   await attempt(() => checkHook(settings));
@@ -28,38 +28,38 @@ export async function hostFindings({ settings }: Host): Promise<Finding[]> {
 
 async function checkHook(settings: Settings): Promise<void> {
   const { programs, gated } = settings;
-  const there = programs.filter((program) => files.look(program) !== undefined);
+  const there = programs.filter((program) => files.lstat(program) !== undefined);
   const install = `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
   if (there.length === 0) {
-    throw new Trouble(`the hook is not installed: there is no ${quoted(programs[0])}`, { hint: install });
+    throw new UserError(`the hook is not installed: there is no ${quoted(programs[0])}`, { hint: install });
   }
   const gates = there.map(gateAt);
-  if (gates.some((text) => text !== undefined) && files.look(gated) === undefined) {
-    throw new Trouble(`the hook calls ${quoted(gated)}, which is not there`, { hint: "make install" });
+  if (gates.some((text) => text !== undefined) && files.lstat(gated) === undefined) {
+    throw new UserError(`the hook calls ${quoted(gated)}, which is not there`, { hint: "make install" });
   }
   const versions = await Promise.all(
     there.map((program, index) => versionOf(gates[index] === undefined ? program : gated)),
   );
   if (there.some((_, index) => gates[index] !== undefined && versions[index] === "")) {
-    throw new Trouble(`the hook calls ${quoted(gated)}, which doesn't tell its version`, {
+    throw new UserError(`the hook calls ${quoted(gated)}, which doesn't tell its version`, {
       hint: `see why: ${shellWord(gated)} --version; then make install`,
     });
   }
   const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
   const [program, second] = ours;
   if (program === undefined) {
-    throw new Trouble(`${quoted(there[0])} is another hook: libvirt doesn't call this one`, {
+    throw new UserError(`${quoted(there[0])} is another hook: libvirt doesn't call this one`, {
       hint: `put this one beside it: make install`,
     });
   }
   if (second !== undefined) {
-    throw new Trouble(`the hook is installed twice, as ${quoted(program)} and ${quoted(second)}`, {
+    throw new UserError(`the hook is installed twice, as ${quoted(program)} and ${quoted(second)}`, {
       hint: `remove one: rm ${shellWord(second)}`,
     });
   }
   const index = there.indexOf(program);
   if (versions[index] !== about(settings) || ![undefined, gate(settings)].includes(gates[index])) {
-    throw new Trouble(`${quoted(program)} is another build than this command`, {
+    throw new UserError(`${quoted(program)} is another build than this command`, {
       hint: `compare ${
         shellWord(program)
       } --version with autorevert --version, and install the one you want: ${install}`,
@@ -73,18 +73,18 @@ const LONGEST_GATE = 64 * 1024;
 /** The text of a gate, if this hook is one. */
 function gateAt(hook: string): string | undefined {
   checkMode(hook);
-  const { size } = files.look(files.resolve(hook)) ?? { size: 0 };
+  const { size } = files.lstat(files.resolve(hook)) ?? { size: 0 };
   const text = size < LONGEST_GATE ? files.read(hook) : undefined;
   return text !== undefined && isGate(text) ? text : undefined;
 }
 
 function checkMode(program: string): void {
-  const { mode } = files.look(files.resolve(program)) ?? {};
+  const { mode } = files.lstat(files.resolve(program)) ?? {};
   if (((mode ?? 0) & 0o111) === 0) {
-    throw new Trouble(`${quoted(program)} can't be executed`, { hint: `chmod 755 ${shellWord(program)}` });
+    throw new UserError(`${quoted(program)} can't be executed`, { hint: `chmod 755 ${shellWord(program)}` });
   }
   if (((mode ?? 0) & 0o022) !== 0) {
-    throw new Trouble(`${quoted(program)} can be written by others than root, and runs as root`, {
+    throw new UserError(`${quoted(program)} can be written by others than root, and runs as root`, {
       hint: `chmod 755 ${shellWord(program)}`,
     });
   }
@@ -109,14 +109,14 @@ async function output(program: string, ...args: string[]): Promise<string> {
 
 /** libvirtd looks for hooks only when it starts. Once it has called this one, there is nothing to warn of. */
 function checkDaemon({ daemons, programs, log }: Settings): void {
-  const installed = Math.max(...programs.map((program) => files.look(program)?.ctime?.getTime() ?? 0));
+  const installed = Math.max(...programs.map((program) => files.lstat(program)?.ctime?.getTime() ?? 0));
   for (const daemon of daemons) {
-    const started = files.look(daemon)?.mtime?.getTime();
+    const started = files.lstat(daemon)?.mtime?.getTime();
     if (started === undefined || started >= installed) continue;
-    const calls = (files.read(log) ?? "").split("\n").filter((line) => line.includes(": freeze: "));
+    const calls = (files.read(log) ?? "").split("\n").filter((line) => line.includes(": new session: "));
     if (calls.some((line) => Date.parse(line.slice(0, 19).replace(" ", "T") + "Z") > started)) continue;
     const name = /([^/]+)\.pid$/.exec(daemon)?.[1] ?? daemon;
-    throw new Trouble(
+    throw new UserError(
       `${name} was started before the hook was installed, and looks for hooks only when it starts`,
       {
         hint: `systemctl restart ${name}; guests run on`,
@@ -131,7 +131,7 @@ async function checkQemuImg({ qemuImg }: Settings): Promise<void> {
   try {
     said = await output(qemuImg, "--version");
   } catch (cause) {
-    throw new Trouble(`cannot run ${quoted(qemuImg)}: ${asTrouble(cause).message}`, { cause, hint });
+    throw new UserError(`cannot run ${quoted(qemuImg)}: ${asUserError(cause).message}`, { cause, hint });
   }
-  if (!said.startsWith("qemu-img ")) throw new Trouble(`${quoted(qemuImg)} is no qemu-img`, { hint });
+  if (!said.startsWith("qemu-img ")) throw new UserError(`${quoted(qemuImg)} is no qemu-img`, { hint });
 }

@@ -5,7 +5,7 @@ import type { Verb } from "../input/event.ts";
 /** How many words a command takes of a kind. */
 type Count = readonly [least: number, most: number];
 
-export interface Entry {
+export interface CommandSpec {
   /** One line for the list of commands. */
   readonly summary: string;
   /** Words after the command: guests first, then disks, or one of a few fixed words. */
@@ -25,7 +25,7 @@ const some: Count = [1, Infinity];
 const json = "the answer as JSON, for programs";
 const yes = "don't ask";
 
-export const catalogue: Readonly<Record<Verb, Entry>> = {
+export const commandSpecs: Readonly<Record<Verb, CommandSpec>> = {
   status: {
     summary: "how the disks of the configured guests are",
     domains: any,
@@ -50,7 +50,7 @@ nothing. Exits with 1 if it found something.`,
     targets: some,
     options: {},
     text: `Lists the disks in the guest's configuration, which is made if there is none, after a look
-whether they can be frozen. Takes effect at the guest's next start.`,
+whether they can be managed. Takes effect at the guest's next start.`,
   },
   disable: {
     summary: "leave disks of a guest alone again",
@@ -74,9 +74,8 @@ the next one, becomes part of the disk when it ends; then the flag clears itself
     domains: one,
     targets: any,
     options: {},
-    text:
-      `For a guest that is shut off. Sessions are set aside until the guest is up again with "keep-session":
-true in the configuration, and always where libvirt is older than 10.5.`,
+    text: `For a guest that is shut off. Sessions are set aside until the guest is up again with
+"keep-session": true in the configuration, and always where libvirt is older than 10.5.`,
   },
   undo: {
     summary: "take the newest commit of each disk back, after asking",
@@ -84,8 +83,8 @@ true in the configuration, and always where libvirt is older than 10.5.`,
     targets: any,
     options: { yes },
     text: `For a guest that is shut off. Commits can be undone until they are merged: "keep-commits" in
-the configuration says how many stay apart. The commit is set aside until the guest is up again;
-"autorevert keep" brings it back.`,
+the configuration is the number of newest commits kept unmerged. The commit is set aside until the
+guest is up again; "autorevert keep" brings it back.`,
   },
   merge: {
     summary: "merge the commits that wait for it, now",

@@ -2,7 +2,7 @@
 
 import { verbs } from "../input/event.ts";
 import type { Settings } from "../settings.ts";
-import { catalogue } from "./commands.ts";
+import { commandSpecs } from "./commands.ts";
 
 /** @param shell one of the words that the command takes */
 export function completion(shell: string, settings: Settings): string {
@@ -10,13 +10,13 @@ export function completion(shell: string, settings: Settings): string {
   return scripts[shell]!(settings);
 }
 
-const options = (verb: keyof typeof catalogue) =>
-  [...Object.keys(catalogue[verb].options), "help"].map((name) => `--${name}`);
-const withGuests = verbs.filter((verb) => catalogue[verb].domains[1] > 0);
-const ofOneGuest = withGuests.filter((verb) => catalogue[verb].domains[1] === 1);
+const options = (verb: keyof typeof commandSpecs) =>
+  [...Object.keys(commandSpecs[verb].options), "help"].map((name) => `--${name}`);
+const withGuests = verbs.filter((verb) => commandSpecs[verb].domains[1] > 0);
+const ofOneGuest = withGuests.filter((verb) => commandSpecs[verb].domains[1] === 1);
 /** Commands on disks of a guest that is configured already. */
-const onListed = verbs.filter((verb) => catalogue[verb].targets[1] > 0 && verb !== "enable");
-const withWords = verbs.filter((verb) => catalogue[verb].words);
+const onListed = verbs.filter((verb) => commandSpecs[verb].targets[1] > 0 && verb !== "enable");
+const withWords = verbs.filter((verb) => commandSpecs[verb].words);
 
 /** Prints the targets that a configuration lists, or those of a domain's XML. */
 const listedIn = (file: string) => `grep -o '"target" *: *"[^"]*"' ${file} 2>/dev/null | cut -d '"' -f 4`;
@@ -33,7 +33,7 @@ _autorevert() {
     case $verb in
 ${
     verbs.map((verb) =>
-      `      ${verb}) words='${[...options(verb), ...catalogue[verb].words ?? []].join(" ")}' ;;`
+      `      ${verb}) words='${[...options(verb), ...commandSpecs[verb].words ?? []].join(" ")}' ;;`
     ).join("\n")
   }
     esac
@@ -69,7 +69,7 @@ function zsh({ configFolder, definedFolder }: Settings): string {
 _autorevert() {
   local -a verbs guests
   verbs=(
-${verbs.map((verb) => `    '${verb}:${quoted(catalogue[verb].summary)}'`).join("\n")}
+${verbs.map((verb) => `    '${verb}:${quoted(commandSpecs[verb].summary)}'`).join("\n")}
   )
   if (( CURRENT == 2 )); then
     _describe command verbs
@@ -79,7 +79,7 @@ ${verbs.map((verb) => `    '${verb}:${quoted(catalogue[verb].summary)}'`).join("
   case $words[2] in
 ${
     verbs.map((verb) =>
-      `    ${verb}) compadd -- ${[...options(verb), ...catalogue[verb].words ?? []].join(" ")} ;;`
+      `    ${verb}) compadd -- ${[...options(verb), ...commandSpecs[verb].words ?? []].join(" ")} ;;`
     ).join("\n")
   }
   esac
@@ -120,16 +120,16 @@ function fish({ configFolder, definedFolder }: Settings): string {
     `  ${definedIn(`${definedFolder}/$words[3].xml`)}; end`,
     "complete -c autorevert -f",
     ...verbs.map((verb) =>
-      `complete -c autorevert -n __fish_use_subcommand -a ${verb} -d ${quoted(catalogue[verb].summary)}`
+      `complete -c autorevert -n __fish_use_subcommand -a ${verb} -d ${quoted(commandSpecs[verb].summary)}`
     ),
     ...["help", "version"].map((option) => `complete -c autorevert -n __fish_use_subcommand -l ${option}`),
     ...verbs.flatMap((verb) =>
-      Object.entries({ ...catalogue[verb].options, help: "what it does" }).map(([option, does]) =>
+      Object.entries({ ...commandSpecs[verb].options, help: "what it does" }).map(([option, does]) =>
         `complete -c autorevert ${seen(verb)} -l ${option} -d ${quoted(does)}`
       )
     ),
     ...withWords.map((verb) =>
-      `complete -c autorevert ${seen(verb)} -a '${catalogue[verb].words!.join(" ")}'`
+      `complete -c autorevert ${seen(verb)} -a '${commandSpecs[verb].words!.join(" ")}'`
     ),
     ...withGuests.map((verb) =>
       `complete -c autorevert ${ofOneGuest.includes(verb) ? when(verb, "needs") : seen(verb)} ${

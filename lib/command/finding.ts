@@ -1,8 +1,8 @@
-import { Trouble } from "../errors.ts";
+import type { UserError } from "../errors.ts";
 
 /** Something that is wrong, or will be. */
 export interface Finding {
-  /** An error keeps a guest from starting, or from being protected; a warning will hurt later. */
+  /** An error keeps a guest from starting, or from being protected; a warning needs attention before it causes a failure. */
   readonly severity: "error" | "warning";
   readonly domain: string | null;
   readonly target: string | null;
@@ -14,7 +14,7 @@ export interface Finding {
 /** A finding about a guest's disk, about a guest, or about the host. */
 export function finding(
   severity: Finding["severity"],
-  { message, hint }: Trouble,
+  { message, hint }: UserError,
   domain: string | null = null,
   target: string | null = null,
 ): Finding {

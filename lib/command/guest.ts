@@ -1,32 +1,32 @@
-import { readable, type Seen, type View, viewOf } from "./inspect.ts";
-import { Trouble } from "../errors.ts";
-import type { Occasion } from "../hook/context.ts";
-import { caseOfEntry, caseOfListed } from "../hook/observe.ts";
+import { asReadable, type FoundDisk, inspectDisk, type InspectedDisk } from "./inspect.ts";
+import { UserError } from "../errors.ts";
+import type { EventContext } from "../hook/context.ts";
+import { observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
-import { readOwnNote } from "../host/session_records.ts";
+import { readOwnRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
-import type { Entry } from "../state/session_record.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** A guest as it is: read from the files alone, touching nothing and asking nobody. */
 export interface Guest {
   readonly domain: string;
   readonly config: Config | undefined;
-  readonly entries: readonly Entry[];
+  readonly records: readonly SessionRecord[];
   /** The disks as libvirt has them defined; undefined where it knows no such domain. */
   readonly defined: readonly DomainDisk[] | undefined;
   readonly isLive: boolean;
-  readonly disks: readonly View[];
+  readonly disks: readonly InspectedDisk[];
   /** What is wrong with the guest as a whole. */
-  readonly trouble: Trouble | undefined;
+  readonly problem: UserError | undefined;
 }
 
 /** Guests with a configuration or a note, sorted. */
 export function managedGuests({ configFolder }: Settings): string[] {
-  const names = files.names(configFolder).flatMap((name) =>
+  const names = files.listNames(configFolder).flatMap((name) =>
     /^(.+)\.(?:json|session)$/s.exec(name)?.[1] ?? []
   );
   return [...new Set(names)].sort();
@@ -34,7 +34,7 @@ export function managedGuests({ configFolder }: Settings): string[] {
 
 /** Domains that libvirt has defined or runs, sorted. */
 export function domains({ definedFolder, liveFolder }: Settings): string[] {
-  const names = [definedFolder, liveFolder].flatMap(files.names);
+  const names = [definedFolder, liveFolder].flatMap(files.listNames);
   return [...new Set(names.flatMap((name) => /^(.+)\.xml$/s.exec(name)?.[1] ?? []))].sort();
 }
 
@@ -48,40 +48,40 @@ export function disksIn(folder: string, domain: string): readonly DomainDisk[] |
   });
 }
 
-/** Looks at a guest. What can't be read is told as its trouble, so that one bad file hides no other. */
-export async function lookAt(occasion: Occasion): Promise<Guest> {
-  const { domain, host, paths } = occasion;
-  let trouble: Trouble | undefined;
+/** Looks at a guest. What can't be read is told as its problem, so that one bad file hides no other. */
+export async function inspectGuest(context: EventContext): Promise<Guest> {
+  const { domain, host, paths } = context;
+  let problem: UserError | undefined;
   const attempt = async <T>(read: () => T | Promise<T>): Promise<T | undefined> => {
     try {
       return await read();
     } catch (error) {
-      trouble ??= readable(error);
+      problem ??= asReadable(error);
       return undefined;
     }
   };
   const config = await attempt(() => readConfig(paths.config, host.settings.configOwner));
-  const entries = await attempt(() => readOwnNote(paths.note)) ?? [];
+  const records = await attempt(() => readOwnRecords(paths.note)) ?? [];
   const live = await attempt(() => disksIn(host.settings.liveFolder, domain));
   const persistent = await attempt(() => disksIn(host.settings.definedFolder, domain));
   // A domain that runs names the whole chain of its images, which says nothing against them.
   const defined = persistent ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
 
-  if (defined === undefined) trouble ??= new Trouble("libvirt knows no such domain");
+  if (defined === undefined) problem ??= new UserError("libvirt knows no such domain");
   const listed = defined === undefined ? [] : config?.disks ?? [];
-  const frozen = (entry: Entry) => caseOfEntry(entry, config, live ?? defined ?? "unreadable");
-  const seen = listed.map((configured): Seen => {
+  const frozen = (record: SessionRecord) => observeRecorded(record, config, live ?? defined ?? "unreadable");
+  const seen = listed.map((configured): FoundDisk => {
     const { target } = configured;
     try {
-      return { target, disk: caseOfListed(configured, defined!, entries, host.settings.imageFolders) };
+      return { target, disk: observeListed(configured, defined!, records, host.settings.imageFolders) };
     } catch (error) {
-      const entry = entries.find((entry) => entry.target === target);
-      return { target, disk: entry && frozen(entry), error };
+      const record = records.find((record) => record.target === target);
+      return { target, disk: record && frozen(record), error };
     }
   });
   const images = new Set(seen.map(({ disk }) => disk?.names.image));
-  const others = entries.filter(({ image }) => !images.has(image));
-  seen.push(...others.map((entry) => ({ target: entry.target, disk: frozen(entry) })));
-  const views = await Promise.all(seen.map((disk) => viewOf(disk, { config, live }, occasion)));
-  return { domain, config, entries, defined, isLive: live !== undefined, disks: views, trouble };
+  const others = records.filter(({ image }) => !images.has(image));
+  seen.push(...others.map((record) => ({ target: record.target, disk: frozen(record) })));
+  const views = await Promise.all(seen.map((disk) => inspectDisk(disk, { config, live }, context)));
+  return { domain, config, records, defined, isLive: live !== undefined, disks: views, problem: problem };
 }

@@ -1,9 +1,9 @@
-import { type Guest, lookAt } from "./guest.ts";
-import { isBeingMerged, type Situation, type View } from "./inspect.ts";
-import type { Occasion } from "../hook/context.ts";
-import { progressOf } from "../hook/merge.ts";
+import { type Guest, inspectGuest } from "./guest.ts";
+import { type Condition, type InspectedDisk, isBeingMerged } from "./inspect.ts";
+import type { EventContext } from "../hook/context.ts";
+import { progressOf } from "../hook/merge_progress.ts";
 import * as files from "../host/files.ts";
-import { type Case, stateOf } from "../state/observed_disk.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 
 /** What `--json` tells of a guest. The shape is documented in the manual; keys are only ever added. */
 export interface GuestStatus {
@@ -16,7 +16,7 @@ export interface GuestStatus {
 export interface DiskStatus {
   readonly target: string;
   readonly image: string | null;
-  readonly situation: Situation;
+  readonly situation: Condition;
   /** In words. */
   readonly state: string;
   readonly oneShotCommit: boolean;
@@ -37,20 +37,20 @@ interface Extent {
 }
 
 /** Looks at a guest, touching nothing. */
-export async function statusOf(occasion: Occasion): Promise<GuestStatus> {
-  const guest = await lookAt(occasion);
-  const disks = await Promise.all(guest.disks.map((view) => diskStatus(view, guest, occasion)));
-  return { domain: guest.domain, running: guest.isLive, trouble: guest.trouble?.message ?? null, disks };
+export async function statusOf(context: EventContext): Promise<GuestStatus> {
+  const guest = await inspectGuest(context);
+  const disks = await Promise.all(guest.disks.map((view) => diskStatus(view, guest, context)));
+  return { domain: guest.domain, running: guest.isLive, trouble: guest.problem?.message ?? null, disks };
 }
 
 async function diskStatus(
-  { target, disk, situation, trouble }: View,
+  { target, disk, condition: situation, problem: trouble }: InspectedDisk,
   guest: Guest,
-  occasion: Occasion,
+  context: EventContext,
 ): Promise<DiskStatus> {
   const flag = guest.config?.disks.find((disk) => disk.target === target)?.commit ?? false;
   const none = { layers: 0, session: null, setAside: null, commits: [], merge: null };
-  const known = disk === undefined ? none : await extentsOf(disk, occasion);
+  const known = disk === undefined ? none : await extentsOf(disk, context);
   const rest = {
     target,
     image: disk?.names.image ?? null,
@@ -63,32 +63,32 @@ async function diskStatus(
 
 type Known = Pick<DiskStatus, "layers" | "session" | "setAside" | "commits" | "merge">;
 
-async function extentsOf(disk: Case, occasion: Occasion): Promise<Known> {
-  const { names, entry, listing } = disk;
+async function extentsOf(disk: ObservedDisk, context: EventContext): Promise<Known> {
+  const { names, record, listing } = disk;
   const state = stateOf(disk);
   const layers = "layers" in state ? state.layers : [];
-  const session = state.kind === "session" ? extent(names.image, entry?.started) : null;
+  const session = state.kind === "session" ? extent(names.image, record?.started) : null;
   return {
     layers: Math.max(1, layers.length),
     session,
     setAside: listing.has(names.ended) ? extent(names.ended) : null,
     commits: layers.slice(1).map((number) => extent(names.layer(number))),
-    merge: await mergeOf(disk, occasion),
+    merge: await mergeOf(disk, context),
   };
 }
 
-async function mergeOf(disk: Case, occasion: Occasion): Promise<Known["merge"]> {
-  if (!await isBeingMerged(disk, occasion)) return null;
-  const progress = progressOf(occasion.paths.merging);
+async function mergeOf(disk: ObservedDisk, context: EventContext): Promise<Known["merge"]> {
+  if (!await isBeingMerged(disk, context)) return null;
+  const progress = progressOf(context.paths.merging);
   return { percent: progress?.target === disk.target ? progress.percent : 0 };
 }
 
 function extent(path: string, since?: string): Extent {
-  const info = files.look(path);
+  const info = files.lstat(path);
   return { bytes: (info?.blocks ?? 0) * 512, time: since ?? (info?.mtime ?? new Date(0)).toISOString() };
 }
 
-function inWords(disk: Omit<DiskStatus, "state">, found: Case | undefined): string {
+function inWords(disk: Omit<DiskStatus, "state">, found: ObservedDisk | undefined): string {
   const { situation, oneShotCommit, setAside, commits, merge, trouble } = disk;
   if (situation === "attention") return `needs attention: ${trouble}`;
   const kept = Math.min(found?.keepCommits ?? 0, commits.length);
@@ -109,24 +109,26 @@ function inWords(disk: Omit<DiskStatus, "state">, found: Case | undefined): stri
   ].join("; ");
 }
 
-const situations: Readonly<Record<Situation, string>> = {
+const situations: Readonly<Record<Condition, string>> = {
   "clean": "clean",
   "running": "running on a session",
   "unprotected": "running on the disk itself until its next start",
   "saved": "saved, its session waits for it",
-  "reverts": "its session died, and reverts at the next start",
-  "resumes": "its session died, and goes on at the next start",
-  "cut short": "cut short, and finished at the next event",
+  "reverts": "unclean shutdown; session discarded at the next start",
+  "is set aside": "unclean shutdown; session set aside at the next start",
+  "resumes": "unclean shutdown; session resumes at the next start",
+  "cut short": "interrupted; completes at the next start or stop",
   "attention": "needs attention",
 };
 
 const next = "commit at the next session's end";
-const flagged: Readonly<Record<Situation, string>> = {
+const flagged: Readonly<Record<Condition, string>> = {
   "clean": next,
   "running": "commit at its end",
   "unprotected": next,
   "saved": "commit at its end",
   "reverts": next,
+  "is set aside": next,
   "resumes": "commit at its end",
   "cut short": "commit asked for",
   "attention": "commit asked for",

@@ -1,6 +1,6 @@
 import type { Settings } from "../settings.ts";
 import { type Verb, verbs } from "../input/event.ts";
-import { catalogue, short } from "./commands.ts";
+import { commandSpecs, short } from "./commands.ts";
 import { operandsOf } from "./arguments.ts";
 
 const EXIT = `exit codes: 0 done, or nothing to do; 1 refused, failed, or something needs attention;
@@ -12,7 +12,7 @@ export function help(verb?: Verb): string {
 }
 
 function overview(): string {
-  const commands = verbs.map((verb) => [usageOf(verb), catalogue[verb].summary] as const);
+  const commands = verbs.map((verb) => [usageOf(verb), commandSpecs[verb].summary] as const);
   const width = Math.max(...commands.map(([usage]) => usage.length));
   return `Virtual machine disks that come back clean at every boot.
 
@@ -31,11 +31,11 @@ ${EXIT}`;
 }
 
 function usageOf(verb: Verb): string {
-  return `${verb} ${operandsOf(catalogue[verb])}`.trim();
+  return `${verb} ${operandsOf(commandSpecs[verb])}`.trim();
 }
 
 function helpOf(verb: Verb): string {
-  const { text, options } = catalogue[verb];
+  const { text, options } = commandSpecs[verb];
   const letterOf = (option: string) => Object.keys(short).find((letter) => short[letter] === option);
   const lines = Object.entries({ ...options, help: "this text" }).map(([option, does]) => {
     const letter = letterOf(option);

@@ -1,32 +1,33 @@
-import { asTrouble, Trouble } from "../errors.ts";
-import type { Occasion } from "../hook/context.ts";
-import { isSaved, rowFor } from "../hook/decide.ts";
-import { orphaned } from "../hook/merge_control.ts";
+import { asUserError, UserError } from "../errors.ts";
+import type { EventContext } from "../hook/context.ts";
+import { decisionFor, isSaved } from "../hook/decide.ts";
+import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/observe.ts";
-import { circumstances } from "../hook/prepare.ts";
+import { eventFacts } from "../hook/prepare.ts";
 import { refusal } from "../hook/refusal.ts";
 import { isHeld } from "../host/lock.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
-import { type Fate, refuses } from "../state/decision_table.ts";
-import { type Case, stateOf } from "../state/observed_disk.ts";
-import { isTorn, planRecovery } from "../state/plan.ts";
+import { type Decision, isRefusal } from "../state/decision_table.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isTorn } from "../state/records.ts";
+import { planRecovery } from "../state/recovery.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** A disk of a guest. */
-export interface View {
+export interface InspectedDisk {
   readonly target: string;
   /** Undefined where it can't even be told which image it is. */
-  readonly disk: Case | undefined;
-  readonly situation: Situation;
+  readonly disk: ObservedDisk | undefined;
+  readonly condition: Condition;
   /** What keeps it from starting, or should be dealt with. */
-  readonly trouble: Trouble | undefined;
+  readonly problem: UserError | undefined;
   /** What the next start would do with it, where the table was asked. */
-  readonly fate?: Fate;
+  readonly decision?: Decision;
 }
 
 /** How a disk is, by what happens to it next. */
-export type Situation =
+export type Condition =
   | "clean"
   /** A guest runs on a session. */
   | "running"
@@ -36,6 +37,8 @@ export type Situation =
   | "saved"
   /** A session died without a word, and goes at the next start. */
   | "reverts"
+  /** A session died without a word, and is set aside at the next start: its flag may be meant for the one that begins then. */
+  | "is set aside"
   /** A flagged session died, and goes on at the next start. */
   | "resumes"
   /** Something was cut short, and is finished at the next event. */
@@ -43,9 +46,9 @@ export type Situation =
   | "attention";
 
 /** A disk, and what stands against it. */
-export interface Seen {
+export interface FoundDisk {
   readonly target: string;
-  readonly disk: Case | undefined;
+  readonly disk: ObservedDisk | undefined;
   readonly error?: unknown;
 }
 
@@ -57,64 +60,76 @@ interface Surroundings {
 }
 
 /** Judges how a disk is. */
-export async function viewOf(seen: Seen, surroundings: Surroundings, occasion: Occasion): Promise<View> {
+export async function inspectDisk(
+  seen: FoundDisk,
+  surroundings: Surroundings,
+  context: EventContext,
+): Promise<InspectedDisk> {
   const { target, disk } = seen;
   try {
-    if (disk !== undefined) checkSource(disk, surroundings.live, occasion);
+    if (disk !== undefined) checkSource(disk, surroundings.live, context);
     if (disk === undefined || seen.error !== undefined) throw seen.error;
-    return { target, disk, ...await judge(disk, surroundings, occasion) };
+    return { target, disk, ...await judge(disk, surroundings, context) };
   } catch (error) {
-    return { target, disk, situation: "attention", trouble: readable(error) };
+    return { target, disk, condition: "attention", problem: asReadable(error) };
   }
 }
 
 /** @throws what only root may read: nothing can be said of a guest then */
-export function readable(error: unknown): Trouble {
-  const trouble = asTrouble(error);
-  if (trouble.cause instanceof Deno.errors.PermissionDenied) throw trouble;
-  return trouble;
+export function asReadable(error: unknown): UserError {
+  const problem = asUserError(error);
+  if (problem.cause instanceof Deno.errors.PermissionDenied) throw problem;
+  return problem;
 }
 
 async function judge(
-  disk: Case,
+  disk: ObservedDisk,
   { config, live }: Surroundings,
-  occasion: Occasion,
-): Promise<Pick<View, "situation" | "trouble" | "fate">> {
-  const fine = (situation: Situation, fate?: Fate) => ({
-    situation,
-    trouble: undefined,
-    ...fate && { fate },
+  context: EventContext,
+): Promise<Pick<InspectedDisk, "condition" | "problem" | "decision">> {
+  const fine = (condition: Condition, decision?: Decision) => ({
+    condition,
+    problem: undefined,
+    ...decision && { decision },
   });
-  const { stages, cases } = planRecovery([disk], occasion.paths);
-  const recovered = cases[0]!;
+  const { stages, disks } = planRecovery([disk], context.paths);
+  const recovered = disks[0]!;
   const state = stateOf(recovered);
   // libvirt's file of a guest that runs outlives a QEMU that was killed together with libvirtd.
-  if (live && await isOpen(disk, occasion)) {
-    if (state.kind === "session" && disk.entry) return fine("running");
+  if (live && await isOpen(disk, context)) {
+    if (state.kind === "session" && disk.record) return fine("running");
     if (state.kind === "plain" || state.kind === "layered") return fine("unprotected");
   }
-  const isMerged = await isBeingMerged(recovered, occasion);
-  if (isMerged && "layers" in state && !await isHeld(occasion.paths.merging, occasion.host.lock)) {
-    return { situation: "attention", trouble: orphaned(recovered.names.layer(state.layers[0])) };
+  const isMerged = await isBeingMerged(recovered, context);
+  if (isMerged && "layers" in state && !await isHeld(context.paths.merging, context.host.lock)) {
+    return { condition: "attention", problem: orphanError(recovered.names.layer(state.layers[0])) };
   }
-  const start = isSaved(occasion) ? "resume" : "fresh";
-  const { fate, because } = await rowFor(recovered, occasion, circumstances(recovered, start, config));
+  const start = isSaved(context) ? "resume" : "fresh";
+  const { decision, reason } = await decisionFor(
+    recovered,
+    context,
+    eventFacts(recovered, start, config),
+  );
   // A merge has the top layer open if that is the one it merges, and the next start interrupts it.
-  if (fate === "refuse: in use" && isMerged) return fine("clean");
-  if (refuses(fate)) return { situation: "attention", trouble: refusal(fate, recovered), fate };
-  const situation = situationOf(fate, state.kind === "session");
-  if (situation === "attention") {
-    return { situation, trouble: new Trouble(`it is left as it is: ${because}`), fate };
+  if (decision === "refuse: in use" && isMerged) return fine("clean");
+  if (isRefusal(decision)) return { condition: "attention", problem: refusal(decision, recovered), decision };
+  const condition = conditionOf(decision, state.kind === "session");
+  if (condition === "attention") {
+    return {
+      condition,
+      problem: new UserError(`it is left as it is: ${reason}`),
+      decision,
+    };
   }
-  return fine(stages.length > 0 ? "cut short" : situation, fate);
+  return fine(stages.length > 0 ? "cut short" : condition, decision);
 }
 
-/** @throws {Trouble} if the guest that runs writes to another file: after an external snapshot, or a blockcopy */
-function checkSource(disk: Case, live: Surroundings["live"], { domain }: Occasion): void {
+/** @throws {UserError} if the guest that runs writes to another file: after an external snapshot, or a blockcopy */
+function checkSource(disk: ObservedDisk, live: Surroundings["live"], { domain }: EventContext): void {
   const { target, names: { image } } = disk;
   if (live === undefined || sourceOf({ target, image }, live) !== "other") return;
   const file = live.find((disk) => disk.target === target)?.file;
-  throw new Trouble(
+  throw new UserError(
     `the guest writes to ${
       file === undefined ? "no file" : quoted(file)
     } now, which may stand on the session ${quoted(image)}`,
@@ -129,28 +144,29 @@ function checkSource(disk: Case, live: Surroundings["live"], { domain }: Occasio
 }
 
 /** Whether a `qemu-img` works on the merge that the note tells of. */
-export async function isBeingMerged(disk: Case, { host }: Occasion): Promise<boolean> {
-  const { names, entry } = disk;
+export async function isBeingMerged(disk: ObservedDisk, { host }: EventContext): Promise<boolean> {
+  const { names, record } = disk;
   const state = stateOf(disk);
-  if (entry === undefined || !("layers" in state) || !isTorn(entry, state)) return false;
-  return (await host.qemuImg.look(names.layer(state.layers[1]!))).kind === "busy";
+  if (record === undefined || !("layers" in state) || !isTorn(record, state)) return false;
+  return (await host.qemuImg.info(names.layer(state.layers[1]!))).kind === "busy";
 }
 
-async function isOpen({ names }: Case, { host }: Occasion): Promise<boolean> {
-  return (await host.qemuImg.look(names.image)).kind === "busy";
+async function isOpen({ names }: ObservedDisk, { host }: EventContext): Promise<boolean> {
+  return (await host.qemuImg.info(names.image)).kind === "busy";
 }
 
 /** What the next start would do says how the disk is now. */
-function situationOf(fate: Fate, isSession: boolean): Situation {
-  switch (fate) {
+function conditionOf(decision: Decision, isSession: boolean): Condition {
+  switch (decision) {
     case "keep":
     case "put back":
       return "saved";
     case "resume":
       return "resumes";
-    case "freeze":
+    case "set aside, new session":
+      return "is set aside";
+    case "new session":
     case "discard":
-    case "set aside, freeze":
       return isSession ? "reverts" : "clean";
     case "leave":
     case "leave to a person":

@@ -1,6 +1,6 @@
 import { managedGuests } from "./guest.ts";
 import type { Terminal } from "./terminal.ts";
-import { Trouble } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { listed, nearest, quoted } from "../text.ts";
@@ -12,7 +12,7 @@ const INTERVAL = 300;
  * Prints the hook's log, or what it tells of one guest.
  *
  * @param follow wait for more, also of a log that is rotated, until the process is ended
- * @throws {Trouble} if nobody knows the guest
+ * @throws {UserError} if nobody knows the guest
  */
 export async function showLog(
   domain: string | undefined,
@@ -51,7 +51,7 @@ export function linesOf(domain: string): (line: string) => boolean {
 function checkKnown(domain: string, managed: readonly string[]): void {
   if (managed.includes(domain)) return;
   const meant = nearest(domain, managed);
-  throw new Trouble(`the log tells nothing of ${quoted(domain)}; there are ${listed(managed)}`, {
+  throw new UserError(`the log tells nothing of ${quoted(domain)}; there are ${listed(managed)}`, {
     ...meant !== undefined && { hint: `did you mean ${quoted(meant)}?` },
   });
 }

@@ -1,10 +1,10 @@
 import { type Command, parseLine, Usage } from "./arguments.ts";
 import { domains, managedGuests } from "./guest.ts";
-import type { Errand } from "./guest_command.ts";
+import type { GuestCommand } from "./guest_command.ts";
 import { about, help } from "./help.ts";
 import type { Terminal } from "./terminal.ts";
-import { asTrouble, spoken, Trouble } from "../errors.ts";
-import { isManaged, type Occasion } from "../hook/context.ts";
+import { asUserError, messageLines, UserError } from "../errors.ts";
+import { type EventContext, isManaged } from "../hook/context.ts";
 import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
 import { checkDomainName, type Event } from "../input/event.ts";
@@ -14,14 +14,14 @@ import { listed, nearest, quoted } from "../text.ts";
 /**
  * Does what an administrator types.
  *
- * @param rehearse shows what an event would do
+ * @param dryRun shows what an event would do
  * @returns the exit code
  */
-export async function obey(
+export async function runCommand(
   args: readonly string[],
   host: Host,
   terminal: Terminal,
-  rehearse: (event: Event) => Promise<number>,
+  dryRun: (event: Event) => Promise<number>,
 ): Promise<number> {
   try {
     const request = await parseLine(args);
@@ -33,38 +33,38 @@ export async function obey(
         terminal.print(about(host.settings));
         return 0;
       case "dry run":
-        return await rehearse(request.event);
+        return await dryRun(request.event);
       case "command":
-        return await carryOut(request.command, host, terminal);
+        return await dispatch(request.command, host, terminal);
       default:
         return request satisfies never;
     }
   } catch (error) {
-    for (const line of spoken(asRoot(asTrouble(error)))) host.say(line);
+    for (const line of messageLines(asRoot(asUserError(error)))) host.say(line);
     return error instanceof Usage ? 2 : 1;
   }
 }
 
 /** Only root can read the configurations and the image folders. */
-function asRoot(trouble: Trouble): Trouble {
-  const { message, hint, cause, heals, whom } = trouble;
-  if (hint !== undefined || !(cause instanceof Deno.errors.PermissionDenied)) return trouble;
-  return new Trouble(message, { hint: "this takes root: use sudo", cause, heals, whom });
+function asRoot(error: UserError): UserError {
+  const { message, hint, cause, healedBy, subject } = error;
+  if (hint !== undefined || !(cause instanceof Deno.errors.PermissionDenied)) return error;
+  return new UserError(message, { hint: "must be run as root: use sudo", cause, healedBy, subject });
 }
 
-async function carryOut(command: Command, host: Host, terminal: Terminal): Promise<number> {
+async function dispatch(command: Command, host: Host, terminal: Terminal): Promise<number> {
   const { verb, options, word } = command;
   switch (verb) {
     case "status":
       return await (await import("./status.ts")).status(
-        occasions(command, host),
+        contexts(command, host),
         host,
         options.has("json"),
         terminal,
       );
     case "check":
       return await (await import("./check.ts")).check(
-        occasions(command, host),
+        contexts(command, host),
         host,
         options.has("json"),
         terminal,
@@ -83,16 +83,16 @@ async function carryOut(command: Command, host: Host, terminal: Terminal): Promi
       terminal.print((await import("./completion.ts")).completion(word!, host.settings));
       return 0;
     default: {
-      const errand: Errand = {
-        ...occasionOf(command.domains[0]!, host),
+      const context: GuestCommand = {
+        ...contextOf(command.domains[0]!, host),
         terminal,
         targets: command.targets,
         options,
       };
       try {
-        return await onGuest(verb, errand) === false ? 1 : 0;
+        return await onGuest(verb, context) === false ? 1 : 0;
       } catch (error) {
-        errand.run.report(asRoot(asTrouble(error)));
+        context.run.report(asRoot(asUserError(error)));
         return 1;
       }
     }
@@ -102,51 +102,51 @@ async function carryOut(command: Command, host: Host, terminal: Terminal): Promi
 type OneGuest = Exclude<Command["verb"], "status" | "check" | "log" | "schema" | "completion">;
 
 /** @returns false if it failed and has reported why */
-async function onGuest(verb: OneGuest, errand: Errand): Promise<boolean | void> {
-  checkDomainName(errand.domain);
-  if (verb !== "enable") checkManaged(errand);
+async function onGuest(verb: OneGuest, context: GuestCommand): Promise<boolean | void> {
+  checkDomainName(context.domain);
+  if (verb !== "enable") checkManaged(context);
   switch (verb) {
     case "undo":
-      return await (await import("./undo_keep.ts")).undo(errand);
+      return await (await import("./undo_keep.ts")).undo(context);
     case "keep":
-      return await (await import("./undo_keep.ts")).keep(errand);
+      return await (await import("./undo_keep.ts")).keep(context);
     case "merge":
-      return await (await import("./merge.ts")).merge(errand);
+      return await (await import("./merge.ts")).merge(context);
     case "enable":
-      return await (await import("./configure.ts")).enable(errand);
+      return await (await import("./configure.ts")).enable(context);
     case "disable":
-      return await (await import("./configure.ts")).disable(errand);
+      return await (await import("./configure.ts")).disable(context);
     case "commit":
-      return await (await import("./configure.ts")).commit(errand);
+      return await (await import("./configure.ts")).commit(context);
     case "recover":
-      return await (await import("./recover.ts")).recover(errand);
+      return await (await import("./recover.ts")).recover(context);
     default:
       return verb satisfies never;
   }
 }
 
 /** The guests that are meant, or all that are managed. */
-function occasions({ domains }: Command, host: Host): Occasion[] {
+function contexts({ domains }: Command, host: Host): EventContext[] {
   const meant = domains.length > 0 ? domains : managedGuests(host.settings);
   return meant.map((domain) => {
     checkDomainName(domain);
-    const occasion = occasionOf(domain, host);
-    checkManaged(occasion);
-    return occasion;
+    const context = contextOf(domain, host);
+    checkManaged(context);
+    return context;
   });
 }
 
-function occasionOf(domain: string, host: Host): Occasion {
+function contextOf(domain: string, host: Host): EventContext {
   const paths = guestNames(host.settings.configFolder, domain);
   return { run: new Run(host, domain), host, domain, paths, extra: "-" };
 }
 
-function checkManaged({ domain, paths, host }: Occasion): void {
+function checkManaged({ domain, paths, host }: EventContext): void {
   if (isManaged(paths)) return;
   const managed = managedGuests(host.settings);
   const meant = nearest(domain, managed);
   const exists = domains(host.settings).includes(domain);
-  throw new Trouble(
+  throw new UserError(
     exists
       ? `${quoted(domain)} is a domain without a configuration; configured are ${listed(managed)}`
       : `there is no configured guest ${quoted(domain)}; there are ${listed(managed)}`,

@@ -1,8 +1,8 @@
 import { type GuestStatus, statusOf } from "./guest_status.ts";
-import type { Situation } from "./inspect.ts";
+import type { Condition } from "./inspect.ts";
 import { type Column, table } from "./table.ts";
 import { type Colour, paint, type Terminal } from "./terminal.ts";
-import type { Occasion } from "../hook/context.ts";
+import type { EventContext } from "../hook/context.ts";
 import type { Host } from "../host/host.ts";
 import { shellWord, size } from "../text.ts";
 
@@ -12,13 +12,13 @@ import { shellWord, size } from "../text.ts";
  * @returns 1 if something needs attention
  */
 export async function status(
-  occasions: readonly Occasion[],
+  contexts: readonly EventContext[],
   host: Host,
   json: boolean,
   terminal: Terminal,
 ): Promise<0 | 1> {
   const guests: GuestStatus[] = [];
-  for (const occasion of occasions) guests.push(await statusOf(occasion));
+  for (const context of contexts) guests.push(await statusOf(context));
   if (json) terminal.print(JSON.stringify({ guests }, undefined, 2));
   else if (guests.length > 0) { for (const line of tableOf(guests, terminal)) terminal.print(line); }
   const bad = guests.filter(({ trouble, disks }) => trouble ?? disks.some(({ trouble }) => trouble));
@@ -69,11 +69,12 @@ const unknown = {
   situation: "attention",
 } as const;
 
-const colours: Readonly<Partial<Record<Situation, Colour>>> = {
+const colours: Readonly<Partial<Record<Condition, Colour>>> = {
   "running": "green",
   "unprotected": "yellow",
   "saved": "blue",
   "reverts": "yellow",
+  "is set aside": "yellow",
   "resumes": "yellow",
   "cut short": "yellow",
   "attention": "red",

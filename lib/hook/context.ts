@@ -1,15 +1,15 @@
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
-import { Run } from "../host/run.ts";
-import { readNote } from "../host/session_records.ts";
+import type { Run } from "../host/run.ts";
+import { readRecords } from "../host/session_records.ts";
 import type { GuestNames } from "../state/paths.ts";
-import { pending } from "../state/plan.ts";
-import type { Entry } from "../state/session_record.ts";
+import { unfinished } from "../state/records.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { parseStart } from "../state/step.ts";
 
 /** An event of a managed guest, with what it needs to be dealt with. */
-export interface Occasion {
+export interface EventContext {
   readonly run: Run;
   readonly host: Host;
   readonly domain: string;
@@ -20,7 +20,7 @@ export interface Occasion {
 
 /** A guest with neither file is none of our business. */
 export function isManaged({ config, note }: GuestNames): boolean {
-  return files.look(config) !== undefined || files.look(note) !== undefined;
+  return files.lstat(config) !== undefined || files.lstat(note) !== undefined;
 }
 
 /** What is noted of a start that is under way, if anything is. */
@@ -30,25 +30,25 @@ export function readStart({ starting }: GuestNames): ReturnType<typeof parseStar
 }
 
 /** The configuration of a guest. */
-export function configOf({ host, paths }: Occasion) {
+export function configOf({ host, paths }: EventContext) {
   return readConfig(paths.config, host.settings.configOwner);
 }
 
 /**
- * Leaves in the note what is still pending of these entries.
+ * Leaves in the note what is still pending of these records.
  *
  * @param shown what a dry run takes for the note as it is then
  */
-export async function updateNote(
-  next: readonly Entry[],
-  { run, paths }: Occasion,
+export async function updateRecords(
+  next: readonly SessionRecord[],
+  { run, paths }: EventContext,
   shown = next,
 ): Promise<void> {
-  await run.tryTo("", () => {
-    const entries = pending(next, (image) => run.listing(image));
-    const now = run.isDry ? shown : readNote(paths.note);
-    return JSON.stringify(entries) === JSON.stringify(now)
+  await run.takeOrReport("", () => {
+    const records = unfinished(next, (image) => run.listing(image));
+    const now = run.isDry ? shown : readRecords(paths.note);
+    return JSON.stringify(records) === JSON.stringify(now)
       ? []
-      : [{ kind: "note", path: paths.note, entries }];
+      : [{ kind: "note", path: paths.note, records }];
   });
 }

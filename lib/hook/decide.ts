@@ -1,54 +1,58 @@
-import { concerning, Trouble } from "../errors.ts";
-import type { Occasion } from "./context.ts";
+import { UserError, withContext } from "../errors.ts";
+import type { EventContext } from "./context.ts";
 import * as files from "../host/files.ts";
-import { otherNotes } from "../host/session_records.ts";
+import { otherGuests } from "../host/session_records.ts";
+import type { DecidedDisk } from "../state/decided_disk.ts";
 import { decide, type Facts, type Row } from "../state/decision_table.ts";
-import { type Case, isUnborn, stateOf } from "../state/observed_disk.ts";
+import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { imageOf, layerNumber, namesOf } from "../state/paths.ts";
-import { type Decided, joiningCommit, planRecovery, type Recovery } from "../state/plan.ts";
+import { joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
 import { parse, topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** The facts that depend on the event, not on the disk. */
-export type Circumstances = Pick<Facts, "event" | "start" | "end" | "held">;
+export type EventFacts = Pick<Facts, "event" | "start" | "end" | "held">;
 
 /** What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing. */
-export async function recoveryOf(found: readonly Case[], occasion: Occasion): Promise<Recovery> {
-  for (const disk of found) await checkOwner(disk, occasion);
+export async function planCheckedRecovery(
+  found: readonly ObservedDisk[],
+  context: EventContext,
+): Promise<Recovery> {
+  for (const disk of found) await checkOwner(disk, context);
   const strangers = new Set<string>();
   for (const disk of joiningCommit(found)) {
-    const look = await lookAt(disk, occasion);
+    const look = await inspectImage(disk, context);
     if (look === "sound") continue;
     strangers.add(disk.names.image);
-    occasion.run.tell(disk.target, `not committed with the guest's other disks: ${strange[look]}`);
+    context.run.logInfo(disk.target, `not committed with the guest's other disks: ${strange[look]}`);
   }
-  return planRecovery(found, occasion.paths, strangers);
+  return planRecovery(found, context.paths, strangers);
 }
 
 /**
  * A commit is finished by the guest whose session it is, since the flag that was set for it is in that guest's file.
  *
- * @throws {Trouble} if that is another guest; then a process of that guest's finishes it meanwhile
+ * @throws {UserError} if that is another guest; then a process of that guest's finishes it meanwhile
  */
 async function checkOwner(
-  { target, names: { image }, entry, ...disk }: Case,
-  occasion: Occasion,
+  { target, names: { image }, record, ...disk }: ObservedDisk,
+  context: EventContext,
 ): Promise<void> {
-  const { run, paths } = occasion;
-  if (entry !== undefined || parse(namesOf(image), disk.listing).kind !== "committing") return;
-  const others = otherNotes(paths.note).flatMap(({ domain, entries }) =>
-    entries.filter((entry) => entry.image === image).map(({ started }) => ({ domain, started }))
+  const { run, paths } = context;
+  if (record !== undefined || parse(namesOf(image), disk.listing).kind !== "committing") return;
+  const others = otherGuests(paths.note).flatMap(({ domain, records }) =>
+    records.filter((record) => record.image === image).map(({ started }) => ({ domain, started }))
   );
   const newest = others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
   if (newest === undefined) return;
-  await run.tryTo(target, () => [{ kind: "background", domain: newest.domain }]);
-  throw concerning(
+  await run.takeOrReport(target, () => [{ kind: "background", domain: newest.domain }]);
+  throw withContext(
     target,
-    new Trouble(
+    new UserError(
       `a commit of the guest ${quoted(newest.domain)} on ${
         quoted(image)
       } was cut short, and is being finished`,
-      { hint: `try again; by hand: autorevert recover ${shellWord(newest.domain)}`, heals: "event" },
+      { hint: `try again; by hand: autorevert recover ${shellWord(newest.domain)}`, healedBy: "event" },
     ),
   );
 }
@@ -62,20 +66,20 @@ const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, str
 
 /** Finds out what is to happen to each disk, looking up only what the table asks for. Changes nothing. */
 export async function decideAll(
-  cases: readonly Case[],
-  occasion: Occasion,
-  circumstances: (disk: Case) => Circumstances,
-): Promise<Decided[]> {
-  const decided: Decided[] = [];
+  disks: readonly ObservedDisk[],
+  context: EventContext,
+  facts: (disk: ObservedDisk) => EventFacts,
+): Promise<DecidedDisk[]> {
+  const decided: DecidedDisk[] = [];
   // Each may take a process.
-  const rows = await Promise.all(cases.map((disk) => rowFor(disk, occasion, circumstances(disk))));
-  for (const [index, disk] of cases.entries()) {
-    const { fate, because } = rows[index]!;
-    decided.push({ disk, fate });
-    if (fate !== "nothing") occasion.run.tell(disk.target, `${fate}: ${because}`);
-    if (fate === "leave to a person") {
-      const show = `virsh domblklist --inactive ${shellWord(occasion.domain)}`;
-      occasion.run.tell(
+  const rows = await Promise.all(disks.map((disk) => decisionFor(disk, context, facts(disk))));
+  for (const [index, disk] of disks.entries()) {
+    const { decision, reason } = rows[index]!;
+    decided.push({ disk, decision });
+    if (decision !== "nothing") context.run.logInfo(disk.target, `${decision}: ${reason}`);
+    if (decision === "leave to a person") {
+      const show = `virsh domblklist --inactive ${shellWord(context.domain)}`;
+      context.run.logInfo(
         disk.target,
         `hint: ${quoted(disk.names.image)} is kept; see what the domain names now: ${show}`,
       );
@@ -85,23 +89,23 @@ export async function decideAll(
 }
 
 /** The row of the table that decides about a disk. */
-export async function rowFor(
-  disk: Case,
-  occasion: Occasion,
-  circumstances: Circumstances,
+export async function decisionFor(
+  disk: ObservedDisk,
+  context: EventContext,
+  circumstances: EventFacts,
 ): Promise<Omit<Row, "when">> {
   const state = stateOf(disk);
   if (state.kind === "committing" || state.kind === "headless") {
     if (circumstances.event === "prepare") {
-      throw concerning(disk.target, new Trouble(`${quoted(disk.names.image)} could not be recovered`));
+      throw withContext(disk.target, new UserError(`${quoted(disk.names.image)} could not be recovered`));
     }
-    return { fate: "leave", because: "it could not be recovered yet" };
+    return { decision: "leave", reason: "it could not be recovered yet" };
   }
   let facts: Facts = {
     ...circumstances,
     state: state.kind,
     ended: "ended" in state && state.ended,
-    ours: disk.entry !== undefined,
+    ours: disk.record !== undefined,
     unborn: isUnborn(disk),
     listed: disk.listed,
     flag: disk.flag,
@@ -112,32 +116,35 @@ export async function rowFor(
     const verdict = decide(facts);
     if ("row" in verdict) return verdict.row;
     facts = verdict.lookUp === "saved"
-      ? { ...facts, saved: isSaved(occasion) }
-      : { ...facts, look: await lookAt(disk, occasion) };
+      ? { ...facts, saved: isSaved(context) }
+      : { ...facts, look: await inspectImage(disk, context) };
   }
 }
 
 /** Whether libvirt holds a managed save of the guest. */
-export function isSaved({ host, domain }: Occasion): boolean {
-  return files.look(`${host.settings.saveFolder}/${domain}.save`) !== undefined;
+export function isSaved({ host, domain }: EventContext): boolean {
+  return files.lstat(`${host.settings.saveFolder}/${domain}.save`) !== undefined;
 }
 
 /** What an image is at a closer look. */
-export async function lookAt(disk: Case, { host }: Occasion): Promise<NonNullable<Facts["look"]>> {
+export async function inspectImage(
+  disk: ObservedDisk,
+  { host }: EventContext,
+): Promise<NonNullable<Facts["look"]>> {
   const state = stateOf(disk);
   const { image, committing, layer } = disk.names;
   const top = "layers" in state ? [layer(topOf(state.layers))] : [];
   // A plan is worked out on the names as they will be: an image that is made again isn't there yet.
-  const there = [image, committing, ...top].find((path) => files.look(path) !== undefined) ?? image;
-  const look = await host.qemuImg.look(there);
+  const there = [image, committing, ...top].find((path) => files.lstat(path) !== undefined) ?? image;
+  const look = await host.qemuImg.info(there);
   if (look.kind !== "free") return look.kind;
   const { backing } = look;
   // It would be made its own backing file, and qemu-img follow it round and round.
   if (!("layers" in state)) return layerNumber(image, backing ?? "") === undefined ? "sound" : "moved";
   const layers = state.layers.map(layer);
   const below = layers.at(state.kind === "session" ? -1 : -2);
-  if (below === undefined || backing !== undefined && files.isOne(backing, below)) return "sound";
+  if (below === undefined || backing !== undefined && files.sameFile(backing, below)) return "sound";
   const isMoved = backing !== undefined && imageOf(backing) !== undefined &&
-    !layers.some((path) => files.isOne(backing, path));
+    !layers.some((path) => files.sameFile(backing, path));
   return isMoved ? "moved" : "replaced";
 }

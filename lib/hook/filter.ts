@@ -7,7 +7,7 @@ import { guestNames } from "../state/paths.ts";
  * Whether an event asks for nothing. Asked first, with as little code as that takes: libvirt waits for the hook at each
  * event of every guest, also of those that are none of its business. In doubt it does ask for something.
  */
-export function asksForNothing({ domain, operation }: Event, { configFolder }: Settings): boolean {
+export function isNoop({ domain, operation }: Event, { configFolder }: Settings): boolean {
   if (operation === "idle") return true;
   if (operation === "unknown") return false;
   try {
@@ -15,7 +15,7 @@ export function asksForNothing({ domain, operation }: Event, { configFolder }: S
     const { config, note, starting } = guestNames(configFolder, domain);
     const up = operation === "started" || operation === "reconnect";
     // A guest with neither file is not ours, and one without the word has no start to end.
-    return (up ? [starting] : [config, note]).every((path) => files.look(path) === undefined);
+    return (up ? [starting] : [config, note]).every((path) => files.lstat(path) === undefined);
   } catch {
     return false;
   }

@@ -2,7 +2,7 @@
  * The gate: a script that libvirt may call in the program's place. Most events ask for nothing, and a shell says so in a
  * tenth of the time that the program needs to begin.
  *
- * It leaves only where `concern.ts` would, or ends a start as `hook.ts` does; in doubt the program is asked.
+ * It leaves only where `filter.ts` would, or ends a start as `hook.ts` does; in doubt the program is asked.
  */
 
 import type { Settings } from "../settings.ts";

@@ -1,5 +1,5 @@
-import { type Occasion, readStart } from "./context.ts";
-import { asksForNothing } from "./filter.ts";
+import { type EventContext, readStart } from "./context.ts";
+import { isNoop } from "./filter.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
@@ -14,19 +14,19 @@ import { quoted } from "../text.ts";
  * @returns the exit code: 1 only where failing is the safe answer, 0 otherwise, whatever went wrong
  */
 export async function handle(event: Event, host: Host): Promise<0 | 1> {
-  if (asksForNothing(event, host.settings)) return 0;
+  if (isNoop(event, host.settings)) return 0;
   const { domain, operation, given, extra } = event;
   const run = new Run(host, domain);
   try {
     checkDomainName(domain);
     const paths = guestNames(host.settings.configFolder, domain);
     if (operation === "unknown") {
-      run.tell("", `unknown operation ${quoted(given)}: nothing to do`);
+      run.logInfo("", `unknown operation ${quoted(given)}: nothing to do`);
       return 0;
     }
-    const occasion = { run, host, domain, paths, extra };
+    const context = { run, host, domain, paths, extra };
     if (operation === "started" || operation === "reconnect") {
-      return await up(operation, occasion);
+      return await up(operation, context);
     }
 
     using _guest = await lockGuest(operation, paths, run);
@@ -36,9 +36,9 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
         await run.take("", [startingStep(paths, operation === "restore" ? "resume" : "migrate")]);
         return 0;
       case "prepare":
-        return await (await import("./prepare.ts")).prepare(occasion);
+        return await (await import("./prepare.ts")).prepare(context);
       case "release":
-        await (await import("./release.ts")).release(occasion);
+        await (await import("./release.ts")).release(context);
         return 0;
       case "idle":
         return 0;
@@ -54,11 +54,11 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
 }
 
 /** The guest is up, or libvirtd finds it up: its end is not the end of a start that failed. */
-async function up(operation: "started" | "reconnect", occasion: Occasion): Promise<0 | 1> {
-  const { run, paths } = occasion;
+async function up(operation: "started" | "reconnect", context: EventContext): Promise<0 | 1> {
+  const { run, paths } = context;
   if (readStart(paths)?.forgets) {
     try {
-      await (await import("./started.ts")).started(occasion);
+      await (await import("./started.ts")).started(context);
     } catch (error) {
       run.report(error);
       // libvirt ends the guest then, and tells of a start that failed. One that it finds up stays so whatever is said.
@@ -75,7 +75,7 @@ async function lockGuest(operation: Operation, paths: GuestNames, run: Run): Pro
     return await run.locks.guest();
   } catch (error) {
     // Otherwise the release that follows would take the session for that of a guest which crashed.
-    if (operation === "prepare") await run.tryTo("", () => [startingStep(paths, "refused")]);
+    if (operation === "prepare") await run.takeOrReport("", () => [startingStep(paths, "refused")]);
     throw error;
   }
 }

@@ -1,10 +1,10 @@
-import { Trouble } from "../errors.ts";
-import type { Occasion } from "./context.ts";
+import { UserError } from "../errors.ts";
+import type { EventContext } from "./context.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
-import { otherNotes, readNote } from "../host/session_records.ts";
+import { otherGuests, readRecords } from "../host/session_records.ts";
 import { type GuestNames, guestNames, namesOf } from "../state/paths.ts";
-import { isTorn } from "../state/plan.ts";
+import { isTorn } from "../state/records.ts";
 import { parse } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -17,15 +17,15 @@ const PATIENCE = 2_000;
  * Asks the merges of these images, whichever guest they were begun for, to stop, and waits until they have. The caller
  * holds the locks of the images' folders, so that no other merge begins.
  *
- * @throws {Trouble} if one doesn't within 2 s; then nothing has changed
+ * @throws {UserError} if one doesn't within 2 s; then nothing has changed
  */
 export async function interruptMerges(
-  { run, host, domain, paths }: Occasion,
+  { run, host, domain, paths }: EventContext,
   images: readonly string[],
 ): Promise<void> {
   if (run.isDry) return;
-  const others = otherNotes(paths.note).filter(({ entries }) =>
-    entries.some(({ image }) => images.includes(image))
+  const others = otherGuests(paths.note).filter(({ records }) =>
+    records.some(({ image }) => images.includes(image))
   );
   for (const guest of [domain, ...others.map(({ domain }) => domain)]) {
     await interruptMerge(guestNames(host.settings.configFolder, guest), host);
@@ -35,13 +35,14 @@ export async function interruptMerges(
 /** Merges that were interrupted for a start go on where that is refused. */
 export async function resumeMerges(
   images: readonly string[],
-  { run, domain, paths }: Occasion,
+  { run, domain, paths }: EventContext,
 ): Promise<void> {
-  await run.tryTo("", () =>
-    [{ domain, entries: readNote(paths.note) }, ...otherNotes(paths.note)]
-      .filter(({ entries }) =>
-        entries.some((entry) =>
-          images.includes(entry.image) && isTorn(entry, parse(namesOf(entry.image), run.listing(entry.image)))
+  await run.takeOrReport("", () =>
+    [{ domain, records: readRecords(paths.note) }, ...otherGuests(paths.note)]
+      .filter(({ records }) =>
+        records.some((record) =>
+          images.includes(record.image) &&
+          isTorn(record, parse(namesOf(record.image), run.listing(record.image)))
         )
       )
       .map(({ domain }) => ({ kind: "background", domain })));
@@ -49,15 +50,15 @@ export async function resumeMerges(
 
 async function interruptMerge({ merging, stop }: GuestNames, { lock }: Host): Promise<void> {
   // A file that is made with the first merge.
-  if (files.look(merging) === undefined) return;
+  if (files.lstat(merging) === undefined) return;
   files.write(stop, "", { durable: false });
   try {
     (await lock(merging, { patience: PATIENCE }))[Symbol.dispose]();
   } catch (cause) {
-    throw new Trouble(`the merge that holds ${quoted(merging)} does not stop within ${PATIENCE / 1000} s`, {
+    throw new UserError(`the merge that holds ${quoted(merging)} does not stop within ${PATIENCE / 1000} s`, {
       cause,
       hint: "try again; the disks are in order, and the log tells how far the merge is",
-      heals: "event",
+      healedBy: "event",
     });
   } finally {
     files.removeIfThere(stop);
@@ -69,26 +70,26 @@ async function interruptMerge({ merging, stop }: GuestNames, { lock }: Host): Pr
  * right to send signals nothing else can be done about it.
  *
  * @param patience longest time, in milliseconds
- * @throws {Trouble} if it goes on for longer, or as soon as `signal` is given
+ * @throws {UserError} if it goes on for longer, or as soon as `signal` is given
  */
-export async function outliveOrphan(
+export async function waitForOrphan(
   lower: string,
-  { host }: Occasion,
+  { host }: EventContext,
   { patience = PATIENCE, signal }: { patience?: number; signal?: AbortSignal } = {},
 ): Promise<void> {
   const until = Date.now() + patience;
-  while ((await host.qemuImg.look(lower)).kind === "busy") {
+  while ((await host.qemuImg.info(lower)).kind === "busy") {
     signal?.throwIfAborted();
-    if (Date.now() >= until) throw orphaned(lower);
+    if (Date.now() >= until) throw orphanError(lower);
     await new Promise((wake) => setTimeout(wake, 100));
   }
 }
 
 /** Why no start can come as long as that `qemu-img` copies on. */
-export function orphaned(lower: string): Trouble {
-  return new Trouble(`${quoted(lower)} is still written by the qemu-img of a merge that was killed`, {
+export function orphanError(lower: string): UserError {
+  return new UserError(`${quoted(lower)} is still written by the qemu-img of a merge that was killed`, {
     hint: `wait until it is done, or end it, which harms nothing: fuser -k ${shellWord(lower)}`,
-    heals: "event",
+    healedBy: "event",
   });
 }
 
@@ -96,7 +97,7 @@ export function orphaned(lower: string): Trouble {
 export function watchForInterrupt(stop: string): Disposable & { readonly signal: AbortSignal } {
   const controller = new AbortController();
   const timer = setInterval(() => {
-    if (files.look(stop) !== undefined) controller.abort();
+    if (files.lstat(stop) !== undefined) controller.abort();
   }, INTERVAL);
   return { signal: controller.signal, [Symbol.dispose]: () => clearInterval(timer) };
 }

@@ -1,12 +1,12 @@
-import { concerning, Trouble } from "../errors.ts";
-import { list, look, ownerOf, resolve } from "../host/files.ts";
+import { UserError, withContext } from "../errors.ts";
+import { list, lstat, ownerOf, resolve } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
 import type { Facts } from "../state/decision_table.ts";
-import type { Case } from "../state/observed_disk.ts";
+import type { ObservedDisk } from "../state/observed_disk.ts";
 import { folderOf, imageOf, layerNumber, type Names, namesOf } from "../state/paths.ts";
-import type { Entry, Owner } from "../state/session_record.ts";
+import type { Owner, SessionRecord } from "../state/session_record.ts";
 import { type Listing, parse } from "../state/state.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
@@ -21,63 +21,65 @@ function ownerOnDisk(names: Names, listing: Listing): Owner {
 /**
  * The disks of a start: those that the configuration lists, and those that only the note still knows.
  *
- * @throws {Trouble} if a listed disk isn't in the domain, can't be frozen, or lies where the hook may not go
+ * @throws {UserError} if a listed disk isn't in the domain, can't be managed, or lies where the hook may not go
  */
-export function casesAtPrepare(
+export function observeAtPrepare(
   domain: string,
   config: Config | undefined,
   disks: readonly DomainDisk[],
-  entries: readonly Entry[],
+  records: readonly SessionRecord[],
   { imageFolders }: Settings,
-): Case[] {
-  const cases: Case[] = [];
+): ObservedDisk[] {
+  const observed: ObservedDisk[] = [];
   for (const configured of config?.disks ?? []) {
     try {
-      const disk = caseOfListed(configured, disks, entries, imageFolders);
-      const other = cases.find(({ names }) => names.image === disk.names.image);
+      const disk = observeListed(configured, disks, records, imageFolders);
+      const other = observed.find(({ names }) => names.image === disk.names.image);
       if (other !== undefined) {
-        throw new Trouble(`${quoted(disk.names.image)} is the image of ${quoted(other.target)}, too`, {
+        throw new UserError(`${quoted(disk.names.image)} is the image of ${quoted(other.target)}, too`, {
           hint: `give each disk its own image: virsh edit ${shellWord(domain)}`,
         });
       }
-      cases.push(disk);
+      observed.push(disk);
     } catch (error) {
-      throw concerning(configured.target, error);
+      throw withContext(configured.target, error);
     }
   }
-  const images = new Set(cases.map(({ names }) => names.image));
+  const images = new Set(observed.map(({ names }) => names.image));
   return [
-    ...cases,
-    ...entries.filter(({ image }) => !images.has(image)).map((entry) => caseOfEntry(entry, undefined, disks)),
+    ...observed,
+    ...records.filter(({ image }) => !images.has(image)).map((record) =>
+      observeRecorded(record, undefined, disks)
+    ),
   ];
 }
 
 /**
  * A disk that the configuration lists.
  *
- * @throws {Trouble} if it isn't in the domain, can't be frozen, or lies where the hook may not go
+ * @throws {UserError} if it isn't in the domain, can't be managed, or lies where the hook may not go
  */
-export function caseOfListed(
+export function observeListed(
   { target, commit, keepCommits, keepSession }: ConfiguredDisk,
   disks: readonly DomainDisk[],
-  entries: readonly Entry[],
+  records: readonly SessionRecord[],
   imageFolders: readonly string[],
-): Case {
-  const image = imageAt(target, disks, imageFolders, entries);
+): ObservedDisk {
+  const image = imageAt(target, disks, imageFolders, records);
   const names = namesOf(image);
   const listing = list(image);
-  const entry = entries.find((entry) => entry.image === image);
+  const record = records.find((record) => record.image === image);
   return {
     target,
     names,
-    entry,
+    record,
     listed: true,
     flag: commit ? "set" : "clear",
     keepCommits,
     keepSession,
     source: "same",
     listing,
-    owner: entry?.owner ?? ownerOnDisk(names, listing),
+    owner: record?.owner ?? ownerOnDisk(names, listing),
   };
 }
 
@@ -87,21 +89,21 @@ export function caseOfListed(
  * @param config undefined if there is none
  * @param disks what the domain's XML names
  */
-export function caseOfEntry(
-  entry: Entry,
+export function observeRecorded(
+  record: SessionRecord,
   config: Config | "unreadable" | undefined,
   disks: readonly DomainDisk[] | "unreadable",
-): Case {
-  const { target, image } = entry;
-  const source = disks === "unreadable" ? disks : sourceOf(entry, disks);
+): ObservedDisk {
+  const { target, image } = record;
+  const source = disks === "unreadable" ? disks : sourceOf(record, disks);
   const known = {
     target,
     names: namesOf(image),
-    entry,
+    record,
     listed: false,
     source,
     listing: list(image),
-    owner: entry.owner,
+    owner: record.owner,
   } as const;
   if (config === "unreadable") return { ...known, flag: config, keepCommits: Infinity, keepSession: false };
   const disk = config?.disks.find((disk) => disk.target === target);
@@ -111,7 +113,7 @@ export function caseOfEntry(
 
 /** What the domain names for a target now. */
 export function sourceOf(
-  { target, image }: Pick<Entry, "target" | "image">,
+  { target, image }: Pick<SessionRecord, "target" | "image">,
   disks: readonly DomainDisk[],
 ): Facts["source"] {
   const disk = disks.find((disk) => disk.target === target);
@@ -128,13 +130,13 @@ function imageAt(
   target: string,
   disks: readonly DomainDisk[],
   folders: readonly string[],
-  entries: readonly Entry[],
+  records: readonly SessionRecord[],
 ): string {
   const disk = disks.find((disk) => disk.target === target);
   if (disk === undefined) {
     const targets = disks.map(({ target }) => target);
     const meant = nearest(target, targets);
-    throw new Trouble(`the domain has no disk ${quoted(target)}, it has ${listed(targets)}`, {
+    throw new UserError(`the domain has no disk ${quoted(target)}, it has ${listed(targets)}`, {
       hint: meant === undefined
         ? "correct the target in the configuration"
         : `did you mean ${quoted(meant)}? Correct the target in the configuration`,
@@ -143,8 +145,8 @@ function imageAt(
   // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
   if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file);
   if (disk.unfit !== undefined) {
-    const session = entries.find(({ image }) => image === disk.backing);
-    throw new Trouble(
+    const session = records.find(({ image }) => image === disk.backing);
+    throw new UserError(
       disk.unfit.reason,
       session && disk.file ? { hint: backToSession(disk.file, session.image) } : disk.unfit,
     );
@@ -157,7 +159,7 @@ function imageAt(
 function checkName(image: string): void {
   const owner = imageOf(image);
   if (owner === undefined) return;
-  throw new Trouble(
+  throw new UserError(
     `the domain's disk is ${quoted(image)}, which has the name of a layer or note of ${quoted(owner)}`,
     {
       hint: `after a blockcommit that file is the disk: with the guest shut off, ` +
@@ -193,7 +195,7 @@ function backToSession(file: string, image: string): string {
 /** The image behind a path, links resolved, if the hook may go there. */
 function permitted(file: string, folders: readonly string[]): string {
   const refuse = (path: string) =>
-    new Trouble(`image ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
+    new UserError(`image ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
       hint: `build the hook for it: make install IMAGE_DIRS=${
         shellWord([...folders, folderOf(path)].join(","))
       }`,
@@ -215,10 +217,10 @@ function isIn(path: string, folders: readonly string[]): boolean {
 }
 
 function outside(error: unknown): boolean {
-  return error instanceof Trouble && error.cause instanceof Deno.errors.NotCapable;
+  return error instanceof UserError && error.cause instanceof Deno.errors.NotCapable;
 }
 
 /** Whether the configuration, as it is now, was there before the session's last write. */
-export function olderThan(changed: number, image: string): boolean {
-  return changed < (look(image)?.mtime?.getTime() ?? 0);
+export function isBeforeLastWrite(changed: number, image: string): boolean {
+  return changed < (lstat(image)?.mtime?.getTime() ?? 0);
 }

@@ -1,27 +1,20 @@
-import { concerning } from "../errors.ts";
-import { configOf, type Occasion, readStart, updateNote } from "./context.ts";
-import { type Circumstances, decideAll, recoveryOf } from "./decide.ts";
-import { interruptMerges, outliveOrphan, resumeMerges } from "./merge_control.ts";
-import { casesAtPrepare, olderThan } from "./observe.ts";
-import { finishOrders } from "./pending_operation.ts";
+import { withContext } from "../errors.ts";
+import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
+import { decideAll, type EventFacts, planCheckedRecovery } from "./decide.ts";
+import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
+import { isBeforeLastWrite, observeAtPrepare } from "./observe.ts";
+import { resumePending } from "./pending_operation.ts";
 import { refusal } from "./refusal.ts";
 import * as files from "../host/files.ts";
-import { readOtherNotes, readOwnNote } from "../host/session_records.ts";
+import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
-import { refuses } from "../state/decision_table.ts";
-import { type Case, stateOf } from "../state/observed_disk.ts";
+import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
+import { isRefusal } from "../state/decision_table.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import type { GuestNames } from "../state/paths.ts";
-import {
-  type Decided,
-  freezes,
-  isTorn,
-  noteAtPrepare,
-  pending,
-  planPrepare,
-  planUndo,
-  startingStep,
-} from "../state/plan.ts";
-import type { Entry } from "../state/session_record.ts";
+import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
+import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 
 /**
  * A start: every listed disk gets its session, or the start is refused and no disk has changed.
@@ -29,36 +22,36 @@ import type { Entry } from "../state/session_record.ts";
  * After a crash the next event of the guest finishes it or takes it back: libvirt calls `release` for a start that
  * failed, and the next start recovers.
  */
-export async function prepare(occasion: Occasion): Promise<0 | 1> {
-  const { run, paths } = occasion;
+export async function prepare(context: EventContext): Promise<0 | 1> {
+  const { run, paths } = context;
   try {
-    await begin(occasion);
+    await begin(context);
     return 0;
   } catch (error) {
     run.report(error);
-    await run.tryTo("", () => [startingStep(paths, "refused")]);
+    await run.takeOrReport("", () => [startingStep(paths, "refused")]);
     return 1;
   }
 }
 
-async function begin(occasion: Occasion): Promise<void> {
-  const { run, host, domain, paths } = occasion;
+async function begin(context: EventContext): Promise<void> {
+  const { run, host, domain, paths } = context;
   const start = startThatBegins(paths, host.now());
-  const config = await configOf(occasion);
+  const config = await configOf(context);
   const { parseDisks } = await import("../input/domain_xml.ts");
   const disks = parseDisks(host.readXml());
-  let entries = readOwnNote(paths.note);
-  const gather = () => casesAtPrepare(domain, config, disks, entries, host.settings);
+  let records = readOwnRecords(paths.note);
+  const gather = () => observeAtPrepare(domain, config, disks, records, host.settings);
 
   const images = gather().map(({ names }) => names.image);
   using _folders = await run.locks.folders(images);
-  await interruptMerges(occasion, images);
+  await interruptMerges(context, images);
   try {
-    await finishOrders(occasion);
-    entries = readOwnNote(paths.note);
-    await freeze(gather(), entries, { start, config }, occasion);
+    await resumePending(context);
+    records = readOwnRecords(paths.note);
+    await beginSessions(gather(), records, { start, config }, context);
   } catch (error) {
-    await resumeMerges(images, occasion);
+    await resumeMerges(images, context);
     throw error;
   }
 }
@@ -69,34 +62,34 @@ interface Start {
   readonly config: Config | undefined;
 }
 
-async function freeze(
-  disks: readonly Case[],
-  entries: readonly Entry[],
+async function beginSessions(
+  disks: readonly ObservedDisk[],
+  records: readonly SessionRecord[],
   { start, config }: Start,
-  occasion: Occasion,
+  context: EventContext,
 ): Promise<void> {
-  const { run, host, paths } = occasion;
-  const recovery = await recoveryOf(disks, occasion);
-  const others = readOtherNotes(paths.note);
-  for (const disk of recovery.cases) {
+  const { run, host, paths } = context;
+  const recovery = await planCheckedRecovery(disks, context);
+  const others = readOtherRecords(paths.note);
+  for (const disk of recovery.disks) {
     const state = stateOf(disk);
     const { image, layer } = disk.names;
-    const isBegun = [...entries, ...others].some((entry) => entry.image === image && isTorn(entry, state));
-    if (isBegun && "layers" in state) await outliveOrphan(layer(state.layers[0]), occasion);
+    const isBegun = [...records, ...others].some((record) => record.image === image && isTorn(record, state));
+    if (isBegun && "layers" in state) await waitForOrphan(layer(state.layers[0]), context);
   }
-  const decided = await decideAll(recovery.cases, occasion, (disk) => circumstances(disk, start, config));
+  const decided = await decideAll(recovery.disks, context, (disk) => eventFacts(disk, start, config));
   refuse(decided);
 
-  const note = noteAtPrepare(decided, host.now(), others);
+  const note = recordsAtPrepare(decided, host.now(), others);
   try {
-    for (const { whom, steps } of planPrepare(decided, recovery, note, start, paths)) {
-      await run.take(whom, steps);
+    for (const { subject, steps } of planPrepare(decided, recovery, note, start, paths)) {
+      await run.take(subject, steps);
     }
   } catch (error) {
-    await undo(decided, entries, note, occasion);
+    await undo(decided, records, note, context);
     throw error;
   }
-  await updateNote(note, occasion);
+  await updateRecords(note, context);
 }
 
 /** How long after `restore` or `migrate` its `prepare` may come, in milliseconds: libvirt calls them in a row. */
@@ -106,45 +99,48 @@ function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "mi
   const word = readStart(paths)?.word ?? "fresh";
   if (word === "refused") return "fresh";
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
-  const age = now.getTime() - (files.look(paths.starting)?.mtime?.getTime() ?? 0);
+  const age = now.getTime() - (files.lstat(paths.starting)?.mtime?.getTime() ?? 0);
   return age < IN_A_ROW ? word : "fresh";
 }
 
 /** What a start depends on besides the disk. */
-export function circumstances(
-  disk: Case,
-  start: Circumstances["start"],
+export function eventFacts(
+  disk: ObservedDisk,
+  start: EventFacts["start"],
   config: Config | undefined,
-): Circumstances {
-  const { entry, names: { image } } = disk;
+): EventFacts {
+  const { record, names: { image } } = disk;
   // A flag that came after the session's last write is meant for the next session.
-  const held = entry?.held || entry?.flagged || olderThan(config?.changed ?? Infinity, image);
+  const held = record?.held || record?.flagged || isBeforeLastWrite(config?.changed ?? Infinity, image);
   return { event: "prepare", start, end: "none", held };
 }
 
-function refuse(decided: readonly Decided[]): void {
-  for (const { disk, fate } of decided) {
-    if (refuses(fate)) throw concerning(disk.target, refusal(fate, disk));
+function refuse(decided: readonly DecidedDisk[]): void {
+  for (const { disk, decision } of decided) {
+    if (isRefusal(decision)) throw withContext(disk.target, refusal(decision, disk));
   }
 }
 
 /** Takes back what a failed start did to the disks that it froze. */
 async function undo(
-  decided: readonly Decided[],
-  before: readonly Entry[],
-  note: readonly Entry[],
-  { run, paths }: Occasion,
+  decided: readonly DecidedDisk[],
+  before: readonly SessionRecord[],
+  note: readonly SessionRecord[],
+  { run, paths }: EventContext,
 ): Promise<void> {
-  for (const { disk, fate } of decided) {
-    if (freezes(fate)) {
-      await run.tryTo(disk.target, () => planUndo({ disk, fate }, files.list(disk.names.image)));
+  for (const { disk, decision } of decided) {
+    if (beginsSession(decision)) {
+      await run.takeOrReport(
+        disk.target,
+        () => planUndo({ disk, decision }, files.list(disk.names.image)),
+      );
     }
   }
-  await run.tryTo("", () => {
-    if (files.look(paths.note) === undefined) return [];
+  await run.takeOrReport("", () => {
+    if (files.lstat(paths.note) === undefined) return [];
     // What could not be taken back stays ours: the next start deals with it.
-    const added = note.filter(({ image }) => before.every((entry) => entry.image !== image));
-    const entries = [...before, ...pending(added, (image) => files.list(image))];
-    return [{ kind: "note", path: paths.note, entries }];
+    const added = note.filter(({ image }) => before.every((record) => record.image !== image));
+    const records = [...before, ...unfinished(added, (image) => files.list(image))];
+    return [{ kind: "note", path: paths.note, records }];
   });
 }

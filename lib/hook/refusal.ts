@@ -1,37 +1,37 @@
-import { Trouble } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import type { Refusal } from "../state/decision_table.ts";
-import { type Case, stateOf } from "../state/observed_disk.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** Why a start is refused, for one disk, with what an administrator can do about it. */
-export function refusal(kind: Refusal, disk: Case): Trouble {
+export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
   const { names } = disk;
   const image = quoted(names.image);
   const word = shellWord(names.image);
   switch (kind) {
     case "refuse: missing":
-      return new Trouble(`there is no image ${image}`, {
+      return new UserError(`there is no image ${image}`, {
         hint: "restore it, or correct the domain with virsh edit",
       });
     case "refuse: unreadable":
-      return new Trouble(`${image} is no readable qcow2 image`, {
+      return new UserError(`${image} is no readable qcow2 image`, {
         hint: `see what it is: qemu-img info ${word}; and mend it, or correct the domain with virsh edit`,
       });
     case "refuse: in use":
-      return new Trouble(`${image} is open in another process`, {
+      return new UserError(`${image} is open in another process`, {
         hint: `find it: fuser -v ${word}`,
-        heals: "event",
+        healedBy: "event",
       });
     case "refuse: not ours":
-      return new Trouble(
+      return new UserError(
         `${image} stands on ${quoted(topLayer(disk))}, but no session of this guest was begun by this hook`,
         {
           hint: waysOut(disk),
         },
       );
     case "refuse: replaced":
-      return new Trouble(
+      return new UserError(
         `${image} is no overlay on ${quoted(topLayer(disk))}: another file was put in the session's place`,
         {
           hint: `to throw ${word} away: ${discarding(disk)}; to make it the disk, move the layers away: ` +
@@ -41,7 +41,7 @@ export function refusal(kind: Refusal, disk: Case): Trouble {
         },
       );
     case "refuse: moved":
-      return new Trouble(
+      return new UserError(
         `${image} stands on files with another path: its layers were copied, moved or renamed`,
         {
           hint: layers(disk).length === 0
@@ -50,7 +50,7 @@ export function refusal(kind: Refusal, disk: Case): Trouble {
         },
       );
     case "refuse: damaged":
-      return new Trouble(
+      return new UserError(
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,
         {
           hint:
@@ -58,14 +58,14 @@ export function refusal(kind: Refusal, disk: Case): Trouble {
         },
       );
     case "refuse: stray commit":
-      return new Trouble(
+      return new UserError(
         `there is a decided commit ${quoted(names.committing)}, but no layer for it to stand on`,
         {
           hint: `bring its backing file back, or give it up: rm ${shellWord(names.committing)}`,
         },
       );
     case "refuse: nothing to resume":
-      return new Trouble(
+      return new UserError(
         `${quoted(names.ended)} is the session the guest was saved on, but its layers are gone`,
         {
           hint: `bring its backing file back, or drop the saved guest and its session: rm ${
@@ -74,7 +74,7 @@ export function refusal(kind: Refusal, disk: Case): Trouble {
         },
       );
     case "refuse: no session to migrate":
-      return new Trouble(`the guest migrates here without the session of ${image} that it runs on`, {
+      return new UserError(`the guest migrates here without the session of ${image} that it runs on`, {
         hint:
           "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
       });
@@ -84,7 +84,7 @@ export function refusal(kind: Refusal, disk: Case): Trouble {
 }
 
 /** Both ways out for an overlay that no note knows: each is a move of names, whole whatever happens. */
-function waysOut(disk: Case): string {
+function waysOut(disk: ObservedDisk): string {
   const { image, layer } = disk.names;
   const state = stateOf(disk);
   const next = shellWord("layers" in state ? layer(topOf(state.layers) + 1) : layer(0));
@@ -93,23 +93,23 @@ function waysOut(disk: Case): string {
 }
 
 /** Names to each file the one below it, without copying or changing what it holds. */
-function rebasing(disk: Case): string {
+function rebasing(disk: ObservedDisk): string {
   const files = [...layers(disk), ...stateOf(disk).kind === "session" ? [disk.names.image] : []];
   return files.slice(1).map((file, index) =>
     `qemu-img rebase -u -f qcow2 -F qcow2 -b ${shellWord(files[index]!)} ${shellWord(file)}`
   ).join(" && ");
 }
 
-function discarding(disk: Case): string {
+function discarding(disk: ObservedDisk): string {
   const move = layers(disk).length === 1 && !disk.listing.has(disk.names.ended) ? "mv" : "ln -f";
   return `${move} ${shellWord(topLayer(disk))} ${shellWord(disk.names.image)}`;
 }
 
-function layers(disk: Case): string[] {
+function layers(disk: ObservedDisk): string[] {
   const state = stateOf(disk);
   return "layers" in state ? state.layers.map(disk.names.layer) : [];
 }
 
-function topLayer(disk: Case): string {
+function topLayer(disk: ObservedDisk): string {
   return layers(disk).at(-1) ?? "";
 }

@@ -1,6 +1,6 @@
-import type { Occasion } from "./context.ts";
+import type { EventContext } from "./context.ts";
 import { list } from "../host/files.ts";
-import { readOwnNote } from "../host/session_records.ts";
+import { readOwnRecords } from "../host/session_records.ts";
 import { namesOf } from "../state/paths.ts";
 import { parse } from "../state/state.ts";
 import * as moves from "../state/transitions.ts";
@@ -12,23 +12,23 @@ import * as moves from "../state/transitions.ts";
  * What can't be removed goes at the guest's next start. After a crash the guest's end takes it for one that never came
  * up, as it does without this.
  *
- * @throws {Trouble} if the note can't be written: a save of the guest would be taken for one of the session set aside
+ * @throws {UserError} if the note can't be written: a save of the guest would be taken for one of the session set aside
  */
-export async function started({ run, paths }: Occasion): Promise<void> {
+export async function started({ run, paths }: EventContext): Promise<void> {
   using _guest = await run.locks.guest();
-  using _folders = await run.locks.folders(readOwnNote(paths.note).map(({ image }) => image));
-  const entries = readOwnNote(paths.note);
-  for (const { target, image, aside } of entries) {
+  using _folders = await run.locks.folders(readOwnRecords(paths.note).map(({ image }) => image));
+  const records = readOwnRecords(paths.note);
+  for (const { target, image, aside } of records) {
     if (aside !== "forget") continue;
-    await run.tryTo(target, () => {
+    await run.takeOrReport(target, () => {
       const names = namesOf(image);
       const state = parse(names, list(image));
-      return state.kind === "session" && state.ended ? moves.forget(names) : [];
+      return state.kind === "session" && state.ended ? moves.removeSetAside(names) : [];
     });
   }
   await run.take("", [{
     kind: "note",
     path: paths.note,
-    entries: entries.map(({ aside: _, ...rest }) => rest),
+    records: records.map(({ aside: _, ...rest }) => rest),
   }]);
 }

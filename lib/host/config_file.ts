@@ -1,5 +1,5 @@
-import { Trouble } from "../errors.ts";
-import { look, ownerOf, read, remove, write } from "./files.ts";
+import { UserError } from "../errors.ts";
+import { lstat, ownerOf, read, remove, write } from "./files.ts";
 import { type Config, parseConfig, withoutFlags } from "../input/config.ts";
 import { folderOf } from "../state/paths.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -9,15 +9,15 @@ import { quoted, shellWord } from "../text.ts";
  *
  * @param owner user id that folder and file must belong to
  * @returns undefined if there is none
- * @throws {Trouble} if it isn't valid, or others could have written it
+ * @throws {UserError} if it isn't valid, or others could have written it
  */
 export async function readConfig(path: string, owner: number): Promise<Config | undefined> {
-  const info = look(path);
+  const info = lstat(path);
   if (info === undefined) return undefined;
   const folder = folderOf(path);
-  checkWriters(folder, look(folder)!, owner);
+  checkWriters(folder, lstat(folder)!, owner);
   if (!info.isFile) {
-    throw new Trouble(`${quoted(path)} is not a regular file`, {
+    throw new UserError(`${quoted(path)} is not a regular file`, {
       hint: "put the configuration itself there, not a link",
     });
   }
@@ -31,12 +31,12 @@ export async function readConfig(path: string, owner: number): Promise<Config | 
 /** Whoever can write the configuration decides what root does to an image. */
 function checkWriters(path: string, { uid, mode }: Deno.FileInfo, owner: number): void {
   if (uid !== owner && uid !== 0) {
-    throw new Trouble(`${quoted(path)} belongs to user ${uid}, it must belong to root`, {
+    throw new UserError(`${quoted(path)} belongs to user ${uid}, it must belong to root`, {
       hint: `chown root: ${shellWord(path)}`,
     });
   }
   if (((mode ?? 0) & 0o022) !== 0) {
-    throw new Trouble(
+    throw new UserError(
       `${quoted(path)} can be written by others than root (mode ${((mode ?? 0) & 0o7777).toString(8)})`,
       {
         hint: `chmod go-w ${shellWord(path)}`,
@@ -49,7 +49,7 @@ function checkWriters(path: string, { uid, mode }: Deno.FileInfo, owner: number)
  * Sets the commit flags of these targets to false, and changes nothing else: not a byte of the rest, nor owner, group
  * and mode. Done before, it does nothing. After a crash the file is the old or the new one, whole.
  *
- * @throws {Trouble} if the file can't be read or written; then it is as it was
+ * @throws {UserError} if the file can't be read or written; then it is as it was
  */
 export async function clearFlags(path: string, targets: readonly string[]): Promise<void> {
   const text = read(path);
@@ -64,5 +64,5 @@ export async function clearFlags(path: string, targets: readonly string[]): Prom
  */
 export function writeConfig(path: string, text: string | undefined): void {
   if (text === undefined) return remove(path);
-  write(path, text, { ...look(path) && { owner: ownerOf(path) }, durable: true });
+  write(path, text, { ...lstat(path) && { owner: ownerOf(path) }, durable: true });
 }

@@ -5,13 +5,13 @@
  * replays what happened. After a crash the call has happened wholly or not at all.
  */
 
-import { asTrouble, Trouble } from "../errors.ts";
-import { belongsTo, besideOf, folderOf, likely } from "../state/paths.ts";
+import { asUserError, UserError } from "../errors.ts";
+import { belongsTo, expectedNames, folderOf, temporaryName } from "../state/paths.ts";
 import type { Owner } from "../state/session_record.ts";
 import type { Listing } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
-/** @throws {Trouble} if there is a name already, or the file system has no hard links */
+/** @throws {UserError} if there is a name already, or the file system has no hard links */
 export function link(from: string, to: string): void {
   attempt("link", from, () => Deno.linkSync(from, to), LINK_HINT);
   syncFolder(to);
@@ -35,13 +35,13 @@ export function removeIfThere(path: string): void {
   attempt("remove", path, () => ifThere(() => Deno.removeSync(path)));
 }
 
-/** @throws {Trouble} if there is a file with this name already; otherwise there is an empty one now */
-export function claim(path: string): void {
+/** @throws {UserError} if there is a file with this name already; otherwise there is an empty one now */
+export function createExclusive(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close());
 }
 
 /** Gives a file the owner, group and mode, where they are others. Not durable by itself: doing it again is harmless. */
-export function own(path: string, { uid, gid, mode }: Owner): void {
+export function setOwner(path: string, { uid, gid, mode }: Owner): void {
   attempt("change the owner of", path, () => {
     const now = Deno.lstatSync(path);
     const isTheirs = now.uid === uid && now.gid === gid;
@@ -52,7 +52,7 @@ export function own(path: string, { uid, gid, mode }: Owner): void {
 }
 
 /** Leaves a figure in a file that is there, in place: nobody relies on it, so it may fail unnoticed. */
-export function jot(path: string, text: string): void {
+export function writeProgress(path: string, text: string): void {
   try {
     Deno.writeTextFileSync(path, text, { create: false });
   } catch {
@@ -77,13 +77,13 @@ export function write(
   text: string,
   { owner, durable }: { owner?: Owner; durable: boolean },
 ): void {
-  const beside = besideOf(path);
+  const beside = temporaryName(path);
   attempt("write", path, () => {
     {
       using file = Deno.openSync(beside, { write: true, create: true, truncate: true, mode: 0o644 });
       const bytes = new TextEncoder().encode(text);
       for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-      if (owner !== undefined) own(beside, owner);
+      if (owner !== undefined) setOwner(beside, owner);
       if (durable) file.syncSync();
     }
     Deno.renameSync(beside, path);
@@ -97,23 +97,23 @@ export function read(path: string): string | undefined {
 }
 
 /** What lstat(2) says, or undefined if there is nothing. */
-export function look(path: string): Deno.FileInfo | undefined {
+export function lstat(path: string): Deno.FileInfo | undefined {
   return attempt("look at", path, () => ifThere(() => Deno.lstatSync(path)));
 }
 
 /**
  * The files that belong to an image.
  *
- * @throws {Trouble} if one of them is no regular file, or the folder can't be read as a whole
+ * @throws {UserError} if one of them is no regular file, or the folder can't be read as a whole
  */
 export function list(image: string): Listing {
   const listing = new Map<string, number>();
   const belonging = (paths: readonly string[]) => paths.filter((path) => belongsTo(image, path));
-  for (const path of belonging(paths(folderOf(image), (found) => likely(image, belonging(found))))) {
-    const info = look(path);
+  for (const path of belonging(paths(folderOf(image), (found) => expectedNames(image, belonging(found))))) {
+    const info = lstat(path);
     if (info === undefined) continue;
     if (!info.isFile) {
-      throw new Trouble(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
+      throw new UserError(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
         hint: `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`,
       });
     }
@@ -128,37 +128,37 @@ export function list(image: string): Listing {
  * Deno leaves out what a failing disk doesn't tell, and says nothing: so some files are looked up by their names.
  *
  * @param expected files that may be there, by what was found
- * @throws {Trouble} if one of those is there and not among what was found
+ * @throws {UserError} if one of those is there and not among what was found
  */
 function paths(folder: string, expected: (found: readonly string[]) => readonly string[]): string[] {
   const find = () =>
     attempt("list", folder, () => [...Deno.readDirSync(folder)])
       .map(({ name }) => folder === "/" ? `/${name}` : `${folder}/${name}`);
   const isWhole = (found: readonly string[]) =>
-    expected(found).every((path) => found.includes(path) || look(path) === undefined);
+    expected(found).every((path) => found.includes(path) || lstat(path) === undefined);
   // What has come meanwhile is found the second time.
   for (let times = 0; times < 2; times++) {
     const found = find();
     if (isWhole(found)) return found;
   }
-  throw new Trouble(`cannot list ${quoted(folder)}: not all that is there is found`, {
+  throw new UserError(`cannot list ${quoted(folder)}: not all that is there is found`, {
     hint: "look at the storage: dmesg | tail",
   });
 }
 
 /** The files beside one that is there, sorted. */
-export function besides(path: string): string[] {
+export function siblings(path: string): string[] {
   return paths(folderOf(path), () => [path]).filter((other) => other !== path).sort();
 }
 
 /** Names in a folder, sorted; none where there is no such folder. */
-export function names(folder: string): string[] {
-  const entries = attempt("list", folder, () => ifThere(() => [...Deno.readDirSync(folder)])) ?? [];
-  return entries.map(({ name }) => name).sort();
+export function listNames(folder: string): string[] {
+  const records = attempt("list", folder, () => ifThere(() => [...Deno.readDirSync(folder)])) ?? [];
+  return records.map(({ name }) => name).sort();
 }
 
 /** Whether two paths lead to one file; no where one of them leads nowhere, or to where the program may not look. */
-export function isOne(a: string, b: string): boolean {
+export function sameFile(a: string, b: string): boolean {
   if (a === b) return true;
   try {
     const [one, other] = [Deno.statSync(a), Deno.statSync(b)];
@@ -212,7 +212,7 @@ function attempt<T>(verb: string, path: string, call: () => T, hint?: string): T
   try {
     return call();
   } catch (cause) {
-    if (cause instanceof Trouble) throw cause;
-    throw new Trouble(`cannot ${verb} ${quoted(path)}: ${asTrouble(cause).message}`, { cause, hint });
+    if (cause instanceof UserError) throw cause;
+    throw new UserError(`cannot ${verb} ${quoted(path)}: ${asUserError(cause).message}`, { cause, hint });
   }
 }

@@ -1,4 +1,21 @@
-import { look } from "./files.ts";
+/**
+ * The rule that the locks follow, and the only place that takes them.
+ *
+ * | lock | only its holder may | held |
+ * | --- | --- | --- |
+ * | guest | change the guest's configuration and its note | for a whole event, command, or choice of a merge |
+ * | folder | change a name beside an image that lies there, whichever guest's it is | from the first look at the images to the last change of what a note says of them |
+ * | merging | write into layers | from the choice of a merge to its end |
+ *
+ * They are taken in this order, folders in the order of their locks' names, so that no two holders wait for each other.
+ * A merge lets the folders go while it copies, and takes one again for the names: it alone holds `merging` then and waits
+ * for a folder, so it gives up as soon as somebody asks it to make way. Whoever holds a folder may ask that, and no
+ * other merge of its images begins, since it takes the folder to be chosen.
+ *
+ * {@link Locks.check} holds every step to this, wherever it is taken.
+ */
+
+import { lstat } from "./files.ts";
 import type { Host } from "./host.ts";
 import type { Wait } from "./lock.ts";
 import { folderLock, folderOf, type GuestNames } from "../state/paths.ts";
@@ -28,7 +45,7 @@ export class Locks {
     const { configFolder } = this.#host.settings;
     const folders = [...new Set(images.map(folderOf))];
     const there = folders.flatMap((folder) => {
-      const info = look(folder);
+      const info = lstat(folder);
       return info === undefined ? [] : [{ folder, path: folderLock(configFolder, info) }];
     });
     const paths = [...new Set(there.map(({ path }) => path))].sort();

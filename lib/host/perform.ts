@@ -1,10 +1,10 @@
-import { asTrouble, Trouble } from "../errors.ts";
+import { asUserError, UserError } from "../errors.ts";
 import { clearFlags, writeConfig } from "./config_file.ts";
 import * as files from "./files.ts";
 import type { Host } from "./host.ts";
 import type { QemuImg } from "./qemu_img.ts";
 import { folderOf } from "../state/paths.ts";
-import { formatNote } from "../state/session_record.ts";
+import { formatRecords } from "../state/session_record.ts";
 import { formatStart } from "../state/step.ts";
 import { shellWord } from "../text.ts";
 
@@ -19,7 +19,7 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
       case "remove":
         return files.remove(step.path);
       case "own":
-        return files.own(step.path, step.owner);
+        return files.setOwner(step.path, step.owner);
       case "sync":
         return files.sync(step.path);
       case "create":
@@ -33,8 +33,8 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
       case "clear":
         return await clearFlags(step.config, step.targets);
       case "note":
-        if (step.entries.length === 0) return files.remove(step.path);
-        return files.write(step.path, formatNote(step.entries), { durable: true });
+        if (step.records.length === 0) return files.remove(step.path);
+        return files.write(step.path, formatRecords(step.records), { durable: true });
       case "starting":
         // A power cut ends the start anyway.
         return files.write(step.path, formatStart(step), { durable: false });
@@ -49,18 +49,18 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
 /**
  * Makes an overlay under a name that nothing has: `qemu-img create` would empty what is there, and that may be a disk.
  *
- * @throws {Trouble} with what to look at first: an overlay is the only thing of a start that takes room
+ * @throws {UserError} with what to look at first: an overlay is the only thing of a start that takes room
  */
 async function create(overlay: string, backing: string, qemuImg: QemuImg): Promise<void> {
-  files.claim(overlay);
+  files.createExclusive(overlay);
   try {
     await qemuImg.create(overlay, backing);
   } catch (error) {
     const {
       message,
       hint = `see whether there is room for it: df -h ${shellWord(folderOf(overlay))}`,
-      heals,
-    } = asTrouble(error);
-    throw new Trouble(message, { cause: error, hint, heals });
+      healedBy,
+    } = asUserError(error);
+    throw new UserError(message, { cause: error, hint, healedBy });
   }
 }

@@ -1,8 +1,8 @@
-import { asTrouble, Trouble } from "../errors.ts";
+import { asUserError, UserError } from "../errors.ts";
 import { printable, quoted } from "../text.ts";
 
 /** What a look at an image without touching it tells. */
-export type Look =
+export type ImageInfo =
   /** Another process holds it open for writing. */
   | { readonly kind: "busy" }
   /** Nobody does. `backing` is the file it stands on, absolute, if any; `data` a file that its data lies in, if any. */
@@ -21,7 +21,7 @@ export interface QemuImg {
   commit(layer: string, into: string, control?: Control): Promise<void>;
   /** Frees leaked clusters. Killed half-way, some are left. */
   repair(image: string, control?: Control): Promise<void>;
-  look(image: string): Promise<Look>;
+  info(image: string): Promise<ImageInfo>;
 }
 
 /** A hand on a copy that takes its time. */
@@ -66,7 +66,7 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
     async repair(image, { stop } = {}) {
       check("check", await execute(program, ["check", "-q", "-r", "leaks", "-f", "qcow2", image], { stop }));
     },
-    async look(image) {
+    async info(image) {
       const info = (...more: string[]) =>
         run(["info", ...more, "--output=json", "-f", "qcow2", image], patience);
       const locked = await info();
@@ -87,7 +87,7 @@ function standsOn(json: string): { backing: string | undefined; data?: string } 
     const backing = info["full-backing-filename"] ?? info["backing-filename"];
     return { backing, ...data !== undefined && { data } };
   } catch (cause) {
-    throw new Trouble("qemu-img info answered something else than the image's description", { cause });
+    throw new UserError("qemu-img info answered something else than the image's description", { cause });
   }
 }
 
@@ -95,7 +95,7 @@ function check(command: string, { code, signal, stderr }: Outcome): void {
   if (code === 0) return;
   const how = signal === null ? `failed with exit code ${code}` : `was killed by ${signal}`;
   const said = printable(stderr).slice(0, 1000);
-  throw new Trouble(`qemu-img ${command} ${how}${said ? `: ${said}` : ""}`);
+  throw new UserError(`qemu-img ${command} ${how}${said ? `: ${said}` : ""}`);
 }
 
 /** How a program may be ended before its own end, and who reads along. */
@@ -119,7 +119,7 @@ async function execute(program: string, args: string[], { limit, stop, output }:
       stderr: "piped",
     }).spawn();
   } catch (cause) {
-    throw new Trouble(`cannot run ${quoted(program)}: ${asTrouble(cause).message}`, {
+    throw new UserError(`cannot run ${quoted(program)}: ${asUserError(cause).message}`, {
       cause,
       hint: "install it (Debian: apt install qemu-utils), or build with QEMU_IMG=/path/to/qemu-img",
     });
@@ -145,9 +145,9 @@ async function execute(program: string, args: string[], { limit, stop, output }:
   if (outcome === "late") {
     // One that waits for a dead disk can't even be killed; waiting for it would hold up the whole host.
     ended.catch(() => {});
-    throw new Trouble(`qemu-img ${args[0]} did not answer within ${limit! / 1000} s and was killed`, {
+    throw new UserError(`qemu-img ${args[0]} did not answer within ${limit! / 1000} s and was killed`, {
       hint: "look at the storage: the image's disk or its server may be gone",
-      heals: "event",
+      healedBy: "event",
     });
   }
   const { code, signal, stdout, stderr } = outcome;

@@ -1,4 +1,4 @@
-import { asTrouble, concerning, spoken } from "../errors.ts";
+import { asUserError, messageLines, withContext } from "../errors.ts";
 import * as files from "./files.ts";
 import type { Host } from "./host.ts";
 import { Locks } from "./locks.ts";
@@ -22,9 +22,9 @@ export class Run {
 
   /** Takes the steps in order, one line of the log each, and stops at the first that fails. */
   async take(target: string, steps: readonly Step[], control?: Control): Promise<void> {
-    const whom = this.#whom(target);
+    const subject = this.#subject(target);
     for (const step of steps) {
-      const line = `${whom}: ${describe(step)}`;
+      const line = `${subject}: ${describe(step)}`;
       if (this.host.show) {
         this.host.show(line);
         this.#shown.push(step);
@@ -36,7 +36,7 @@ export class Run {
   }
 
   /** Takes steps that leave nothing changed: only what goes wrong is told. */
-  async tryOut(target: string, steps: readonly Step[]): Promise<void> {
+  async takeUnlogged(target: string, steps: readonly Step[]): Promise<void> {
     for (const step of steps) await this.#perform(target, step);
   }
 
@@ -45,12 +45,12 @@ export class Run {
       this.locks.check(step);
       await this.host.perform(step, control);
     } catch (error) {
-      throw target === "" ? error : concerning(target, error);
+      throw target === "" ? error : withContext(target, error);
     }
   }
 
   /** Takes steps that must not keep others from being taken: what fails is reported. */
-  async tryTo(target: string, steps: () => readonly Step[]): Promise<boolean> {
+  async takeOrReport(target: string, steps: () => readonly Step[]): Promise<boolean> {
     try {
       await this.take(target, steps());
       return true;
@@ -65,19 +65,19 @@ export class Run {
   }
 
   /** What an administrator should know, in the log. */
-  tell(target: string, line: string): void {
-    (this.host.show ?? this.host.log)(`${this.#whom(target)}: ${line}`);
+  logInfo(target: string, line: string): void {
+    (this.host.show ?? this.host.log)(`${this.#subject(target)}: ${line}`);
   }
 
   /** What went wrong, in the log and on standard error, which `virsh` shows if the event fails. */
   report(error: unknown): void {
-    for (const line of spoken(concerning(this.domain, asTrouble(error)))) {
+    for (const line of messageLines(withContext(this.domain, asUserError(error)))) {
       this.host.say(line);
       if (!this.isDry) this.host.log(line);
     }
   }
 
-  #whom(target: string): string {
+  #subject(target: string): string {
     return target === "" ? this.domain : `${this.domain} ${target}`;
   }
 }

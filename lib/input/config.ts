@@ -1,4 +1,4 @@
-import { Trouble } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import type { Configuration } from "./config_schema.ts";
 import { nearest, quoted, shellWord } from "../text.ts";
 
@@ -6,7 +6,7 @@ import { nearest, quoted, shellWord } from "../text.ts";
 export interface ConfiguredDisk {
   readonly target: string;
   readonly commit: boolean;
-  /** So many commits stay unmerged. */
+  /** Number of newest commits kept unmerged. */
   readonly keepCommits: number;
   /** Every ended session is set aside until the guest is up again. */
   readonly keepSession: boolean;
@@ -22,14 +22,14 @@ export interface Config {
 /**
  * Checks a configuration's text.
  *
- * @throws {Trouble} that names the file, the place in it, what stands there and what should
+ * @throws {UserError} that names the file, the place in it, what stands there and what should
  */
 export async function parseConfig(path: string, text: string): Promise<ConfiguredDisk[]> {
   const invalid = (
     place: string,
     what: string,
     hint = `correct ${shellWord(path)}, or remove it to leave the guest alone`,
-  ) => new Trouble(`${quoted(path)}${place && ` at ${place}`}: ${what}`, { hint });
+  ) => new UserError(`${quoted(path)}${place && ` at ${place}`}: ${what}`, { hint });
 
   if (text.startsWith("\ufeff")) {
     throw invalid(
@@ -66,7 +66,7 @@ export async function parseConfig(path: string, text: string): Promise<Configure
   }));
 }
 
-/** What zod found, in the voice of this program: what is, then what should be. */
+/** What zod found, worded as all messages are: what is, then what should be. */
 interface Issue {
   readonly code?: string;
   readonly path: readonly PropertyKey[];

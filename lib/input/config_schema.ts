@@ -4,7 +4,7 @@ import * as z from "zod/mini";
 const MOST_KEPT = 12;
 const KEEP = `a whole number from 0 to ${MOST_KEPT}`;
 
-/** One entry of `disks`. */
+/** One record of `disks`. */
 const disk = z.strictObject({
   target: z.string().check(
     z.regex(/^[^\s/]+$/, { error: 'a target such as "vda"' }),
@@ -21,7 +21,7 @@ const disk = z.strictObject({
     z.int({ error: KEEP }).check(
       z.minimum(0, { error: KEEP }),
       z.maximum(MOST_KEPT, { error: KEEP }),
-      z.describe("So many commits stay unmerged and can be undone: autorevert undo"),
+      z.describe("Number of newest commits kept unmerged, which can be undone: autorevert undo"),
     ),
   ),
   "keep-session": z.optional(

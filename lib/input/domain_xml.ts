@@ -1,5 +1,5 @@
 import { parse } from "@libs/xml";
-import { asTrouble, Trouble } from "../errors.ts";
+import { asUserError, UserError } from "../errors.ts";
 import { quoted } from "../text.ts";
 
 /** A disk as the domain's XML describes it. */
@@ -9,7 +9,7 @@ export interface DomainDisk {
   readonly file: string | undefined;
   /** The file that its XML says it stands on: after an external snapshot, the session. */
   readonly backing: string | undefined;
-  /** Why it can't be frozen, and what to do about it; undefined if it can. */
+  /** Why it can't be managed, and what to do about it; undefined if it can. */
   readonly unfit: { readonly reason: string; readonly hint: string } | undefined;
 }
 
@@ -29,27 +29,29 @@ const given = {
  * of a guest that runs lies in a `<domstatus>`.
  *
  * @param from what the text is called in an error, and what to do then
- * @throws {Trouble} if the text is no domain XML
+ * @throws {UserError} if the text is no domain XML
  */
 export function parseDisks(xml: string, { name, hint } = given): DomainDisk[] {
   if (xml.length > LONGEST_XML) {
-    throw new Trouble(
+    throw new UserError(
       `${name} has ${xml.length} characters, at most ${LONGEST_XML} are read`,
       { hint },
     );
   }
-  if (xml.trim() === "") throw new Trouble(`${name} is empty`, { hint });
+  if (xml.trim() === "") throw new UserError(`${name} is empty`, { hint });
   let root: unknown;
   try {
     // References are decoded already where the reviving begins: it would trim file names, and decode some twice.
     root = parse(xml, { revive: { trim: false, entities: false } });
   } catch (cause) {
-    const why = asTrouble(cause).message;
-    throw new Trouble(`${name} can't be read: ${why}`, { cause, hint });
+    const why = asUserError(cause).message;
+    throw new UserError(`${name} can't be read: ${why}`, { cause, hint });
   }
   const [domain] = [root, ...children(root, "domstatus")].flatMap((parent) => children(parent, "domain"));
   if (domain === undefined) {
-    throw new Trouble(`${name} is no <domain>: it begins with ${quoted(xml.trim().slice(0, 20))}`, { hint });
+    throw new UserError(`${name} is no <domain>: it begins with ${quoted(xml.trim().slice(0, 20))}`, {
+      hint,
+    });
   }
   return children(domain, "devices").flatMap((devices) => children(devices, "disk")).map(parseDisk);
 }
@@ -73,10 +75,10 @@ function unfitness(disk: Node, type: string, source: Node | undefined): DomainDi
   });
   const unlist = { hint: "take its entry out of the configuration" };
 
-  if (device !== "disk") return { reason: `it is a ${device}, only a disk can be frozen`, ...unlist };
+  if (device !== "disk") return { reason: `it is a ${device}, only a disk can be managed`, ...unlist };
   if (type !== "file") {
     return {
-      reason: `it is of type ${quoted(type)}, only type "file" can be frozen`,
+      reason: `it is of type ${quoted(type)}, only type "file" can be managed`,
       hint:
         "put the disk into a qcow2 file (qemu-img convert -O qcow2), or take its entry out of the configuration",
     };
@@ -84,7 +86,7 @@ function unfitness(disk: Node, type: string, source: Node | undefined): DomainDi
   if (attribute(source, "file") === undefined) return { reason: "it has no source file", ...unlist };
   if (format !== "qcow2") {
     return {
-      reason: `its driver type is ${quoted(format)}, only "qcow2" can be frozen`,
+      reason: `its driver type is ${quoted(format)}, only "qcow2" can be managed`,
       hint: "convert the image (qemu-img convert -O qcow2) and set <driver type='qcow2'/> with virsh edit",
     };
   }

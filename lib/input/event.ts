@@ -1,4 +1,4 @@
-import { Trouble } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import { quoted } from "../text.ts";
 
 /** One call by libvirt. */
@@ -67,13 +67,13 @@ export function isVerb(word: string): word is Verb {
 /**
  * A domain's name becomes a file's name.
  *
- * @throws {Trouble} if it would lead out of the configuration folder, or could forge a line of the log
+ * @throws {UserError} if it would lead out of the configuration folder, or could forge a line of the log
  */
 export function checkDomainName(domain: string): void {
   // deno-lint-ignore no-control-regex
   const hostile = domain === "" || domain === "." || domain === ".." || /[/\u0000-\u001f\u007f]/.test(domain);
   if (!hostile) return;
-  throw new Trouble(`the domain is named ${quoted(domain)}, which can't be a file's name`, {
+  throw new UserError(`the domain is named ${quoted(domain)}, which can't be a file's name`, {
     hint: "rename it: virsh domrename OLD NEW",
   });
 }

@@ -11,7 +11,7 @@ export interface Facts {
   /** The kind of start: from `.starting`; `up` at the end of a guest that did come up. */
   readonly start: "fresh" | "resume" | "migrate" | "refused" | "up";
   /** The shutoff reason, as far as it matters; `none` at prepare. */
-  readonly end: "none" | "over" | "away" | "died" | "unsaid";
+  readonly end: "none" | "normal" | "suspended" | "failed" | "unknown";
   /** After recovery. */
   readonly state: "plain" | "layered" | "session" | "stray" | "missing";
   /** A session that was set aside is there. */
@@ -39,9 +39,9 @@ export interface Facts {
 }
 
 /** What happens to the disk. */
-export type Fate =
+export type Decision =
   /** A new session. */
-  | "freeze"
+  | "new session"
   /** The session that lies there goes on. */
   | "keep"
   /** The same, because its flag asks for it. */
@@ -50,7 +50,7 @@ export type Fate =
   | "put back"
   | "discard"
   /** The session that lies there is set aside, and a new one begins. */
-  | "set aside, freeze"
+  | "set aside, new session"
   /** What is left beside an idle disk goes, as far as it is not the disk. */
   | "let go"
   | "commit"
@@ -78,16 +78,16 @@ export type Refusal =
   | "refuse: nothing to resume"
   | "refuse: no session to migrate";
 
-export function refuses(fate: Fate): fate is Refusal {
-  return fate.startsWith("refuse: ");
+export function isRefusal(decision: Decision): decision is Refusal {
+  return decision.startsWith("refuse: ");
 }
 
 type Condition = { readonly [K in keyof Facts]?: Facts[K] | readonly Facts[K][] };
 
 export interface Row {
   readonly when: Condition;
-  readonly fate: Fate;
-  readonly because: string;
+  readonly decision: Decision;
+  readonly reason: string;
 }
 
 const idle = ["plain", "layered"] as const;
@@ -97,183 +97,183 @@ const prepare: readonly Row[] = [
   // Disks that are only in the note: their entry in the configuration is gone, or the domain names another file.
   {
     when: { listed: false, source: "other" },
-    fate: "leave to a person",
-    because: "that file may stand on this session",
+    decision: "leave to a person",
+    reason: "that file may stand on this session",
   },
   {
     when: { listed: false, source: "unreadable" },
-    fate: "leave",
-    because: "nobody can tell what stands on it",
+    decision: "leave",
+    reason: "nobody can tell what stands on it",
   },
-  { when: { listed: false, start: resumed }, fate: "keep", because: "the guest's memory expects it" },
+  { when: { listed: false, start: resumed }, decision: "keep", reason: "the guest's memory expects it" },
   {
     when: { listed: false, state: "session", look: "busy" },
-    fate: "refuse: in use",
-    because: "it may be another guest's",
+    decision: "refuse: in use",
+    reason: "it may be another guest's",
   },
   {
     when: { listed: false, state: "session", look: "replaced" },
-    fate: "refuse: replaced",
-    because: "somebody's own file",
+    decision: "refuse: replaced",
+    reason: "somebody's own file",
   },
   {
     when: { listed: false, state: "session", look: "moved" },
-    fate: "refuse: moved",
-    because: "nobody can tell which disk it is",
+    decision: "refuse: moved",
+    reason: "nobody can tell which disk it is",
   },
   {
     when: { listed: false, state: "session" },
-    fate: "discard",
-    because: "no longer configured: plain from now on",
+    decision: "discard",
+    reason: "no longer configured: plain from now on",
   },
   {
     when: { listed: false, ended: true },
-    fate: "let go",
-    because: "no longer configured: plain from now on",
+    decision: "let go",
+    reason: "no longer configured: plain from now on",
   },
   {
     when: { listed: false, state: "layered" },
-    fate: "let go",
-    because: "no longer configured: plain from now on",
+    decision: "let go",
+    reason: "no longer configured: plain from now on",
   },
-  { when: { listed: false }, fate: "nothing", because: "no longer configured, and idle" },
+  { when: { listed: false }, decision: "nothing", reason: "no longer configured, and idle" },
 
-  { when: { state: "missing" }, fate: "refuse: missing", because: "there is no disk" },
+  { when: { state: "missing" }, decision: "refuse: missing", reason: "there is no disk" },
   {
     when: { state: "stray" },
-    fate: "refuse: stray commit",
-    because: "its layers are gone, and not by the hook",
+    decision: "refuse: stray commit",
+    reason: "its layers are gone, and not by the hook",
   },
 
-  { when: { state: idle, look: "busy" }, fate: "refuse: in use", because: "a process has it open" },
+  { when: { state: idle, look: "busy" }, decision: "refuse: in use", reason: "a process has it open" },
   {
     when: { state: idle, look: "damaged" },
-    fate: "refuse: unreadable",
-    because: "there is no disk to stand on",
+    decision: "refuse: unreadable",
+    reason: "there is no disk to stand on",
   },
   {
     when: { state: idle, look: "moved" },
-    fate: "refuse: moved",
-    because: "what it stands on lies elsewhere, or is gone",
+    decision: "refuse: moved",
+    reason: "what it stands on lies elsewhere, or is gone",
   },
 
   // The guest comes with a memory of its own, and the disk has to be the one that it remembers.
   {
     when: { start: "resume", state: "session", ours: true, unborn: true },
-    fate: "put back",
-    because: "it was saved on this session, and no start came up since",
+    decision: "put back",
+    reason: "it was saved on this session, and no start came up since",
   },
   {
     when: { start: "resume", state: "session", ours: true },
-    fate: "keep",
-    because: "it was saved on this session",
+    decision: "keep",
+    reason: "it was saved on this session",
   },
   {
     when: { start: "migrate", state: "session" },
-    fate: "keep",
-    because: "it runs on this session elsewhere",
+    decision: "keep",
+    reason: "it runs on this session elsewhere",
   },
   {
     when: { start: "migrate" },
-    fate: "refuse: no session to migrate",
-    because: "a session can only come on shared storage",
+    decision: "refuse: no session to migrate",
+    reason: "a session can only come on shared storage",
   },
   {
     when: { start: "resume", state: "layered", ended: true },
-    fate: "put back",
-    because: "this is the session it was saved on",
+    decision: "put back",
+    reason: "this is the session it was saved on",
   },
   {
     when: { start: "resume", state: "plain", ended: true },
-    fate: "refuse: nothing to resume",
-    because: "its layers are gone",
+    decision: "refuse: nothing to resume",
+    reason: "its layers are gone",
   },
   {
     when: { start: "resume", state: idle },
-    fate: "freeze",
-    because: "after a commit, the disk is what the memory expects",
+    decision: "new session",
+    reason: "after a commit, the disk is what the memory expects",
   },
 
   // A session at a fresh start: it died without a word, or it isn't ours.
-  { when: { state: "session", look: "busy" }, fate: "refuse: in use", because: "a process has it open" },
+  { when: { state: "session", look: "busy" }, decision: "refuse: in use", reason: "a process has it open" },
   {
     when: { state: "session", look: "replaced" },
-    fate: "refuse: replaced",
-    because: "somebody put another file there",
+    decision: "refuse: replaced",
+    reason: "somebody put another file there",
   },
   {
     when: { state: "session", look: "moved" },
-    fate: "refuse: moved",
-    because: "it stands on another disk's file",
+    decision: "refuse: moved",
+    reason: "it stands on another disk's file",
   },
   {
     when: { state: "session", ours: false },
-    fate: "refuse: not ours",
-    because: "somebody's own overlay is never thrown away",
+    decision: "refuse: not ours",
+    reason: "somebody's own overlay is never thrown away",
   },
   {
     when: { state: "session", flag: "set", held: true, look: "damaged" },
-    fate: "refuse: damaged",
-    because: "it was to be kept",
+    decision: "refuse: damaged",
+    reason: "it was to be kept",
   },
   {
     when: { state: "session", flag: "set", held: true },
-    fate: "resume",
-    because: "maintenance survives a power cut",
+    decision: "resume",
+    reason: "maintenance survives a power cut",
   },
   {
     when: { state: "session", flag: "set", unborn: false },
-    fate: "set aside, freeze",
-    because: "the flag may have been meant for this session, or for the next one",
+    decision: "set aside, new session",
+    reason: "the flag may have been meant for this session, or for the next one",
   },
-  { when: { state: "session" }, fate: "freeze", because: "a power cut reverts, too" },
-  { when: { state: idle }, fate: "freeze", because: "every start begins clean" },
+  { when: { state: "session" }, decision: "new session", reason: "a power cut reverts, too" },
+  { when: { state: idle }, decision: "new session", reason: "every start begins clean" },
 ];
 
 const release: readonly Row[] = [
-  { when: { state: ["plain", "layered", "stray", "missing"] }, fate: "nothing", because: "no session" },
-  { when: { ours: false }, fate: "nothing", because: "not ours to touch" },
-  { when: { start: "refused" }, fate: "leave", because: "it may be another guest's, and live" },
-  { when: { start: resumed }, fate: "leave", because: "the saved guest is still to be resumed" },
-  { when: { source: "other" }, fate: "leave to a person", because: "that file may stand on this session" },
-  { when: { source: "unreadable" }, fate: "hold", because: "nobody can tell what stands on it" },
+  { when: { state: ["plain", "layered", "stray", "missing"] }, decision: "nothing", reason: "no session" },
+  { when: { ours: false }, decision: "nothing", reason: "not ours to touch" },
+  { when: { start: "refused" }, decision: "leave", reason: "it may be another guest's, and live" },
+  { when: { start: resumed }, decision: "leave", reason: "the saved guest is still to be resumed" },
+  { when: { source: "other" }, decision: "leave to a person", reason: "that file may stand on this session" },
+  { when: { source: "unreadable" }, decision: "hold", reason: "nobody can tell what stands on it" },
   {
     when: { start: "fresh", held: true },
-    fate: "leave",
-    because: "it is the work of an earlier session that is, or may be, to be kept",
+    decision: "leave",
+    reason: "it is the work of an earlier session that is, or may be, to be kept",
   },
   {
     when: { source: "gone", look: "busy" },
-    fate: "leave",
-    because: "the disk was detached and is used elsewhere",
+    decision: "leave",
+    reason: "the disk was detached and is used elsewhere",
   },
-  { when: { start: "fresh" }, fate: "discard", because: "the guest never came up; the flag stays" },
+  { when: { start: "fresh" }, decision: "discard", reason: "the guest never came up; the flag stays" },
   {
-    when: { end: "away", flag: "set" },
-    fate: "hold",
-    because: "saved or migrated: it goes on, without its memory, too",
+    when: { end: "suspended", flag: "set" },
+    decision: "hold",
+    reason: "saved or migrated: it goes on, without its memory, too",
   },
-  { when: { end: "away" }, fate: "leave", because: "saved or migrated: it goes on" },
-  { when: { flag: "unreadable" }, fate: "hold", because: "nobody can tell whether it is to be kept" },
-  { when: { end: "died", flag: "set" }, fate: "hold", because: "maintenance survives a crash" },
+  { when: { end: "suspended" }, decision: "leave", reason: "saved or migrated: it goes on" },
+  { when: { flag: "unreadable" }, decision: "hold", reason: "nobody can tell whether it is to be kept" },
+  { when: { end: "failed", flag: "set" }, decision: "hold", reason: "maintenance survives a crash" },
   {
-    when: { end: ["died", "over"], flag: "clear", keeps: true },
-    fate: "set aside",
-    because: "keep-session is set",
+    when: { end: ["failed", "normal"], flag: "clear", keeps: true },
+    decision: "set aside",
+    reason: "keep-session is set",
   },
-  { when: { end: "died" }, fate: "discard", because: "a crash reverts, too" },
-  { when: { end: "over", flag: "set" }, fate: "commit", because: "asked for" },
-  { when: { end: "over" }, fate: "discard", because: "every session is forgotten" },
+  { when: { end: "failed" }, decision: "discard", reason: "a crash reverts, too" },
+  { when: { end: "normal", flag: "set" }, decision: "commit", reason: "asked for" },
+  { when: { end: "normal" }, decision: "discard", reason: "every session is forgotten" },
   // libvirt before 10.5 gives no reason, and a save looks like a shutdown.
-  { when: { saved: true, flag: "set" }, fate: "hold", because: "libvirt holds a managed save" },
-  { when: { saved: true }, fate: "leave", because: "libvirt holds a managed save" },
-  { when: { look: "busy" }, fate: "leave", because: "a process has it open: it goes on there" },
+  { when: { saved: true, flag: "set" }, decision: "hold", reason: "libvirt holds a managed save" },
+  { when: { saved: true }, decision: "leave", reason: "libvirt holds a managed save" },
+  { when: { look: "busy" }, decision: "leave", reason: "a process has it open: it goes on there" },
   {
     when: { flag: "set" },
-    fate: "commit",
-    because: "asked for; were the guest only saved, it would expect just this",
+    decision: "commit",
+    reason: "asked for; were the guest only saved, it would expect just this",
   },
-  { when: {}, fate: "set aside", because: "it may have been saved to a file" },
+  { when: {}, decision: "set aside", reason: "it may have been saved to a file" },
 ];
 
 export const table: Readonly<Record<Facts["event"], readonly Row[]>> = { prepare, release };

@@ -1,18 +1,18 @@
 import type { Facts } from "./decision_table.ts";
 import type { Names } from "./paths.ts";
-import type { Entry, Owner } from "./session_record.ts";
+import type { Owner, SessionRecord } from "./session_record.ts";
 import { type Listing, parse, type State } from "./state.ts";
 
 /** One disk at one event: all that is known of it before anything changes. */
-export interface Case {
+export interface ObservedDisk {
   readonly target: string;
   readonly names: Names;
   /** What the note says of it. */
-  readonly entry: Entry | undefined;
+  readonly record: SessionRecord | undefined;
   /** The configuration lists it. */
   readonly listed: boolean;
   readonly flag: Facts["flag"];
-  /** So many commits stay unmerged; without limit as long as nobody can tell. */
+  /** Number of newest commits kept unmerged; without limit as long as nobody can tell. */
   readonly keepCommits: number;
   readonly keepSession: boolean;
   readonly source: Facts["source"];
@@ -21,19 +21,19 @@ export interface Case {
   readonly owner: Owner;
 }
 
-export function stateOf({ names, listing }: Case): State {
+export function stateOf({ names, listing }: ObservedDisk): State {
   return parse(names, listing);
 }
 
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
-export function waitsToBeSetAside({ entry, names, listing }: Case): boolean {
+export function waitsToBeSetAside({ record, names, listing }: ObservedDisk): boolean {
   const ended = listing.get(names.ended);
-  return entry?.aside === "stay" && (ended === undefined || ended === listing.get(names.image));
+  return record?.aside === "stay" && (ended === undefined || ended === listing.get(names.image));
 }
 
 /** Whether the session was begun by a start that never came up: the one that is set aside is the guest's last. */
-export function isUnborn(disk: Case): boolean {
-  const { entry, listing, names } = disk;
-  return stateOf(disk).kind === "session" && listing.has(names.ended) && entry?.aside !== undefined &&
-    !entry.held && !waitsToBeSetAside(disk);
+export function isUnborn(disk: ObservedDisk): boolean {
+  const { record, listing, names } = disk;
+  return stateOf(disk).kind === "session" && listing.has(names.ended) && record?.aside !== undefined &&
+    !record.held && !waitsToBeSetAside(disk);
 }

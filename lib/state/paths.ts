@@ -48,7 +48,7 @@ export function belongsTo(image: string, path: string): boolean {
 }
 
 /** Of the names that belong to an image those that are there in some state, beside these: layers are numbered in a row. */
-export function likely(image: string, found: readonly string[]): string[] {
+export function expectedNames(image: string, found: readonly string[]): string[] {
   const { layer, committing, ended } = namesOf(image);
   const numbers = found.map((path) => layerNumber(image, path)).filter((number) => number !== undefined);
   const neighbours = numbers.flatMap((number) => [Math.max(0, number - 1), number + 1]);
@@ -98,7 +98,7 @@ export function folderLock(configFolder: string, { dev, ino }: { dev: number; in
 }
 
 /** Where a text file is written before it takes its name. */
-export function besideOf(path: string): string {
+export function temporaryName(path: string): string {
   return path + SCRATCH;
 }
 

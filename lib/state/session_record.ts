@@ -1,8 +1,8 @@
-import { Trouble } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** What `<domain>.session` says of one disk: that it was frozen by us, and what it was like before. */
-export interface Entry {
+export interface SessionRecord {
   readonly target: string;
   /** Absolute path of the image, links resolved. */
   readonly image: string;
@@ -21,32 +21,32 @@ export interface Entry {
   readonly aside?: "forget" | "stay";
   /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
   readonly merging?: number;
-  /** What an administrator ordered, as long as it may not be done. */
-  readonly ordered?: Order;
+  /** What an administrator pending, as long as it may not be done. */
+  readonly pending?: PendingOperation;
 }
 
 /** An order, and the top layer at that time: with another one it is done. */
-export interface Order {
+export interface PendingOperation {
   readonly verb: "undo" | "keep";
   readonly top: number;
 }
 
-/** @throws {Trouble} if the text is not such a note: it is written by the hook alone, and never in part */
-export function parseNote(path: string, text: string): Entry[] {
+/** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
+export function parseRecords(path: string, text: string): SessionRecord[] {
   try {
     const list: unknown = JSON.parse(text);
     if (!Array.isArray(list)) throw new TypeError("is no list");
-    return list.map(parseEntry);
+    return list.map(parseRecord);
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
-    throw new Trouble(`${quoted(path)} is not a note of this hook: ${what}`, {
+    throw new UserError(`${quoted(path)} is not a note of this hook: ${what}`, {
       cause,
       hint: `restore it, or if no disk of the guest has a ".backing_file" beside it: rm ${shellWord(path)}`,
     });
   }
 }
 
-function parseEntry(value: unknown): Entry {
+function parseRecord(value: unknown): SessionRecord {
   const { target, image, started, uid, gid, mode, held, flagged, aside, merging, undo, keep } = Object(value);
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
@@ -54,7 +54,7 @@ function parseEntry(value: unknown): Entry {
     throw new TypeError(`is no disk: ${quoted(value)}`);
   }
   const owner = { uid, gid, mode: Number.parseInt(mode, 8) };
-  const ordered = Number.isInteger(undo)
+  const pending = Number.isInteger(undo)
     ? { verb: "undo", top: undo } as const
     : Number.isInteger(keep)
     ? { verb: "keep", top: keep } as const
@@ -64,14 +64,16 @@ function parseEntry(value: unknown): Entry {
     ...flagged === true && { flagged },
     ...(aside === "forget" || aside === "stay") && { aside },
     ...Number.isInteger(merging) && { merging },
-    ...ordered && { ordered },
+    ...pending && { pending },
   };
 }
 
 /** The text of a note; `parseNote` reads it back. */
-export function formatNote(entries: readonly Entry[]): string {
-  const list = entries.map(
-    ({ target, image, started, owner: { uid, gid, mode }, held, flagged, aside, merging, ordered }) => {
+export function formatRecords(records: readonly SessionRecord[]): string {
+  const list = records.map(
+    (
+      { target, image, started, owner: { uid, gid, mode }, held, flagged, aside, merging, pending },
+    ) => {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
         ...known,
@@ -79,7 +81,7 @@ export function formatNote(entries: readonly Entry[]): string {
         ...flagged && { flagged },
         ...aside && { aside },
         ...merging !== undefined && { merging },
-        ...ordered && { [ordered.verb]: ordered.top },
+        ...pending && { [pending.verb]: pending.top },
       };
     },
   );

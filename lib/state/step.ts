@@ -1,4 +1,4 @@
-import type { Entry, Owner } from "./session_record.ts";
+import type { Owner, SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import { quoted } from "../text.ts";
 
@@ -27,7 +27,7 @@ export type Step =
     readonly text: string | undefined;
     readonly change: string;
   }
-  | { readonly kind: "note"; readonly path: string; readonly entries: readonly Entry[] }
+  | { readonly kind: "note"; readonly path: string; readonly records: readonly SessionRecord[] }
   | {
     readonly kind: "starting";
     readonly path: string;
@@ -77,9 +77,9 @@ export function describe(step: Step): string {
     case "configure":
       return `${step.change} in ${quoted(step.config)}`;
     case "note":
-      return step.entries.length === 0
+      return step.records.length === 0
         ? `remove ${quoted(step.path)}`
-        : `note ${step.entries.map(({ target }) => target).join(", ")} in ${quoted(step.path)}`;
+        : `note ${step.records.map(({ target }) => target).join(", ")} in ${quoted(step.path)}`;
     case "starting":
       return `note a ${step.word} start in ${quoted(step.path)}`;
     default:

@@ -13,7 +13,11 @@ import type { Step } from "./step.ts";
 type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
 
 /** First half of a freeze: an overlay beside the image. Undone by removing what it made. */
-export function stage(names: Names, state: Of<"plain" | "layered" | "session">, owner: Owner): Step[] {
+export function createOverlay(
+  names: Names,
+  state: Of<"plain" | "layered" | "session">,
+  owner: Owner,
+): Step[] {
   const [first, backing]: [Step[], string] = state.kind === "plain"
     ? [[{ kind: "link", from: names.image, to: names.layer(0) }], names.layer(0)]
     : [[], names.layer(topOf(state.layers))];
@@ -27,12 +31,12 @@ export function stage(names: Names, state: Of<"plain" | "layered" | "session">, 
 }
 
 /** Second half of a freeze: the overlay takes the image's name. An older session under that name is gone with it. */
-export function swap(names: Names): Step[] {
+export function replaceImage(names: Names): Step[] {
   return [{ kind: "rename", from: names.scratch, to: names.image }];
 }
 
-/** Takes back what {@link stage} made, from wherever it failed. */
-export function unstage(names: Names, before: State, listing: Listing): Step[] {
+/** Takes back what {@link createOverlay} made, from wherever it failed. */
+export function removeOverlay(names: Names, before: State, listing: Listing): Step[] {
   const steps: Step[] = listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch }] : [];
   const now = parse(names, listing);
   return before.kind === "plain" && now.kind === "layered" ? [...steps, ...flatten(names, now)] : steps;
@@ -59,7 +63,7 @@ function relink(names: Names, top: string): Step[] {
 export function decideCommit(names: Names, { ended }: Of<"session">, owner: Owner): Step[] {
   return [
     // It stands on what is no longer the top then.
-    ...ended ? forget(names) : [],
+    ...ended ? removeSetAside(names) : [],
     { kind: "own", path: names.image, owner },
     { kind: "sync", path: names.image },
     { kind: "link", from: names.image, to: names.committing },
@@ -75,7 +79,7 @@ export function finishCommit(names: Names, { layers }: { layers: Layers }): Step
 export function setAside(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
   const top = names.layer(topOf(layers));
   return [
-    ...ended ? forget(names) : [],
+    ...ended ? removeSetAside(names) : [],
     ...linkAside(names),
     { kind: "own", path: top, owner },
     ...relink(names, top),
@@ -83,7 +87,7 @@ export function setAside(names: Names, { layers, ended }: Of<"session">, owner: 
 }
 
 /**
- * First half of a start that sets a dead session aside; {@link swap} is the second. Cut short between the two, the session
+ * First half of a start that sets a dead session aside; {@link replaceImage} is the second. Cut short between the two, the session
  * is where it was, under one more name. What was set aside before must be gone.
  */
 export function linkAside(names: Names): Step[] {
@@ -91,14 +95,14 @@ export function linkAside(names: Names): Step[] {
 }
 
 /**
- * Takes back what {@link linkAside} and {@link swap} did, from wherever they stopped.
+ * Takes back what {@link linkAside} and {@link replaceImage} did, from wherever they stopped.
  *
  * @param before the names as they were: whatever else is set aside stays
  */
 export function takeBackAside(names: Names, before: Listing, listing: Listing): Step[] {
   const session = before.get(names.image);
   if (listing.get(names.ended) !== session) return [];
-  return listing.get(names.image) === session ? forget(names) : putBack(names);
+  return listing.get(names.image) === session ? removeSetAside(names) : putBack(names);
 }
 
 /** A session that was set aside becomes the session again. */
@@ -107,7 +111,7 @@ export function putBack(names: Names): Step[] {
 }
 
 /** The session that was set aside is not wanted any more. */
-export function forget(names: Names): Step[] {
+export function removeSetAside(names: Names): Step[] {
   return [{ kind: "remove", path: names.ended }];
 }
 
@@ -143,7 +147,7 @@ export function recover(names: Names, listing: Listing): Step[] {
 }
 
 /** The first half of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
-export function copyDown(names: Names, state: Of<"layered">, owner: Owner, again: boolean): Step[] {
+export function copyToLower(names: Names, state: Of<"layered">, owner: Owner, again: boolean): Step[] {
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
   const { lower, upper } = pair;
@@ -156,7 +160,7 @@ export function copyDown(names: Names, state: Of<"layered">, owner: Owner, again
 }
 
 /** The second half of a merge: the merged file takes the name that the layers above stand on. */
-export function takeName(names: Names, state: Of<"layered">): Step[] {
+export function renameMerged(names: Names, state: Of<"layered">): Step[] {
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
   const { lower, upper } = pair;

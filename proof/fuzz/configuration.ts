@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { listDisk, setFlag, unlistDisk } from "../../lib/command/config_edit.ts";
 import { type ConfiguredDisk, parseConfig, withoutFlags } from "../../lib/input/config.ts";
 import { several, type Subject } from "./subject.ts";
-import { checkTrouble } from "./told.ts";
+import { checkUserError } from "./assert_message.ts";
 import type { Random } from "../../tests/random.ts";
 
 const PATH = "/config/guest.json";
@@ -35,7 +35,7 @@ export const configuration: Subject = {
     try {
       disks = await parseConfig(PATH, text);
     } catch (error) {
-      checkTrouble(error, PATH);
+      checkUserError(error, PATH);
     }
     const expected = judge(text);
     assertEquals(disks, expected, "the judge and the program differ");

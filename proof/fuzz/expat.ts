@@ -34,6 +34,6 @@ export interface Described {
   readonly target: string;
   readonly file: string | null;
   readonly backing: string | null;
-  /** Whether it can be frozen. */
+  /** Whether it can be managed. */
   readonly fits: boolean;
 }

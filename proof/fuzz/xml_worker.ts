@@ -1,7 +1,7 @@
 /** Reads XML in a thread of its own, which {@link ../domain_xml.ts} replaces from time to time. */
 
 import { type DomainDisk, parseDisks } from "../../lib/input/domain_xml.ts";
-import { checkTrouble } from "./told.ts";
+import { checkUserError } from "./assert_message.ts";
 
 /** The disks, null if the text is refused, or how a promise is broken. */
 export type Reading = { readonly disks: readonly DomainDisk[] | null } | { readonly broken: string };
@@ -11,7 +11,7 @@ function read(xml: string): Reading {
     return { disks: parseDisks(xml) };
   } catch (error) {
     try {
-      checkTrouble(error, "standard input");
+      checkUserError(error, "standard input");
       return { disks: null };
     } catch (broken) {
       return { broken: String(broken) };

@@ -10,20 +10,20 @@ export interface Mutant {
   readonly text: string;
 }
 
-/** The state table: each row deleted, each of its fates and conditions another, each row after the next one. */
+/** The state table: each row deleted, each of its decisions and conditions another, each row after the next one. */
 export function tableMutants(file: string, source: string): Mutant[] {
   const mutants: Mutant[] = [];
   const add = adderOf(file, source, mutants);
   visit(parse(file, source), (node) => {
     if (ts.isArrayLiteralExpression(node) && node.elements.some(isRow)) {
       const rows = node.elements.filter(ts.isObjectLiteralExpression);
-      const fates = [...new Set(rows.map((row) => textOf(source, valueOf(row, "fate"))))];
+      const decisions = [...new Set(rows.map((row) => textOf(source, valueOf(row, "decision"))))];
       for (const [index, row] of rows.entries()) {
-        const fate = valueOf(row, "fate");
+        const decision = valueOf(row, "decision");
         const when = valueOf(row, "when") as ts.ObjectLiteralExpression;
         add("no row", row, "");
-        const other = fates[(fates.indexOf(textOf(source, fate)) + 1) % fates.length]!;
-        add(`${other} instead of`, fate, other, row);
+        const other = decisions[(decisions.indexOf(textOf(source, decision)) + 1) % decisions.length]!;
+        add(`${other} instead of`, decision, other, row);
         for (const condition of when.properties as ts.NodeArray<ts.PropertyAssignment>) {
           add("no condition", condition, "", row);
           const value = condition.initializer;
@@ -46,7 +46,7 @@ export function tableMutants(file: string, source: string): Mutant[] {
 }
 
 const isRow = (node: ts.Node) =>
-  ts.isObjectLiteralExpression(node) && node.properties.some((one) => one.name?.getText() === "fate");
+  ts.isObjectLiteralExpression(node) && node.properties.some((one) => one.name?.getText() === "decision");
 
 function valueOf(object: ts.ObjectLiteralExpression, key: string): ts.Expression {
   return (object.properties.find((one) => one.name?.getText() === key) as ts.PropertyAssignment).initializer;

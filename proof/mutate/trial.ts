@@ -2,32 +2,39 @@ import type { Mutant } from "./mutant.ts";
 
 /** Tests by file: those first that kill most in the least time. */
 const first: Readonly<Record<string, readonly string[]>> = {
-  "lib/table.ts": ["table"],
-  "lib/moves.ts": ["moves"],
-  "lib/files.ts": ["files", "durable"],
-  "lib/host.ts": ["host"],
-  "lib/plan.ts": ["plan", "together", "unlisted"],
-  "lib/prepare.ts": ["life", "failed_start"],
-  "lib/release.ts": ["life", "together"],
-  "lib/merge.ts": ["merge", "command"],
+  "lib/state/decision_table.ts": ["decision_table"],
+  "lib/state/transitions.ts": ["transitions"],
+  "lib/state/plan.ts": ["plan", "multi_disk", "unlisted_disk"],
+  "lib/state/recovery.ts": ["data_loss", "multi_disk"],
+  "lib/state/records.ts": ["plan", "data_loss"],
+  "lib/host/files.ts": ["files", "fsync"],
+  "lib/host/perform.ts": ["perform"],
+  "lib/host/locks.ts": ["lock"],
+  "lib/hook/prepare.ts": ["lifecycle", "failed_start"],
+  "lib/hook/started.ts": ["data_loss"],
+  "lib/hook/release.ts": ["lifecycle", "multi_disk"],
+  "lib/hook/merge.ts": ["merge", "command"],
+  "lib/hook/merge_checks.ts": ["merge", "command"],
 };
 const quick = [
-  "durable",
+  "fsync",
   "dry_run",
-  "life",
+  "lifecycle",
   "failed_start",
-  "together",
-  "unlisted",
+  "multi_disk",
+  "unlisted_disk",
   "refusal",
-  "promise",
-  "note",
-  "way_out",
+  "decisions",
+  "session_record",
+  "hints",
   "config",
-  "moves",
+  "transitions",
+  "data_loss",
 ];
 const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
   "command_crash",
   "model",
+  "interleave",
 ]];
 
 /** Seconds that no such run takes: what waits for ever is killed, too. */

@@ -16,7 +16,7 @@ export async function decidesTheSame(path: string): Promise<boolean> {
 function verdict(decide: Decide, facts: Facts | Known): string {
   try {
     const verdict = decide(facts);
-    return "row" in verdict ? verdict.row.fate : `look up ${verdict.lookUp}`;
+    return "row" in verdict ? verdict.row.decision : `look up ${verdict.lookUp}`;
   } catch (error) {
     return String(error);
   }

@@ -438,7 +438,7 @@ Deno.test("no event prints on standard output, and the log tells what was done",
   const log = Deno.readTextFileSync(at(libvirt.LOG));
   assertMatch(
     log,
-    /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+0000: clean vda: freeze: every start begins clean$/m,
+    /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+0000: clean vda: new session: every start begins clean$/m,
   );
   assertMatch(log, /: commit vda: rename "[^"]*autorevert-committing" to "[^"]*backing_file\.1"$/m);
   assert(!exists("/var/lib/libvirt/images/clean.img.backing_file"));

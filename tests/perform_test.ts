@@ -3,8 +3,12 @@ import { performer } from "../lib/host/perform.ts";
 import type { QemuImg } from "../lib/host/qemu_img.ts";
 import type { Step } from "../lib/state/step.ts";
 
+const folder = Deno.makeTempDirSync();
+globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
+const overlay = `${folder}/overlay`;
+
 const steps: readonly (readonly [step: Step, call: readonly unknown[]])[] = [
-  [{ kind: "create", overlay: "/a", backing: "/b" }, ["create", "/a", "/b"]],
+  [{ kind: "create", overlay, backing: "/b" }, ["create", overlay, "/b"]],
   [{ kind: "merge", layer: "/a", into: "/b" }, ["commit", "/a", "/b"]],
   [{ kind: "repair", path: "/a" }, ["repair", "/a"]],
   [{ kind: "background", domain: "guest" }, ["background", "guest"]],

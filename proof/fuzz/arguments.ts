@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { parseLine, Usage } from "../../lib/command/arguments.ts";
 import { checkDomainName, eventOf } from "../../lib/input/event.ts";
-import type { Random } from "../../tests/random.ts";
-import { checkTrouble } from "./told.ts";
+import { checkUserError } from "./assert_message.ts";
 import { several, type Subject } from "./subject.ts";
+import type { Random } from "../../tests/random.ts";
 
 /** Arguments, joined by what can't be in one: four words of libvirt's are its event, and all else is a command or a mistake. */
 export const invocation: Subject = {
@@ -33,7 +33,7 @@ export const invocation: Subject = {
       return "taken";
     } catch (error) {
       assert(error instanceof Usage, String(error));
-      checkTrouble(error);
+      checkUserError(error);
       return "refused";
     }
   },
@@ -44,7 +44,7 @@ function checkName(domain: string): void {
   try {
     checkDomainName(domain);
   } catch (error) {
-    checkTrouble(error, "the domain is named");
+    checkUserError(error, "the domain is named");
     return;
   }
   assert(

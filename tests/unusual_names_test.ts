@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { find, realWorld, write } from "./real.ts";
+import { find, realFixture, write } from "./real_fixture.ts";
 
 const names = [
   "a b.img",
@@ -17,17 +17,17 @@ const names = [
 
 for (const name of names) {
   Deno.test(`an image named ${name} lives a whole life`, async () => {
-    using world = realWorld(true);
-    const image = `${world.images}/${name}`;
-    Deno.renameSync(world.vda, image);
-    world.sources.set("vda", image);
-    await world.start();
+    using fixture = realFixture(true);
+    const image = `${fixture.images}/${name}`;
+    Deno.renameSync(fixture.vda, image);
+    fixture.sources.set("vda", image);
+    await fixture.start();
     write(image, 1, 2);
-    await world.stop();
-    await world.start();
+    await fixture.stop();
+    await fixture.start();
     write(image, 1, 9);
-    await world.stop();
-    assertEquals(world.files(), [name]);
+    await fixture.stop();
+    assertEquals(fixture.files(), [name]);
     find(image, 1, 2);
   });
 }

@@ -1,11 +1,11 @@
 import { assert } from "@std/assert";
-import { spoken, Trouble } from "../../lib/errors.ts";
+import { messageLines, UserError } from "../../lib/errors.ts";
 
 /** What the program throws is told to an administrator: what it is about, and no line that something else forged. */
-export function checkTrouble(error: unknown, about = ""): void {
-  if (!(error instanceof Trouble)) throw error;
+export function checkUserError(error: unknown, about = ""): void {
+  if (!(error instanceof UserError)) throw error;
   assert(error.message.includes(about), `names ${about}: ${error.message}`);
-  for (const line of spoken(error)) checkLine(line);
+  for (const line of messageLines(error)) checkLine(line);
 }
 
 export function checkLine(line: string): void {

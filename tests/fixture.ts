@@ -1,23 +1,23 @@
 /**
- * A small world for an event to happen in: images, a configuration, a domain, and a `qemu-img` whose images are JSON
+ * A small fixture for an event to happen in: images, a configuration, a domain, and a `qemu-img` whose images are JSON
  * files. The events themselves, the steps and the files are the real ones.
  */
 
-import { Trouble } from "../lib/errors.ts";
+import { UserError } from "../lib/errors.ts";
 import { handle } from "../lib/hook/hook.ts";
 import { mergeGuest } from "../lib/hook/merge.ts";
-import { isOne, list, read } from "../lib/host/files.ts";
+import { list, read, sameFile } from "../lib/host/files.ts";
 import type { Host } from "../lib/host/host.ts";
 import { type Lock, lock } from "../lib/host/lock.ts";
 import { Locks } from "../lib/host/locks.ts";
 import { performer } from "../lib/host/perform.ts";
 import type { QemuImg } from "../lib/host/qemu_img.ts";
 import { Run } from "../lib/host/run.ts";
-import { readNote } from "../lib/host/session_records.ts";
+import { readRecords } from "../lib/host/session_records.ts";
 import { eventOf, type Verb } from "../lib/input/event.ts";
 import { defaults, type Settings } from "../lib/settings.ts";
 import { guestNames, namesOf } from "../lib/state/paths.ts";
-import type { Order } from "../lib/state/session_record.ts";
+import type { PendingOperation } from "../lib/state/session_record.ts";
 import { parse, type State, topOf } from "../lib/state/state.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
@@ -72,7 +72,7 @@ export const LONG_AGO = new Date("2001-01-01");
 /** After any write of a session. */
 export const LATER = new Date("2099-01-01");
 
-export class World implements Disposable {
+export class Fixture implements Disposable {
   readonly images: string;
   readonly config: string;
   /** The domain's disks: target and source. */
@@ -188,20 +188,20 @@ export class World implements Disposable {
   }
 
   /** An order that is noted for a disk and not done yet. */
-  ordered(target: string): Order["verb"] | undefined {
-    const { ordered } = readNote(guestNames(this.config, DOMAIN).note)
+  ordered(target: string): PendingOperation["verb"] | undefined {
+    const { pending } = readRecords(guestNames(this.config, DOMAIN).note)
       .find(({ image }) => image === this.image(target)) ?? {};
     const state = this.state(target);
-    return "layers" in state && ordered?.top === topOf(state.layers) ? ordered.verb : undefined;
+    return "layers" in state && pending?.top === topOf(state.layers) ? pending.verb : undefined;
   }
 
-  /** The disk itself, without a session, by the invariant. What is ordered counts as done. */
+  /** The disk itself, without a session, by the invariant. What is pending counts as done. */
   disk(target: string): Content {
     const state = this.state(target);
     const image = this.image(target);
-    const ordered = this.ordered(target);
-    if (ordered === "keep") return this.read(namesOf(image).ended);
-    if (ordered === "undo" && "layers" in state) return this.read(namesOf(image).layer(state.layers.at(-2)!));
+    const pending = this.ordered(target);
+    if (pending === "keep") return this.read(namesOf(image).ended);
+    if (pending === "undo" && "layers" in state) return this.read(namesOf(image).layer(state.layers.at(-2)!));
     if ("layers" in state) return this.read(namesOf(image).layer(topOf(state.layers)));
     if (state.kind !== "plain") throw new Error(`${image} is ${state.kind}`);
     return this.read(image);
@@ -260,7 +260,7 @@ export class World implements Disposable {
       this.asked.push(question);
       return typeof answer === "function" ? answer() : answer;
     };
-    const { obey } = await import("../lib/command/run.ts");
+    const { runCommand: obey } = await import("../lib/command/run.ts");
     return await this.#run(
       (host, print) =>
         obey(
@@ -362,7 +362,7 @@ export class World implements Disposable {
 
   /** A file is open under all of its names. */
   #isBusy(image: string): boolean {
-    return [...this.busy].some((path) => isOne(path, image));
+    return [...this.busy].some((path) => sameFile(path, image));
   }
 
   #fake(): QemuImg {
@@ -371,18 +371,20 @@ export class World implements Disposable {
         soon(() => {
           load(backing);
           if (this.full.has(overlay)) {
-            throw new Trouble("qemu-img create failed with exit code 1: No space left on device");
+            throw new UserError("qemu-img create failed with exit code 1: No space left on device");
           }
           this.save(overlay, backing, {});
         }),
       commit: (layer) =>
         soon(() => {
-          if (!this.merges) throw new Trouble("qemu-img commit failed with exit code 1: Input/output error");
-          if (this.#isBusy(load(layer).backing!)) throw new Trouble('Failed to get "write" lock');
+          if (!this.merges) {
+            throw new UserError("qemu-img commit failed with exit code 1: Input/output error");
+          }
+          if (this.#isBusy(load(layer).backing!)) throw new UserError('Failed to get "write" lock');
           copyDown(layer, 1);
         }),
       repair: (image) => soon(() => void load(image)),
-      look: (image) =>
+      info: (image) =>
         soon(() => {
           if (this.#isBusy(image)) return { kind: "busy" };
           try {
@@ -399,8 +401,8 @@ export class World implements Disposable {
 export function copyDown(layer: string, share: number): void {
   const { backing, data } = load(layer);
   const below = load(backing!);
-  const entries = Object.entries(data);
-  const copied = Object.fromEntries(entries.slice(0, Math.ceil(entries.length * share)));
+  const records = Object.entries(data);
+  const copied = Object.fromEntries(records.slice(0, Math.ceil(records.length * share)));
   Deno.writeTextFileSync(backing!, JSON.stringify({ ...below, data: { ...below.data, ...copied } }));
 }
 

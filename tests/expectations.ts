@@ -1,28 +1,28 @@
-/** What must be true of a world in which an event was cut short. */
+/** What must be true of a fixture in which an event was cut short. */
 
 import { assert, assertEquals } from "@std/assert";
+import type { Fixture } from "./fixture.ts";
 import { type Finds, flagsOf, type Scenario } from "./scenario.ts";
 import { Tree } from "./tree.ts";
-import type { World } from "./world.ts";
 
 /** What a disk holds, and what its last session added: set down before the event. */
-export class Promised {
+export class Expectations {
   readonly #base: ReadonlyMap<string, string>;
   readonly #session: ReadonlyMap<string, string>;
-  /** Worlds that have gone on from here already, and well. */
+  /** Fixture that have gone on from here already, and well. */
   readonly #lived = new Set<string>();
 
-  constructor(readonly world: World, readonly scenario: Scenario) {
+  constructor(readonly fixture: Fixture, readonly scenario: Scenario) {
     const text = (content: unknown) => JSON.stringify(content, undefined, 1);
     const { targets } = scenario;
-    this.#base = new Map(targets.map((target) => [target, text(world.disk(target))]));
+    this.#base = new Map(targets.map((target) => [target, text(fixture.disk(target))]));
     this.#session = new Map(targets.map((target) => {
-      const state = world.state(target);
-      const image = world.image(target);
+      const state = fixture.state(target);
+      const image = fixture.image(target);
       const last = "ended" in state && state.ended && state.kind === "layered"
         ? `${image}.autorevert-ended`
         : image;
-      return [target, text(world.read(last))];
+      return [target, text(fixture.read(last))];
     }));
   }
 
@@ -33,7 +33,7 @@ export class Promised {
   /** Right after the fault, before anything is mended: no disk is a mixture. */
   checkWhole(): void {
     for (const target of this.scenario.targets) {
-      const is = JSON.stringify(this.world.disk(target), undefined, 1);
+      const is = JSON.stringify(this.fixture.disk(target), undefined, 1);
       const may = [this.#base.get(target)!];
       if (this.scenario.commits?.includes(target)) may.push(this.#session.get(target)!);
       assert(may.includes(is), `${target} is ${is}, should be one of ${may.join(" or ")}`);
@@ -42,20 +42,20 @@ export class Promised {
 
   /** The guest runs, ends, and lives once more. */
   async checkLives(finds: Finds): Promise<void> {
-    const { world, scenario: { targets, commits = [] } } = this;
-    const { key } = new Tree(world.root);
+    const { fixture, scenario: { targets, commits = [] } } = this;
+    const { key } = new Tree(fixture.root);
     if (this.#lived.has(finds + key)) return;
-    const flags = world.flags();
+    const flags = fixture.flags();
     const kept = new Map<string, Record<string, string>>();
     for (const target of targets) {
       const found: Finds = commits.includes(target) ? "session" : finds;
       const content = this.content(target, found);
-      assertEquals(world.read(world.image(target)), content, `what the guest finds on ${target}`);
-      assertEquals(world.state(target).kind, "session");
+      assertEquals(fixture.read(fixture.image(target)), content, `what the guest finds on ${target}`);
+      assertEquals(fixture.state(target).kind, "session");
       const disk = commits.includes(target) && !flags[target] ? "session" : "base";
-      assertEquals(world.disk(target), this.content(target, disk), `${target} below the running session`);
-      kept.set(target, flags[target] ? { ...content, later: "yes" } : world.disk(target) as never);
-      world.write(world.image(target), "later");
+      assertEquals(fixture.disk(target), this.content(target, disk), `${target} below the running session`);
+      kept.set(target, flags[target] ? { ...content, later: "yes" } : fixture.disk(target) as never);
+      fixture.write(fixture.image(target), "later");
     }
     assertEquals(
       new Set(commits.map((target) => flags[target])).size <= 1,
@@ -63,26 +63,28 @@ export class Promised {
       "kept together or not at all",
     );
 
-    await world.good("started");
-    await world.stop();
+    await fixture.good("started");
+    await fixture.stop();
     this.#checkIdle(kept);
 
-    await world.start();
+    await fixture.start();
     for (const target of targets) {
-      assertEquals(world.read(world.image(target)), kept.get(target));
-      world.write(world.image(target), "junk");
+      assertEquals(fixture.read(fixture.image(target)), kept.get(target));
+      fixture.write(fixture.image(target), "junk");
     }
-    await world.stop("destroyed");
+    await fixture.stop("destroyed");
     this.#checkIdle(kept);
     this.#lived.add(finds + key);
   }
 
   #checkIdle(kept: ReadonlyMap<string, unknown>): void {
-    const { world, scenario: { targets } } = this;
-    for (const target of targets) assertEquals(world.disk(target), kept.get(target), `${target} at the end`);
-    assertEquals(world.flags(), flagsOf(targets, false));
-    assertEquals(world.files(), targets.map((target) => `${target}.img`));
-    const left = world.files(world.config).filter((name) => !/\.((folder-)?lock|merging)$/.test(name));
+    const { fixture, scenario: { targets } } = this;
+    for (const target of targets) {
+      assertEquals(fixture.disk(target), kept.get(target), `${target} at the end`);
+    }
+    assertEquals(fixture.flags(), flagsOf(targets, false));
+    assertEquals(fixture.files(), targets.map((target) => `${target}.img`));
+    const left = fixture.files(fixture.config).filter((name) => !/\.((folder-)?lock|merging)$/.test(name));
     assertEquals(left, ["guest.json"]);
   }
 }

@@ -1,22 +1,24 @@
 import { assert, assertEquals } from "@std/assert";
-import { asTrouble, concerning, spoken, Trouble } from "../lib/errors.ts";
+import { asUserError, messageLines, UserError, withContext } from "../lib/errors.ts";
 import { listed, nearest, printable, quoted, shellWord } from "../lib/text.ts";
 
 Deno.test("an error says whom it concerns and keeps hint, cause and healing", () => {
   const cause = new Error("deep");
-  const trouble = concerning(
+  const trouble = withContext(
     "guest",
-    concerning("vda", new Trouble("broken", { hint: "mend it", cause, heals: "event" })),
+    withContext("vda", new UserError("broken", { hint: "mend it", cause, healedBy: "event" })),
   );
-  assertEquals(spoken(trouble), ["error: guest vda: broken", "hint: mend it"]);
+  assertEquals(messageLines(trouble), ["error: guest vda: broken", "hint: mend it"]);
   assertEquals(trouble.cause, cause);
-  assertEquals(trouble.heals, "event");
+  assertEquals(trouble.healedBy, "event");
 });
 
 Deno.test("an error without a hint is one line", () => {
-  assertEquals(spoken(concerning("guest", new Error("broken\nin two"))), ["error: guest: broken in two"]);
-  assertEquals(spoken(asTrouble("text")), ["error: text"]);
-  assertEquals(asTrouble(null).heals, "person");
+  assertEquals(messageLines(withContext("guest", new Error("broken\nin two"))), [
+    "error: guest: broken in two",
+  ]);
+  assertEquals(messageLines(asUserError("text")), ["error: text"]);
+  assertEquals(asUserError(null).healedBy, "person");
 });
 
 Deno.test("no value can forge a line", () => {
@@ -26,7 +28,7 @@ Deno.test("no value can forge a line", () => {
     assert(!control.test(quoted(forged)), JSON.stringify(quoted(forged)));
     assert(!control.test(printable(forged)));
     assert(!control.test(shellWord(forged)));
-    assert(!control.test(spoken(new Trouble(forged)).join()));
+    assert(!control.test(messageLines(new UserError(forged)).join()));
   }
 });
 

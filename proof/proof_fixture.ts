@@ -1,12 +1,12 @@
-/** The tests' world with real images and the real `qemu-img`, in which the compiled program can be run and cut short. */
+/** The tests' fixture with real images and the real `qemu-img`, in which the compiled program can be run and cut short. */
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { qemuImg } from "../lib/host/qemu_img.ts";
-import { RealWorld } from "../tests/real.ts";
-import { Tree } from "../tests/tree.ts";
-import { type Content, DOMAIN, exists } from "../tests/world.ts";
 import { type Places, run } from "./places.ts";
+import { type Content, DOMAIN, exists } from "../tests/fixture.ts";
+import { RealFixture } from "../tests/real_fixture.ts";
+import { Tree } from "../tests/tree.ts";
 
 /** A key of the content is a block of the disk, and a value is the byte that fills it. */
 const BLOCK = 32 * 1024;
@@ -46,10 +46,10 @@ export interface Begun {
   readonly end: () => Promise<void>;
 }
 
-export class ProofWorld extends RealWorld {
+export class ProofFixture extends RealFixture {
   constructor(readonly places: Places) {
-    Deno.mkdirSync(places.world);
-    super(places.world);
+    Deno.mkdirSync(places.fixture);
+    super(places.fixture);
     this.qemuImg = qemuImg(places.qemuImg);
   }
 

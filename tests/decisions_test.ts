@@ -1,7 +1,7 @@
 /** What is promised of a disk at each event, row by row, in words of its own: not derived from the program's table. */
 
 import { assert, assertEquals } from "@std/assert";
-import { decide, type Facts, type Fate } from "../lib/state/decision_table.ts";
+import { decide, type Decision, type Facts } from "../lib/state/decision_table.ts";
 
 const start: Facts = {
   event: "prepare",
@@ -24,15 +24,19 @@ const end: Facts = {
   ...start,
   event: "release",
   start: "up",
-  end: "over",
+  end: "normal",
   state: "session",
   listed: false,
 };
 
-const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
-  ["prepare, plain: freeze", start, "freeze"],
-  ["prepare, layered: freeze", { ...start, state: "layered" }, "freeze"],
-  ["prepare, plain, with I.ended: it is deleted and the disk frozen", { ...start, ended: true }, "freeze"],
+const rows: readonly (readonly [row: string, facts: Facts, decision: Decision])[] = [
+  ["prepare, plain: freeze", start, "new session"],
+  ["prepare, layered: freeze", { ...start, state: "layered" }, "new session"],
+  [
+    "prepare, plain, with I.ended: it is deleted and the disk frozen",
+    { ...start, ended: true },
+    "new session",
+  ],
   ["prepare, plain, in use: refuse", { ...start, look: "busy" }, "refuse: in use"],
   ["prepare, layered, in use: refuse", { ...start, state: "layered", look: "busy" }, "refuse: in use"],
   ["prepare, plain, no image: refuse", { ...start, look: "damaged" }, "refuse: unreadable"],
@@ -53,12 +57,12 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
   [
     "prepare, session, flag set after it, or so it seems: set it aside and freeze",
     { ...start, state: "session", flag: "set" },
-    "set aside, freeze",
+    "set aside, new session",
   ],
   [
     "prepare, session that never came up beside one set aside, flag set after it: discard and freeze",
     { ...start, state: "session", ended: true, unborn: true, flag: "set" },
-    "freeze",
+    "new session",
   ],
   [
     "prepare from a save, session that never came up beside one set aside: put that back",
@@ -73,12 +77,12 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
   [
     "prepare, session damaged, flag set after it, or so it seems: set it aside and freeze",
     { ...start, state: "session", look: "damaged", flag: "set" },
-    "set aside, freeze",
+    "set aside, new session",
   ],
   [
     "prepare, session damaged, flag cleared since: discard and freeze",
     { ...start, state: "session", look: "damaged", held: true },
-    "freeze",
+    "new session",
   ],
   [
     "prepare, session damaged, not in .session: refuse",
@@ -88,7 +92,7 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
   [
     "prepare, session, flag cleared since: discard and freeze",
     { ...start, state: "session", held: true },
-    "freeze",
+    "new session",
   ],
   [
     "prepare, session, another file put there: refuse",
@@ -100,7 +104,7 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
     { ...start, state: "session", look: "moved", ours: false },
     "refuse: moved",
   ],
-  ["prepare, session, no flag: discard and freeze", { ...start, state: "session" }, "freeze"],
+  ["prepare, session, no flag: discard and freeze", { ...start, state: "session" }, "new session"],
   ["prepare, resume, session: keep", { ...start, start: "resume", state: "session" }, "keep"],
   [
     "prepare, resume, layered, with I.ended: put back",
@@ -112,8 +116,8 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
     { ...start, start: "resume", state: "session", look: "busy", ours: false, ended: true },
     "refuse: in use",
   ],
-  ["prepare, resume, plain: freeze", { ...start, start: "resume" }, "freeze"],
-  ["prepare, resume, layered: freeze", { ...start, start: "resume", state: "layered" }, "freeze"],
+  ["prepare, resume, plain: freeze", { ...start, start: "resume" }, "new session"],
+  ["prepare, resume, layered: freeze", { ...start, start: "resume", state: "layered" }, "new session"],
   [
     "prepare of an incoming migration, session: keep",
     { ...start, start: "migrate", state: "session" },
@@ -165,44 +169,44 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
   ],
   ["release, over, flag: commit", { ...end, flag: "set" }, "commit"],
   ["release, over: discard", end, "discard"],
-  ["release -, a managed save exists: leave", { ...end, end: "unsaid", saved: true }, "leave"],
+  ["release -, a managed save exists: leave", { ...end, end: "unknown", saved: true }, "leave"],
   [
     "release -, a managed save exists, flag: hold",
-    { ...end, end: "unsaid", saved: true, flag: "set" },
+    { ...end, end: "unknown", saved: true, flag: "set" },
     "hold",
   ],
-  ["release -, in use: leave", { ...end, end: "unsaid", look: "busy", flag: "set" }, "leave"],
-  ["release -, flag: commit", { ...end, end: "unsaid", flag: "set" }, "commit"],
-  ["release -: set aside", { ...end, end: "unsaid" }, "set aside"],
+  ["release -, in use: leave", { ...end, end: "unknown", look: "busy", flag: "set" }, "leave"],
+  ["release -, flag: commit", { ...end, end: "unknown", flag: "set" }, "commit"],
+  ["release -: set aside", { ...end, end: "unknown" }, "set aside"],
   ["release, over, keep-session: set aside", { ...end, keeps: true }, "set aside"],
-  ["release, died, keep-session: set aside", { ...end, end: "died", keeps: true }, "set aside"],
+  ["release, died, keep-session: set aside", { ...end, end: "failed", keeps: true }, "set aside"],
   ["release, over, keep-session and flag: commit", { ...end, keeps: true, flag: "set" }, "commit"],
-  ["release, died, keep-session and flag: hold", { ...end, end: "died", keeps: true, flag: "set" }, "hold"],
-  ["release, saved, keep-session: leave", { ...end, end: "away", keeps: true }, "leave"],
+  ["release, died, keep-session and flag: hold", { ...end, end: "failed", keeps: true, flag: "set" }, "hold"],
+  ["release, saved, keep-session: leave", { ...end, end: "suspended", keeps: true }, "leave"],
   [
     "release, .starting fresh, keep-session: discard",
     { ...end, start: "fresh", keeps: true },
     "discard",
   ],
-  ["release, saved or migrated: leave", { ...end, end: "away" }, "leave"],
-  ["release, saved or migrated, flag: hold", { ...end, end: "away", flag: "set" }, "hold"],
+  ["release, saved or migrated: leave", { ...end, end: "suspended" }, "leave"],
+  ["release, saved or migrated, flag: hold", { ...end, end: "suspended", flag: "set" }, "hold"],
   ["release, .starting refused: leave", { ...end, start: "refused" }, "leave"],
-  ["release, .starting resume: leave", { ...end, start: "resume", end: "died" }, "leave"],
+  ["release, .starting resume: leave", { ...end, start: "resume", end: "failed" }, "leave"],
   [
     "release, .starting resume, the XML names another file: leave",
-    { ...end, start: "resume", end: "died", source: "other" },
+    { ...end, start: "resume", end: "failed", source: "other" },
     "leave",
   ],
-  ["release, .starting migrate: leave", { ...end, start: "migrate", end: "died" }, "leave"],
+  ["release, .starting migrate: leave", { ...end, start: "migrate", end: "failed" }, "leave"],
   [
     "release, .starting fresh, whatever the reason: discard",
-    { ...end, start: "fresh", end: "unsaid" },
+    { ...end, start: "fresh", end: "unknown" },
     "discard",
   ],
   ["release, .starting fresh, flag: discard, and the flag stays", {
     ...end,
     start: "fresh",
-    end: "died",
+    end: "failed",
     flag: "set",
   }, "discard"],
   ["release, .starting fresh, a session held before: leave", {
@@ -213,11 +217,11 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
   }, "leave"],
   [
     "release, .starting fresh, saved: discard",
-    { ...end, start: "fresh", end: "away", flag: "set" },
+    { ...end, start: "fresh", end: "suspended", flag: "set" },
     "discard",
   ],
-  ["release, died, flag: hold for the next start", { ...end, end: "died", flag: "set" }, "hold"],
-  ["release, died: discard", { ...end, end: "died" }, "discard"],
+  ["release, died, flag: hold for the next start", { ...end, end: "failed", flag: "set" }, "hold"],
+  ["release, died: discard", { ...end, end: "failed" }, "discard"],
   [
     "release, the XML names another file: leave, tell a person",
     { ...end, source: "other", flag: "set" },
@@ -230,17 +234,17 @@ const rows: readonly (readonly [row: string, facts: Facts, fate: Fate])[] = [
   ],
   ["release, the disk is detached, flag: commit", { ...end, source: "gone", flag: "set" }, "commit"],
   ["release, flag can't be read: hold", { ...end, flag: "unreadable" }, "hold"],
-  ["release, saved, flag can't be read: leave", { ...end, end: "away", flag: "unreadable" }, "leave"],
+  ["release, saved, flag can't be read: leave", { ...end, end: "suspended", flag: "unreadable" }, "leave"],
   ["release, plain: nothing", { ...end, state: "plain" }, "nothing"],
   ["release, layered: nothing", { ...end, state: "layered" }, "nothing"],
   ["release, not ours: nothing", { ...end, ours: false, flag: "set" }, "nothing"],
   ["release, not ours, .starting refused: nothing", { ...end, ours: false, start: "refused" }, "nothing"],
 ];
 
-for (const [row, facts, fate] of rows) {
+for (const [row, facts, decision] of rows) {
   Deno.test(`the design's row "${row}"`, () => {
     const verdict = decide(facts);
     assert("row" in verdict);
-    assertEquals(verdict.row.fate, fate);
+    assertEquals(verdict.row.decision, decision);
   });
 }

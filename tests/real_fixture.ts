@@ -1,9 +1,9 @@
-/** A world with the real `qemu-img` and a real image. */
+/** A fixture with the real `qemu-img` and a real image. */
 
 import { qemuImg } from "../lib/host/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
+import { type Content, Fixture } from "./fixture.ts";
 import { qemuIo } from "./qemu.ts";
-import { type Content, World } from "./world.ts";
 
 /** The guest writes, or finds, a pattern in its n-th block. */
 export const write = (image: string, block: number, pattern: number) =>
@@ -11,18 +11,18 @@ export const write = (image: string, block: number, pattern: number) =>
 export const find = (image: string, ...patterns: number[]) =>
   patterns.forEach((pattern, block) => qemuIo(["read", "-P", `${pattern}`, `${block * 64}k`, "64k"], image));
 
-/** A world with one real disk, whose first block has the pattern 1. */
-export function realWorld(
+/** A fixture with one real disk, whose first block has the pattern 1. */
+export function realFixture(
   flag: boolean,
   create: (image: string) => void = plain,
-): World & { readonly vda: string } {
-  const world = Object.assign(new World(), { vda: "" });
-  world.vda = world.image("vda");
-  world.qemuImg = qemuImg(defaults.qemuImg);
-  create(world.vda);
-  world.sources.set("vda", world.vda);
-  world.configure({ vda: flag });
-  return world;
+): Fixture & { readonly vda: string } {
+  const fixture = Object.assign(new Fixture(), { vda: "" });
+  fixture.vda = fixture.image("vda");
+  fixture.qemuImg = qemuImg(defaults.qemuImg);
+  create(fixture.vda);
+  fixture.sources.set("vda", fixture.vda);
+  fixture.configure({ vda: flag });
+  return fixture;
 }
 
 export function plain(image: string): void {
@@ -33,8 +33,8 @@ export function plain(image: string): void {
 /** So many blocks of a disk are looked at. */
 export const blocks = 4;
 
-/** A world whose disk is a real image, read and written block by block. */
-export class RealWorld extends World {
+/** A fixture whose disk is a real image, read and written block by block. */
+export class RealFixture extends Fixture {
   constructor(root?: string) {
     super(root);
     this.qemuImg = qemuImg(defaults.qemuImg);

@@ -2,10 +2,10 @@
 
 import { assertEquals } from "@std/assert";
 import * as files from "../lib/host/files.ts";
-import { type Circumstance, World } from "./world.ts";
+import { type Circumstance, Fixture } from "./fixture.ts";
 
 /** The files and folders that are synced while something runs, by their names. */
-function synced(world: World, run: () => void): string[] {
+function synced(fixture: Fixture, run: () => void): string[] {
   const names = new Map<number, string>();
   const inodes: number[] = [];
   const { syncSync } = Deno.FsFile.prototype;
@@ -18,10 +18,10 @@ function synced(world: World, run: () => void): string[] {
   } finally {
     Deno.FsFile.prototype.syncSync = syncSync;
   }
-  for (const path of [world.images, ...world.files().map((name) => `${world.images}/${name}`)]) {
+  for (const path of [fixture.images, ...fixture.files().map((name) => `${fixture.images}/${name}`)]) {
     names.set(
       Deno.statSync(path).ino!,
-      path === world.images ? "the folder" : path.slice(world.images.length + 1),
+      path === fixture.images ? "the folder" : path.slice(fixture.images.length + 1),
     );
   }
   return inodes.map((inode) => names.get(inode) ?? "another");
@@ -43,9 +43,9 @@ const cases: Readonly<
 
 for (const [what, [run, expected]] of Object.entries(cases)) {
   Deno.test(`${what} waits for ${expected.join(" and then ") || "nothing"} to be on stable storage`, () => {
-    using world = new World();
-    world.disks({ vda: false });
-    assertEquals(synced(world, () => run(world.image("vda"), `${world.images}/two`)), [...expected]);
+    using fixture = new Fixture();
+    fixture.disks({ vda: false });
+    assertEquals(synced(fixture, () => run(fixture.image("vda"), `${fixture.images}/two`)), [...expected]);
   });
 }
 
@@ -63,8 +63,8 @@ const waits: Readonly<Record<string, readonly string[]>> = {
 };
 
 Deno.test("the note and a cleared flag are on stable storage before the next step, the word of a start need not be", async () => {
-  using world = new World();
-  world.disks({ vda: true });
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
   const order: string[] = [];
   const { syncSync } = Deno.FsFile.prototype;
   Deno.FsFile.prototype.syncSync = function () {
@@ -78,9 +78,9 @@ Deno.test("the note and a cleared flag are on stable storage before the next ste
     steps.push([step.kind, [...order]]);
   };
   try {
-    await world.good("prepare", "-", { perform });
-    await world.good("started");
-    await world.good("release", "shutdown", { perform, mergeDies: true });
+    await fixture.good("prepare", "-", { perform });
+    await fixture.good("started");
+    await fixture.good("release", "shutdown", { perform, mergeDies: true });
   } finally {
     Deno.FsFile.prototype.syncSync = syncSync;
   }

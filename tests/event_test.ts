@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { Trouble } from "../lib/errors.ts";
+import { UserError } from "../lib/errors.ts";
 import { checkDomainName, eventOf, type Operation, verbs } from "../lib/input/event.ts";
+import { Fixture } from "./fixture.ts";
 import { checkSaid } from "./refused.ts";
 import { snapshot } from "./tree.ts";
-import { World } from "./world.ts";
 
 const operations: readonly (readonly [given: string, operation: Operation])[] = [
   ["prepare", "prepare"],
@@ -54,26 +54,26 @@ Deno.test("a domain's name that is a file's name is taken", () => {
 const hostile = ["", ".", "..", "../etc/passwd", "a/b", "a\nb", "a\0b", "a\x7fb", "\t"];
 
 Deno.test("a domain's name that leads elsewhere or forges a line is refused, by any event that uses it", async () => {
-  using world = new World();
-  world.disks({ vda: false });
-  const before = snapshot(world.root);
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  const before = snapshot(fixture.root);
   for (const domain of hostile) {
-    assertThrows(() => checkDomainName(domain), Trouble);
+    assertThrows(() => checkDomainName(domain), UserError);
     for (
       const [operation, code] of [["prepare", 1], ["restore", 1], ["release", 0], ["unknown", 0]] as const
     ) {
-      const result = await world.event(operation, "-", { domain });
+      const result = await fixture.event(operation, "-", { domain });
       assertEquals(result.code, code);
       assertEquals(result.said.length, 2);
       assertEquals(result.said[1], "hint: rename it: virsh domrename OLD NEW");
     }
   }
-  assertEquals(snapshot(world.root), before);
+  assertEquals(snapshot(fixture.root), before);
 });
 
 Deno.test("a domain named .. is told so", async () => {
-  using world = new World();
-  const { said } = await world.event("prepare", "-", { domain: ".." });
+  using fixture = new Fixture();
+  const { said } = await fixture.event("prepare", "-", { domain: ".." });
   checkSaid(
     said.map((line) => line.replace("error: ..:", "error: guest:")),
     "the domain is named \"..\", which can't be a file's name",
@@ -82,40 +82,40 @@ Deno.test("a domain named .. is told so", async () => {
 });
 
 Deno.test("an operation that nobody knows is logged, and nothing else", async () => {
-  using world = new World();
-  world.disks({ vda: false });
-  const before = snapshot(world.root);
-  const { code, log, said } = await world.event("new-in-libvirt");
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  const before = snapshot(fixture.root);
+  const { code, log, said } = await fixture.event("new-in-libvirt");
   assertEquals([code, said], [0, []]);
   assertEquals(log, ['guest: unknown operation "new-in-libvirt": nothing to do']);
-  assertEquals(snapshot(world.root), before);
+  assertEquals(snapshot(fixture.root), before);
 });
 
 Deno.test("events that are none of our business do nothing, even of a guest with a session", async () => {
-  using world = new World();
-  world.disks({ vda: true });
-  await world.start();
-  const before = snapshot(world.root);
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
+  await fixture.start();
+  const before = snapshot(fixture.root);
   for (const operation of ["start", "stopped", "attach"]) {
-    const { code, log, said } = await world.event(operation, "-", { xml: "no XML" });
+    const { code, log, said } = await fixture.event(operation, "-", { xml: "no XML" });
     assertEquals([code, log, said], [0, [], []]);
   }
-  assertEquals(snapshot(world.root), before);
+  assertEquals(snapshot(fixture.root), before);
 });
 
 Deno.test("a guest without a configuration is left alone, and leaves nothing", async () => {
-  using world = new World();
-  const before = snapshot(world.root);
+  using fixture = new Fixture();
+  const before = snapshot(fixture.root);
   for (const operation of ["restore", "migrate", "prepare", "started", "release"]) {
-    assertEquals((await world.event(operation, "shutdown", { xml: "no XML" })).code, 0);
+    assertEquals((await fixture.event(operation, "shutdown", { xml: "no XML" })).code, 0);
   }
-  assertEquals(snapshot(world.root), before);
+  assertEquals(snapshot(fixture.root), before);
 });
 
 Deno.test("a guest whose name leaves no room for a suffix is left alone", async () => {
-  using world = new World();
+  using fixture = new Fixture();
   for (const operation of ["prepare", "started", "release"]) {
-    const { code, said } = await world.event(operation, "-", { domain: "x".repeat(251), xml: "no XML" });
+    const { code, said } = await fixture.event(operation, "-", { domain: "x".repeat(251), xml: "no XML" });
     assertEquals([code, said], [0, []]);
   }
 });

@@ -1,9 +1,9 @@
 /** What an administrator types, and how slips of the finger are met. */
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { catalogue } from "../lib/command/commands.ts";
-import { help } from "../lib/command/help.ts";
 import { parseLine, Usage } from "../lib/command/arguments.ts";
+import { commandSpecs } from "../lib/command/commands.ts";
+import { help } from "../lib/command/help.ts";
 import { type Event, type Verb, verbs } from "../lib/input/event.ts";
 
 interface Typed {
@@ -56,10 +56,10 @@ Deno.test("version and help are given, help also of each command", async () => {
   for (const verb of verbs) {
     assertEquals(await parseLine([verb, "--help"]), { kind: "help", of: verb });
     assertStringIncludes(help(verb), `usage: autorevert ${verb}`);
-    for (const option of Object.keys(catalogue[verb].options)) {
+    for (const option of Object.keys(commandSpecs[verb].options)) {
       assertStringIncludes(help(verb), `--${option} `);
     }
-    assertStringIncludes(help(), catalogue[verb].summary);
+    assertStringIncludes(help(), commandSpecs[verb].summary);
   }
   for (const line of [help(), ...verbs.map((verb) => help(verb))].join("\n").split("\n")) {
     assertEquals(line.length <= 100, true, line);

@@ -1,12 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Step } from "../../lib/state/step.ts";
+import { checkLine } from "./assert_message.ts";
 import { configText, judge } from "./configuration.ts";
 import { domainText } from "./domain_xml.ts";
 import { several, type Subject } from "./subject.ts";
-import { checkLine } from "./told.ts";
+import { exists, Fixture } from "../../tests/fixture.ts";
 import type { Random } from "../../tests/random.ts";
 import { snapshot } from "../../tests/tree.ts";
-import { exists, World } from "../../tests/world.ts";
 import { diskXml, domainXml } from "../../tests/xml.ts";
 
 /** Stands for the folder of a life's own that images, configuration and all else lie in. */
@@ -31,22 +31,22 @@ export const life: Subject = {
   words: [],
   make: (random) => JSON.stringify(lifeOf(random)),
   check: async (input) => {
-    using world = new World();
-    const life: Life = JSON.parse(input.replaceAll(ROOT, world.root));
-    const outside = furnish(world, life);
+    using fixture = new Fixture();
+    const life: Life = JSON.parse(input.replaceAll(ROOT, fixture.root));
+    const outside = furnish(fixture, life);
     const before = snapshot(outside);
-    const bystander = Deno.statSync(`${world.images}/bystander.img`);
-    const rooms = world.files(world.root);
+    const bystander = Deno.statSync(`${fixture.images}/bystander.img`);
+    const rooms = fixture.files(fixture.root);
     let taken = true;
     for (const [operation, extra] of life.events) {
       const xml = life.xml ??
         domainXml(Object.entries(life.sources).map(([target, file]) => diskXml(target, file)));
       const valid = judge(life.config);
-      const { code, said, log, merge } = await world.event(operation, extra, {
+      const { code, said, log, merge } = await fixture.event(operation, extra, {
         domain: life.domain,
         xml,
         perform: (inner) => async (step, control) => {
-          checkStep(step, world);
+          checkStep(step, fixture);
           await inner(step, control);
         },
       });
@@ -56,9 +56,9 @@ export const life: Subject = {
       }
       if (operation === "prepare") {
         if (isHostile(life.domain)) assertEquals(code, 1, "a name that is no file's name is refused");
-        else if (exists(configOf(world, life)) && valid === undefined) {
+        else if (exists(configOf(fixture, life)) && valid === undefined) {
           assertEquals(code, 1, "a file that is not valid keeps the guest from starting");
-        } else if (code === 0 && life.xml === undefined && exists(configOf(world, life))) {
+        } else if (code === 0 && life.xml === undefined && exists(configOf(fixture, life))) {
           for (const { target } of valid!) {
             const image = Deno.realPathSync(life.sources[target]!);
             assert(exists(`${image}.backing_file`), `${target} is frozen`);
@@ -68,16 +68,16 @@ export const life: Subject = {
       }
     }
     assertEquals(snapshot(outside), before, "nothing outside has changed");
-    assertEquals(Deno.statSync(`${world.images}/bystander.img`), {
+    assertEquals(Deno.statSync(`${fixture.images}/bystander.img`), {
       ...bystander,
-      atime: Deno.statSync(`${world.images}/bystander.img`).atime,
+      atime: Deno.statSync(`${fixture.images}/bystander.img`).atime,
     });
-    assertEquals(world.files(world.root), rooms, "nothing new lies about");
+    assertEquals(fixture.files(fixture.root), rooms, "nothing new lies about");
     return taken ? "taken" : "refused";
   },
 };
 
-const configOf = (world: World, { domain }: Life) => `${world.config}/${domain}.json`;
+const configOf = (fixture: Fixture, { domain }: Life) => `${fixture.config}/${domain}.json`;
 
 /** A domain's name that is no name of a file in a folder. */
 function isHostile(domain: string): boolean {
@@ -86,7 +86,7 @@ function isHostile(domain: string): boolean {
 }
 
 /** Every path of a step lies in the image folder or the configuration folder. */
-function checkStep(step: Step, { images, config }: World): void {
+function checkStep(step: Step, { images, config }: Fixture): void {
   for (const [key, value] of Object.entries(step)) {
     if (!["from", "to", "path", "overlay", "backing", "layer", "into", "config"].includes(key)) continue;
     const folder = value.slice(0, value.lastIndexOf("/"));
@@ -98,10 +98,10 @@ function checkStep(step: Step, { images, config }: World): void {
 }
 
 /** Images, somebody else's files inside and outside, and the guest's file, also where its name would lead to. */
-function furnish(world: World, life: Life): string {
-  const outside = `${world.root}/outside`;
+function furnish(fixture: Fixture, life: Life): string {
+  const outside = `${fixture.root}/outside`;
   Deno.mkdirSync(outside);
-  Deno.mkdirSync(`${world.images}/folder.img`);
+  Deno.mkdirSync(`${fixture.images}/folder.img`);
   for (
     const image of [
       "vda.img",
@@ -113,16 +113,16 @@ function furnish(world: World, life: Life): string {
       "folder.img/in.img",
     ]
   ) {
-    world.save(`${world.images}/${image}`, null, { base: image });
+    fixture.save(`${fixture.images}/${image}`, null, { base: image });
   }
-  world.save(`${outside}/secret.img`, null, { base: "secret" });
-  Deno.symlinkSync(`${outside}/secret.img`, `${world.images}/way-out.img`);
-  Deno.symlinkSync(outside, `${world.images}/out`);
-  Deno.symlinkSync(`${world.images}/vda.img`, `${outside}/way-in.img`);
-  Deno.symlinkSync("loop.img", `${world.images}/loop.img`);
-  if (life.domain === "a/b") Deno.mkdirSync(`${world.config}/a`);
+  fixture.save(`${outside}/secret.img`, null, { base: "secret" });
+  Deno.symlinkSync(`${outside}/secret.img`, `${fixture.images}/way-out.img`);
+  Deno.symlinkSync(outside, `${fixture.images}/out`);
+  Deno.symlinkSync(`${fixture.images}/vda.img`, `${outside}/way-in.img`);
+  Deno.symlinkSync("loop.img", `${fixture.images}/loop.img`);
+  if (life.domain === "a/b") Deno.mkdirSync(`${fixture.config}/a`);
   try {
-    Deno.writeTextFileSync(configOf(world, life), life.config, { mode: 0o644 });
+    Deno.writeTextFileSync(configOf(fixture, life), life.config, { mode: 0o644 });
   } catch (error) {
     // A name that is too long, or has a NUL: a guest without a file.
     if (!(error instanceof Deno.errors.InvalidData || error instanceof TypeError || error instanceof Error)) {

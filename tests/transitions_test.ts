@@ -53,7 +53,7 @@ const depths = [1, 2, 3];
 
 Deno.test("a freeze of a plain disk makes it layer 0 below a session", () => {
   const plain = new Map([[names.image, 1]]);
-  const steps = [...moves.stage(names, stateOf("plain", plain), owner), ...moves.swap(names)];
+  const steps = [...moves.createOverlay(names, stateOf("plain", plain), owner), ...moves.replaceImage(names)];
   const now = check(plain, steps, 1);
   assertEquals(stateOf("session", now).layers, [0]);
   assert(
@@ -71,7 +71,10 @@ for (const depth of depths) {
 
     Deno.test(`a freeze keeps ${like}`, () => {
       for (const [kind, before] of [["layered", layered], ["session", session]] as const) {
-        const steps = [...moves.stage(names, stateOf(kind, before), owner), ...moves.swap(names)];
+        const steps = [
+          ...moves.createOverlay(names, stateOf(kind, before), owner),
+          ...moves.replaceImage(names),
+        ];
         const now = check(before, steps, depth);
         assertEquals(stateOf("session", now).layers, numbers);
         assert(now.get(names.image) !== before.get(names.image));
@@ -80,10 +83,10 @@ for (const depth of depths) {
 
     Deno.test(`a freeze that failed anywhere is taken back on ${like}`, () => {
       const before = stateOf("layered", layered);
-      const steps = moves.stage(names, before, owner);
+      const steps = moves.createOverlay(names, before, owner);
       for (let count = 0; count <= steps.length; count++) {
         const failed = afterAll(layered, steps.slice(0, count));
-        assertEquals(check(failed, moves.unstage(names, before, failed), depth), layered);
+        assertEquals(check(failed, moves.removeOverlay(names, before, failed), depth), layered);
       }
     });
 
@@ -109,8 +112,8 @@ for (const depth of depths) {
 
     Deno.test(`a merge on ${like} ends in a disk that is a name of what was merged`, () => {
       const before = stateOf("layered", layered);
-      check(layered, moves.copyDown(names, before, owner, more.length > 0), depth);
-      const steps = moves.takeName(names, before);
+      check(layered, moves.copyToLower(names, before, owner, more.length > 0), depth);
+      const steps = moves.renameMerged(names, before);
       // The lower layer is the merged one: for two layers it is the disk once it has the upper one's name.
       const now = check(layered, steps, depth, depth === 2 ? 1 : depth);
       const fewer = stateOf(now.size === 1 ? "plain" : "layered", now);
@@ -187,10 +190,10 @@ const overScratch = listing(2, "none", [names.scratch]);
 
 /** A file has its owner, and its content is on stable storage, before it takes a name that counts. */
 const orders: readonly (readonly [move: string, steps: readonly Step[], words: string])[] = [
-  ["a freeze", moves.stage(names, twoLayers, owner), "create scratch 1, own scratch, sync scratch"],
+  ["a freeze", moves.createOverlay(names, twoLayers, owner), "create scratch 1, own scratch, sync scratch"],
   [
     "a freeze that failed",
-    moves.unstage(
+    moves.removeOverlay(
       names,
       { kind: "plain", ended: false },
       new Map([...listing(1, "top"), [names.scratch, SESSION]]),
@@ -214,10 +217,10 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     moves.keep(names, aside, owner),
     "own ended, sync ended, remove image, rename ended 2, link 2 image",
   ],
-  ["a merge's copying", moves.copyDown(names, twoLayers, owner, false), "own 0, merge 1 0, sync 0"],
+  ["a merge's copying", moves.copyToLower(names, twoLayers, owner, false), "own 0, merge 1 0, sync 0"],
   [
     "a merge's copying over a torn layer",
-    moves.copyDown(names, twoLayers, owner, true),
+    moves.copyToLower(names, twoLayers, owner, true),
     "own 0, merge 1 0, repair 0, sync 0",
   ],
   ["a recovery without an image", moves.recover(names, overScratch), "remove scratch, link 1 image"],

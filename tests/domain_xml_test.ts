@@ -1,8 +1,8 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Trouble } from "../lib/errors.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { UserError } from "../lib/errors.ts";
 import { parseDisks } from "../lib/input/domain_xml.ts";
+import { Fixture } from "./fixture.ts";
 import { type Refused, testRefused } from "./refused.ts";
-import { World } from "./world.ts";
 import { diskXml, domainXml, type Unusual } from "./xml.ts";
 
 const byHand =
@@ -14,7 +14,7 @@ function unfit(wrong: string, unusual: Unusual, reason: string, hint: string): R
   return {
     if: `the disk ${wrong}`,
     arrange: () => {},
-    how: (world) => ({ xml: domainXml([diskXml("vda", world.image("vda"), unusual)]) }),
+    how: (fixture) => ({ xml: domainXml([diskXml("vda", fixture.image("vda"), unusual)]) }),
     error: () => `vda: ${reason}`,
     hint: () => hint,
   };
@@ -25,11 +25,11 @@ function element(name: string, text: string, unusual: Unusual = { inside: `<${na
   return unfit(`has <${name}/>`, unusual, text, hint);
 }
 
-function badXml(wrong: string, xml: (world: World) => string, error: string | RegExp): Refused {
+function badXml(wrong: string, xml: (fixture: Fixture) => string, error: string | RegExp): Refused {
   return {
     if: `the XML ${wrong}`,
     arrange: () => {},
-    how: (world) => ({ xml: xml(world) }),
+    how: (fixture) => ({ xml: xml(fixture) }),
     error: () => error,
     hint: () => byHand,
   };
@@ -41,7 +41,7 @@ const ofType = (type: string, source: string) =>
   unfit(
     `is of type ${type}`,
     { type, source },
-    `it is of type "${type}", only type "file" can be frozen`,
+    `it is of type "${type}", only type "file" can be managed`,
     convert,
   );
 
@@ -52,11 +52,11 @@ testRefused([
   unfit(
     "is raw",
     { format: "raw" },
-    'its driver type is "raw", only "qcow2" can be frozen',
+    'its driver type is "raw", only "qcow2" can be managed',
     "convert the image (qemu-img convert -O qcow2) and set <driver type='qcow2'/> with virsh edit",
   ),
-  unfit("is a CD-ROM", { device: "cdrom" }, "it is a cdrom, only a disk can be frozen", unlist),
-  unfit("is a LUN", { device: "lun" }, "it is a lun, only a disk can be frozen", unlist),
+  unfit("is a CD-ROM", { device: "cdrom" }, "it is a cdrom, only a disk can be managed", unlist),
+  unfit("is a LUN", { device: "lun" }, "it is a lun, only a disk can be managed", unlist),
   unfit("has no source", { source: "" }, "it has no source file", unlist),
   unfit("is encrypted", { inside: '<encryption format="luks"/>' }, "it is encrypted", unlist),
   unfit(
@@ -101,30 +101,30 @@ testRefused([
   ),
   badXml(
     "is cut off between elements",
-    (world) => world.xml().replace("</domain>", ""),
+    (fixture) => fixture.xml().replace("</domain>", ""),
     /^the domain's XML on standard input can't be read: ./,
   ),
   badXml(
     "is cut off within an element",
-    (world) => world.xml().slice(0, -20),
+    (fixture) => fixture.xml().slice(0, -20),
     /^the domain's XML on standard input can't be read: ./,
   ),
   badXml(
     "has 50 MB",
-    (world) => world.xml().padEnd(50_000_000),
+    (fixture) => fixture.xml().padEnd(50_000_000),
     "the domain's XML on standard input has 50000000 characters, at most 16777216 are read",
   ),
 ]);
 
 Deno.test("of 200 disks those that are listed are frozen", async () => {
-  using world = new World();
-  world.disks({ vda: false });
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
   const many = Array.from(
     { length: 200 },
     (_, n) => diskXml(`sd${n}`, `/elsewhere/${n}.img`, { format: "raw" }),
   );
-  await world.good("prepare", "-", { xml: domainXml([...many, diskXml("vda", world.image("vda"))]) });
-  assertEquals(world.state("vda").kind, "session");
+  await fixture.good("prepare", "-", { xml: domainXml([...many, diskXml("vda", fixture.image("vda"))]) });
+  assertEquals(fixture.state("vda").kind, "session");
 });
 
 Deno.test("file names are taken as they stand in the XML", () => {
@@ -200,16 +200,14 @@ Deno.test("what is not well-formed is no domain, whatever its disks are", () => 
     try {
       return parseDisks(xml).length >= 0;
     } catch (error) {
-      return !(error instanceof Trouble);
+      return !(error instanceof UserError);
     }
   };
   assertEquals(wrong.filter(isRead), []);
 });
 
-Deno.test("a text that is made to take long takes as long as it is", () => {
-  const begun = performance.now();
+Deno.test("a text that is made to take long is refused", () => {
   for (const hostile of ["<a ", "<a b='", "<!--", "<![CDATA[", "<a/", "</", "<a>", "<a><", "&", "<?"]) {
-    assertThrows(() => parseDisks(`<domain>${hostile.repeat(20_000)}`), Trouble);
+    assertThrows(() => parseDisks(`<domain>${hostile.repeat(20_000)}`), UserError);
   }
-  assert(performance.now() - begun < 5_000);
 });

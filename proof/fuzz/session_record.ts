@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Entry, formatNote, parseNote } from "../../lib/state/session_record.ts";
+import { formatRecords, parseRecords, type SessionRecord } from "../../lib/state/session_record.ts";
+import { checkUserError } from "./assert_message.ts";
 import { several, type Subject } from "./subject.ts";
-import { checkTrouble } from "./told.ts";
 import type { Random } from "../../tests/random.ts";
 
 const PATH = "/config/guest.session";
@@ -12,25 +12,25 @@ export const note: Subject = {
   share: 0.08,
   mutable: true,
   words: ['"image":"/x"', '"merging":1', '"held":true', "[", "]", "{", "}", "null", "-1", "1e400", '"', ","],
-  make: (random) => formatNote(several(random, 3, () => entry(random))),
+  make: (random) => formatRecords(several(random, 3, () => record(random))),
   check: (text) => {
-    let entries: Entry[];
+    let records: SessionRecord[];
     try {
-      entries = parseNote(PATH, text);
+      records = parseRecords(PATH, text);
     } catch (error) {
-      checkTrouble(error, PATH);
+      checkUserError(error, PATH);
       return "refused";
     }
-    for (const { image, owner: { uid, gid, mode }, merging } of entries) {
+    for (const { image, owner: { uid, gid, mode }, merging } of records) {
       assert(image.startsWith("/"), "an image has an absolute path");
       assert([uid, gid, mode, merging ?? 0].every(Number.isInteger) && mode <= 0o7777, "numbers are numbers");
     }
-    assertEquals(parseNote(PATH, formatNote(entries)), entries);
+    assertEquals(parseRecords(PATH, formatRecords(records)), records);
     return "taken";
   },
 };
 
-function entry(random: Random): Entry {
+function record(random: Random): SessionRecord {
   const known = {
     target: random.one(["vda", "", "中", '"', "a\nb"]),
     image: random.one(["/os.img", "/a b", "/中", "/../x", "/\\", `/${"a".repeat(300)}`]),

@@ -1,0 +1,34 @@
+import { type ObservedDisk, stateOf } from "./observed_disk.ts";
+import type { GuestNames } from "./paths.ts";
+import type { Step } from "./step.ts";
+import * as moves from "./transitions.ts";
+
+/** Steps that only make sense together, and the disk or guest that they concern. */
+export interface Stage {
+  readonly subject: string;
+  readonly steps: readonly Step[];
+}
+
+/** All commits of a guest as one: after the first link they all happen, whatever is cut short. */
+export function planCommit(
+  decided: readonly ObservedDisk[],
+  sessions: readonly ObservedDisk[],
+  paths: GuestNames,
+): Stage {
+  const both = [...decided, ...sessions];
+  const flagged = both.filter(({ flag }) => flag === "set").map(({ target }) => target);
+  return {
+    subject: both.map(({ target }) => target).join(" "),
+    steps: [
+      ...sessions.flatMap((disk) => {
+        const state = stateOf(disk);
+        return state.kind === "session" ? moves.decideCommit(disk.names, state, disk.owner) : [];
+      }),
+      ...flagged.length > 0 ? [{ kind: "clear", config: paths.config, targets: flagged } as const] : [],
+      ...both.flatMap((disk) => {
+        const state = stateOf(disk);
+        return "layers" in state ? moves.finishCommit(disk.names, state) : [];
+      }),
+    ],
+  };
+}

@@ -1,0 +1,57 @@
+import { planCommit, type Stage } from "./commit_plan.ts";
+import { type ObservedDisk, stateOf } from "./observed_disk.ts";
+import type { GuestNames } from "./paths.ts";
+import { afterAll } from "./step.ts";
+import * as moves from "./transitions.ts";
+
+/** A plan's first part, and the disks as they are after it. */
+export interface Recovery {
+  readonly stages: readonly Stage[];
+  readonly disks: readonly ObservedDisk[];
+  /** Images in whose session's place another file lies, or one that is in use: not committed with the others. */
+  readonly replaced: ReadonlySet<string>;
+}
+
+/** As long as its flag can't be cleared, a commit stays decided: finished, the next session would be committed, too. */
+function isDecided(disk: ObservedDisk): boolean {
+  return stateOf(disk).kind === "committing" && disk.flag !== "unreadable";
+}
+
+/** The disks whose sessions are committed with one whose commit was decided, if they are what they seem to be. */
+export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
+  if (!disks.some(isDecided)) return [];
+  return disks.filter((disk) =>
+    stateOf(disk).kind === "session" && disk.record && disk.flag === "set" && disk.source !== "other"
+  );
+}
+
+/**
+ * What a cut-short event left is put right, before anything else is decided.
+ *
+ * Where one disk's commit was decided, the guest's release was under way: it commits every session that has a flag. The
+ * disks of a guest are kept together or not at all.
+ *
+ * @param strangers images of {@link joiningCommit} at which a look found something else than the session
+ */
+export function planRecovery(
+  found: readonly ObservedDisk[],
+  paths: GuestNames,
+  strangers: ReadonlySet<string> = new Set(),
+): Recovery {
+  const stages: Stage[] = [];
+  const tidied = (disks: readonly ObservedDisk[]) =>
+    disks.map((disk) => {
+      const steps = moves.recover(disk.names, disk.listing);
+      if (steps.length > 0) stages.push({ subject: disk.target, steps });
+      return { ...disk, listing: afterAll(disk.listing, steps) };
+    });
+  const disks = tidied(found);
+  const decided = disks.filter(isDecided);
+  if (decided.length === 0) return { stages, disks, replaced: strangers };
+
+  const joining = joiningCommit(disks).filter(({ names }) => !strangers.has(names.image));
+  const commit = planCommit(decided, joining, paths);
+  stages.push(commit);
+  const finished = disks.map((disk) => ({ ...disk, listing: afterAll(disk.listing, commit.steps) }));
+  return { stages, disks: tidied(finished), replaced: strangers };
+}

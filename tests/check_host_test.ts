@@ -1,0 +1,109 @@
+/** What `check` finds of a hook that is a gate. */
+
+import { assertEquals } from "@std/assert";
+import { about } from "../lib/command/help.ts";
+import { gate } from "../lib/hook/gate.ts";
+import { defaults } from "../lib/settings.ts";
+import { Fixture } from "./fixture.ts";
+
+/** A host as `make install` leaves it. */
+function installed(): Fixture {
+  const fixture = new Fixture();
+  fixture.disks({ vda: false });
+  fixture.define();
+  const gated = `${fixture.root}/autorevert`;
+  fixture.settings = { ...fixture.settings, qemuImg: defaults.qemuImg, gated };
+  program(gated, about(fixture.settings));
+  Deno.writeTextFileSync(fixture.settings.programs[0]!, gate(fixture.settings), { mode: 0o755 });
+  return fixture;
+}
+
+function program(path: string, version: string): void {
+  Deno.writeTextFileSync(path, `#!/bin/sh\ncat <<'END'\n${version}\nEND\n`);
+  Deno.chmodSync(path, 0o755);
+}
+
+/** The findings of `check`, message and hint, with the fixture's paths as `ROOT`. */
+async function findings(fixture: Fixture): Promise<string[]> {
+  const { printed } = await fixture.type(["check", "--json"]);
+  const { findings } = JSON.parse(printed.join("\n").replaceAll(fixture.root, "ROOT"));
+  return findings.flatMap(({ message, hint }: { message: string; hint: string }) => [message, hint]);
+}
+
+Deno.test("check finds nothing wrong with a gate and its program", async () => {
+  using fixture = installed();
+  assertEquals(await findings(fixture), []);
+});
+
+Deno.test("check finds nothing wrong with a program that was copied to the gate's place", async () => {
+  using fixture = installed();
+  program(fixture.settings.programs[0]!, about(fixture.settings));
+  assertEquals(await findings(fixture), []);
+  Deno.removeSync(fixture.settings.gated);
+  assertEquals(await findings(fixture), []);
+});
+
+Deno.test("check finds a gate without its program", async () => {
+  using fixture = installed();
+  Deno.removeSync(fixture.settings.gated);
+  assertEquals(await findings(fixture), [
+    'the hook calls "ROOT/autorevert", which is not there',
+    "make install",
+  ]);
+});
+
+Deno.test("check finds a gate whose program doesn't run", async () => {
+  using fixture = installed();
+  for (const text of ["#!/bin/sh\nexit 1\n", "#!/bin/sh\n"]) {
+    Deno.writeTextFileSync(fixture.settings.gated, text);
+    assertEquals(await findings(fixture), [
+      'the hook calls "ROOT/autorevert", which doesn\'t tell its version',
+      "see why: ROOT/autorevert --version; then make install",
+    ]);
+  }
+});
+
+Deno.test("check finds a gate, or its program, that can't be executed or that others can write", async () => {
+  for (
+    const [mode, wrong] of [
+      [0o644, "can't be executed"],
+      [0o775, "can be written by others than root, and runs as root"],
+    ] as const
+  ) {
+    for (const name of ["qemu", "autorevert"]) {
+      using fixture = installed();
+      Deno.chmodSync(`${fixture.root}/${name}`, mode);
+      assertEquals(await findings(fixture), [`"ROOT/${name}" ${wrong}`, `chmod 755 ROOT/${name}`]);
+    }
+  }
+});
+
+const another = [
+  '"ROOT/qemu" is another build than this command',
+  "compare ROOT/qemu --version with autorevert --version, and install the one you want: " +
+  "make install, or by hand: install -m 755 dist/qemu ROOT/qemu",
+];
+
+Deno.test("check finds a gate of another build", async () => {
+  using fixture = installed();
+  const { programs: [hook], configFolder } = fixture.settings;
+  Deno.writeTextFileSync(hook!, gate({ ...fixture.settings, configFolder: `${configFolder}.old` }));
+  assertEquals(await findings(fixture), another);
+});
+
+Deno.test("check finds a program of another build behind a gate", async () => {
+  using fixture = installed();
+  program(fixture.settings.gated, "autorevert 0.0.1");
+  assertEquals(await findings(fixture), another);
+});
+
+Deno.test("check finds a gate and a program that libvirt calls both", async () => {
+  using fixture = installed();
+  const second = `${fixture.root}/qemu.d`;
+  fixture.settings = { ...fixture.settings, programs: [...fixture.settings.programs, second] };
+  program(second, about(fixture.settings));
+  assertEquals(await findings(fixture), [
+    'the hook is installed twice, as "ROOT/qemu" and "ROOT/qemu.d"',
+    "remove one: rm ROOT/qemu.d",
+  ]);
+});

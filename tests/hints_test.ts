@@ -1,0 +1,146 @@
+import { assert, assertEquals } from "@std/assert";
+import { DOMAIN, Fixture } from "./fixture.ts";
+
+/** Types a part of the hint as it stands. */
+function type(hint: string, after: string): void {
+  const command = hint.slice(hint.indexOf(after) + after.length).split("; ")[0]!;
+  const { success, stderr } = new Deno.Command("sh", { args: ["-c", command] }).outputSync();
+  assert(success, `${command}: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Somebody's own overlay over so many layers, at a start that is refused; its hint. */
+async function refusedOver(
+  fixture: Fixture,
+  layers: number,
+  own: (fixture: Fixture, top: string) => void,
+): Promise<string> {
+  fixture.disks({ vda: false });
+  const image = fixture.image("vda");
+  let top = `${image}.backing_file`;
+  Deno.renameSync(image, top);
+  for (let number = 1; number < layers; number++) {
+    fixture.save(`${image}.backing_file.${number}`, top, { [`layer ${number}`]: "yes" });
+    top = `${image}.backing_file.${number}`;
+  }
+  own(fixture, top);
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  await fixture.good("release", "failed");
+  return said[1]!;
+}
+
+/** The guest starts, finds this, and leaves one file. */
+async function checkLife(fixture: Fixture, content: Record<string, string>): Promise<void> {
+  await fixture.start();
+  assertEquals(fixture.read(fixture.image("vda")), content);
+  fixture.write(fixture.image("vda"), "junk");
+  await fixture.stop();
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), content);
+  assertEquals(fixture.files().filter((name) => name !== "vda.img.old"), ["vda.img"]);
+}
+
+const overlay = (fixture: Fixture, top: string) => fixture.save(fixture.image("vda"), top, { own: "yes" });
+const stranger = (fixture: Fixture) => fixture.save(fixture.image("vda"), null, { own: "yes" });
+
+for (const layers of [1, 2, 3]) {
+  const below = {
+    base: "vda",
+    ...Object.fromEntries(Array.from({ length: layers - 1 }, (_, n) => [`layer ${n + 1}`, "yes"])),
+  };
+
+  Deno.test(`the hint's command throws an own overlay over ${layers} away`, async () => {
+    using fixture = new Fixture();
+    type(await refusedOver(fixture, layers, overlay), "away: ");
+    await checkLife(fixture, below);
+  });
+
+  Deno.test(`the hint's command keeps an own overlay over ${layers}`, async () => {
+    using fixture = new Fixture();
+    type(await refusedOver(fixture, layers, overlay), "part of the disk: ");
+    await checkLife(fixture, { ...below, own: "yes" });
+  });
+
+  Deno.test(`the hint's command throws a stranger in place of a session over ${layers} away`, async () => {
+    using fixture = new Fixture();
+    type(await refusedOver(fixture, layers, stranger), "away: ");
+    await checkLife(fixture, below);
+  });
+
+  Deno.test(`the hint's command makes a stranger in place of a session over ${layers} the disk`, async () => {
+    using fixture = new Fixture();
+    type(await refusedOver(fixture, layers, stranger), "move the layers away: ");
+    await checkLife(fixture, { own: "yes" });
+    assertEquals(fixture.files(`${fixture.image("vda")}.old`).length, layers);
+  });
+}
+
+for (const layers of [1, 2, 3]) {
+  Deno.test(`the hint's command mends a disk of ${layers} whose files were copied without their links`, async () => {
+    using fixture = new Fixture();
+    fixture.disks({ vda: false });
+    const image = fixture.image("vda");
+    fixture.keys = { "keep-commits": layers };
+    for (let number = 1; number < layers; number++) {
+      fixture.configure({ vda: true });
+      await fixture.start();
+      fixture.write(image, `layer ${number}`);
+      await fixture.stop();
+    }
+    fixture.keys = {};
+    fixture.configure({ vda: false });
+    await fixture.start();
+    await fixture.good("release", "-", { mergeDies: true });
+    const disk = fixture.disk("vda");
+    Deno.copyFileSync(image, `${image}.copy`);
+    Deno.renameSync(`${image}.copy`, image);
+
+    const { code, said } = await fixture.event("prepare");
+    assertEquals(code, 1);
+    await fixture.good("release", "failed");
+    type(said[1]!, "away: ");
+    await checkLife(fixture, disk);
+  });
+}
+
+for (const [layers, into] of [[1, 0], [2, 1], [2, 0], [3, 1]] as const) {
+  Deno.test(`the hint's command mends a disk of ${layers} after a blockcommit into layer ${into}`, async () => {
+    using fixture = new Fixture();
+    fixture.disks({ vda: false });
+    const image = fixture.image("vda");
+    fixture.keys = { "keep-commits": layers };
+    for (let number = 1; number < layers; number++) {
+      fixture.configure({ vda: true });
+      await fixture.start();
+      fixture.write(image, `layer ${number}`);
+      await fixture.stop();
+    }
+    fixture.configure({ vda: false });
+    await fixture.start();
+    fixture.write(image, "committed");
+    const content = fixture.read(image);
+    // The guest runs on that layer now, and it has all that was above.
+    const layer = `${image}.backing_file${into === 0 ? "" : `.${into}`}`;
+    for (const key of Object.keys(content)) fixture.write(layer, key, content[key]);
+    fixture.sources.set("vda", layer);
+    await fixture.stop();
+    const { said } = await fixture.event("prepare");
+    await fixture.good("release", "failed");
+    type(said[1]!.replace(/, then name .*/, ""), "shut off, ");
+    fixture.sources.set("vda", image);
+    fixture.keys = {};
+    fixture.configure({ vda: false });
+    await checkLife(fixture, content);
+  });
+}
+
+Deno.test("the hint's command for a broken note is safe where no disk has layers", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  Deno.writeTextFileSync(`${fixture.config}/${DOMAIN}.session`, "[");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  type(said[1]!, "beside it: ");
+  await checkLife(fixture, { base: "vda" });
+});

@@ -1,0 +1,289 @@
+/** Lives of a guest that are not as they should be, on whole sequences of libvirt's calls. */
+
+import { assert, assertEquals } from "@std/assert";
+import { Failing } from "./fault.ts";
+import { DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
+import { checkSaid } from "./refused.ts";
+import { base, session, up } from "./running_guest.ts";
+import { snapshot } from "./tree.ts";
+import { domainXml } from "./xml.ts";
+
+/** After this end the session is still there, and the next start goes on with it. */
+async function checkHeld(fixture: Fixture & { readonly vda: string }, mend: () => void): Promise<void> {
+  assertEquals(fixture.read(fixture.vda), session);
+  mend();
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), session);
+  assertEquals(fixture.files(), ["vda.img"]);
+}
+
+Deno.test("a flagged session outlives a configuration that isn't valid at its end", async () => {
+  using fixture = await up(true);
+  fixture.configureText('{"disks": [');
+  const { code, said } = await fixture.event("release", "shutdown");
+  assertEquals([code, said.length], [0, 2]);
+  await checkHeld(fixture, () => fixture.configure({ vda: true }));
+});
+
+Deno.test("a flagged session outlives an XML that can't be read at its end", async () => {
+  using fixture = await up(true);
+  assertEquals((await fixture.event("release", "shutdown", { xml: "" })).code, 0);
+  await checkHeld(fixture, () => {});
+});
+
+Deno.test("a flagged session outlives an end in which nothing can be written, flag and all", async () => {
+  using fixture = await up(true);
+  const { code, said } = await fixture.event("release", "shutdown", {
+    perform: new Failing(0, "dies before").perform,
+  });
+  assertEquals([code, fixture.flags()], [0, { vda: true }]);
+  assert(said.length > 0);
+  await checkHeld(fixture, () => {});
+});
+
+Deno.test("a managed save keeps the session, where libvirt gives no reason", async () => {
+  using fixture = await up(true);
+  Deno.writeTextFileSync(`${fixture.settings.saveFolder}/${DOMAIN}.save`, "");
+  await fixture.stop("-");
+  assertEquals([fixture.state("vda").kind, fixture.flags().vda], ["session", true]);
+  await fixture.good("restore");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a session in use elsewhere is left, where libvirt gives no reason", async () => {
+  using fixture = await up(true);
+  fixture.busy.add(fixture.vda);
+  await fixture.stop("-");
+  assertEquals([fixture.state("vda").kind, fixture.flags().vda], ["session", true]);
+});
+
+Deno.test("a saved guest that is dropped starts clean", async () => {
+  using fixture = await up(false);
+  await fixture.stop("saved");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), base);
+});
+
+Deno.test("nothing is reverted below an external snapshot, and the log tells what to do", async () => {
+  for (const reason of ["shutdown", "crashed", "failed", "-"]) {
+    using fixture = await up(true);
+    const snapshotFile = `${fixture.images}/vda.snap`;
+    fixture.save(snapshotFile, fixture.vda, { snapshot: "yes" });
+    fixture.sources.set("vda", snapshotFile);
+    const before = snapshot(fixture.images);
+    const { log } = await fixture.event("release", reason);
+    assertEquals(snapshot(fixture.images), before, reason);
+    assertEquals(log.filter((line) => line.includes("leave to a person")).length, 1);
+    assertEquals(log.filter((line) => line.includes(`virsh domblklist --inactive ${DOMAIN}`)).length, 1);
+    assertEquals(fixture.read(snapshotFile), { ...session, snapshot: "yes" });
+  }
+});
+
+Deno.test("a disk that was detached in the session is reverted at its end", async () => {
+  using fixture = await up(false);
+  await fixture.good("release", "shutdown", { xml: domainXml([]) });
+  assertEquals(fixture.files(), ["vda.img"]);
+  assertEquals(fixture.disk("vda"), base);
+});
+
+Deno.test("a disk that was detached and is in use elsewhere is left", async () => {
+  using fixture = await up(false);
+  fixture.busy.add(fixture.vda);
+  await fixture.good("release", "shutdown", { xml: domainXml([]) });
+  assertEquals(fixture.state("vda").kind, "session");
+});
+
+Deno.test("a guest that is migrated away and back goes on with its session", async () => {
+  using fixture = await up(true);
+  await fixture.stop("migrated");
+  await fixture.good("migrate");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), session);
+});
+
+Deno.test("a guest that comes without its session is refused, and nothing is touched", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  const before = snapshot(fixture.images);
+  await fixture.good("migrate");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  checkSaid(
+    said,
+    `vda: the guest migrates here without the session of "${fixture.image("vda")}" that it runs on`,
+    "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
+  );
+  await fixture.event("release", "failed");
+  assertEquals(snapshot(fixture.images), before);
+});
+
+Deno.test("a session set aside whose layers are gone is not put back", async () => {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  Deno.removeSync(`${fixture.vda}.backing_file`);
+  await fixture.good("restore");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  checkSaid(
+    said,
+    `vda: "${fixture.vda}.autorevert-ended" is the session the guest was saved on, but its layers are gone`,
+    `bring its backing file back, or drop the saved guest and its session: rm ${fixture.vda}.autorevert-ended`,
+  );
+});
+
+Deno.test("a second guest on the same image is refused, and the first one's session is safe", async () => {
+  using fixture = await up(true);
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  const before = snapshot(fixture.images);
+  for (const busy of [true, false]) {
+    if (busy) fixture.busy.add(fixture.vda);
+    else fixture.busy.clear();
+    assertEquals((await fixture.event("prepare", "-", second)).code, 1);
+    assertEquals((await fixture.event("release", "failed", second)).code, 0);
+    assertEquals(snapshot(fixture.images), before);
+  }
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), session);
+});
+
+Deno.test("a disk without an image gets it back from its layer, whether a note tells of it or not", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  Deno.renameSync(fixture.image("vda"), `${fixture.image("vda")}.backing_file`);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.image("vda")), base);
+  await fixture.stop();
+  assertEquals(fixture.files(), ["vda.img"]);
+});
+
+Deno.test("the end of a start that died before its overlay was made leaves one file", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  const beforeCreate = new Failing(3, "dies before");
+  await fixture.event("prepare", "-", { perform: beforeCreate.perform });
+  assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
+  await fixture.stop("failed");
+  assertEquals(fixture.files(), ["vda.img"]);
+  assertEquals(fixture.files(fixture.config).includes(`${DOMAIN}.session`), false);
+});
+
+Deno.test("nothing is merged at the end of a start that was refused: another guest may run on the layers", async () => {
+  using fixture = await up(true);
+  fixture.merges = false;
+  await fixture.event("release", "shutdown");
+  fixture.merges = true;
+  const layers = snapshot(fixture.images);
+  fixture.configureText("{");
+  assertEquals((await fixture.event("prepare")).code, 1);
+  await fixture.event("release", "failed");
+  assertEquals(snapshot(fixture.images), layers);
+});
+
+Deno.test("a session that was set aside goes at the next start, not before", async () => {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+  await fixture.start();
+  assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
+});
+
+Deno.test("a session that was set aside goes at the start that resumes another, too: it must not outlive a commit", async () => {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  fixture.configure({ vda: true });
+  // Power fails when the new session is there, and the old one not gone yet.
+  await fixture.event("prepare", "-", { perform: new Failing(6, "dies before").perform });
+  assertEquals(fixture.files(), ["vda.img", "vda.img.autorevert-ended", "vda.img.backing_file"]);
+  await fixture.start();
+  assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
+  fixture.write(fixture.vda, "committed");
+  await fixture.good("release", "shutdown", { mergeDies: true });
+  await fixture.command("keep");
+  assertEquals(fixture.disk("vda"), { ...base, committed: "yes" });
+});
+
+Deno.test("a flag that is set while a guest is up is meant for that session, and one set after a crash for the next", async () => {
+  using fixture = await up(false);
+  fixture.configure({ vda: true });
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.flags().vda], [session, false]);
+
+  await fixture.start();
+  fixture.write(fixture.vda, "lost");
+  await fixture.stop("crashed");
+  fixture.configure({ vda: true });
+  await fixture.start();
+  assertEquals([fixture.read(fixture.vda), fixture.flags().vda], [session, true]);
+});
+
+Deno.test("a start asks about each disk once: libvirt waits for it", async () => {
+  using fixture = await up(true);
+  fixture.keys = { "keep-commits": 1 };
+  fixture.configure({ vda: true });
+  await fixture.stop();
+  assertEquals(fixture.state("vda").kind, "layered");
+  const { info: look } = fixture.qemuImg;
+  const asked: string[] = [];
+  fixture.qemuImg = {
+    ...fixture.qemuImg,
+    info: (image) => {
+      asked.push(image);
+      return look.call(fixture.qemuImg, image);
+    },
+  };
+  await fixture.start();
+  assertEquals(asked, [fixture.vda]);
+});
+
+Deno.test("a power cut in a flagged session: what is edited later doesn't end it, if it began flagged or was held", async () => {
+  for (const begins of [true, false]) {
+    using fixture = await up(begins);
+    if (!begins) {
+      fixture.configure({ vda: true });
+      await fixture.stop("crashed");
+    }
+    fixture.configure({ vda: true }, LATER);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), session);
+  }
+});
+
+Deno.test("a power cut in a session whose flag was set while it wrote: it goes on", async () => {
+  using fixture = await up(false);
+  fixture.configure({ vda: true }, LONG_AGO);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a restore that never came to its start keeps no session of ten minutes later", async () => {
+  using fixture = await up(false);
+  await fixture.good("restore");
+  const before = new Date("2025-12-31T23:49:59Z");
+  Deno.utimeSync(`${fixture.config}/${DOMAIN}.starting`, before, before);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), base);
+});
+
+Deno.test("a session that a power cut left flagged goes on after a second one, whatever was edited in between", async () => {
+  using fixture = await up(false);
+  fixture.configure({ vda: true }, LONG_AGO);
+  await fixture.start();
+  fixture.configure({ vda: true }, LATER);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a flag that came after a power cut is no word about the session that the start cut short left", async () => {
+  using fixture = await up(false);
+  fixture.configure({ vda: true }, LATER);
+  // The note is written, and nothing else.
+  await fixture.event("prepare", "-", { perform: new Failing(1, "dies before").perform });
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), base);
+});

@@ -1,0 +1,114 @@
+/** Several disks of a guest: which of them are committed together, and what waits for what. */
+
+import { assert, assertEquals } from "@std/assert";
+import { DOMAIN, Fixture } from "./fixture.ts";
+import { session, up } from "./running_guest.ts";
+
+Deno.test("a decided commit that no note tells of is finished at the next start", async () => {
+  using fixture = await up(false);
+  Deno.removeSync(`${fixture.config}/${DOMAIN}.session`);
+  Deno.renameSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), session);
+});
+
+Deno.test("of two flagged disks none is committed as long as nobody can tell what stands on the other", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true, vdb: true });
+  await fixture.start();
+  const loop = `${fixture.root}/loop`;
+  Deno.symlinkSync(loop, loop);
+  fixture.sources.set("vdb", loop);
+  await fixture.good("release", "shutdown");
+  assertEquals(fixture.flags(), { vda: true, vdb: true });
+  assertEquals(["vda", "vdb"].map((target) => fixture.state(target).kind), ["session", "session"]);
+});
+
+Deno.test("a commit doesn't wait for a disk in use that isn't flagged, or is no longer the guest's", async () => {
+  for (const flag of [false, true]) {
+    using fixture = new Fixture();
+    fixture.disks({ vda: true, vdb: flag });
+    await fixture.start();
+    fixture.write(fixture.image("vda"), "session");
+    fixture.busy.add(fixture.image("vdb"));
+    if (flag) fixture.sources.delete("vdb");
+    await fixture.good("release", "-");
+    assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" });
+    assertEquals(fixture.flags(), { vda: false, vdb: flag });
+    assertEquals(fixture.state("vdb").kind, "session");
+  }
+});
+
+Deno.test("of two flagged disks none is committed as long as one can't be", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true, vdb: true });
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+  fixture.busy.add(fixture.image("vdb"));
+  const { log } = await fixture.event("release", "-");
+  assert(log.includes("guest vda: hold: another disk of the guest can't be committed yet"));
+  assertEquals(fixture.flags(), { vda: true, vdb: true });
+  assertEquals(["vda", "vdb"].map((target) => fixture.state(target).kind), ["session", "session"]);
+
+  fixture.busy.clear();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) {
+    assertEquals(fixture.read(fixture.image(target)), { base: target, session: "yes" });
+  }
+  await fixture.stop();
+  assertEquals(fixture.flags(), { vda: false, vdb: false });
+  for (const target of ["vda", "vdb"]) assertEquals(fixture.disk(target), { base: target, session: "yes" });
+});
+
+Deno.test("a decided commit is not finished as long as its flag can't be read: it would be done twice", async () => {
+  using fixture = await up(true);
+  Deno.linkSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
+  fixture.configureText("{");
+  await fixture.event("release", "shutdown");
+  assertEquals(fixture.state("vda").kind, "committing");
+  fixture.configure({ vda: true });
+  await fixture.good("release", "shutdown");
+  assertEquals([fixture.disk("vda"), fixture.flags().vda], [session, false]);
+});
+
+Deno.test("a session without a flag, or that another file may stand on, doesn't join another disk's commit", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true, vdb: true, vdc: false });
+  await fixture.start();
+  for (const target of ["vda", "vdc"]) fixture.write(fixture.image(target), "session");
+  Deno.linkSync(fixture.image("vda"), `${fixture.image("vda")}.autorevert-committing`);
+  fixture.sources.set("vdb", `${fixture.images}/snapshot.img`);
+  await fixture.good("release", "shutdown");
+  assertEquals(["vda", "vdb", "vdc"].map((target) => fixture.state(target).kind), [
+    "plain",
+    "session",
+    "plain",
+  ]);
+  assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" });
+  assertEquals(fixture.disk("vdc"), { base: "vdc" });
+  assertEquals(fixture.flags(), { vda: false, vdb: true, vdc: false });
+});
+
+Deno.test("a commit whose flag was cleared before the power cut is finished without clearing one", async () => {
+  using fixture = await up(true);
+  Deno.linkSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
+  fixture.configure({ vda: false });
+  const { log } = await fixture.event("prepare");
+  assertEquals(log.filter((line) => line.includes("clear ")), []);
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("somebody's own overlay doesn't join another disk's commit", async () => {
+  using fixture = await up(true);
+  Deno.linkSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
+  const vdb = fixture.image("vdb");
+  fixture.save(`${vdb}.backing_file`, null, { base: "vdb" });
+  fixture.save(vdb, `${vdb}.backing_file`, { own: "yes" });
+  fixture.sources.set("vdb", vdb);
+  fixture.configure({ vda: true, vdb: true });
+  assertEquals((await fixture.event("prepare")).code, 1);
+  assertEquals(fixture.state("vdb").kind, "session");
+  assertEquals(fixture.flags().vdb, true);
+});

@@ -1,0 +1,17 @@
+/** The guest of many tests: one disk, up, and the session has written. */
+
+import { Fixture } from "./fixture.ts";
+
+/** Such a guest, and where its disk is. */
+export async function up(flag: boolean): Promise<Fixture & { readonly vda: string }> {
+  const fixture = Object.assign(new Fixture(), { vda: "" });
+  fixture.vda = fixture.image("vda");
+  fixture.disks({ vda: flag });
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  return fixture;
+}
+
+/** What its disk holds without the session, and with it. */
+export const base = { base: "vda" };
+export const session = { ...base, session: "yes" };

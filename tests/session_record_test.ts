@@ -1,0 +1,98 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { UserError } from "../lib/errors.ts";
+import { formatRecords, parseRecords, type SessionRecord } from "../lib/state/session_record.ts";
+import { Fixture } from "./fixture.ts";
+
+const record: SessionRecord = {
+  target: "vda",
+  image: "/images/os 中.img",
+  started: "2026-01-01T00:00:00.000Z",
+  owner: { uid: 64055, gid: 108, mode: 0o640 },
+  held: false,
+};
+
+Deno.test("a note reads back as it was written", () => {
+  const records = [record, { ...record, target: "vdb", held: true, owner: { uid: 0, gid: 0, mode: 0 } }];
+  assertEquals(parseRecords("/note", formatRecords(records)), records);
+  assertEquals(parseRecords("/note", formatRecords([])), []);
+});
+
+const [good] = JSON.parse(formatRecords([record]));
+const broken: readonly (readonly [string, unknown])[] = [
+  ["is no list", {}],
+  ["lists a text", ["vda"]],
+  ["lists nothing", [null]],
+  ["has a relative path", [{ ...good, image: "os.img" }]],
+  ["has no image", [{ ...good, image: undefined }]],
+  ["has a negative owner", [{ ...good, uid: -1 }]],
+  ["has a fraction of a group", [{ ...good, gid: 0.5 }]],
+  ["has a mode that is no mode", [{ ...good, mode: "rw" }]],
+  ["has a mode as a number", [{ ...good, mode: 640 }]],
+];
+
+for (const [what, value] of broken) {
+  Deno.test(`a note that ${what} is not taken`, () => {
+    const trouble = assertThrows(
+      () => parseRecords("/n o", JSON.stringify(value)),
+      UserError,
+      '"/n o" is not a note',
+    );
+    assertEquals(
+      trouble.hint,
+      `restore it, or if no disk of the guest has a ".backing_file" beside it: rm '/n o'`,
+    );
+  });
+}
+
+Deno.test("a note lists what was frozen while it is, and is gone after the last end", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: true });
+  const note = `${fixture.config}/guest.session`;
+  await fixture.start();
+  assertEquals(parseRecords(note, Deno.readTextFileSync(note)).map(({ target }) => target), ["vda", "vdb"]);
+  await fixture.stop("crashed");
+  assertEquals(parseRecords(note, Deno.readTextFileSync(note)).map(({ target, held }) => [target, held]), [
+    ["vdb", true],
+  ]);
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(fixture.files(fixture.config).includes("guest.session"), false);
+});
+
+Deno.test("a disk whose record is gone is discarded at its end, and the guest is plain from then on", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true, vdb: false });
+  await fixture.start();
+  fixture.write(fixture.image("vda"), "session");
+  fixture.configure({ vdb: false });
+  await fixture.stop();
+  await fixture.start();
+  assertEquals(fixture.state("vda").kind, "plain");
+  assertEquals(fixture.disk("vda"), { base: "vda" });
+  await fixture.stop();
+});
+
+Deno.test("a guest whose configuration is gone after a power cut is plain from its next start on", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  await fixture.start();
+  fixture.write(fixture.image("vda"), "session");
+  Deno.removeSync(fixture.configFile);
+  await fixture.start();
+  assertEquals(fixture.files(), ["vda.img"]);
+  assertEquals(fixture.disk("vda"), { base: "vda" });
+  await fixture.stop();
+});
+
+Deno.test("a broken note keeps a guest from starting, and its end from touching anything", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
+  await fixture.start();
+  Deno.writeTextFileSync(`${fixture.config}/guest.session`, "");
+  const files = fixture.files();
+  for (const [operation, code] of [["release", 0], ["prepare", 1]] as const) {
+    const result = await fixture.event(operation, "shutdown");
+    assertEquals([result.code, result.said.length], [code, 2]);
+    assertEquals(fixture.files(), files);
+  }
+});
