@@ -16,6 +16,9 @@ import type { Listing } from "./state.ts";
 import { afterAll, type StartWord, type Step } from "./step.ts";
 import * as moves from "./transitions.ts";
 
+/** The decisions after which a disk is none of ours. */
+const leavesAlone: readonly Decision[] = ["discard", "let go", "nothing"];
+
 /** A start: all overlays are made before the first of them takes an image's name. */
 export function planPrepare(
   decided: readonly DecidedDisk[],
@@ -34,7 +37,10 @@ export function planPrepare(
       .map(({ disk }) => stage(disk.target, ...moves.removeSetAside(disk.names))),
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, records }),
-    ...start === "fresh" ? [stage("", startingStep(paths, start, records))] : [],
+    // A guest of which no disk is listed any more is left alone from here on, and its end asks for nothing.
+    ...start === "fresh" && decided.some(({ decision }) => !leavesAlone.includes(decision))
+      ? [stage("", startingStep(paths, start, records))]
+      : [],
     ...recovery,
     ...froze.map(({ disk }) =>
       stage(disk.target, ...moves.createOverlay(disk.names, startable(disk), disk.owner))

@@ -323,19 +323,23 @@ export class Guest {
 
   /**
    * Asserts that the disks have these counts and nothing of the last session stays for good: where libvirt gives no
-   * reason, a session is set aside until the guest is up again.
+   * reason, a session is set aside until the guest is up again, or its configuration is gone.
    */
   async reverted(...counts: number[]): Promise<void> {
-    if (!await tellsReason()) await this.nextStart();
+    if (!await tellsReason()) await this.nextStartWithoutConfiguration();
     await this.isPlain(...counts);
   }
 
-  /** A start that comes to nothing, as far as the disks go, and forgets what was set aside. */
-  async nextStart(): Promise<void> {
+  /** A start that comes to nothing, as far as QEMU goes. */
+  async nextStartWithoutConfiguration(): Promise<void> {
+    const path = `${CONFIG}/${this.name}.json`;
+    const away = `${path}.away`;
+    if (exists(path)) Deno.renameSync(at(path), at(away));
     await this.redefine(true);
     await refused("start", this.name);
     await this.idle();
     await this.redefine();
+    if (exists(away)) Deno.renameSync(at(away), at(path));
   }
 
   async killQemu(): Promise<void> {

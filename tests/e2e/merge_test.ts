@@ -80,7 +80,7 @@ Deno.test("kept commits can be undone, one after the other", async () => {
   assertEquals((await autorevert("undo", "undone", "vda", "--yes")).code, 0);
   assertEquals(await countOn(image), 1);
   assertStringIncludes((await autorevert("undo", "undone", "--yes")).stderr, "no commit that can be undone");
-  await guest.nextStart();
+  await guest.nextStartWithoutConfiguration();
   await guest.isPlain(1);
 });
 
