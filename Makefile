@@ -107,6 +107,10 @@ uninstall: ## take the hook away, unless a session needs it
 schema: ## config.schema.json, after a change of lib/input/config_schema.ts
 	build/deno run --quiet -A build/schema.ts > config.schema.json
 
+.PHONY: architecture
+architecture: ## the tables of docs/architecture.md, after a change of lib/state/decision_table.ts
+	build/deno run --quiet -A build/architecture.ts
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf dist .deno
