@@ -23,7 +23,8 @@ const words: Words = {
   held: { true: "held", false: "not held" },
   keeps: { true: "`keep-session`" },
   unborn: { true: "its guest never came up", false: "its guest came up" },
-  saved: { true: "managed save exists" },
+  saved: { true: "guest was saved" },
+  replaced: { true: "another file in its place" },
   look: { busy: "in use", moved: "backing file elsewhere", replaced: "replaced", damaged: "not readable" },
 };
 

@@ -15,7 +15,7 @@ export interface ErrorDetails {
   readonly hint?: string | undefined;
   readonly cause?: unknown;
   /**
-   * Whether trying again can help: `"event"` where the next start or end healedBy it by itself,
+   * Whether trying again can help: `"event"` where the next start or end heals it,
    * `"person"` where somebody has to act first.
    */
   readonly healedBy?: "event" | "person";

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Failing } from "./fault.ts";
-import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
+import { DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
+import { namesOf } from "../lib/state/paths.ts";
 import { snapshot } from "./tree.ts";
 
 const base = { base: "vda" };
@@ -410,4 +411,224 @@ Deno.test("the name that a look for hard links left behind goes with the next ev
   Deno.linkSync(vda, `${vda}.autorevert-probe`);
   await fixture.start();
   assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
+});
+
+/** What an administrator moves into the session's place: an image of another time. */
+function putInPlace(fixture: Fixture, vda: string): void {
+  const other = `${fixture.images}/new.img`;
+  fixture.save(other, null, { golden: "yes" });
+  Deno.renameSync(other, vda);
+}
+
+for (const reason of ["shutdown", "crashed", "-", "failed"]) {
+  for (const flag of [false, true]) {
+    Deno.test(`an image that is moved into the place of a ${flag ? "flagged " : ""}session stays at an end: ${reason}`, async () => {
+      using fixture = new Fixture();
+      fixture.now = () => LONG_AGO;
+      fixture.disks({ vda: flag });
+      const vda = fixture.image("vda");
+      await fixture.good("prepare");
+      if (reason !== "failed") await fixture.good("started");
+      putInPlace(fixture, vda);
+      await fixture.event("release", reason);
+      assertEquals(fixture.read(vda), { golden: "yes" });
+      assertEquals(fixture.flags().vda, flag);
+      const { code, said } = await fixture.event("prepare");
+      assertEquals(
+        [code, said.some((line) => line.includes("another file was put in the session's place"))],
+        [1, true],
+      );
+    });
+  }
+}
+
+Deno.test("a note that tells of a folder that is gone keeps no guest from starting, nor a command from working", async () => {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  const moved = `${fixture.root}/moved`;
+  Deno.renameSync(fixture.images, moved);
+  fixture.settings = { ...fixture.settings, imageFolders: [moved] };
+  const vda = `${moved}/vda.img`;
+  for (const name of ["vda.img.autorevert-ended", "vda.img.backing_file"]) {
+    Deno.removeSync(`${moved}/${name}`);
+  }
+  fixture.sources.set("vda", vda);
+  fixture.define();
+  for (
+    const words of [["commit", DOMAIN], ["commit", "--cancel", DOMAIN], ["disable", DOMAIN], [
+      "enable",
+      DOMAIN,
+      "vda",
+    ]]
+  ) {
+    assertEquals((await fixture.type(words)).code, 0, words.join(" "));
+  }
+  await fixture.start();
+  fixture.write(vda, "session");
+  await fixture.stop();
+  assertEquals(fixture.read(vda), base);
+});
+
+Deno.test("a guest that was saved to a file and comes back without its configuration finds its session, and spares the base", async () => {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  Deno.removeSync(fixture.configFile);
+  await fixture.good("restore");
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), session);
+  fixture.write(fixture.vda, "more");
+  assertEquals(fixture.disk("vda"), base);
+});
+
+Deno.test("recover commits nothing as long as the configuration can't be read: its flag would commit the next session, too", async () => {
+  using fixture = await up(true);
+  fixture.define();
+  fixture.configureText("{");
+  await fixture.event("release", "shutdown");
+  assertEquals((await fixture.type(["recover", "--keep", DOMAIN])).code, 1);
+  assertEquals(fixture.read(fixture.vda), session);
+  fixture.configure({ vda: true });
+  assertEquals((await fixture.type(["recover", "--keep", DOMAIN])).code, 0);
+  assertEquals([fixture.disk("vda"), fixture.flags().vda], [session, false]);
+});
+
+Deno.test("a flagged session goes on under the target that its disk was given meanwhile", async () => {
+  using fixture = await up(true);
+  const xml = fixture.xml();
+  // virsh edit, for the next start.
+  fixture.sources.clear();
+  fixture.sources.set("sda", fixture.vda);
+  fixture.configure({ sda: true });
+  await fixture.good("release", "shutdown", { xml });
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.flags().sda], [session, false]);
+});
+
+Deno.test("commit after a commit that was cut short is for the next session", async () => {
+  for (const step of [4, 5]) {
+    using fixture = await up(true);
+    fixture.define();
+    await fixture.event("release", "shutdown", { perform: new Failing(step, "dies before").perform });
+    assertEquals((await fixture.type(["commit", DOMAIN])).code, 0);
+    await fixture.start();
+    fixture.write(fixture.vda, "next");
+    await fixture.stop();
+    assertEquals([fixture.disk("vda"), fixture.flags().vda], [{ ...session, next: "yes" }, false], `${step}`);
+  }
+});
+
+Deno.test("another guest's session is neither thrown away nor committed by what a guest of the same image is advised", async () => {
+  using fixture = await up(true);
+  await fixture.stop("crashed");
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  fixture.define("second");
+  const hint = `hint: start that guest and end it, or: autorevert recover --keep|--discard ${DOMAIN}`;
+  assertEquals((await fixture.event("prepare", "-", { domain: "second" })).said[1], hint);
+  assertEquals((await fixture.type(["check", "second"])).printed.includes(hint), true);
+  for (const way of ["--keep", "--discard"]) {
+    assertEquals((await fixture.type(["recover", way, "second", "--yes"])).code, 1);
+  }
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a guest that was saved finds its session after a start that failed, or came to nothing", async () => {
+  for (const end of ["saved", "-"]) {
+    for (const between of ["a start that fails", "a whole life"]) {
+      using fixture = await up(false);
+      await fixture.stop(end);
+      if (between === "a whole life") {
+        await fixture.start();
+        fixture.write(fixture.vda, "fresh");
+        if (end === "-") continue;
+        await fixture.stop();
+      } else {
+        await fixture.good("prepare");
+        await fixture.stop(end === "-" ? end : "failed");
+      }
+      await fixture.good("restore");
+      await fixture.start();
+      assertEquals(fixture.read(fixture.vda), session, `${end}, ${between}`);
+    }
+  }
+});
+
+Deno.test("a guest that was saved finds its session after two flagged starts that never came up", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  await fixture.stop("-");
+  fixture.configure({ vda: true });
+  await fixture.good("prepare");
+  // The power fails.
+  await fixture.good("prepare");
+  await fixture.stop("-");
+  await fixture.good("restore");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+/** A file that stands on the image, and the domain names it now. */
+function snapshotOn(fixture: Fixture): string {
+  const snap = `${fixture.images}/vda.snap`;
+  fixture.save(snap, fixture.image("vda"), { snap: "yes" });
+  fixture.sources.set("vda", snap);
+  fixture.define();
+  return snap;
+}
+
+Deno.test("undo and keep leave a disk alone that an external snapshot stands on", async () => {
+  for (const verb of ["undo", "keep"] as const) {
+    using fixture = verb === "undo" ? await committed({ "keep-commits": 1 }) : await up(false);
+    if (verb === "keep") await fixture.stop("-");
+    const snap = snapshotOn(fixture);
+    const before = fixture.read(snap);
+    const { code, said } = await fixture.command(verb);
+    assertEquals([code, said[0]?.includes("the domain names another file, which may stand on")], [1, true]);
+    assertEquals(fixture.read(snap), before);
+  }
+});
+
+Deno.test("recover neither proposes nor ends a session that an external snapshot stands on", async () => {
+  using fixture = await up(false);
+  const snap = snapshotOn(fixture);
+  await fixture.stop();
+  const before = fixture.read(snap);
+  assertEquals((await fixture.type(["recover", DOMAIN])).printed, [`${DOMAIN}: nothing to recover`]);
+  for (const way of ["--keep", "--discard"]) {
+    assertEquals((await fixture.type(["recover", way, DOMAIN, "--yes"])).code, 1);
+  }
+  assertEquals(fixture.read(snap), before);
+});
+
+Deno.test("recover --discard takes the flag with the session that it was meant for", async () => {
+  using fixture = await up(true);
+  fixture.define();
+  await fixture.stop("crashed");
+  assertEquals((await fixture.type(["recover", "--discard", DOMAIN, "--yes"])).code, 0);
+  assertEquals([fixture.disk("vda"), fixture.flags().vda], [base, false]);
+});
+
+Deno.test("recover of one guest knows what another one's merge has torn", async () => {
+  using fixture = await committed({ "keep-commits": 0 });
+  const { tearing } = await import("./fault.ts");
+  await fixture.merge({ perform: tearing(fixture) });
+  const { layer, image } = namesOf(fixture.vda);
+  Deno.removeSync(image);
+  fixture.save(image, layer(1), { session: "foreign" });
+  Deno.removeSync(fixture.configFile);
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(
+    `${fixture.config}/second.json`,
+    '{"disks": [{"target": "vda", "keep-commits": 1}]}',
+  );
+  fixture.define("second");
+  const note = `${fixture.config}/${DOMAIN}.session`;
+  const away = Deno.readTextFileSync(note);
+  Deno.writeTextFileSync(note, away);
+  const { code } = await fixture.type(["recover", "--discard", DOMAIN, "--yes"]);
+  assertEquals(code, 0);
+  assertEquals((await fixture.command("undo", second)).code, 1);
+  assertEquals(fixture.disk("vda"), session);
 });

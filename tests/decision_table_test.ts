@@ -42,16 +42,16 @@ Deno.test("every row is reached by some combination of facts", () => {
 
 Deno.test("what is not known is asked for one by one, and ends in the row of all facts", () => {
   for (const all of [...atPrepare, ...atRelease]) {
-    const { saved, look, ...known } = all;
+    const { saved, look, replaced, ...known } = all;
     let facts: Facts = known;
-    for (let asked = 0; asked < 3; asked++) {
+    for (let asked = 0; asked < 4; asked++) {
       const verdict = decide(facts);
       if ("row" in verdict) {
         assertEquals(verdict.row, rowFor(all));
         break;
       }
       assert(facts[verdict.lookUp] === undefined, "nothing is asked for twice");
-      facts = verdict.lookUp === "saved" ? { ...facts, saved } : { ...facts, look };
+      facts = { ...facts, [verdict.lookUp]: { saved, look, replaced }[verdict.lookUp] };
     }
   }
 });
@@ -140,9 +140,17 @@ Deno.test("a flagged session that is over is committed", () => {
   always(
     atRelease,
     "commit",
-    ({ state, start, end, flag, ours, source }) =>
+    ({ state, start, end, flag, ours, source, replaced }) =>
       state === "session" && start === "up" && end === "normal" && flag === "set" && ours &&
-      source === "same",
+      source === "same" && !replaced,
+  );
+});
+
+Deno.test("an end neither commits nor throws away another file that was put in a session's place", () => {
+  never(
+    atRelease,
+    ["commit", "discard", "set aside"],
+    ({ state, replaced }) => state === "session" && replaced,
   );
 });
 

@@ -15,6 +15,7 @@ const start: Facts = {
   keeps: false,
   held: false,
   unborn: false,
+  replaced: false,
   source: "same",
   saved: false,
   look: "sound",
@@ -59,6 +60,43 @@ const rows: readonly (readonly [row: string, facts: Facts, decision: Decision])[
     { ...start, state: "session", flag: "set" },
     "set aside, new session",
   ],
+  [
+    "prepare, session that a saved guest left: set it aside, and begin anew",
+    { ...start, state: "session", saved: true },
+    "set aside, new session",
+  ],
+  [
+    "prepare, session damaged that was not made at its start: refuse",
+    { ...start, state: "session", look: "damaged", replaced: true },
+    "refuse: replaced",
+  ],
+  [
+    "prepare from a save, no longer configured, with I.ended: put back",
+    { ...unlisted, start: "resume", state: "layered", ended: true },
+    "put back",
+  ],
+  [
+    "prepare from a save, with another guest's I.ended: refuse",
+    { ...start, start: "resume", state: "layered", ended: true, ours: false },
+    "refuse: nothing to resume",
+  ],
+  [
+    "prepare, no longer configured, its target is gone, held: leave it to a person",
+    { ...unlisted, state: "session", source: "gone", held: true },
+    "leave to a person",
+  ],
+  [
+    "prepare, no longer configured, its target is gone, in use: leave",
+    { ...unlisted, state: "session", source: "gone", look: "busy" },
+    "leave",
+  ],
+  ["release, another file in the session's place: hold", { ...end, replaced: true }, "hold"],
+  [
+    "release of a failed start, another file in the session's place: hold",
+    { ...end, start: "fresh", replaced: true },
+    "hold",
+  ],
+  ["release, its target is gone: hold", { ...end, source: "gone" }, "hold"],
   [
     "prepare, session that never came up beside one set aside, flag set after it: discard and freeze",
     { ...start, state: "session", ended: true, unborn: true, flag: "set" },

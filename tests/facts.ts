@@ -11,6 +11,7 @@ const everywhere = {
   ended: both,
   held: both,
   unborn: both,
+  replaced: both,
   keeps: both,
   look: ["busy", "sound", "moved", "replaced", "damaged"],
 } as const;
@@ -36,7 +37,7 @@ export const listedAtPrepare = [...product({
   listed: [true],
   flag: ["set", "clear"],
   source: ["same"],
-  saved: [false],
+  saved: both,
 })];
 /** … and of one that only the note knows. */
 export const unlistedAtPrepare = [...product({
@@ -48,7 +49,7 @@ export const unlistedAtPrepare = [...product({
   listed: [false],
   flag: ["set", "clear"],
   source: ["same", "other", "gone", "unreadable"],
-  saved: [false],
+  saved: both,
 })];
 export const atPrepare = [...listedAtPrepare, ...unlistedAtPrepare];
 /** … and at an end. */

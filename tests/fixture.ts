@@ -94,6 +94,8 @@ export class Fixture implements Disposable {
   settings: Settings;
   qemuImg: QemuImg = this.#fake();
   lock: Lock = lock;
+  /** The system's clock, unless a test says otherwise: files are made by that. */
+  now: () => Date = () => new Date();
 
   constructor(readonly root = temporaryFolder()) {
     this.images = `${root}/images`;
@@ -316,7 +318,7 @@ export class Fixture implements Disposable {
         say: (line) => said.push(line),
         show: dry ? (line) => shown.push(line) : undefined,
         readXml: () => xml,
-        now: () => NOW,
+        now: () => this.now(),
       }),
       (text) => printed.push(...text.split("\n")),
     );

@@ -82,11 +82,22 @@ Deno.test("nothing is reverted below an external snapshot, and the log tells wha
   }
 });
 
-Deno.test("a disk that was detached in the session is reverted at its end", async () => {
+Deno.test("a disk that was detached in the session keeps it, since a file may stand on it, and reverts when it is back", async () => {
   using fixture = await up(false);
   await fixture.good("release", "shutdown", { xml: domainXml([]) });
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), base);
+  await fixture.stop();
   assertEquals(fixture.files(), ["vda.img"]);
-  assertEquals(fixture.disk("vda"), base);
+});
+
+Deno.test("the session of a disk that was detached stays where neither domain nor configuration know it any more", async () => {
+  using fixture = await up(false);
+  await fixture.good("release", "shutdown", { xml: domainXml([]) });
+  Deno.removeSync(fixture.configFile);
+  await fixture.good("prepare", "-", { xml: domainXml([]) });
+  assertEquals(fixture.read(fixture.vda), session);
 });
 
 Deno.test("a disk that was detached and is in use elsewhere is left", async () => {

@@ -236,6 +236,7 @@ const besides: readonly (readonly [what: string, name: string, age: number, rate
 for (const [what, name, age, rate] of besides) {
   Deno.test(`beside ${what} a merge goes ${rate ? "gently" : "at full speed"}`, async () => {
     using fixture = await fixtureOf({ ...committed, targets: ["vda", "vdb"] });
+    fixture.now = () => NOW;
     const path = `${fixture.images}/${name}`;
     if (name !== "vdb.img") fixture.save(path, null, {});
     const rates: unknown[] = [];

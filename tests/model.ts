@@ -11,6 +11,8 @@ export interface Session {
   readonly held: boolean;
   /** The flag was set when it began, or a command has said that it is for it. */
   readonly flagged: boolean;
+  /** A saved guest may come back for it. */
+  readonly saved?: boolean;
   /** Its start never came up: what is set aside beside it goes once one does, or was set aside by that start. */
   readonly unborn?: "forget" | "stay" | undefined;
 }
@@ -49,9 +51,11 @@ export function isMeant({ session, flag, flagged, running }: Model): boolean {
     (running || session.held || session.flagged || flagged < session.wrote);
 }
 
-/** A session that may have been meant to be kept: nobody throws it away without being told to. */
+/** A session that may have been meant to be kept, or to be come back for: nobody throws it away without being told to. */
 export function isDoubtful(model: Model): boolean {
-  return model.session !== undefined && model.flag && !isMeant(model) && model.session.unborn === undefined;
+  const { session, flag } = model;
+  return session !== undefined && (flag || session.saved === true) && !isMeant(model) &&
+    session.unborn === undefined;
 }
 
 /**
@@ -60,7 +64,12 @@ export function isDoubtful(model: Model): boolean {
  */
 export function started(model: Model, now: number): Model {
   const session = isMeant(model)
-    ? { ...model.session!, held: true, unborn: undefined }
+    ? {
+      ...model.session!,
+      held: model.session!.held || !model.session!.unborn,
+      unborn: undefined,
+      saved: false,
+    }
     : begun(model, now, model.flag && model.session === undefined);
   return { ...model, session, aside: asideWhenUp(model), saved: undefined, running: true };
 }
@@ -72,7 +81,8 @@ function asideWhenUp(model: Model): Session | undefined {
 
 /** A start that doesn't come up leaves what it found, but for a session that would have gone. */
 export function failed(model: Model): Model {
-  const session = isMeant(model) ? { ...model.session!, held: true } : undefined;
+  const isHeld = isMeant(model) && (model.session!.held || !model.session!.unborn);
+  const session = isHeld ? { ...model.session!, held: true, saved: false } : undefined;
   const aside = isDoubtful(model) ? model.session : model.aside;
   return { ...model, session, aside, saved: undefined, running: false };
 }
@@ -101,7 +111,7 @@ export function saved(model: Model, managed: boolean): Model {
   const held = session.held || model.flag;
   return {
     ...model,
-    session: { ...session, held },
+    session: { ...session, held, saved: true },
     running: false,
     saved: { content: session.content, managed },
   };
@@ -112,7 +122,13 @@ export function restored(model: Model, now: number): Model {
   const own = model.session?.unborn && !model.session.held ? undefined : model.session;
   const session = own ?? model.aside ?? begun(model, now, model.flag);
   const aside = own ? model.aside : undefined;
-  return { ...model, session: { ...session, unborn: undefined }, aside, saved: undefined, running: true };
+  return {
+    ...model,
+    session: { ...session, unborn: undefined, saved: false },
+    aside,
+    saved: undefined,
+    running: true,
+  };
 }
 
 /** A flagged session becomes the disk, once; another is forgotten, or set aside where it was asked for or may be needed. */

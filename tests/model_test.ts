@@ -111,6 +111,7 @@ class Life {
       wrote: Deno.statSync(path).mtime!.getTime(),
       held: record?.held ?? false,
       flagged: record?.flagged ?? false,
+      saved: record?.saved ?? false,
       unborn: path === vda && isApart ? record?.aside : undefined,
     });
     const pending = fixture.ordered("vda");

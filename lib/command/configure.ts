@@ -1,18 +1,18 @@
 /** The commands that change a guest's configuration, as an administrator could with an editor. */
 
 import { listDisk, setFlag, unlistDisk } from "./config_edit.ts";
-import { disksIn, domains, inspectGuest } from "./guest.ts";
+import { disksIn, domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type Condition, type InspectedDisk, isBeingMerged } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
-import { decisionFor } from "../hook/decide.ts";
+import { decisionFor, planCheckedRecovery } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
-import { observeAtPrepare } from "../hook/observe.ts";
+import { observeAtPrepare, observeRecorded } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import { refusal } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
-import { readOwnRecords } from "../host/session_records.ts";
+import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -96,6 +96,7 @@ export async function commit(context: GuestCommand): Promise<void> {
   const { run, domain, paths, options, terminal } = context;
   const flag = !options.has("cancel");
   using _guest = await run.locks.guest();
+  await finishRecovery(context);
   const { meant } = await listedDisks(context);
   const changed = meant.filter(({ commit }) => commit !== flag);
   if (changed.length > 0) {
@@ -110,6 +111,19 @@ export async function commit(context: GuestCommand): Promise<void> {
     terminal.print(
       `${domain} ${view.target}: ${flag ? afterCommit(view, context) : afterCancel(view.condition)}`,
     );
+  }
+}
+
+/** A commit that was cut short clears its flag with the next event: what is set now must not be taken for that. */
+async function finishRecovery(context: GuestCommand): Promise<void> {
+  const { run, paths } = context;
+  using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
+  const config = await configOf(context);
+  const disks = readOwnRecords(paths.note).map((record) =>
+    observeRecorded(record, config, namedDisks(context))
+  );
+  for (const { subject, steps } of (await planCheckedRecovery(disks, context)).stages) {
+    await run.take(subject, steps);
   }
 }
 

@@ -1,5 +1,5 @@
 import { asReadable, type FoundDisk, inspectDisk, type InspectedDisk } from "./inspect.ts";
-import { UserError } from "../errors.ts";
+import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
@@ -8,6 +8,7 @@ import { readOwnRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
+import type { ObservedDisk } from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -48,6 +49,24 @@ export function disksIn(folder: string, domain: string): readonly DomainDisk[] |
   });
 }
 
+/** The disks as the domain has them that runs, or else as it is defined; none where libvirt knows none. */
+export function namedDisks({ domain, host }: EventContext): readonly DomainDisk[] {
+  const { liveFolder, definedFolder } = host.settings;
+  return disksIn(liveFolder, domain) ?? disksIn(definedFolder, domain) ?? [];
+}
+
+/** Why nothing is done to a disk in whose place the domain names another file. */
+export function otherFile({ target, names: { image } }: ObservedDisk, domain: string): UserError {
+  return withContext(
+    target,
+    new UserError(`the domain names another file, which may stand on ${quoted(image)}`, {
+      hint:
+        `see what it names: virsh domblklist --inactive ${shellWord(domain)}; after an external snapshot, ` +
+        "bring that back into the session first, with virsh blockcommit",
+    }),
+  );
+}
+
 /** Looks at a guest. What can't be read is told as its problem, so that one bad file hides no other. */
 export async function inspectGuest(context: EventContext): Promise<Guest> {
   const { domain, host, paths } = context;
@@ -61,6 +80,7 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
     }
   };
   const config = await attempt(() => readConfig(paths.config, host.settings.configOwner));
+  const known = problem === undefined ? config : "unreadable";
   const records = await attempt(() => readOwnRecords(paths.note)) ?? [];
   const live = await attempt(() => disksIn(host.settings.liveFolder, domain));
   const persistent = await attempt(() => disksIn(host.settings.definedFolder, domain));
@@ -69,7 +89,7 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
 
   if (defined === undefined) problem ??= new UserError("libvirt knows no such domain");
   const listed = defined === undefined ? [] : config?.disks ?? [];
-  const frozen = (record: SessionRecord) => observeRecorded(record, config, live ?? defined ?? "unreadable");
+  const frozen = (record: SessionRecord) => observeRecorded(record, known, live ?? defined ?? "unreadable");
   const seen = listed.map((configured): FoundDisk => {
     const { target } = configured;
     try {

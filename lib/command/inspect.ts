@@ -1,6 +1,6 @@
 import { asUserError, UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
-import { decisionFor, isSaved } from "../hook/decide.ts";
+import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
@@ -112,6 +112,8 @@ async function judge(
   );
   // A merge has the top layer open if that is the one it merges, and the next start interrupts it.
   if (decision === "refuse: in use" && isMerged) return fine("clean");
+  const others = decision === "refuse: not ours" ? othersSession(recovered, context) : undefined;
+  if (others !== undefined) return { condition: "attention", problem: others };
   if (isRefusal(decision)) return { condition: "attention", problem: refusal(decision, recovered), decision };
   const condition = conditionOf(decision, state.kind === "session");
   if (condition === "attention") {

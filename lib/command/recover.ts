@@ -1,16 +1,25 @@
-import { type Guest, inspectGuest } from "./guest.ts";
-import { checkTargets, confirm, described, type GuestCommand, namesIn, refuseBusy } from "./guest_command.ts";
+import { type Guest, inspectGuest, otherFile } from "./guest.ts";
+import {
+  checkTargets,
+  confirm,
+  described,
+  type GuestCommand,
+  isLive,
+  namesIn,
+  refuseBusy,
+} from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { updateRecords } from "../hook/context.ts";
-import { inspectImage as lookAtDisk, isSaved, planCheckedRecovery } from "../hook/decide.ts";
+import { readStart, updateRecords } from "../hook/context.ts";
+import { inspectImage as lookAtDisk, isSaved, othersSession, planCheckedRecovery } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { refusal } from "../hook/refusal.ts";
+import { readOtherRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { planDiscard } from "../state/plan.ts";
-import type { SessionRecord } from "../state/session_record.ts";
+import { newRecord } from "../state/records.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /**
@@ -78,7 +87,8 @@ function tellNothing(
 ): void {
   terminal.print(`${domain}: nothing to recover`);
   if (guest.isLive) return;
-  for (const { target } of sessions) {
+  for (const { target, source } of sessions) {
+    if (source === "other") continue;
     terminal.print(
       `${domain} ${target}: a session lies there; to end it now: autorevert recover --keep|--discard ${
         shellWord(domain)
@@ -89,26 +99,27 @@ function tellNothing(
 
 async function endSessions(
   sessions: readonly ObservedDisk[],
-  { records }: Guest,
+  { records, problem }: Guest,
   context: GuestCommand,
 ): Promise<void> {
   const { run, domain, host, paths, options, terminal } = context;
   await checkSessions(sessions, context);
-  const ours = sessions.map((disk): SessionRecord =>
-    disk.record ?? {
-      target: disk.target,
-      image: disk.names.image,
-      started: host.now().toISOString(),
-      owner: disk.owner,
-      held: false,
-    }
-  );
+  // A flag that nobody can read can't be cleared, and would commit the next session, too.
+  if (options.has("keep") && problem !== undefined && sessions.some(({ flag }) => flag === "unreadable")) {
+    throw problem;
+  }
+  const others = readOtherRecords(paths.note);
+  const ours = sessions.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   if (options.has("keep")) {
     // The note comes last: a session that it knows, but that isn't decided yet, would go at the next start.
     const { subject, steps } = planCommit([], sessions, paths);
     await run.take(subject, steps);
   } else {
+    // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
+    const meant = sessions.filter(({ flag, record }) => flag === "set" && (record?.held || record?.flagged));
+    const targets = meant.map(({ target }) => target);
+    if (targets.length > 0) await run.take("", [{ kind: "clear", config: paths.config, targets }]);
     for (const disk of sessions) await run.take(disk.target, planDiscard(disk));
   }
   const outcome = options.has("keep")
@@ -125,11 +136,20 @@ async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCo
       hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
     });
   }
+  if (isLive(context) && readStart(context.paths) !== undefined) {
+    throw new UserError("the guest is being started", {
+      hint: "wait until it is up, or has failed",
+      healedBy: "event",
+    });
+  }
   for (const disk of sessions) await checkSession(disk, context);
 }
 
 /** Only a file that stands on the top layer, and that nobody has open, is a session. */
 async function checkSession(disk: ObservedDisk, context: GuestCommand): Promise<void> {
+  if (disk.source === "other") throw otherFile(disk, context.domain);
+  const others = othersSession(disk, context);
+  if (others !== undefined) throw withContext(disk.target, others);
   await refuseBusy(disk, context);
   const look = await lookAtDisk(disk, context);
   if (look === "moved" || look === "replaced") {

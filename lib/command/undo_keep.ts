@@ -10,6 +10,7 @@ import {
   refuseBusy,
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
+import { namedDisks, otherFile } from "./guest.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
 import { isSaved, planCheckedRecovery } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
@@ -143,6 +144,7 @@ async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
       hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
     });
   }
+  for (const { disk } of chosen) if (disk.source === "other") throw otherFile(disk, context.domain);
   for (const idle of chosen) work.check?.(idle);
   for (const { disk } of chosen) await refuseBusy(disk, context);
   return chosen;
@@ -186,7 +188,7 @@ async function idleDisks(context: GuestCommand): Promise<Idle[]> {
   const records = unfinished(readOwnRecords(paths.note), (image) => run.listing(image));
   checkTargets(meant, [...config?.disks ?? [], ...records]);
   const { stages, disks } = await planCheckedRecovery(
-    records.map((record) => observeRecorded(record, config, [])),
+    records.map((record) => observeRecorded(record, config, namedDisks(context))),
     context,
   );
   for (const { subject, steps } of stages) await run.take(subject, steps);

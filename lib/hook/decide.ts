@@ -3,7 +3,7 @@ import type { EventContext } from "./context.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
-import { decide, type Facts, type Row } from "../state/decision_table.ts";
+import { decide, type Facts, type LookUp, type Row } from "../state/decision_table.ts";
 import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { imageOf, layerNumber, namesOf } from "../state/paths.ts";
 import { joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
@@ -11,7 +11,7 @@ import { parse, topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** The facts that depend on the event, not on the disk. */
-export type EventFacts = Pick<Facts, "event" | "start" | "end" | "held">;
+export type EventFacts = Pick<Facts, "event" | "start" | "end" | "held" | "saved">;
 
 /** What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing. */
 export async function planCheckedRecovery(
@@ -38,23 +38,39 @@ async function checkOwner(
   { target, names: { image }, record, ...disk }: ObservedDisk,
   context: EventContext,
 ): Promise<void> {
-  const { run, paths } = context;
+  const { run } = context;
   if (record !== undefined || parse(namesOf(image), disk.listing).kind !== "committing") return;
-  const others = otherGuests(paths.note).flatMap(({ domain, records }) =>
-    records.filter((record) => record.image === image).map(({ started }) => ({ domain, started }))
-  );
-  const newest = others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
-  if (newest === undefined) return;
-  await run.takeOrReport(target, () => [{ kind: "background", domain: newest.domain }]);
+  const owner = otherOwner(image, context);
+  if (owner === undefined) return;
+  await run.takeOrReport(target, () => [{ kind: "background", domain: owner }]);
   throw withContext(
     target,
     new UserError(
-      `a commit of the guest ${quoted(newest.domain)} on ${
-        quoted(image)
-      } was cut short, and is being finished`,
-      { hint: `try again; by hand: autorevert recover ${shellWord(newest.domain)}`, healedBy: "event" },
+      `a commit of the guest ${quoted(owner)} on ${quoted(image)} was cut short, and is being finished`,
+      { hint: `try again; by hand: autorevert recover ${shellWord(owner)}`, healedBy: "event" },
     ),
   );
+}
+
+/** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
+export function otherOwner(image: string, { paths }: EventContext): string | undefined {
+  const others = otherGuests(paths.note).flatMap(({ domain, records }) =>
+    records.filter((record) => record.image === image).map(({ started }) => ({ domain, started }))
+  );
+  return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1)?.domain;
+}
+
+/** Why a session of another guest is left alone, if it is one. */
+export function othersSession(disk: ObservedDisk, context: EventContext): UserError | undefined {
+  const { image } = disk.names;
+  const owner = disk.record === undefined && stateOf(disk).kind === "session"
+    ? otherOwner(image, context)
+    : undefined;
+  return owner === undefined
+    ? undefined
+    : new UserError(`${quoted(image)} is a session of the guest ${quoted(owner)}`, {
+      hint: `start that guest and end it, or: autorevert recover --keep|--discard ${shellWord(owner)}`,
+    });
 }
 
 const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, string>> = {
@@ -115,10 +131,36 @@ export async function decisionFor(
   while (true) {
     const verdict = decide(facts);
     if ("row" in verdict) return verdict.row;
-    facts = verdict.lookUp === "saved"
-      ? { ...facts, saved: isSaved(context) }
-      : { ...facts, look: await inspectImage(disk, context) };
+    facts = { ...facts, ...await lookUp(verdict.lookUp, disk, context) };
   }
+}
+
+async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): Promise<Partial<Facts>> {
+  switch (fact) {
+    case "saved":
+      return { saved: isSaved(context) };
+    case "look":
+      return { look: await inspectImage(disk, context) };
+    case "replaced":
+      return { replaced: await isReplaced(disk, context) };
+    default:
+      return fact satisfies never;
+  }
+}
+
+/** A session's file is made within this time of its start, in milliseconds. */
+const MADE_WITHIN = 5_000;
+
+/**
+ * Whether a file lies in the session's place that isn't the session: one that was made at another time is looked at. Where
+ * the file system doesn't tell when that was, a file that can't be read is taken for the session.
+ */
+async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<boolean> {
+  const made = files.lstat(disk.names.image)?.birthtime?.getTime();
+  const started = Date.parse(disk.record?.started ?? "");
+  if (made !== undefined && Math.abs(made - started) < MADE_WITHIN) return false;
+  const look = await inspectImage(disk, context);
+  return look === "replaced" || look === "moved" || look === "damaged" && made !== undefined;
 }
 
 /** Whether libvirt holds a managed save of the guest. */

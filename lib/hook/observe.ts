@@ -1,5 +1,5 @@
 import { UserError, withContext } from "../errors.ts";
-import { list, lstat, ownerOf, resolve } from "../host/files.ts";
+import { isForbidden, list, listIfThere, lstat, ownerOf, resolve } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
@@ -102,11 +102,15 @@ export function observeRecorded(
     record,
     listed: false,
     source,
-    listing: list(image),
+    listing: listIfThere(image),
     owner: record.owner,
   } as const;
   if (config === "unreadable") return { ...known, flag: config, keepCommits: Infinity, keepSession: false };
   const disk = config?.disks.find((disk) => disk.target === target);
+  if (disk === undefined && config !== undefined && record.flagged) {
+    // Its target was renamed, most likely: its flag will be found under the new one.
+    return { ...known, flag: "unreadable", keepCommits: Infinity, keepSession: false };
+  }
   const { commit, keepCommits, keepSession } = disk ?? { commit: false, keepCommits: 0, keepSession: false };
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
 }
@@ -122,7 +126,7 @@ export function sourceOf(
   try {
     return resolve(disk.file) === image ? "same" : "other";
   } catch (error) {
-    return outside(error) ? "other" : "unreadable";
+    return isForbidden(error) ? "other" : "unreadable";
   }
 }
 
@@ -205,7 +209,7 @@ function permitted(file: string, folders: readonly string[]): string {
   try {
     image = resolve(file);
   } catch (error) {
-    if (outside(error)) throw refuse(file);
+    if (isForbidden(error)) throw refuse(file);
     throw error;
   }
   if (!isIn(image, folders)) throw refuse(image);
@@ -214,10 +218,6 @@ function permitted(file: string, folders: readonly string[]): string {
 
 function isIn(path: string, folders: readonly string[]): boolean {
   return folders.some((folder) => path.startsWith(`${folder}/`));
-}
-
-function outside(error: unknown): boolean {
-  return error instanceof UserError && error.cause instanceof Deno.errors.NotCapable;
 }
 
 /** Whether the configuration, as it is now, was there before the session's last write. */

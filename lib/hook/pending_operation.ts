@@ -1,4 +1,4 @@
-/** What an administrator pending for a guest's disks: it is noted first, and then done for all of them, whatever is cut short. */
+/** Operations of an administrator on a guest's disks: each is noted first, and then done for all of them, whatever is cut short. */
 
 import type { EventContext } from "./context.ts";
 import { readOwnRecords } from "../host/session_records.ts";
@@ -26,7 +26,7 @@ export function withPending(
 }
 
 /**
- * Does what is pending and not done, and clears it from the note. The caller holds the guest's lock and its folders'.
+ * Does the operations that are pending, and clears them from the note. The caller holds the guest's lock and its folders'.
  *
  * @returns the orders that were done now
  * @throws {UserError} if a step fails; then the order stands

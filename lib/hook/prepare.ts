@@ -1,6 +1,6 @@
 import { withContext } from "../errors.ts";
 import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
-import { decideAll, type EventFacts, planCheckedRecovery } from "./decide.ts";
+import { decideAll, type EventFacts, othersSession, planCheckedRecovery } from "./decide.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { isBeforeLastWrite, observeAtPrepare } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
@@ -40,6 +40,8 @@ async function begin(context: EventContext): Promise<void> {
   const config = await configOf(context);
   const { parseDisks } = await import("../input/domain_xml.ts");
   const disks = parseDisks(host.readXml());
+  // What was there of it is gone since the guest's lock was waited for: it is none of our business any more.
+  if (config === undefined && files.lstat(paths.note) === undefined) return;
   let records = readOwnRecords(paths.note);
   const gather = () => observeAtPrepare(domain, config, disks, records, host.settings);
 
@@ -78,7 +80,7 @@ async function beginSessions(
     if (isBegun && "layers" in state) await waitForOrphan(layer(state.layers[0]), context);
   }
   const decided = await decideAll(recovery.disks, context, (disk) => eventFacts(disk, start, config));
-  refuse(decided);
+  refuse(decided, context);
 
   const note = recordsAtPrepare(decided, host.now(), others);
   try {
@@ -111,13 +113,16 @@ export function eventFacts(
 ): EventFacts {
   const { record, names: { image } } = disk;
   // A flag that came after the session's last write is meant for the next session.
-  const held = record?.held || record?.flagged || isBeforeLastWrite(config?.changed ?? Infinity, image);
-  return { event: "prepare", start, end: "none", held };
+  const held = record?.held ||
+    disk.listed && (record?.flagged || isBeforeLastWrite(config?.changed ?? Infinity, image));
+  return { event: "prepare", start, end: "none", held: held ?? false, saved: record?.saved ?? false };
 }
 
-function refuse(decided: readonly DecidedDisk[]): void {
+function refuse(decided: readonly DecidedDisk[], context: EventContext): void {
   for (const { disk, decision } of decided) {
-    if (isRefusal(decision)) throw withContext(disk.target, refusal(decision, disk));
+    if (!isRefusal(decision)) continue;
+    const others = decision === "refuse: not ours" ? othersSession(disk, context) : undefined;
+    throw withContext(disk.target, others ?? refusal(decision, disk));
   }
 }
 

@@ -1,5 +1,5 @@
 import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
-import { decideAll, planCheckedRecovery } from "./decide.ts";
+import { decideAll, isSaved, planCheckedRecovery } from "./decide.ts";
 import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
 import { observeRecorded } from "./observe.ts";
 import * as files from "../host/files.ts";
@@ -46,10 +46,11 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     context,
   );
   for (const { subject, steps } of recovery.stages) await run.take(subject, steps);
+  const end = reasons.get(extra) ?? "unknown";
   const each = await decideAll(recovery.disks, context, (disk) => ({
     event: "release",
     start,
-    end: reasons.get(extra) ?? "unknown",
+    end,
     held: (disk.record?.held ?? false) || waitsToBeSetAside(disk),
   }));
   const decided = allOrNone(each, recovery, context);
@@ -58,7 +59,9 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     await run.takeOrReport(subject, () => steps);
   }
 
-  const next = recordsAtRelease(decided, isUp);
+  const resumed = start === "resume" || start === "migrate";
+  const isLeftToSave = resumed || end === "suspended" || end === "unknown" && isSaved(context);
+  const next = recordsAtRelease(decided, { isUp, isSaved: isLeftToSave });
   const noted = decided.some(({ decision }) => decision === "commit");
   await updateRecords(next, context, noted ? next : records);
   const disks = decided.map(({ disk }) => disk);

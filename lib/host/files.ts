@@ -123,6 +123,24 @@ export function list(image: string): Listing {
 }
 
 /**
+ * The files that belong to an image of which a note tells; none where its folder is gone, isn't mounted, or isn't one of
+ * those that the program may touch any more.
+ */
+export function listIfThere(image: string): Listing {
+  try {
+    return lstat(folderOf(image)) === undefined ? new Map() : list(image);
+  } catch (error) {
+    if (isForbidden(error)) return new Map();
+    throw error;
+  }
+}
+
+/** Whether a path is none of those that the program was built to touch. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof UserError && error.cause instanceof Deno.errors.NotCapable;
+}
+
+/**
  * All that is in a folder.
  *
  * Deno leaves out what a failing disk doesn't tell, and says nothing: so some files are looked up by their names.

@@ -33,7 +33,8 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
       case "clear":
         return await clearFlags(step.config, step.targets);
       case "note":
-        if (step.records.length === 0) return files.remove(step.path);
+        // Somebody else's last word on it may have come before.
+        if (step.records.length === 0) return files.lstat(step.path) && files.remove(step.path);
         return files.write(step.path, formatRecords(step.records), { durable: true });
       case "starting":
         // A power cut ends the start anyway.

@@ -61,7 +61,7 @@ export class Run {
   }
 
   listing(image: string): Listing {
-    return afterAll(files.list(image), this.#shown);
+    return afterAll(files.listIfThere(image), this.#shown);
   }
 
   /** What an administrator should know, in the log. */

@@ -4,7 +4,7 @@ import * as z from "zod/mini";
 const MOST_KEPT = 12;
 const KEEP = `a whole number from 0 to ${MOST_KEPT}`;
 
-/** One record of `disks`. */
+/** One entry of `disks`. */
 const disk = z.strictObject({
   target: z.string().check(
     z.regex(/^[^\s/]+$/, { error: 'a target such as "vda"' }),

@@ -29,8 +29,10 @@ export interface Facts {
   readonly unborn: boolean;
   /** What the domain names for the target now: this image, another file, nothing, or it could not be read. */
   readonly source: "same" | "other" | "gone" | "unreadable";
-  /** libvirt holds a managed save of the guest. */
+  /** At an end: libvirt holds a managed save of the guest. At a start: an end has left the session to a saved guest. */
   readonly saved?: boolean;
+  /** A file lies in the session's place that wasn't made when the session began, and isn't what its names say. */
+  readonly replaced?: boolean;
   /**
    * What the image is at a closer look: open in a process, as its names say, an overlay on layers that lie elsewhere,
    * something else, not readable.
@@ -105,7 +107,27 @@ const prepare: readonly Row[] = [
     decision: "leave",
     reason: "nobody can tell what stands on it",
   },
+  {
+    when: { listed: false, start: "resume", state: "session", ours: true, unborn: true },
+    decision: "put back",
+    reason: "it was saved on this session, and no start came up since",
+  },
+  {
+    when: { listed: false, start: "resume", state: "layered", ended: true },
+    decision: "put back",
+    reason: "this is the session it was saved on",
+  },
   { when: { listed: false, start: resumed }, decision: "keep", reason: "the guest's memory expects it" },
+  {
+    when: { listed: false, state: "session", source: "gone", look: "busy" },
+    decision: "leave",
+    reason: "the disk was detached and is used elsewhere",
+  },
+  {
+    when: { listed: false, state: "session", source: "gone", held: true },
+    decision: "leave to a person",
+    reason: "another file may stand on it, or it was to be kept",
+  },
   {
     when: { listed: false, state: "session", look: "busy" },
     decision: "refuse: in use",
@@ -179,6 +201,11 @@ const prepare: readonly Row[] = [
     reason: "a session can only come on shared storage",
   },
   {
+    when: { start: "resume", state: "layered", ended: true, ours: false },
+    decision: "refuse: nothing to resume",
+    reason: "another guest's session is set aside",
+  },
+  {
     when: { start: "resume", state: "layered", ended: true },
     decision: "put back",
     reason: "this is the session it was saved on",
@@ -198,6 +225,11 @@ const prepare: readonly Row[] = [
   { when: { state: "session", look: "busy" }, decision: "refuse: in use", reason: "a process has it open" },
   {
     when: { state: "session", look: "replaced" },
+    decision: "refuse: replaced",
+    reason: "somebody put another file there",
+  },
+  {
+    when: { state: "session", look: "damaged", replaced: true },
     decision: "refuse: replaced",
     reason: "somebody put another file there",
   },
@@ -222,6 +254,11 @@ const prepare: readonly Row[] = [
     reason: "maintenance survives a power cut",
   },
   {
+    when: { state: "session", saved: true, unborn: false },
+    decision: "set aside, new session",
+    reason: "a guest was saved on it",
+  },
+  {
     when: { state: "session", flag: "set", unborn: false },
     decision: "set aside, new session",
     reason: "the flag may have been meant for this session, or for the next one",
@@ -237,6 +274,7 @@ const release: readonly Row[] = [
   { when: { start: resumed }, decision: "leave", reason: "the saved guest is still to be resumed" },
   { when: { source: "other" }, decision: "leave to a person", reason: "that file may stand on this session" },
   { when: { source: "unreadable" }, decision: "hold", reason: "nobody can tell what stands on it" },
+  { when: { replaced: true }, decision: "hold", reason: "another file was put in the session's place" },
   {
     when: { start: "fresh", held: true },
     decision: "leave",
@@ -248,6 +286,11 @@ const release: readonly Row[] = [
     reason: "the disk was detached and is used elsewhere",
   },
   { when: { start: "fresh" }, decision: "discard", reason: "the guest never came up; the flag stays" },
+  {
+    when: { source: "gone", flag: ["clear", "unreadable"] },
+    decision: "hold",
+    reason: "the disk was detached, and another file may stand on it",
+  },
   {
     when: { end: "suspended", flag: "set" },
     decision: "hold",
@@ -278,8 +321,11 @@ const release: readonly Row[] = [
 
 export const table: Readonly<Record<Facts["event"], readonly Row[]>> = { prepare, release };
 
+/** A fact that is looked up only where a row asks for it. */
+export type LookUp = "saved" | "look" | "replaced";
+
 /** The row that decides, or the fact that has to be looked up first. */
-export type Verdict = { readonly row: Row } | { readonly lookUp: "saved" | "look" };
+export type Verdict = { readonly row: Row } | { readonly lookUp: LookUp };
 
 /** Finds the row for these facts. Pure. */
 export function decide(facts: Facts): Verdict {
@@ -292,12 +338,12 @@ export function decide(facts: Facts): Verdict {
 }
 
 /** Known facts first: what is not known is asked for only where all else fits. */
-function matches(when: Condition, facts: Facts): boolean | "saved" | "look" {
-  let unknown: "saved" | "look" | undefined;
+function matches(when: Condition, facts: Facts): boolean | LookUp {
+  let unknown: LookUp | undefined;
   for (const key of Object.keys(when) as (keyof Facts)[]) {
     const wanted = when[key];
     const fact = facts[key];
-    if (fact === undefined) unknown = key as "saved" | "look";
+    if (fact === undefined) unknown = key as LookUp;
     else if (!(Array.isArray(wanted) ? wanted.includes(fact) : wanted === fact)) return false;
   }
   return unknown ?? true;

@@ -116,7 +116,7 @@ export function planRelease(decided: readonly DecidedDisk[], isUp: boolean, path
       ? [
         {
           subject: "",
-          steps: [{ kind: "note", path: paths.note, records: recordsAtRelease(decided, isUp) } as const],
+          steps: [{ kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp }) } as const],
         },
         planCommit([], commits, paths),
       ]

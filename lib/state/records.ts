@@ -15,30 +15,36 @@ export function recordsAtPrepare(
   now: Date,
   others: readonly SessionRecord[],
 ): SessionRecord[] {
-  const begin = (image: string) => {
-    const before = others.filter((other) => other.image === image).map(({ started }) => Date.parse(started));
-    return new Date(Math.max(now.getTime(), ...before.filter(Number.isFinite).map((time) => time + 1)));
-  };
   return decided.map(({ disk, decision }): SessionRecord => {
-    const { target, names: { image }, record } = disk;
+    const { target, record } = disk;
     const aside = asideAtPrepare(disk, decision);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !beginsSession(decision)) {
-      const { aside: _, ...rest } = record;
-      return { ...rest, target, ...decision === "resume" && { held: true }, ...aside && { aside } };
+      const { aside: _, saved: __, ...rest } = record;
+      // A session beside one that is set aside has not come up yet, and holds nothing.
+      return { ...rest, target, ...decision === "resume" && !aside && { held: true }, ...aside && { aside } };
     }
     return {
-      target,
-      image,
-      started: begin(image).toISOString(),
-      owner: disk.owner,
-      held: false,
+      ...newRecord(disk, now, others),
       // As long as an older session lies there, this could be taken for a word about that.
       ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
       ...aside && { aside },
-      ...tornLayer(disk, others),
     };
   });
+}
+
+/**
+ * What the note says of a disk from now on, of which it said nothing.
+ *
+ * @param others what the other guests' notes list: a session is newer than theirs on the image, whatever the clock says
+ */
+export function newRecord(disk: ObservedDisk, now: Date, others: readonly SessionRecord[]): SessionRecord {
+  const { target, names: { image }, owner } = disk;
+  const before = others.filter((other) => other.image === image).map(({ started }) => Date.parse(started));
+  const started = new Date(
+    Math.max(now.getTime(), ...before.filter(Number.isFinite).map((time) => time + 1)),
+  );
+  return { target, image, started: started.toISOString(), owner, held: false, ...tornLayer(disk, others) };
 }
 
 /** What a start means for the session that is set aside beside the one that it begins or resumes. */
@@ -68,17 +74,32 @@ const holds: readonly Decision[] = ["hold", "leave to a person", "commit"];
 /** The decisions after which a session lies there no more. */
 const ends: readonly Decision[] = ["commit", "discard", "set aside"];
 
-/**
- * What the note says of the disks at an end, as long as something is left to end.
- *
- * @param isUp whether the guest had come up
- */
-export function recordsAtRelease(decided: readonly DecidedDisk[], isUp: boolean): SessionRecord[] {
+/** What an end was like. */
+export interface EndedGuest {
+  /** It had come up. */
+  readonly isUp: boolean;
+  /** Its memory is in a save, or on its way to another host. */
+  readonly isSaved?: boolean;
+}
+
+/** What the note says of the disks at an end, as long as something is left to end. */
+export function recordsAtRelease(
+  decided: readonly DecidedDisk[],
+  { isUp, isSaved = false }: EndedGuest,
+): SessionRecord[] {
   return decided.flatMap(({ disk: { record }, decision }) => {
     if (record === undefined) return [];
-    const { aside, ...rest } = record;
-    const begun = isUp || ends.includes(decision);
-    return [{ ...rest, ...holds.includes(decision) && { held: true }, ...aside && !begun && { aside } }];
+    const { aside, flagged, ...rest } = record;
+    const isEnded = ends.includes(decision);
+    const begun = isUp || isEnded;
+    const isLeft = decision === "leave" || decision === "hold";
+    return [{
+      ...rest,
+      ...flagged && !isEnded && { flagged },
+      ...holds.includes(decision) && { held: true },
+      ...isSaved && isLeft && { saved: true },
+      ...aside && !begun && { aside },
+    }];
   });
 }
 

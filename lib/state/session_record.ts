@@ -12,6 +12,8 @@ export interface SessionRecord {
   readonly owner: Owner;
   /** An event held the session back, to be resumed at the next start if its flag is set then. */
   readonly held: boolean;
+  /** An end has left the session to a guest that was saved: its memory may come back for it. */
+  readonly saved?: true;
   /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
   readonly flagged?: true;
   /**
@@ -21,7 +23,7 @@ export interface SessionRecord {
   readonly aside?: "forget" | "stay";
   /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
   readonly merging?: number;
-  /** What an administrator pending, as long as it may not be done. */
+  /** An operation of an administrator, as long as it may not be done. */
   readonly pending?: PendingOperation;
 }
 
@@ -47,7 +49,9 @@ export function parseRecords(path: string, text: string): SessionRecord[] {
 }
 
 function parseRecord(value: unknown): SessionRecord {
-  const { target, image, started, uid, gid, mode, held, flagged, aside, merging, undo, keep } = Object(value);
+  const { target, image, started, uid, gid, mode, held, saved, flagged, aside, merging, undo, keep } = Object(
+    value,
+  );
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
@@ -61,6 +65,7 @@ function parseRecord(value: unknown): SessionRecord {
     : undefined;
   return {
     ...{ target, image, started, owner, held: held === true },
+    ...saved === true && { saved },
     ...flagged === true && { flagged },
     ...(aside === "forget" || aside === "stay") && { aside },
     ...Number.isInteger(merging) && { merging },
@@ -72,12 +77,13 @@ function parseRecord(value: unknown): SessionRecord {
 export function formatRecords(records: readonly SessionRecord[]): string {
   const list = records.map(
     (
-      { target, image, started, owner: { uid, gid, mode }, held, flagged, aside, merging, pending },
+      { target, image, started, owner: { uid, gid, mode }, held, saved, flagged, aside, merging, pending },
     ) => {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
         ...known,
         ...held && { held },
+        ...saved && { saved },
         ...flagged && { flagged },
         ...aside && { aside },
         ...merging !== undefined && { merging },
