@@ -21,6 +21,8 @@ export interface Scenario {
   readonly commits?: readonly string[];
   /** An end that comes before the start noted its word can't be told from a crash, and holds a flagged session. */
   readonly heldByEnd?: true;
+  /** The start sets a session aside, which stays until the next one has come up. */
+  readonly setsAside?: true;
   /** After the event: what stood in its way is gone. */
   readonly mend?: (fixture: Fixture) => void;
 }
@@ -227,6 +229,26 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
       },
       event: fresh,
       next: afterStart("base"),
+    },
+    {
+      name: "the coming up of a guest that has a session set aside",
+      setUp: async (fixture) => {
+        await session(fixture, clear, layers);
+        await fixture.stop("-");
+        await fixture.good("prepare");
+      },
+      event: ["started", "-"],
+      next: [[[failed, fresh], "base"], [[fresh], "base"]],
+    },
+    {
+      name: "a start in place of a saved guest",
+      setUp: async (fixture) => {
+        await session(fixture, clear, layers);
+        await fixture.stop("saved");
+      },
+      event: fresh,
+      next: afterStart("base"),
+      setsAside: true,
     },
     {
       name: "the end of a start that failed",

@@ -129,6 +129,9 @@ Deno.test("a guest whose saved state is dropped starts clean", async () => {
   await virsh("managedsave", "dropped");
   await virsh("managedsave-remove", "dropped");
   assertEquals(await guest.start(), "1");
+  assertEquals(await countOn(`${guest.images[0]!}.autorevert-ended`), 2, "it may still come back");
+  await guest.destroy();
+  assertEquals(await guest.start(), "1");
   await guest.destroy();
   await guest.reverted(0);
 });
