@@ -9,10 +9,10 @@ import { Run } from "../lib/host/run.ts";
 import { readRecords } from "../lib/host/session_records.ts";
 import { guestNames } from "../lib/state/paths.ts";
 import type { Step } from "../lib/state/step.ts";
-import { Failing, tearing } from "./fault.ts";
+import { atEveryStep, Failing, tearing } from "./fault.ts";
 import { type Circumstance, DOMAIN, Fixture, NOW } from "./fixture.ts";
 import { layersOf, live, type Past, placeOf, writeAll } from "./history.ts";
-import { snapshot } from "./tree.ts";
+import { snapshot, Tree } from "./tree.ts";
 
 const committed: Past = { targets: ["vda"], layers: 2, keepCommits: 0, torn: false, aside: false };
 
@@ -71,14 +71,9 @@ const impossible: readonly Impossible[] = [
     error: ({ root, upper, lower }) => `"${upper}" stands on "${root}/other", should be "${lower}"`,
   },
   {
-    if: "the upper layer stands on nothing",
-    arrange: (fixture) => fixture.save(fixture.upper, null, {}),
-    error: ({ upper, lower }) => `"${upper}" stands on no file, should be "${lower}"`,
-  },
-  {
     if: "the upper layer can't be read",
     arrange: (fixture) => Deno.writeTextFileSync(fixture.upper, "nonsense"),
-    error: ({ upper, lower }) => `"${upper}" stands on no file, should be "${lower}"`,
+    error: ({ upper }) => `"${upper}" is no readable qcow2 image`,
   },
 ];
 
@@ -93,6 +88,80 @@ for (const { if: wrong, arrange, error } of impossible) {
     assertEquals([snapshot(fixture.images), readRecords(note)], before);
   });
 }
+
+/** The n-th layer is written anew, without a backing file: restored, or flattened. */
+function makeWhole(fixture: Layered, number: number): void {
+  const layer = `${fixture.vda}.backing_file.${number}`;
+  fixture.save(layer, null, fixture.read(layer));
+}
+
+for (const layers of [2, 3]) {
+  for (const whole of [1, layers - 1]) {
+    for (const aside of [false, true]) {
+      for (const torn of [false, true]) {
+        const like = `${layers} layers${aside ? " and a session set aside" : ""}${
+          torn ? ", the lowest torn" : ""
+        }`;
+        Deno.test(`where layer ${whole} of ${like} stands on nothing, what is below goes, wherever it is cut short`, async () => {
+          using fixture = await fixtureOf({ ...committed, layers, aside, torn });
+          makeWhole(fixture, whole);
+          const before = new Tree(fixture.root);
+          for (const fault of ["dies before", "dies after", "fails after"] as const) {
+            await atEveryStep(fault, async (failing) => {
+              before.restore();
+              await fixture.merge({ perform: failing.perform });
+              assertEquals(placeOf(fixture, fixture.history, "vda"), layers - 1);
+              const { code, said } = await fixture.merge();
+              assertEquals([code, said], [0, []]);
+              assertEquals(placeOf(fixture, fixture.history, "vda"), layers - 1);
+              if (aside) {
+                const ended = fixture.read(`${fixture.vda}.autorevert-ended`);
+                assertEquals(ended, fixture.history.get("vda")!.at(-1));
+              }
+              assertEquals(layersOf(fixture, "vda"), aside ? [layers - 1] : []);
+            });
+          }
+        });
+      }
+    }
+  }
+}
+
+Deno.test("a commit that stands on nothing is copied nowhere, and can be undone as long as it is kept", async () => {
+  using fixture = await fixtureOf({ ...committed, keepCommits: 1 });
+  makeWhole(fixture, 1);
+  assertEquals((await fixture.merge()).code, 0);
+  assertEquals(layersOf(fixture, "vda"), [0, 1]);
+  assertEquals((await fixture.command("undo")).code, 0);
+  assertEquals(placeOf(fixture, fixture.history, "vda"), 0);
+  assertEquals((await fixture.command("keep")).code, 0);
+  fixture.keys = {};
+  fixture.configure({ vda: false });
+  fixture.free = 0;
+  fixture.merges = false;
+  const { code, log } = await fixture.merge();
+  assertEquals([code, fixture.files(), placeOf(fixture, fixture.history, "vda")], [0, ["vda.img"], 1]);
+  assertEquals(log.slice(0, 3), [
+    `guest vda: "${fixture.upper}" stands on nothing: there is nothing to copy`,
+    `guest vda: sync "${fixture.upper}"`,
+    `guest vda: remove "${fixture.lower}"`,
+  ]);
+});
+
+Deno.test("nothing goes that a layer above stands on", async () => {
+  using fixture = await fixtureOf({ ...committed, layers: 3 });
+  makeWhole(fixture, 1);
+  fixture.save(`${fixture.vda}.backing_file.2`, fixture.lower, {});
+  const before = snapshot(fixture.images);
+  const { code, said } = await fixture.merge();
+  assertEquals([code, said], [1, [
+    `error: guest vda: "${
+      fixture.upper.replace(/1$/, "2")
+    }" stands on "${fixture.lower}", should be "${fixture.upper}"`,
+    `hint: see what stands on what: qemu-img info -U --backing-chain ${fixture.upper.replace(/1$/, "2")}`,
+  ]]);
+  assertEquals(snapshot(fixture.images), before);
+});
 
 Deno.test("a merge knows the lower layer by whatever path leads there", async () => {
   using fixture = await fixtureOf(committed);

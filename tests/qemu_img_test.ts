@@ -173,14 +173,15 @@ Deno.test("qemu-img gets no environment but the locale, and nothing to read", ()
   }));
 
 const real = qemuImg(defaults.qemuImg);
+const virtualSize = 1024 * 1024;
 
 Deno.test("the real qemu-img makes an overlay, looks at it, and merges it", () =>
   inFolder(async (folder) => {
     const [base, overlay] = [`${folder}/base`, `${folder}/overlay`];
     qemuIo(["create", "-f", "qcow2", base, "1M"]);
-    assertEquals(await real.info(base), { kind: "free", backing: undefined });
+    assertEquals(await real.info(base), { kind: "free", backing: undefined, virtualSize });
     await real.create(overlay, base);
-    assertEquals(await real.info(overlay), { kind: "free", backing: base });
+    assertEquals(await real.info(overlay), { kind: "free", backing: base, virtualSize });
     qemuIo(["write", "-P", "0x11", "0", "64k"], overlay);
     await real.commit(overlay, base);
     qemuIo(["read", "-P", "0x11", "0", "64k"], base);
@@ -200,7 +201,7 @@ Deno.test("the real qemu-img tells an image whose data lies in another file", ()
   inFolder(async (folder) => {
     const [image, data] = [`${folder}/image`, `${folder}/data`];
     qemuIo(["create", "-f", "qcow2", "-o", `data_file=${data}`, image, "1M"]);
-    assertEquals(await real.info(image), { kind: "free", backing: undefined, data });
+    assertEquals(await real.info(image), { kind: "free", backing: undefined, virtualSize, data });
   }));
 
 Deno.test("the real qemu-img tells an image that is in use", () =>
@@ -211,7 +212,7 @@ Deno.test("the real qemu-img tells an image that is in use", () =>
       await using _user = await openInQemu(base);
       assertEquals(await real.info(base), { kind: "busy" });
     }
-    assertEquals(await real.info(base), { kind: "free", backing: undefined });
+    assertEquals(await real.info(base), { kind: "free", backing: undefined, virtualSize });
   }));
 
 Deno.test("the real qemu-img tells an image that is none, or none any more", () =>

@@ -112,7 +112,8 @@ for (const depth of depths) {
 
     Deno.test(`a merge on ${like} ends in a disk that is a name of what was merged`, () => {
       const before = stateOf("layered", layered);
-      check(layered, moves.copyToLower(names, before, owner, more.length > 0), depth);
+      check(layered, moves.copyToLower(names, before, owner), depth);
+      check(layered, moves.settleMerged(names, before, more.length > 0), depth);
       const steps = moves.renameMerged(names, before);
       // The lower layer is the merged one: for two layers it is the disk once it has the upper one's name.
       const now = check(layered, steps, depth, depth === 2 ? 1 : depth);
@@ -120,6 +121,17 @@ for (const depth of depths) {
       assertEquals<readonly number[]>(
         "layers" in fewer ? fewer.layers : [],
         expectedLayers(depth, more.length > 0),
+      );
+      assertEquals(now.get(names.ended), layered.get(names.ended));
+    });
+
+    Deno.test(`${like} without the lowest read the same, if that is not the only one`, () => {
+      const now = check(layered, moves.dropLowest(names, stateOf("layered", layered)), depth);
+      const left = numbers.slice(depth > 1 ? 1 : 0);
+      const fewer = stateOf(now.size === 1 ? "plain" : "layered", now);
+      assertEquals<readonly number[]>(
+        "layers" in fewer ? fewer.layers : [],
+        depth === 2 && more.length === 0 ? [] : left,
       );
       assertEquals(now.get(names.ended), layered.get(names.ended));
     });
@@ -217,12 +229,11 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     moves.keep(names, aside, owner),
     "own ended, sync ended, remove image, rename ended 2, link 2 image",
   ],
-  ["a merge's copying", moves.copyToLower(names, twoLayers, owner, false), "own 0, merge 1 0, sync 0"],
-  [
-    "a merge's copying over a torn layer",
-    moves.copyToLower(names, twoLayers, owner, true),
-    "own 0, merge 1 0, repair 0, sync 0",
-  ],
+  ["a merge's copying", moves.copyToLower(names, twoLayers, owner), "own 0, merge 1 0"],
+  ["what follows a merge's copying", moves.settleMerged(names, twoLayers, false), "sync 0"],
+  ["what follows it over a torn layer", moves.settleMerged(names, twoLayers, true), "repair 0, sync 0"],
+  ["letting the lowest layer go", moves.dropLowest(names, twoLayers), "remove 0, remove 1"],
+  ["letting it go below a session set aside", moves.dropLowest(names, aside), "remove 0"],
   ["a recovery without an image", moves.recover(names, overScratch), "remove scratch, link 1 image"],
   [
     "a recovery with a lower layer as the image",

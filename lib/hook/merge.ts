@@ -1,7 +1,7 @@
 import { withContext } from "../errors.ts";
 import { type EventContext, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./decide.ts";
-import { canBegin, type Job, type Layered } from "./merge_checks.ts";
+import { type Job, type Layered, type Way, wayToBegin, wayToMerge } from "./merge_checks.ts";
 import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
 import { reporter, type Watch } from "./merge_progress.ts";
 import { observeRecorded } from "./observe.ts";
@@ -14,7 +14,14 @@ import type { ObservedDisk } from "../state/observed_disk.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import { isTorn } from "../state/records.ts";
 import { parse, type State } from "../state/state.ts";
-import { copyToLower, flatten, lowestPair, renameMerged } from "../state/transitions.ts";
+import {
+  copyToLower,
+  dropLowest,
+  flatten,
+  lowestPair,
+  renameMerged,
+  settleMerged,
+} from "../state/transitions.ts";
 import { quoted, size } from "../text.ts";
 
 /** More layers than this are merged before the guest's end is over: QEMU's speed, and its limits, suffer. */
@@ -47,7 +54,7 @@ export async function mergeGuest(
   const failed = new Set<string>();
   while (true) {
     using locks = new DisposableStack();
-    let job: Job | undefined;
+    let job: BegunJob | undefined;
     {
       using _guest = await run.locks.guest();
       job = await begin(context, { isWanted: isPending, failed }, locks);
@@ -110,6 +117,11 @@ function layersOf(image: string, { run }: EventContext): number {
   return "layers" in state ? state.layers.length : 0;
 }
 
+/** A merge whose layers are its own now. */
+interface BegunJob extends Job {
+  readonly way: Way;
+}
+
 /** Which disks a merge is for. */
 interface Choice {
   readonly isWanted: (disk: ObservedDisk, state: State | undefined) => state is Layered;
@@ -127,7 +139,7 @@ async function begin(
   context: EventContext,
   { isWanted, failed }: Choice,
   locks: DisposableStack,
-): Promise<Job | undefined> {
+): Promise<BegunJob | undefined> {
   const { run, paths } = context;
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
   locks.use(await run.locks.merging({ patience: LOCK_PATIENCE }));
@@ -136,11 +148,9 @@ async function begin(
   for (const job of await jobsOf(context, isWanted)) {
     const { image } = job.disk.names;
     if (failed.has(image)) continue;
-    if (
-      await canBegin(job, context) && await run.takeOrReport(job.disk.target, () => [mark(job, context)])
-    ) {
-      return job;
-    }
+    const way = await wayToBegin(job, context);
+    const steps = () => way === "copy" ? [mark(job, context)] : [];
+    if (way !== undefined && await run.takeOrReport(job.disk.target, steps)) return { ...job, way };
     failed.add(image);
   }
   await updateRecords(readRecords(paths.note), context);
@@ -206,32 +216,43 @@ function rateFor({ target, names }: ObservedDisk, { run, host, paths }: EventCon
 }
 
 async function mergePair(
-  { disk, state, again }: Job,
+  { way: begun, ...job }: BegunJob,
   context: EventContext,
   control: Control & { readonly stop: AbortSignal },
   watch?: Watch,
 ): Promise<void> {
-  const { run, host } = context;
+  const { run } = context;
+  const { disk, state, again } = job;
   const { target, names } = disk;
   const { lower, upper } = lowestPair(names, state)!;
   if (again) await waitForOrphan(lower, context, { patience: Infinity, signal: control.stop });
-  const bytes = (files.lstat(upper)?.blocks ?? 0) * 512;
-  const begun = host.now().getTime();
-  await run.take(target, copyToLower(names, state, disk.owner, again), {
-    ...control,
-    progress: reporter(context, target, watch),
-  });
-  const seconds = (host.now().getTime() - begun) / 1000;
-  run.logInfo(
-    target,
-    `merged ${size(bytes)} in ${seconds.toFixed(1)} s, ${size(bytes / Math.max(seconds, 0.001))}/s`,
-  );
+  const way = again ? await wayToMerge(job, context) : begun;
+  if (way === "copy") {
+    await copy(job, context, { ...control, progress: reporter(context, target, watch) });
+  } else {
+    run.logInfo(target, `${quoted(upper)} stands on nothing: there is nothing to copy`);
+    await run.take(target, [{ kind: "sync", path: upper }]);
+  }
 
   // Names change only under the folder's lock, after another look.
   using _folder = await run.locks.folders([names.image], control);
   const now = layered(disk, context);
   if (now?.layers.join() !== state.layers.join()) return;
-  await run.take(target, renameMerged(names, state));
+  await run.take(target, way === "copy" ? renameMerged(names, now) : dropLowest(names, now));
+}
+
+async function copy({ disk, state, again }: Job, context: EventContext, control: Control): Promise<void> {
+  const { run, host } = context;
+  const { target, names, owner } = disk;
+  const bytes = (files.lstat(lowestPair(names, state)!.upper)?.blocks ?? 0) * 512;
+  const begun = host.now().getTime();
+  await run.take(target, copyToLower(names, state, owner), control);
+  await run.take(target, settleMerged(names, state, again), control);
+  const seconds = (host.now().getTime() - begun) / 1000;
+  run.logInfo(
+    target,
+    `merged ${size(bytes)} in ${seconds.toFixed(1)} s, ${size(bytes / Math.max(seconds, 0.001))}/s`,
+  );
 }
 
 function layered({ names }: ObservedDisk, { run }: EventContext): Layered | undefined {

@@ -1,15 +1,15 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
+import { layerNamed, missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
+import type { ImageInfo } from "../host/qemu_img.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
-import { folderOf } from "../state/paths.ts";
+import { folderOf, type Names } from "../state/paths.ts";
 import type { State } from "../state/state.ts";
 import { lowestPair } from "../state/transitions.ts";
-import { quoted, shellWord, size } from "../text.ts";
+import { listed, quoted, shellWord, size } from "../text.ts";
 
 export type Layered = Extract<State, { kind: "layered" }>;
-
-type Pair = NonNullable<ReturnType<typeof lowestPair>>;
 
 /** A disk whose lowest two layers are to become one. */
 export interface Job {
@@ -19,47 +19,146 @@ export interface Job {
   readonly again: boolean;
 }
 
-/** Asked before the lower layer is noted as torn: a merge that can't begin keeps no commit from being undone. */
-export async function canBegin({ disk, state, again }: Job, context: EventContext): Promise<boolean> {
+/** How two layers become one. */
+export type Way =
+  /** The upper one is copied into the lower one, which takes its name. */
+  | "copy"
+  /** The upper one stands on nothing: it is the whole disk, and the lower one can go. */
+  | "drop";
+
+/**
+ * Asked before the lower layer is noted as torn: a merge that can't begin keeps no commit from being undone.
+ *
+ * @returns undefined if it can't; why has been reported
+ */
+export async function wayToBegin(job: Job, context: EventContext): Promise<Way | undefined> {
   try {
-    const pair = lowestPair(disk.names, state)!;
-    if (!again) await checkPair(pair, context);
-    await checkData(pair, context);
-    await checkSpace(pair.upper, context);
-    return true;
+    const way = await wayToMerge(job, context);
+    if (way === "copy") await checkSpace(lowestPair(job.disk.names, job.state)!.upper, context);
+    return way;
   } catch (error) {
-    context.run.report(withContext(disk.target, error));
-    return false;
+    context.run.report(withContext(job.disk.target, error));
+    return undefined;
   }
 }
 
-/** `qemu-img commit` writes to the file that is named in the upper layer, wherever that lies. */
-async function checkPair({ lower, upper }: Pair, { host }: EventContext): Promise<void> {
-  const look = await host.qemuImg.info(upper);
-  if (look.kind === "busy") throw new UserError(`${quoted(upper)} is open in another process`);
+/** @throws {UserError} if the layers can't become one as they are */
+export async function wayToMerge(
+  { disk: { names }, state, again }: Job,
+  context: EventContext,
+): Promise<Way> {
+  const { lower, upper } = lowestPair(names, state)!;
+  const { qemuImg } = context.host;
+  const [below, above] = [await qemuImg.info(lower), await qemuImg.info(upper)];
+  // By the one that goes on without the merge that it was begun for.
+  if (above.kind === "busy" && again) return "copy";
+  if (above.kind === "busy") throw busyError(upper);
+  if (above.kind === "damaged") {
+    throw new UserError(`${quoted(upper)} is no readable qcow2 image`, {
+      hint: `see what it is: qemu-img info ${
+        shellWord(upper)
+      }; and restore it, or take it back: autorevert undo ${shellWord(context.domain)}`,
+    });
+  }
+  await checkAbove(names, state, context);
+  if (above.backing === undefined) {
+    checkSnapshots(lower, below);
+    return "drop";
+  }
+  if (!files.sameFile(above.backing, lower)) throw standsElsewhere(upper, above.backing, lower, names);
+  checkData(lower, below);
+  checkData(upper, above);
+  checkSnapshots(upper, above);
+  checkSize({ lower, upper }, below, above);
+  return "copy";
+}
+
+/**
+ * The file that both become has the upper one's name: what stands on the two has to stand on that.
+ *
+ * @throws {UserError} if it stands on another file
+ */
+export async function checkAbove(
+  names: Names,
+  { layers, ended }: Layered,
+  { host }: EventContext,
+): Promise<void> {
+  const { lower, upper } = { lower: names.layer(layers[0]), upper: names.layer(layers[1]!) };
+  const third = layers[2] === undefined ? undefined : names.layer(layers[2]);
+  const above = third ?? (ended ? names.ended : undefined);
+  if (above === undefined) return;
+  const look = await host.qemuImg.info(above);
+  if (look.kind === "busy") throw busyError(above);
   const backing = look.kind === "free" ? look.backing : undefined;
-  if (backing !== undefined && files.sameFile(backing, lower)) return;
-  throw new UserError(
-    `${quoted(upper)} stands on ${backing === undefined ? "no file" : quoted(backing)}, should be ${
-      quoted(lower)
+  const isRight = third === undefined
+    // A session that is set aside goes soon, and whatever else it stands on is not touched.
+    ? backing === undefined || !files.sameFile(backing, lower)
+    : look.kind === "free" && (backing === undefined || files.sameFile(backing, upper));
+  if (!isRight) throw standsElsewhere(above, backing, upper, names);
+}
+
+/** A file that stands on another one than its name says. */
+function standsElsewhere(file: string, backing: string | undefined, right: string, names: Names): UserError {
+  const missing = missingLayer(names, backing);
+  if (missing !== undefined) return missingError(file, missing);
+  const isMoved = backing !== undefined && layerNamed(names, backing) === right && backing !== right;
+  return new UserError(
+    `${quoted(file)} stands on ${backing === undefined ? "no file" : quoted(backing)}, should be ${
+      quoted(right)
     }`,
     {
-      hint: `if the layers were copied, moved or renamed together: qemu-img rebase -u -f qcow2 -F qcow2 -b ${
-        shellWord(lower)
-      } ${shellWord(upper)}`,
+      hint: isMoved
+        ? `if the layers were copied, moved or renamed together: qemu-img rebase -u -f qcow2 -F qcow2 -b ${
+          shellWord(right)
+        } ${shellWord(file)}`
+        : `see what stands on what: qemu-img info -U --backing-chain ${shellWord(file)}`,
     },
   );
 }
 
+function busyError(path: string): UserError {
+  return new UserError(`${quoted(path)} is open in another process`, {
+    hint: `find it: fuser -v ${shellWord(path)}`,
+  });
+}
+
 /** Data in another file would be written there, or read from there, as root: qemu-img takes its name from the layer. */
-async function checkData({ lower, upper }: Pair, { host }: EventContext): Promise<void> {
-  for (const layer of [lower, upper]) {
-    const look = await host.qemuImg.info(layer);
-    if (look.kind !== "free" || look.data === undefined) continue;
-    throw new UserError(`${quoted(layer)} has its data in ${quoted(look.data)}, and can't be merged`, {
-      hint: `have it in one file: qemu-img convert -O qcow2 ${shellWord(layer)} NEW`,
-    });
-  }
+function checkData(layer: string, look: ImageInfo): void {
+  if (look.kind !== "free" || look.data === undefined) return;
+  throw new UserError(`${quoted(layer)} has its data in ${quoted(look.data)}, and can't be merged`, {
+    hint: `have it in one file: qemu-img convert -O qcow2 ${shellWord(layer)} NEW`,
+  });
+}
+
+/** Only what a layer reads as is copied. The snapshots of one that is copied into stay. */
+function checkSnapshots(layer: string, look: ImageInfo): void {
+  if (look.kind !== "free" || look.snapshots === undefined) return;
+  const [first] = look.snapshots;
+  throw new UserError(
+    `${quoted(layer)} has internal snapshots, which a merge would delete: ${listed(look.snapshots)}`,
+    {
+      hint: `delete them yourself: qemu-img snapshot -d ${shellWord(first!)} ${shellWord(layer)}; ` +
+        `or keep the commit as it is with "keep-commits"`,
+    },
+  );
+}
+
+/** `qemu-img commit` leaves a larger file as large as it is: behind the end of the disk there would be old data again. */
+function checkSize(
+  { lower, upper }: { lower: string; upper: string },
+  below: ImageInfo,
+  above: ImageInfo,
+): void {
+  const [large, small] = [below, above].map((look) => look.kind === "free" ? look.virtualSize : undefined);
+  if (large === undefined || small === undefined || small >= large) return;
+  throw new UserError(
+    `${quoted(upper)} holds a disk of ${size(small)}, smaller than ${quoted(lower)} with ${size(large)}`,
+    {
+      hint: `have it stand on nothing, which copies into it what it needs: qemu-img rebase -f qcow2 -b '' ${
+        shellWord(upper)
+      }`,
+    },
+  );
 }
 
 /** The lower layer may grow by all that the upper one holds; half a merge helps nobody, and a full disk harms others. */

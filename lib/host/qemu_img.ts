@@ -5,8 +5,18 @@ import { printable, quoted } from "../text.ts";
 export type ImageInfo =
   /** Another process holds it open for writing. */
   | { readonly kind: "busy" }
-  /** Nobody does. `backing` is the file it stands on, absolute, if any; `data` a file that its data lies in, if any. */
-  | { readonly kind: "free"; readonly backing: string | undefined; readonly data?: string }
+  /** Nobody does. */
+  | {
+    readonly kind: "free";
+    /** The file it stands on, absolute, if any. */
+    readonly backing: string | undefined;
+    /** A file that its data lies in, if any. */
+    readonly data?: string;
+    /** Size of the disk that it holds, in bytes. */
+    readonly virtualSize?: number;
+    /** Names of its internal snapshots, if any. */
+    readonly snapshots?: readonly string[];
+  }
   /** It is no qcow2 image (any more). */
   | { readonly kind: "damaged" };
 
@@ -70,7 +80,7 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
       const info = (...more: string[]) =>
         run(["info", ...more, "--output=json", "-f", "qcow2", image], patience);
       const locked = await info();
-      if (locked.code === 0) return { kind: "free", ...standsOn(locked.stdout) };
+      if (locked.code === 0) return { kind: "free", ...described(locked.stdout) };
       if (locked.signal !== null) check("info", locked);
       // What opens only without asking for the lock is locked; no message has to be understood for that.
       const forced = await info("--force-share");
@@ -80,12 +90,18 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
   };
 }
 
-function standsOn(json: string): { backing: string | undefined; data?: string } {
+function described(json: string): Omit<Extract<ImageInfo, { kind: "free" }>, "kind"> {
   try {
     const info = JSON.parse(json);
     const data = info["format-specific"]?.data?.["data-file"];
     const backing = info["full-backing-filename"] ?? info["backing-filename"];
-    return { backing, ...data !== undefined && { data } };
+    const snapshots = info.snapshots?.map(({ name }: { name: string }) => name) ?? [];
+    return {
+      backing,
+      virtualSize: info["virtual-size"],
+      ...data !== undefined && { data },
+      ...snapshots.length > 0 && { snapshots },
+    };
   } catch (cause) {
     throw new UserError("qemu-img info answered something else than the image's description", { cause });
   }

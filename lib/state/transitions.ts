@@ -146,20 +146,29 @@ export function recover(names: Names, listing: Listing): Step[] {
     : [...leftovers, { kind: "link", from: top, to: names.image }];
 }
 
-/** The first half of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
-export function copyToLower(names: Names, state: Of<"layered">, owner: Owner, again: boolean): Step[] {
+/** The first part of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
+export function copyToLower(names: Names, state: Of<"layered">, owner: Owner): Step[] {
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
   const { lower, upper } = pair;
   return [
     { kind: "own", path: lower, owner },
     { kind: "merge", layer: upper, into: lower },
+  ];
+}
+
+/** The second part: what was copied is whole, and on stable storage. `again` where a merge was cut short before. */
+export function settleMerged(names: Names, state: Of<"layered">, again: boolean): Step[] {
+  const pair = lowestPair(names, state);
+  if (pair === undefined) return [];
+  const { lower } = pair;
+  return [
     ...again ? [{ kind: "repair", path: lower } as const] : [],
     { kind: "sync", path: lower },
   ];
 }
 
-/** The second half of a merge: the merged file takes the name that the layers above stand on. */
+/** The last part: the merged file takes the name that the layers above stand on. */
 export function renameMerged(names: Names, state: Of<"layered">): Step[] {
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
@@ -173,6 +182,18 @@ export function renameMerged(names: Names, state: Of<"layered">): Step[] {
     state.ended
       ? { kind: "link", from: upper, to: names.image }
       : { kind: "rename", from: upper, to: names.image },
+  ];
+}
+
+/** In place of a merge, where the second layer stands on nothing: it is all that the lowest was needed for. */
+export function dropLowest(
+  names: Names,
+  { layers: [lowest, next, ...higher], ...state }: Of<"layered">,
+): Step[] {
+  if (next === undefined) return [];
+  return [
+    { kind: "remove", path: names.layer(lowest) },
+    ...flatten(names, { ...state, layers: [next, ...higher] }),
   ];
 }
 

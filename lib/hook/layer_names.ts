@@ -1,0 +1,32 @@
+import { UserError } from "../errors.ts";
+import * as files from "../host/files.ts";
+import { imageOf, layerNumber, type Names } from "../state/paths.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/**
+ * The layer of this image that a file should stand on, by the backing file it names: files that were copied, moved or
+ * renamed together keep their numbers.
+ *
+ * @returns undefined if that is no layer's name
+ */
+export function layerNamed(names: Names, backing: string): string | undefined {
+  const number = layerNumber(imageOf(backing) ?? "", backing);
+  return number === undefined ? undefined : names.layer(number);
+}
+
+/** The layer that a file stands on, if that is neither where the file says nor beside the image. */
+export function missingLayer(names: Names, backing: string | undefined): string | undefined {
+  const named = backing === undefined ? undefined : layerNamed(names, backing);
+  const isThere = [backing, named].some((path) => path !== undefined && files.lstat(path) !== undefined);
+  return isThere ? undefined : named;
+}
+
+/** Without that layer, nobody may have the file stand on another one: it would be a mixture of two disks. */
+export function missingError(file: string, missing: string): UserError {
+  return new UserError(`${quoted(missing)} is missing, which ${quoted(file)} stands on`, {
+    hint:
+      `restore it from where it was moved or copied; what stands on what: qemu-img info -U --backing-chain ${
+        shellWord(file)
+      }`,
+  });
+}
