@@ -269,6 +269,76 @@ Deno.test("a merge waits for nobody where no merge was cut short", async () => {
   assertEquals((await fixture.merge()).code, 1);
 });
 
+interface Meanwhile {
+  readonly what: string;
+  readonly act: (fixture: Layered, top: string) => void;
+  readonly after?: (fixture: Layered, top: string) => void;
+  readonly error: (fixture: Layered, top: string) => string;
+}
+
+const meanwhiles: readonly Meanwhile[] = [
+  {
+    what: "the upper layer was written to",
+    act: (fixture) => fixture.write(fixture.upper, "late"),
+    error: ({ upper }) =>
+      `"${upper}" was written to after it was merged: all names stay, and it is merged again`,
+  },
+  {
+    what: "the upper layer was opened",
+    act: (fixture) => void fixture.busy.add(fixture.upper),
+    after: (fixture) => fixture.busy.clear(),
+    error: ({ upper }) => `"${upper}" is open in another process`,
+  },
+  {
+    what: "the layer above stands on another one",
+    act: (fixture, top) => fixture.save(top, fixture.lower, fixture.read(top)),
+    after: (fixture, top) => fixture.save(top, fixture.upper, fixture.read(top)),
+    error: ({ upper, lower }, top) => `"${top}" stands on "${lower}", should be "${upper}"`,
+  },
+];
+
+for (const { what, act, after, error } of meanwhiles) {
+  for (const whole of [false, true]) {
+    Deno.test(`no name changes if ${what} after ${whole ? "a look at the whole" : "the copying"}`, async () => {
+      using fixture = await fixtureOf({ ...committed, layers: 3 });
+      if (whole) makeWhole(fixture, 1);
+      const top = `${fixture.vda}.backing_file.2`;
+      let before: string[] = [];
+      let acted = false;
+      const { code, said } = await fixture.merge({
+        perform: (inner) => async (step, control) => {
+          await inner(step, control);
+          if (step.kind !== "sync" || acted) return;
+          acted = true;
+          // A clock tells files apart that are written one after the other only every few milliseconds.
+          await pause(20);
+          act(fixture, top);
+          before = snapshot(fixture.images);
+        },
+      });
+      assertEquals([code, said[0]], [1, `error: guest vda: ${error(fixture, top)}`]);
+      assertEquals(snapshot(fixture.images), before);
+      after?.(fixture, top);
+      const disk = fixture.disk("vda");
+      assertEquals((await fixture.merge()).code, 0);
+      assertEquals([fixture.files(), fixture.disk("vda")], [["vda.img"], disk]);
+    });
+  }
+}
+
+Deno.test("a merge doesn't begin below a layer that stands on another one", async () => {
+  using fixture = await fixtureOf({ ...committed, layers: 3 });
+  const top = `${fixture.vda}.backing_file.2`;
+  fixture.save(top, fixture.lower, {});
+  fixture.merges = false;
+  const { code, said } = await fixture.merge();
+  assertEquals([code, said[0]], [
+    1,
+    `error: guest vda: "${top}" stands on "${fixture.lower}", should be "${fixture.upper}"`,
+  ]);
+  assertEquals(readRecords(`${fixture.config}/${DOMAIN}.session`)[0]?.merging, undefined);
+});
+
 Deno.test("a merge takes names under the folder's lock, a dry run takes no lock", async () => {
   using fixture = await fixtureOf(committed);
   const held: Disposable[] = [];

@@ -70,6 +70,29 @@ Deno.test("a layer with internal snapshots is not merged until they are deleted"
   find(fixture.vda, 1, 2);
 });
 
+Deno.test("a layer with a bitmap, to which qemu-img itself writes when it copies, is merged", async () => {
+  using fixture = await layered(1);
+  qemuIo(["bitmap", "--add", fixture.layer(1), "checkpoint"]);
+  assertEquals((await fixture.merge()).code, 0);
+  assertEquals(fixture.files(), ["vda.img"]);
+  find(fixture.vda, 1, 2);
+});
+
+Deno.test("what is written to a layer after it was copied is merged the next time", async () => {
+  using fixture = await layered(1);
+  const { code, said } = await fixture.merge({
+    perform: (inner) => async (step, control) => {
+      await inner(step, control);
+      if (step.kind === "sync") write(fixture.vda, 2, 7);
+    },
+  });
+  assertEquals([code, said[0]?.includes("was written to after it was merged")], [1, true]);
+  find(fixture.vda, 1, 2, 7);
+  assertEquals((await fixture.merge()).code, 0);
+  assertEquals(fixture.files(), ["vda.img"]);
+  find(fixture.vda, 1, 2, 7);
+});
+
 Deno.test("internal snapshots of the layer that is merged into stay as they were", async () => {
   using fixture = await layered(0);
   qemuIo(["snapshot", "-c", "old", fixture.vda]);

@@ -1,7 +1,17 @@
 import { withContext } from "../errors.ts";
 import { type EventContext, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./decide.ts";
-import { type Job, type Layered, type Way, wayToBegin, wayToMerge } from "./merge_checks.ts";
+import {
+  checkAbove,
+  checkUnwritten,
+  type Job,
+  type Layered,
+  type LayerStamp,
+  stampOf,
+  type Way,
+  wayToBegin,
+  wayToMerge,
+} from "./merge_checks.ts";
 import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
 import { reporter, type Watch } from "./merge_progress.ts";
 import { observeRecorded } from "./observe.ts";
@@ -227,32 +237,52 @@ async function mergePair(
   const { lower, upper } = lowestPair(names, state)!;
   if (again) await waitForOrphan(lower, context, { patience: Infinity, signal: control.stop });
   const way = again ? await wayToMerge(job, context) : begun;
-  if (way === "copy") {
-    await copy(job, context, { ...control, progress: reporter(context, target, watch) });
-  } else {
-    run.logInfo(target, `${quoted(upper)} stands on nothing: there is nothing to copy`);
-    await run.take(target, [{ kind: "sync", path: upper }]);
-  }
+  const copied = way === "copy"
+    ? await copy(job, context, { ...control, progress: reporter(context, target, watch) })
+    : await syncWhole(job, context);
 
   // Names change only under the folder's lock, after another look.
   using _folder = await run.locks.folders([names.image], control);
   const now = layered(disk, context);
   if (now?.layers.join() !== state.layers.join()) return;
+  await checkUnwritten(upper, copied, context);
+  await checkAbove(names, now, context);
   await run.take(target, way === "copy" ? renameMerged(names, now) : dropLowest(names, now));
 }
 
-async function copy({ disk, state, again }: Job, context: EventContext, control: Control): Promise<void> {
+/** @returns the upper layer as it was when nobody else could write to it any longer */
+async function copy(
+  { disk, state, again }: Job,
+  context: EventContext,
+  control: Control,
+): Promise<LayerStamp> {
   const { run, host } = context;
   const { target, names, owner } = disk;
-  const bytes = (files.lstat(lowestPair(names, state)!.upper)?.blocks ?? 0) * 512;
+  const { upper } = lowestPair(names, state)!;
+  const bytes = (files.lstat(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
   await run.take(target, copyToLower(names, state, owner), control);
+  // qemu-img itself may have written to it, where it keeps bitmaps.
+  const copied = stampOf(upper);
   await run.take(target, settleMerged(names, state, again), control);
   const seconds = (host.now().getTime() - begun) / 1000;
   run.logInfo(
     target,
     `merged ${size(bytes)} in ${seconds.toFixed(1)} s, ${size(bytes / Math.max(seconds, 0.001))}/s`,
   );
+  return copied;
+}
+
+/** The upper layer is on stable storage before anything goes. */
+async function syncWhole(
+  { disk: { target, names }, state }: Job,
+  { run }: EventContext,
+): Promise<LayerStamp> {
+  const { upper } = lowestPair(names, state)!;
+  const found = stampOf(upper);
+  run.logInfo(target, `${quoted(upper)} stands on nothing: there is nothing to copy`);
+  await run.take(target, [{ kind: "sync", path: upper }]);
+  return found;
 }
 
 function layered({ names }: ObservedDisk, { run }: EventContext): Layered | undefined {

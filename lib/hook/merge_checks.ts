@@ -97,6 +97,39 @@ export async function checkAbove(
   if (!isRight) throw standsElsewhere(above, backing, upper, names);
 }
 
+/** By what a layer shows that somebody wrote to it. */
+export interface LayerStamp {
+  readonly size: number | undefined;
+  readonly written: number | undefined;
+}
+
+export function stampOf(layer: string): LayerStamp {
+  const info = files.lstat(layer);
+  return { size: info?.size, written: info?.mtime?.getTime() };
+}
+
+/**
+ * What was written to the upper layer after it was copied would be gone with its name.
+ *
+ * @throws {UserError} if somebody has, or may do so
+ */
+export async function checkUnwritten(
+  upper: string,
+  copied: LayerStamp,
+  { host, domain }: EventContext,
+): Promise<void> {
+  if ((await host.qemuImg.info(upper)).kind === "busy") throw busyError(upper);
+  const now = stampOf(upper);
+  if (now.size === copied.size && now.written === copied.written) return;
+  throw new UserError(
+    `${quoted(upper)} was written to after it was merged: all names stay, and it is merged again`,
+    {
+      hint: `now: autorevert merge ${shellWord(domain)}`,
+      healedBy: "event",
+    },
+  );
+}
+
 /** A file that stands on another one than its name says. */
 function standsElsewhere(file: string, backing: string | undefined, right: string, names: Names): UserError {
   const missing = missingLayer(names, backing);
