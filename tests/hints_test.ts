@@ -76,6 +76,19 @@ for (const layers of [1, 2, 3]) {
   });
 }
 
+for (const layers of [2, 3]) {
+  Deno.test(`the hint's command gives a base over which ${layers - 1} lie its name back`, async () => {
+    using fixture = new Fixture();
+    const hint = await refusedOver(fixture, layers, (fixture) => {
+      const image = fixture.image("vda");
+      Deno.renameSync(`${image}.backing_file`, image);
+    });
+    type(hint, "is the missing file: ");
+    const content = { base: "vda", "layer 1": "yes", ...layers === 3 && { "layer 2": "yes" } };
+    await checkLife(fixture, content);
+  });
+}
+
 for (const layers of [1, 2, 3]) {
   Deno.test(`the hint's command mends a disk of ${layers} whose files were copied without their links`, async () => {
     using fixture = new Fixture();

@@ -10,6 +10,9 @@ const noLinks = (inner: Host["perform"]): Host["perform"] => (step) =>
 const layer = (fixture: Fixture, number = 0) =>
   `${fixture.image("vda")}.backing_file${number === 0 ? "" : `.${number}`}`;
 
+const broughtBack = (file: string) =>
+  `restore it from where it was moved or copied; what stands on what: qemu-img info -U --backing-chain ${file}`;
+
 /** Somebody's own overlay in the image's place. */
 function ownOverlay(fixture: Fixture, ...layers: number[]): void {
   const image = fixture.image("vda");
@@ -41,11 +44,47 @@ testRefused([
   {
     if: "the image is a session whose layers are gone",
     arrange: (fixture) => fixture.save(fixture.image("vda"), layer(fixture), {}),
+    error: (fixture) => `vda: "${layer(fixture)}" is missing, which "${fixture.image("vda")}" stands on`,
+    hint: (fixture) => broughtBack(fixture.image("vda")),
+  },
+  ...["here", "elsewhere"].map((where): Refused => ({
+    if: `a commit in between is missing, and the layers name files ${where}`,
+    arrange: (fixture) => {
+      ownOverlay(fixture, 0, 1, 2);
+      const [folder, name] = [where === "here" ? fixture.images : "/old", "vda.img.backing_file"];
+      fixture.save(layer(fixture, 2), `${folder}/${name}.1`, {});
+      Deno.removeSync(fixture.image("vda"));
+      Deno.linkSync(layer(fixture, 2), fixture.image("vda"));
+      Deno.removeSync(layer(fixture, 1));
+    },
+    error: (fixture) => `vda: "${layer(fixture, 1)}" is missing, which "${layer(fixture, 2)}" stands on`,
+    hint: (fixture) => broughtBack(layer(fixture, 2)),
+  })),
+  {
+    if: "the newest commit is missing below a session",
+    arrange: (fixture) => {
+      ownOverlay(fixture, 0, 1, 2);
+      Deno.removeSync(layer(fixture, 2));
+    },
+    error: (fixture) => `vda: "${layer(fixture, 2)}" is missing, which "${fixture.image("vda")}" stands on`,
+    hint: (fixture) => broughtBack(fixture.image("vda")),
+  },
+  {
+    if: "somebody's own file is in a session's place, which may be the layer that is missing",
+    arrange: (fixture) => {
+      ownOverlay(fixture, 0, 1);
+      Deno.renameSync(layer(fixture), fixture.image("vda"));
+    },
     error: (fixture) =>
-      `vda: "${
-        fixture.image("vda")
-      }" stands on files with another path: its layers were copied, moved or renamed`,
-    hint: (fixture) => `bring back what it stands on: qemu-img info -U ${fixture.image("vda")} names it`,
+      `vda: "${fixture.image("vda")}" is no overlay on "${layer(fixture, 1)}", and "${
+        layer(fixture)
+      }" is missing, which "${layer(fixture, 1)}" stands on: "${fixture.image("vda")}" may be that file`,
+    hint: (fixture) =>
+      `see what they are: qemu-img info ${fixture.image("vda")}; qemu-img info --backing-chain ${
+        layer(fixture, 1)
+      }; if ${fixture.image("vda")} is the missing file: mv -n ${fixture.image("vda")} ${
+        layer(fixture)
+      } && ln ${layer(fixture, 1)} ${fixture.image("vda")}`,
   },
   {
     if: "the domain has no such target, nor any like it",

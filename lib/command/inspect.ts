@@ -4,7 +4,7 @@ import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
-import { refusal } from "../hook/refusal.ts";
+import { explain } from "../hook/refusal.ts";
 import { isHeld } from "../host/lock.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -114,7 +114,9 @@ async function judge(
   if (decision === "refuse: in use" && isMerged) return fine("clean");
   const others = decision === "refuse: not ours" ? othersSession(recovered, context) : undefined;
   if (others !== undefined) return { condition: "attention", problem: others };
-  if (isRefusal(decision)) return { condition: "attention", problem: refusal(decision, recovered), decision };
+  if (isRefusal(decision)) {
+    return { condition: "attention", problem: await explain(decision, recovered, context), decision };
+  }
   const condition = conditionOf(decision, state.kind === "session");
   if (condition === "attention") {
     return {

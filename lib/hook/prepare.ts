@@ -4,7 +4,7 @@ import { decideAll, type EventFacts, othersSession, planCheckedRecovery } from "
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { isBeforeLastWrite, observeAtPrepare } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
-import { refusal } from "./refusal.ts";
+import { explain } from "./refusal.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
@@ -80,7 +80,7 @@ async function beginSessions(
     if (isBegun && "layers" in state) await waitForOrphan(layer(state.layers[0]), context);
   }
   const decided = await decideAll(recovery.disks, context, (disk) => eventFacts(disk, start, config));
-  refuse(decided, context);
+  await refuse(decided, context);
 
   const note = recordsAtPrepare(decided, host.now(), others);
   try {
@@ -118,11 +118,11 @@ export function eventFacts(
   return { event: "prepare", start, end: "none", held: held ?? false, saved: record?.saved ?? false };
 }
 
-function refuse(decided: readonly DecidedDisk[], context: EventContext): void {
+async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {
   for (const { disk, decision } of decided) {
     if (!isRefusal(decision)) continue;
     const others = decision === "refuse: not ours" ? othersSession(disk, context) : undefined;
-    throw withContext(disk.target, others ?? refusal(decision, disk));
+    throw withContext(disk.target, others ?? await explain(decision, disk, context));
   }
 }
 

@@ -1,8 +1,43 @@
 import { UserError } from "../errors.ts";
+import type { EventContext } from "./context.ts";
+import { missingError, missingLayer } from "./layer_names.ts";
 import type { Refusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
+
+/** The same as {@link refusal}, after a look for a layer that is missing: no other way out is offered then. */
+export async function explain(
+  kind: Refusal,
+  disk: ObservedDisk,
+  { host }: Pick<EventContext, "host">,
+): Promise<UserError> {
+  if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk);
+  const { image } = disk.names;
+  for (const file of [...layers(disk), ...stateOf(disk).kind === "layered" ? [] : [image]]) {
+    const look = await host.qemuImg.info(file);
+    const missing = missingLayer(disk.names, look.kind === "free" ? look.backing : undefined);
+    if (missing === undefined) continue;
+    return kind === "refuse: replaced" ? misplaced(disk, file, missing) : missingError(file, missing);
+  }
+  return refusal(kind, disk);
+}
+
+/** What lies in the session's place may be the layer that is missing there: nobody may throw it away. */
+function misplaced(disk: ObservedDisk, file: string, missing: string): UserError {
+  const { image } = disk.names;
+  const top = topLayer(disk);
+  const [imageWord, missingWord, topWord] = [image, missing, top].map(shellWord);
+  return new UserError(
+    `${quoted(image)} is no overlay on ${quoted(top)}, and ${quoted(missing)} is missing, which ${
+      quoted(file)
+    } stands on: ${quoted(image)} may be that file`,
+    {
+      hint: `see what they are: qemu-img info ${imageWord}; qemu-img info --backing-chain ${topWord}; ` +
+        `if ${imageWord} is the missing file: mv -n ${imageWord} ${missingWord} && ln ${topWord} ${imageWord}`,
+    },
+  );
+}
 
 /** Why a start is refused, for one disk, with what an administrator can do about it. */
 export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
@@ -44,7 +79,7 @@ export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
       return new UserError(
         `${image} stands on files with another path: its layers were copied, moved or renamed`,
         {
-          hint: layers(disk).length === 0
+          hint: layers(disk).length === 0 || hasGap(disk)
             ? `bring back what it stands on: qemu-img info -U ${word} names it`
             : `if all of them lie here, tell each which one it stands on: ${rebasing(disk)}`,
         },
@@ -98,6 +133,12 @@ function rebasing(disk: ObservedDisk): string {
   return files.slice(1).map((file, index) =>
     `qemu-img rebase -u -f qcow2 -F qcow2 -b ${shellWord(files[index]!)} ${shellWord(file)}`
   ).join(" && ");
+}
+
+/** Layers are numbered in a row: one may be missing. */
+function hasGap(disk: ObservedDisk): boolean {
+  const state = stateOf(disk);
+  return "layers" in state && topOf(state.layers) - state.layers[0] >= state.layers.length;
 }
 
 function discarding(disk: ObservedDisk): string {
