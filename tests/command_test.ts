@@ -553,7 +553,7 @@ Deno.test("a start waits for a qemu-img that outlived its merge, and says so if 
   const { code, said } = await fixture.event("prepare", "-", { mergeDies: true });
   assertEquals([code, said], [1, [
     `error: guest: "${lower}" is still written by the qemu-img of a merge that was killed`,
-    `hint: wait until it is done, or end it, which harms nothing: fuser -k ${lower}`,
+    `hint: see that it is one: fuser -v ${lower}; wait until it is done, or end it, which harms nothing: fuser -k -w ${lower}`,
   ]]);
   await fixture.event("release", "failed");
   assertEquals(snapshot(fixture.images), before);

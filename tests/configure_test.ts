@@ -68,7 +68,7 @@ Deno.test("enable takes a disk back that is being merged", async () => {
   using fixture = new Fixture();
   await live(fixture, { targets: ["vda"], layers: 2, keepCommits: 0, torn: true, aside: false });
   fixture.define();
-  fixture.busy.add(`${fixture.image("vda")}.backing_file.1`);
+  fixture.busy.add(`${fixture.image("vda")}.backing_file`).add(`${fixture.image("vda")}.backing_file.1`);
   Deno.removeSync(fixture.configFile);
   assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
     0,

@@ -143,7 +143,7 @@ const told: readonly Told[] = [
     disk: "is being merged",
     past: { layers: 2, torn: true },
     arrange: async (fixture) => {
-      fixture.busy.add(`${fixture.image("vda")}.backing_file.1`);
+      fixture.busy.add(`${fixture.image("vda")}.backing_file`).add(`${fixture.image("vda")}.backing_file.1`);
       Deno.writeTextFileSync(`${fixture.config}/guest.merging`, "vda 43.21");
       return await lock(`${fixture.config}/guest.merging`);
     },
@@ -155,11 +155,20 @@ const told: readonly Told[] = [
   {
     disk: "is still written by the qemu-img of a merge that was killed",
     past: { layers: 2, torn: true },
-    arrange: (fixture) => void fixture.busy.add(`${fixture.image("vda")}.backing_file.1`),
+    arrange: (fixture) => void fixture.busy.add(`${fixture.image("vda")}.backing_file`),
     situation: "attention",
     layers: 2,
     commits: 1,
-    state: "needs attention: ",
+    state: 'needs attention: "LAYER" is still written by the qemu-img of a merge that was killed',
+  },
+  {
+    disk: "had a merge cut short, and is open elsewhere",
+    past: { layers: 2, torn: true },
+    arrange: (fixture) => void fixture.busy.add(fixture.image("vda")),
+    situation: "attention",
+    layers: 2,
+    commits: 1,
+    state: 'needs attention: "IMAGE" is open in another process',
   },
   {
     disk: "had a merge cut short",
@@ -231,7 +240,9 @@ for (const { disk, past, arrange, ...expected } of told) {
     const [guest] = JSON.parse(printed.join("")).guests;
     assertEquals([guest.domain, guest.trouble, guest.disks.length], ["guest", null, 1]);
     const [found] = guest.disks;
-    assert(found.state.startsWith(expected.state), found.state);
+    const state = expected.state.replace("LAYER", `${fixture.image("vda")}.backing_file`)
+      .replace("IMAGE", fixture.image("vda"));
+    assert(found.state.startsWith(state), found.state);
     assertEquals(
       [
         found.situation,

@@ -147,12 +147,12 @@ function checkSource(disk: ObservedDisk, live: Surroundings["live"], { domain }:
   );
 }
 
-/** Whether a `qemu-img` works on the merge that the note tells of. */
+/** Whether a `qemu-img` works on the merge that the note tells of: a guest writes to the top, and only reads what is below. */
 export async function isBeingMerged(disk: ObservedDisk, { host }: EventContext): Promise<boolean> {
   const { names, record } = disk;
   const state = stateOf(disk);
   if (record === undefined || !("layers" in state) || !isTorn(record, state)) return false;
-  return (await host.qemuImg.info(names.layer(state.layers[1]!))).kind === "busy";
+  return (await host.qemuImg.info(names.layer(state.layers[0]))).kind === "busy";
 }
 
 async function isOpen({ names }: ObservedDisk, { host }: EventContext): Promise<boolean> {

@@ -88,7 +88,12 @@ export async function waitForOrphan(
 /** Why no start can come as long as that `qemu-img` copies on. */
 export function orphanError(lower: string): UserError {
   return new UserError(`${quoted(lower)} is still written by the qemu-img of a merge that was killed`, {
-    hint: `wait until it is done, or end it, which harms nothing: fuser -k ${shellWord(lower)}`,
+    // A guest that only reads from there is left alone.
+    hint:
+      `see that it is one: fuser -v ${
+        shellWord(lower)
+      }; wait until it is done, or end it, which harms nothing: ` +
+      `fuser -k -w ${shellWord(lower)}`,
     healedBy: "event",
   });
 }
