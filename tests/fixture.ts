@@ -386,9 +386,9 @@ export class Fixture implements Disposable {
           copyDown(layer, 1);
         }),
       repair: (image) => soon(() => void load(image)),
-      info: (image) =>
+      info: (image, { unlocked } = { unlocked: false }) =>
         soon(() => {
-          if (this.#isBusy(image)) return { kind: "busy" };
+          if (!unlocked && this.#isBusy(image)) return { kind: "busy" };
           try {
             return { kind: "free", backing: load(image).backing ?? undefined };
           } catch {

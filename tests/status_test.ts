@@ -322,3 +322,32 @@ Deno.test("status without any guest tells how to begin, and a slip in a name is 
     "hint: to have its disks go back at every start: autorevert enable other TARGET",
   ]);
 });
+
+for (const verb of ["status", "check"]) {
+  Deno.test(`while a guest starts, ${verb} keeps no image from being opened`, async () => {
+    using fixture = new Fixture();
+    fixture.disks({ vda: false, vdb: false });
+    fixture.define();
+    await fixture.good("prepare");
+    const { info } = fixture.qemuImg;
+    const locked: string[] = [];
+    fixture.qemuImg = {
+      ...fixture.qemuImg,
+      info: (image, look) => {
+        if (!look?.unlocked) locked.push(image);
+        return info.call(fixture.qemuImg, image, look);
+      },
+    };
+    await fixture.type([verb]);
+    fixture.run();
+    const { printed } = await fixture.type([verb]);
+    assertEquals(locked, []);
+    if (verb === "status") {
+      assertEquals(printed.filter((line) => line.endsWith("running on a session")).length, 2);
+    }
+    await fixture.good("start");
+    await fixture.good("started");
+    await fixture.type([verb]);
+    assertEquals(locked.sort(), ["vda", "vdb"].map((target) => fixture.image(target)));
+  });
+}

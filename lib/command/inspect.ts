@@ -5,6 +5,7 @@ import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import { explain } from "../hook/refusal.ts";
+import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -69,10 +70,22 @@ export async function inspectDisk(
   try {
     if (disk !== undefined) checkSource(disk, surroundings.live, context);
     if (disk === undefined || seen.error !== undefined) throw seen.error;
-    return { target, disk, ...await judge(disk, surroundings, context) };
+    return { target, disk, ...await judge(disk, surroundings, gently(context)) };
   } catch (error) {
     return { target, disk, condition: "attention", problem: asReadable(error) };
   }
+}
+
+/** A look locks an image for a moment, and QEMU would not wait for that when it opens its disks: a start would fail. */
+function gently(context: EventContext): EventContext {
+  if (!isStarting(context)) return context;
+  const { host, host: { qemuImg } } = context;
+  const info = (image: string) => qemuImg.info(image, { unlocked: true });
+  return { ...context, host: { ...host, qemuImg: { ...qemuImg, info } } };
+}
+
+function isStarting({ paths }: EventContext): boolean {
+  return files.lstat(paths.starting) !== undefined;
 }
 
 /** @throws what only root may read: nothing can be said of a guest then */
@@ -96,7 +109,7 @@ async function judge(
   const recovered = disks[0]!;
   const state = stateOf(recovered);
   // libvirt's file of a guest that runs outlives a QEMU that was killed together with libvirtd.
-  if (live && await isOpen(disk, context)) {
+  if (live && (isStarting(context) || await isOpen(disk, context))) {
     if (state.kind === "session" && disk.record) return fine("running");
     if (state.kind === "plain" || state.kind === "layered") return fine("unprotected");
   }
@@ -148,11 +161,13 @@ function checkSource(disk: ObservedDisk, live: Surroundings["live"], { domain }:
 }
 
 /** Whether a `qemu-img` works on the merge that the note tells of: a guest writes to the top, and only reads what is below. */
-export async function isBeingMerged(disk: ObservedDisk, { host }: EventContext): Promise<boolean> {
+export async function isBeingMerged(disk: ObservedDisk, context: EventContext): Promise<boolean> {
   const { names, record } = disk;
   const state = stateOf(disk);
   if (record === undefined || !("layers" in state) || !isTorn(record, state)) return false;
-  return (await host.qemuImg.info(names.layer(state.layers[0]))).kind === "busy";
+  // A start interrupts it.
+  if (isStarting(context)) return false;
+  return (await context.host.qemuImg.info(names.layer(state.layers[0]))).kind === "busy";
 }
 
 async function isOpen({ names }: ObservedDisk, { host }: EventContext): Promise<boolean> {

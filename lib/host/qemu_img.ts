@@ -31,7 +31,8 @@ export interface QemuImg {
   commit(layer: string, into: string, control?: Control): Promise<void>;
   /** Frees leaked clusters. Killed half-way, some are left. */
   repair(image: string, control?: Control): Promise<void>;
-  info(image: string): Promise<ImageInfo>;
+  /** @param look `unlocked` takes not even for a moment the lock by which an open image is told: it is never `busy` then */
+  info(image: string, look?: { readonly unlocked: boolean }): Promise<ImageInfo>;
 }
 
 /** A hand on a copy that takes its time. */
@@ -76,9 +77,14 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
     async repair(image, { stop } = {}) {
       check("check", await execute(program, ["check", "-q", "-r", "leaks", "-f", "qcow2", image], { stop }));
     },
-    async info(image) {
+    async info(image, { unlocked } = { unlocked: false }) {
       const info = (...more: string[]) =>
         run(["info", ...more, "--output=json", "-f", "qcow2", image], patience);
+      if (unlocked) {
+        const forced = await info("--force-share");
+        if (forced.signal !== null) check("info", forced);
+        return forced.code === 0 ? { kind: "free", ...described(forced.stdout) } : { kind: "damaged" };
+      }
       const locked = await info();
       if (locked.code === 0) return { kind: "free", ...described(locked.stdout) };
       if (locked.signal !== null) check("info", locked);
