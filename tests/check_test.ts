@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { about } from "../lib/command/help.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { defaults } from "../lib/settings.ts";
+import { tearing } from "./fault.ts";
 import { snapshot } from "./tree.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 
@@ -24,6 +25,13 @@ function sound(): Fixture {
 function installHook(fixture: Fixture, version: string, path = fixture.settings.programs[0]!): void {
   Deno.writeTextFileSync(path, `#!/bin/sh\ncat <<'END'\n${version}\nEND\n`);
   Deno.chmodSync(path, 0o755);
+}
+
+/** A commit that waits to be merged. */
+async function commit(fixture: Fixture): Promise<void> {
+  fixture.configure({ vda: true });
+  await fixture.start();
+  await fixture.good("release", "shutdown", { mergeDies: true });
 }
 
 interface Wrong {
@@ -279,6 +287,39 @@ const wrongs: readonly Wrong[] = [
     severity: "warning",
   },
   {
+    what: "a commit with internal snapshots, which would not be merged",
+    arrange: async (fixture) => {
+      await commit(fixture);
+      const upper = `${fixture.image("vda")}.backing_file.1`;
+      const { info } = fixture.qemuImg;
+      fixture.qemuImg = {
+        ...fixture.qemuImg,
+        info: async (image) => {
+          const look = await info.call(fixture.qemuImg, image);
+          return look.kind === "free" && image === upper ? { ...look, snapshots: ["old"] } : look;
+        },
+      };
+    },
+    message:
+      /^"ROOT\/images\/vda.img.backing_file.1" has internal snapshots, which a merge would delete: "old"$/,
+    hint: /^delete them yourself: qemu-img snapshot -d old ROOT/,
+    severity: "warning",
+    whom: onDisk,
+  },
+  {
+    what: "a commit that stands on another file, and would not be merged",
+    arrange: async (fixture) => {
+      await commit(fixture);
+      Deno.renameSync(`${fixture.image("vda")}.backing_file`, `${fixture.root}/base`);
+      fixture.save(`${fixture.image("vda")}.backing_file.1`, `${fixture.root}/base`, {});
+      fixture.save(`${fixture.image("vda")}.backing_file`, null, {});
+    },
+    message: /stands on "ROOT\/base", should be "ROOT\/images\/vda.img.backing_file"$/,
+    hint: /^see what stands on what: /,
+    severity: "warning",
+    whom: onDisk,
+  },
+  {
     what: "a write that was cut short",
     arrange: (fixture) => Deno.writeTextFileSync(`${fixture.configFile}.autorevert-new`, "{"),
     message: /^"ROOT\/config\/guest.json.autorevert-new" was left by a write that was cut short$/,
@@ -318,6 +359,14 @@ Deno.test("check finds nothing where nothing is wrong, and changes nothing", asy
   const { code, printed, said } = await fixture.type(["check"]);
   assertEquals([code, printed, said], [0, ["1 guest, 1 disk: nothing is wrong"], []]);
   assertEquals(filesOf(fixture), before);
+});
+
+Deno.test("check finds nothing wrong with a commit that waits to be merged, or is being merged", async () => {
+  using fixture = sound();
+  await commit(fixture);
+  assertEquals((await fixture.type(["check"])).printed, ["1 guest, 1 disk: nothing is wrong"]);
+  await fixture.merge({ perform: tearing(fixture) });
+  assertEquals((await fixture.type(["check"])).printed, ["1 guest, 1 disk: nothing is wrong"]);
 });
 
 Deno.test("check believes a libvirtd that has called the hook since it started", async () => {

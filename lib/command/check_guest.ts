@@ -3,11 +3,14 @@ import { disksIn, domains, type Guest, managedGuests } from "./guest.ts";
 import type { InspectedDisk } from "./inspect.ts";
 import { asUserError, UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { isPending } from "../hook/merge.ts";
+import { wayToMerge } from "../hook/merge_checks.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import type { Settings } from "../settings.ts";
 import { stateOf } from "../state/observed_disk.ts";
 import { folderOf, imageOf, namesOf } from "../state/paths.ts";
+import { isTorn } from "../state/records.ts";
 import { parse } from "../state/state.ts";
 import { probe } from "../state/transitions.ts";
 import { listed, nearest, quoted, shellWord, size } from "../text.ts";
@@ -21,6 +24,8 @@ export async function guestFindings(guest: Guest, context: EventContext): Promis
   for (const view of guest.disks) {
     const problem = diskTrouble(view, domain) ?? await linkTrouble(view, guest, context);
     if (problem) found.push(finding(isError(view) ? "error" : "warning", problem, domain, view.target));
+    const waits = problem ? undefined : await mergeTrouble(view, guest, context);
+    if (waits) found.push(finding("warning", waits, domain, view.target));
   }
   return found;
 }
@@ -70,6 +75,30 @@ async function linkTrouble(
     if (stateOf({ ...disk, listing }).kind === "plain") {
       await run.takeUnlogged(disk.target, probe(names, listing));
     }
+    return undefined;
+  } catch (error) {
+    return asUserError(error);
+  }
+}
+
+/** Why the commits that wait for a merge would not be merged. */
+async function mergeTrouble(
+  { disk, condition }: InspectedDisk,
+  { isLive }: Guest,
+  context: EventContext,
+): Promise<UserError | undefined> {
+  if (disk === undefined || condition !== "clean" || isLive) return undefined;
+  const { run } = context;
+  try {
+    using _guest = await run.locks.guest();
+    using _folder = await run.locks.folders([disk.names.image]);
+    const now = { ...disk, listing: files.list(disk.names.image) };
+    const state = stateOf(now);
+    if (!isPending(disk, state)) return undefined;
+    await wayToMerge(
+      { disk: now, state, again: disk.record !== undefined && isTorn(disk.record, state) },
+      context,
+    );
     return undefined;
   } catch (error) {
     return asUserError(error);

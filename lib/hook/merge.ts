@@ -174,7 +174,8 @@ export async function startMerge(disks: readonly ObservedDisk[], context: EventC
   if (waits) await run.takeOrReport("", () => [{ kind: "background", domain }]);
 }
 
-function isPending({ keepCommits }: ObservedDisk, state: State | undefined): state is Layered {
+/** Whether a disk has commits that wait to be merged. */
+export function isPending({ keepCommits }: ObservedDisk, state: State | undefined): state is Layered {
   return state?.kind === "layered" && state.layers.length - 1 > keepCommits;
 }
 
