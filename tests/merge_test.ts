@@ -1,6 +1,7 @@
 /** How a merge goes about it: what it asks first, what it notes, whom it tells, and whom it makes way for. */
 
 import { assert, assertEquals } from "@std/assert";
+import { UserError } from "../lib/errors.ts";
 import { mergeGuest } from "../lib/hook/merge.ts";
 import { progressOf } from "../lib/hook/merge_progress.ts";
 import type { Host } from "../lib/host/host.ts";
@@ -226,6 +227,27 @@ Deno.test("an end merges nothing that it can't note, has no room for, or can't c
     assert(said.some((line) => error.test(line)), said.join());
     assertEquals(log.filter((line) => /takes more than|repair/.test(line)), []);
   }
+});
+
+Deno.test("a merge that was cut short goes on with whatever room there is, and says what it lacks", async () => {
+  using fixture = await fixtureOf({ ...committed, torn: true });
+  const needed = Deno.statSync(fixture.upper).blocks! * 512;
+  fixture.free = needed / 2;
+  const inner = fixture.qemuImg;
+  const full = new UserError("qemu-img commit failed with exit code 1: No space left on device");
+  fixture.qemuImg = { ...inner, commit: () => Promise.reject(full) };
+  const { code, said } = await fixture.merge();
+  assertEquals([code, said], [1, [
+    `error: guest vda: ${full.message}; the disk is in order`,
+    `hint: make room for ${needed / 2048}.0 KiB more, then: autorevert merge guest`,
+  ]]);
+  assertEquals(placeOf(fixture, fixture.history, "vda"), 1);
+  fixture.free = Infinity;
+  assertEquals((await fixture.merge()).said[1], "hint: try again: autorevert merge guest");
+  fixture.free = needed / 2;
+  fixture.qemuImg = inner;
+  assertEquals((await fixture.merge()).code, 0);
+  assertEquals([fixture.files(), placeOf(fixture, fixture.history, "vda")], [["vda.img"], 1]);
 });
 
 Deno.test("an end that merges frees no clusters: nothing was torn", async () => {

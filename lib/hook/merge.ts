@@ -4,6 +4,7 @@ import { planCheckedRecovery } from "./decide.ts";
 import {
   checkAbove,
   checkUnwritten,
+  explainCopyFailure,
   type Job,
   type Layered,
   type LayerStamp,
@@ -262,7 +263,11 @@ async function copy(
   const { upper } = lowestPair(names, state)!;
   const bytes = (files.lstat(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
-  await run.take(target, copyToLower(names, state, owner), control);
+  try {
+    await run.take(target, copyToLower(names, state, owner), control);
+  } catch (error) {
+    throw await explainCopyFailure(error, upper, context);
+  }
   // qemu-img itself may have written to it, where it keeps bitmaps.
   const copied = stampOf(upper);
   await run.take(target, settleMerged(names, state, again), control);

@@ -1,4 +1,4 @@
-import { UserError, withContext } from "../errors.ts";
+import { asUserError, UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
 import { layerNamed, missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
@@ -34,7 +34,8 @@ export type Way =
 export async function wayToBegin(job: Job, context: EventContext): Promise<Way | undefined> {
   try {
     const way = await wayToMerge(job, context);
-    if (way === "copy") await checkSpace(lowestPair(job.disk.names, job.state)!.upper, context);
+    // Of one that goes on nobody can tell how much it has copied: counted anew, it might never be done.
+    if (way === "copy" && !job.again) await checkSpace(lowestPair(job.disk.names, job.state)!.upper, context);
     return way;
   } catch (error) {
     context.run.report(withContext(job.disk.target, error));
@@ -192,6 +193,22 @@ function checkSize(
       }`,
     },
   );
+}
+
+/** What a copying that ran out of room lacks yet, at most. It has harmed nothing, and the next merge goes on with it. */
+export async function explainCopyFailure(
+  error: unknown,
+  upper: string,
+  context: EventContext,
+): Promise<unknown> {
+  const { message, subject } = asUserError(error);
+  if (!message.includes("No space left on device")) return error;
+  const lack = await checkSpace(upper, context).catch(asUserError);
+  return new UserError(`${message}; the disk is in order`, {
+    cause: error,
+    hint: lack?.hint ?? `try again: autorevert merge ${shellWord(context.domain)}`,
+    subject,
+  });
 }
 
 /** The lower layer may grow by all that the upper one holds; half a merge helps nobody, and a full disk harms others. */
