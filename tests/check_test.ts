@@ -287,6 +287,19 @@ const wrongs: readonly Wrong[] = [
     severity: "warning",
   },
   {
+    what: "an image whose name leaves no room for a commit's",
+    arrange: (fixture) => {
+      const path = `${fixture.images}/${"x".repeat(234)}`;
+      Deno.renameSync(fixture.image("vda"), path);
+      fixture.sources.set("vda", path);
+      fixture.define();
+    },
+    message:
+      /^the name of "ROOT\/images\/x+… has 234 bytes, should have at most 233: names beside it are longer$/,
+    hint: /^with the guest shut off, give the file a shorter one with mv/,
+    whom: onDisk,
+  },
+  {
     what: "a commit with internal snapshots, which would not be merged",
     arrange: async (fixture) => {
       await commit(fixture);

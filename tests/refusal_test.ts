@@ -1,7 +1,8 @@
+import { assertEquals } from "@std/assert";
 import { link } from "../lib/host/files.ts";
 import type { Host } from "../lib/host/host.ts";
 import { type Refused, testRefused } from "./refused.ts";
-import { DOMAIN, type Fixture } from "./fixture.ts";
+import { DOMAIN, Fixture } from "./fixture.ts";
 
 const noLinks = (inner: Host["perform"]): Host["perform"] => (step) =>
   // Another file system stands for one without hard links: the system refuses both.
@@ -21,6 +22,13 @@ function ownOverlay(fixture: Fixture, ...layers: number[]): void {
     fixture.save(layer(fixture, number), layer(fixture, layers[index]), {})
   );
   fixture.save(image, layer(fixture, layers.at(-1)!), { own: "yes" });
+}
+
+/** The domain's disk has a name of so many bytes, half as many letters. */
+function named(fixture: Fixture, bytes: number): void {
+  const path = `${fixture.images}/${"ü".repeat(Math.floor(bytes / 2))}${bytes % 2 === 0 ? "" : "u"}`;
+  Deno.renameSync(fixture.image("vda"), path);
+  fixture.sources.set("vda", path);
 }
 
 /** The domain's disk is `os.img` beside the image folder. */
@@ -212,6 +220,15 @@ testRefused([
       }, then name ${fixture.image("vda")} as the source with virsh edit, without <backingStore>`,
   },
   {
+    if: "the image's name is so long that a commit's would be too long",
+    arrange: (fixture) => named(fixture, 234),
+    error: (fixture) =>
+      new RegExp(
+        `^vda: the name of "${fixture.images}/ü+.*" has 234 bytes, should have at most 233: names beside it are longer$`,
+      ),
+    hint: () => "with the guest shut off, give the file a shorter one with mv, and name it with virsh edit",
+  },
+  {
     if: "a folder has the name of a layer",
     arrange: (fixture) => Deno.mkdirSync(layer(fixture)),
     error: (fixture) =>
@@ -226,3 +243,14 @@ testRefused([
     hint: (fixture) => `move it away: mv ${layer(fixture, 3)} ${layer(fixture, 3)}.old`,
   },
 ]);
+
+Deno.test("a disk with the longest name there may be has its session, and its commit", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
+  named(fixture, 233);
+  await fixture.start();
+  fixture.write(fixture.sources.get("vda")!, "session");
+  await fixture.stop();
+  assertEquals(fixture.flags(), { vda: false });
+  assertEquals(fixture.read(fixture.sources.get("vda")!), { base: "vda", session: "yes" });
+});

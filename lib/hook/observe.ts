@@ -5,7 +5,15 @@ import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
 import type { Facts } from "../state/decision_table.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
-import { folderOf, imageOf, layerNumber, type Names, namesOf } from "../state/paths.ts";
+import {
+  folderOf,
+  imageOf,
+  layerNumber,
+  LONGEST_IMAGE_NAME,
+  nameLength,
+  type Names,
+  namesOf,
+} from "../state/paths.ts";
 import type { Owner, SessionRecord } from "../state/session_record.ts";
 import { type Listing, parse } from "../state/state.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
@@ -161,6 +169,7 @@ function imageAt(
 }
 
 function checkName(image: string): void {
+  checkLength(image);
   const owner = imageOf(image);
   if (owner === undefined) return;
   throw new UserError(
@@ -171,6 +180,17 @@ function checkName(image: string): void {
           shellWord(owner)
         } as the source with virsh edit, without <backingStore>`,
     },
+  );
+}
+
+function checkLength(image: string): void {
+  if (nameLength(image) <= LONGEST_IMAGE_NAME) return;
+  throw new UserError(
+    `the name of ${quoted(image)} has ${
+      nameLength(image)
+    } bytes, should have at most ${LONGEST_IMAGE_NAME}: ` +
+      `names beside it are longer`,
+    { hint: "with the guest shut off, give the file a shorter one with mv, and name it with virsh edit" },
   );
 }
 

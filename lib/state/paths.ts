@@ -15,6 +15,8 @@ export interface Names {
   layer(number: number): string;
 }
 
+/** Longest name of a file, in bytes: NAME_MAX of Linux. */
+const NAME_MAX = 255;
 const LAYER = ".backing_file";
 const COMMITTING = ".autorevert-committing";
 const ENDED = ".autorevert-ended";
@@ -31,6 +33,14 @@ export function namesOf(image: string): Names {
     probe: image + PROBE,
     layer: (number) => number === 0 ? image + LAYER : `${image}${LAYER}.${number}`,
   };
+}
+
+/** The longest name, in bytes, that leaves room for the names beside it: of these the one of a decided commit is the longest. */
+export const LONGEST_IMAGE_NAME = NAME_MAX - COMMITTING.length;
+
+/** Length of a path's last part, in bytes. */
+export function nameLength(path: string): number {
+  return new TextEncoder().encode(path.slice(path.lastIndexOf("/") + 1)).length;
 }
 
 /** The number of the layer of `image` that `path` is, if it is one. */
