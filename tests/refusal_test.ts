@@ -69,6 +69,24 @@ testRefused([
     hint: (fixture) => broughtBack(layer(fixture, 2)),
   })),
   {
+    if: "the image is somebody's own file, and the disk's golden image is missing",
+    arrange: (fixture) => {
+      ownOverlay(fixture, 1);
+      fixture.save(layer(fixture, 1), "/golden/base.img.backing_file", {});
+      fixture.save(fixture.image("vda"), null, { own: "yes" });
+    },
+    error: (fixture) =>
+      new RegExp(
+        `^vda: "${fixture.image("vda")}" is no overlay on .*, and "/golden/base.img.backing_file" is missing`,
+      ),
+    hint: (fixture) =>
+      `see what they are: qemu-img info ${fixture.image("vda")}; qemu-img info --backing-chain ${
+        layer(fixture, 1)
+      }; if ${fixture.image("vda")} is the missing file: mv -n ${
+        fixture.image("vda")
+      } /golden/base.img.backing_file && ln ${layer(fixture, 1)} ${fixture.image("vda")}`,
+  },
+  {
     if: "the newest commit is missing below a session",
     arrange: (fixture) => {
       ownOverlay(fixture, 0, 1, 2);

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
-import { imageOf, layerNumber, type Names } from "../state/paths.ts";
+import { folderOf, imageOf, layerNumber, type Names } from "../state/paths.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /**
@@ -14,11 +14,20 @@ export function layerNamed(names: Names, backing: string): string | undefined {
   return number === undefined ? undefined : names.layer(number);
 }
 
-/** The layer that a file stands on, if that is neither where the file says nor beside the image. */
+/**
+ * The layer that a file stands on, if that is neither where the file says nor beside the image.
+ *
+ * @returns its path beside the image where that has the same name there; otherwise it may be another image's layer
+ */
 export function missingLayer(names: Names, backing: string | undefined): string | undefined {
   const named = backing === undefined ? undefined : layerNamed(names, backing);
   const isThere = [backing, named].some((path) => path !== undefined && files.lstat(path) !== undefined);
-  return isThere ? undefined : named;
+  if (isThere || backing === undefined || named === undefined) return undefined;
+  return nameOf(backing) === nameOf(named) ? named : backing;
+}
+
+function nameOf(path: string): string {
+  return path.slice(folderOf(path).length);
 }
 
 /** Without that layer, nobody may have the file stand on another one: it would be a mixture of two disks. */
