@@ -348,6 +348,30 @@ for (const { what, act, after, error } of meanwhiles) {
   }
 }
 
+Deno.test("over a layer that is missing a merge doesn't begin, and names nothing that would mix two disks", async () => {
+  using fixture = await fixtureOf({ ...committed, layers: 3 });
+  const top = `${fixture.vda}.backing_file.2`;
+  Deno.removeSync(fixture.upper);
+  const { code, said } = await fixture.merge();
+  assertEquals([code, said], [1, [
+    `error: guest vda: "${fixture.upper}" is missing, which "${top}" stands on`,
+    `hint: restore it from where it was moved or copied; what stands on what: qemu-img info -U --backing-chain ${top}`,
+  ]]);
+});
+
+Deno.test("the lowest layer keeps its name as long as a session that is set aside stands on it", async () => {
+  using fixture = await fixtureOf({ ...committed, aside: true });
+  const ended = `${fixture.vda}.autorevert-ended`;
+  fixture.save(ended, fixture.lower, {});
+  const { code, said } = await fixture.merge();
+  assertEquals([code, said[0]], [
+    1,
+    `error: guest vda: "${ended}" stands on "${fixture.lower}", should be "${fixture.upper}"`,
+  ]);
+  Deno.writeTextFileSync(ended, "damaged");
+  assertEquals((await fixture.merge()).code, 0);
+});
+
 Deno.test("a merge doesn't begin below a layer that stands on another one", async () => {
   using fixture = await fixtureOf({ ...committed, layers: 3 });
   const top = `${fixture.vda}.backing_file.2`;

@@ -220,6 +220,15 @@ Deno.test("the real qemu-img tells an image that is in use", () =>
     assertEquals(await real.info(base), { kind: "free", backing: undefined, virtualSize });
   }));
 
+Deno.test("the real qemu-img tells who writes to a layer from who reads it below an overlay", () =>
+  inFolder(async (folder) => {
+    const [base, overlay] = [`${folder}/base`, `${folder}/overlay`];
+    qemuIo(["create", "-f", "qcow2", base, "1M"]);
+    await real.create(overlay, base);
+    await using _user = await openInQemu(overlay);
+    assertEquals([(await real.info(base)).kind, (await real.info(overlay)).kind], ["free", "busy"]);
+  }));
+
 Deno.test("a look without the lock never asks for it", () =>
   inFolder(async (folder) => {
     const program = script(folder, `echo "$*" >> ${folder}/asked; exit 1`);
