@@ -6,11 +6,10 @@ import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type Condition, type InspectedDisk, isBeingMerged } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
-import { decisionFor, planCheckedRecovery } from "../hook/decide.ts";
+import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { observeAtPrepare, observeRecorded } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
-import { refusal } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
@@ -71,7 +70,7 @@ async function checkStart(disk: ObservedDisk, isLive: boolean, context: GuestCom
     await isBeingMerged(disk, context);
   if (!isOpen) {
     const { decision } = await decisionFor(disk, context, eventFacts(disk, "fresh", undefined));
-    if (isRefusal(decision)) throw withContext(target, refusal(decision, disk));
+    if (isRefusal(decision)) throw withContext(target, await whyRefused(decision, disk, context));
   }
   if (state.kind === "plain") await run.takeUnlogged(target, probe(names, disk.listing));
 }

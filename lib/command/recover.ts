@@ -14,7 +14,7 @@ import { inspectImage as lookAtDisk, isSaved, othersSession, planCheckedRecovery
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
-import { refusal } from "../hook/refusal.ts";
+import { explain } from "../hook/refusal.ts";
 import { readOtherRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -153,7 +153,7 @@ async function checkSession(disk: ObservedDisk, context: GuestCommand): Promise<
   await refuseBusy(disk, context);
   const look = await lookAtDisk(disk, context);
   if (look === "moved" || look === "replaced") {
-    throw withContext(disk.target, refusal(`refuse: ${look}`, disk));
+    throw withContext(disk.target, await explain(`refuse: ${look}`, disk, context));
   }
   if (look === "damaged" && context.options.has("keep")) {
     throw withContext(

@@ -1,9 +1,10 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
+import { explain } from "./refusal.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
-import { decide, type Facts, type LookUp, type Row } from "../state/decision_table.ts";
+import { decide, type Facts, type LookUp, type Refusal, type Row } from "../state/decision_table.ts";
 import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { imageOf, layerNumber, namesOf } from "../state/paths.ts";
 import { joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
@@ -71,6 +72,16 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
     : new UserError(`${quoted(image)} is a session of the guest ${quoted(owner)}`, {
       hint: `start that guest and end it, or: autorevert recover --keep|--discard ${shellWord(owner)}`,
     });
+}
+
+/** Why a start is refused, with what can be done about it. */
+export async function whyRefused(
+  decision: Refusal,
+  disk: ObservedDisk,
+  context: EventContext,
+): Promise<UserError> {
+  const others = decision === "refuse: not ours" ? othersSession(disk, context) : undefined;
+  return others ?? await explain(decision, disk, context);
 }
 
 const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, string>> = {

@@ -1,10 +1,9 @@
 import { withContext } from "../errors.ts";
 import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
-import { decideAll, type EventFacts, othersSession, planCheckedRecovery } from "./decide.ts";
+import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { isBeforeLastWrite, observeAtPrepare } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
-import { explain } from "./refusal.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
@@ -120,9 +119,7 @@ export function eventFacts(
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {
   for (const { disk, decision } of decided) {
-    if (!isRefusal(decision)) continue;
-    const others = decision === "refuse: not ours" ? othersSession(disk, context) : undefined;
-    throw withContext(disk.target, others ?? await explain(decision, disk, context));
+    if (isRefusal(decision)) throw withContext(disk.target, await whyRefused(decision, disk, context));
   }
 }
 
