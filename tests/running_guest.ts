@@ -12,6 +12,17 @@ export async function up(flag: boolean): Promise<Fixture & { readonly vda: strin
   return fixture;
 }
 
+/** A session that was committed, and is not merged yet. */
+export async function committed(
+  keys: Readonly<Record<string, unknown>>,
+): Promise<Fixture & { readonly vda: string }> {
+  const fixture = await up(true);
+  fixture.keys = keys;
+  fixture.configure({ vda: true });
+  await fixture.good("release", "shutdown", { mergeDies: true });
+  return fixture;
+}
+
 /** What its disk holds without the session, and with it. */
 export const base = { base: "vda" };
 export const session = { ...base, session: "yes" };

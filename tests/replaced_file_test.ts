@@ -1,0 +1,185 @@
+/** Files that somebody has put beside an image, on it, or in a session's place. */
+
+import { assertEquals } from "@std/assert";
+import { Failing } from "./fault.ts";
+import { DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
+import { base, committed, session, up } from "./running_guest.ts";
+import { snapshot } from "./tree.ts";
+
+Deno.test("what an external snapshot stood on is kept by the recovery that the manual names, in its order", async () => {
+  using fixture = await up(false);
+  fixture.sources.set("vda", `${fixture.images}/vda.snap`);
+  await fixture.stop();
+  fixture.sources.set("vda", fixture.vda);
+  // The flag comes last, after qemu-img commit wrote to the session.
+  fixture.configure({ vda: true }, LATER);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.flags().vda], [session, false]);
+});
+
+Deno.test("a reconnect never fails, since libvirt would kill the guest", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
+  await fixture.start();
+  Deno.mkdirSync(`${fixture.config}/${DOMAIN}.starting/in-the-way`, { recursive: true });
+  const { code, said } = await fixture.event("reconnect");
+  assertEquals([code, said.length], [0, 1]);
+});
+Deno.test("a merge doesn't begin where the upper layer stands on another disk's file", async () => {
+  using fixture = await committed({ "keep-commits": 0 });
+  const other = `${fixture.images}/other.img.backing_file`;
+  const [lower, upper] = [`${fixture.vda}.backing_file`, `${fixture.vda}.backing_file.1`];
+  fixture.save(other, null, base);
+  fixture.save(upper, other, { session: "yes" });
+  const before = snapshot(fixture.images);
+  const { code, said } = await fixture.merge();
+  assertEquals([code, said], [1, [
+    `error: guest vda: "${upper}" stands on "${other}", should be "${lower}"`,
+    "hint: if the layers were copied, moved or renamed together: " +
+    `qemu-img rebase -u -f qcow2 -F qcow2 -b ${lower} ${upper}`,
+  ]]);
+  assertEquals(snapshot(fixture.images), before);
+});
+
+Deno.test("recovery commits no file that somebody put in a session's place, nor one that is open or damaged", async () => {
+  const strangers: Readonly<Record<string, (fixture: Fixture, vdb: string) => void>> = {
+    "another file": (fixture, vdb) => fixture.save(vdb, null, { stranger: "yes" }),
+    "no qcow2": (_, vdb) => Deno.writeTextFileSync(vdb, "raw"),
+    "in use": (fixture, vdb) => void fixture.busy.add(vdb),
+  };
+  for (const [what, arrange] of Object.entries(strangers)) {
+    for (const next of ["prepare", "release"]) {
+      using fixture = new Fixture();
+      fixture.disks({ vda: true, vdb: true });
+      await fixture.start();
+      for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+      // The commit of the first disk is decided, and nothing more.
+      await fixture.event("release", "shutdown", { perform: new Failing(4, "dies before").perform });
+      assertEquals([fixture.state("vda").kind, fixture.state("vdb").kind], ["committing", "session"]);
+      const vdb = fixture.image("vdb");
+      arrange(fixture, vdb);
+      const inode = Deno.statSync(vdb).ino;
+      await fixture.event(next, next === "release" ? "shutdown" : "-", { mergeDies: true });
+      // A start is refused before it changes anything.
+      const decided = `${fixture.image("vda")}.autorevert-committing`;
+      const vda = next === "prepare" ? fixture.read(decided) : fixture.disk("vda");
+      assertEquals(vda, { base: "vda", session: "yes" }, what);
+      assertEquals(fixture.disk("vdb"), { base: "vdb" }, what);
+      assertEquals(
+        [Deno.statSync(vdb).ino, fixture.flags()],
+        [inode, { vda: next === "prepare", vdb: true }],
+        what,
+      );
+    }
+  }
+});
+
+Deno.test("an overlay that names its layer by another path is ended as the hint says", async () => {
+  for (const end of ["--keep", "--discard"]) {
+    using fixture = new Fixture();
+    fixture.disks({ vda: false });
+    fixture.define();
+    const vda = fixture.image("vda");
+    Deno.symlinkSync(fixture.images, `${fixture.root}/vm`);
+    // As the Python hook leaves it after a crash, where the domain's XML names the image by way of a link.
+    Deno.renameSync(vda, `${vda}.backing_file`);
+    fixture.save(vda, `${fixture.root}/vm/vda.img.backing_file`, { session: "yes" });
+    const { printed } = await fixture.type(["check", DOMAIN]);
+    assertEquals(printed.filter((line) => line.includes(`autorevert recover ${end} ${DOMAIN}`)).length, 1);
+    const { code, said } = await fixture.type(["recover", end, DOMAIN, "--yes"]);
+    assertEquals([code, said], [0, []]);
+    assertEquals(fixture.disk("vda"), end === "--keep" ? session : base);
+  }
+});
+
+Deno.test("an overlay is made under a name that nothing has: what is there is left alone", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  const vda = fixture.image("vda");
+  const scratch = `${vda}.autorevert-new`;
+  const { code } = await fixture.event("prepare", "-", {
+    perform: (inner) => async (step, control) => {
+      // Somebody links the disk to that name, just before.
+      if (step.kind === "create") Deno.linkSync(vda, scratch);
+      await inner(step, control);
+    },
+  });
+  assertEquals(code, 1);
+  await fixture.event("release", "failed");
+  assertEquals(fixture.read(vda), base);
+  await fixture.start();
+  assertEquals(fixture.read(vda), base);
+});
+
+Deno.test("the name that a look for hard links left behind goes with the next event", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  const vda = fixture.image("vda");
+  Deno.linkSync(vda, `${vda}.autorevert-probe`);
+  await fixture.start();
+  assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
+});
+
+/** What an administrator moves into the session's place: an image of another time. */
+function putInPlace(fixture: Fixture, vda: string): void {
+  const other = `${fixture.images}/new.img`;
+  fixture.save(other, null, { golden: "yes" });
+  Deno.renameSync(other, vda);
+}
+
+for (const reason of ["shutdown", "crashed", "-", "failed"]) {
+  for (const flag of [false, true]) {
+    Deno.test(`an image that is moved into the place of a ${flag ? "flagged " : ""}session stays at an end: ${reason}`, async () => {
+      using fixture = new Fixture();
+      fixture.now = () => LONG_AGO;
+      fixture.disks({ vda: flag });
+      const vda = fixture.image("vda");
+      await fixture.good("prepare");
+      if (reason !== "failed") await fixture.good("started");
+      putInPlace(fixture, vda);
+      await fixture.event("release", reason);
+      assertEquals(fixture.read(vda), { golden: "yes" });
+      assertEquals(fixture.flags().vda, flag);
+      const { code, said } = await fixture.event("prepare");
+      assertEquals(
+        [code, said.some((line) => line.includes("another file was put in the session's place"))],
+        [1, true],
+      );
+    });
+  }
+}
+
+/** A file that stands on the image, and the domain names it now. */
+function snapshotOn(fixture: Fixture): string {
+  const snap = `${fixture.images}/vda.snap`;
+  fixture.save(snap, fixture.image("vda"), { snap: "yes" });
+  fixture.sources.set("vda", snap);
+  fixture.define();
+  return snap;
+}
+
+Deno.test("undo and keep leave a disk alone that an external snapshot stands on", async () => {
+  for (const verb of ["undo", "keep"] as const) {
+    using fixture = verb === "undo" ? await committed({ "keep-commits": 1 }) : await up(false);
+    if (verb === "keep") await fixture.stop("-");
+    const snap = snapshotOn(fixture);
+    const before = fixture.read(snap);
+    const { code, said } = await fixture.command(verb);
+    assertEquals([code, said[0]?.includes("the domain names another file, which may stand on")], [1, true]);
+    assertEquals(fixture.read(snap), before);
+  }
+});
+
+Deno.test("recover neither proposes nor ends a session that an external snapshot stands on", async () => {
+  using fixture = await up(false);
+  const snap = snapshotOn(fixture);
+  await fixture.stop();
+  const before = fixture.read(snap);
+  assertEquals((await fixture.type(["recover", DOMAIN])).printed, [`${DOMAIN}: nothing to recover`]);
+  for (const way of ["--keep", "--discard"]) {
+    assertEquals((await fixture.type(["recover", way, DOMAIN, "--yes"])).code, 1);
+  }
+  assertEquals(fixture.read(snap), before);
+});

@@ -1,0 +1,155 @@
+/** What is set aside, and until when: after an end that may have been a save, at a doubtful start, by an undo. */
+
+import { assert, assertEquals } from "@std/assert";
+import { Failing } from "./fault.ts";
+import { DOMAIN, exists, type Fixture, LATER } from "./fixture.ts";
+import { base, committed, session, up } from "./running_guest.ts";
+
+Deno.test("a managed save that is dropped keeps its session, if its flag was set after the last write", async () => {
+  for (const reason of ["saved", "-"]) {
+    using fixture = await up(false);
+    fixture.configure({ vda: true }, LATER);
+    const save = `${fixture.settings.saveFolder}/${DOMAIN}.save`;
+    Deno.writeTextFileSync(save, "");
+    await fixture.stop(reason);
+    Deno.removeSync(save);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), session, reason);
+  }
+});
+
+/** A session or an undone commit that is set aside, and a disk that is idle. */
+const asides: readonly (readonly [what: string, make: () => Promise<Fixture & { readonly vda: string }>])[] =
+  [
+    ["a session that was set aside", async () => {
+      const fixture = await up(false);
+      await fixture.stop("-");
+      return fixture;
+    }],
+    ["an undone commit", async () => {
+      const fixture = await committed({ "keep-commits": 1 });
+      assertEquals((await fixture.command("undo")).code, 0);
+      return fixture;
+    }],
+  ];
+
+for (const [what, make] of asides) {
+  Deno.test(`a start that fails in QEMU leaves ${what}; one that comes up forgets it`, async () => {
+    using fixture = await make();
+    const ended = `${fixture.vda}.autorevert-ended`;
+    for (let time = 0; time < 2; time++) {
+      await fixture.good("prepare");
+      await fixture.good("start");
+      await fixture.stop("failed");
+      assertEquals(fixture.read(ended), session);
+    }
+    await fixture.good("prepare");
+    await fixture.good("start");
+    assertEquals(fixture.read(ended), session);
+    await fixture.good("started");
+    assertEquals(exists(ended), false);
+    await fixture.stop();
+    assertEquals(fixture.files().filter((name) => name.includes("ended")), []);
+  });
+
+  Deno.test(`${what} is kept after a start that failed`, async () => {
+    using fixture = await make();
+    await fixture.good("prepare");
+    await fixture.stop("failed");
+    assertEquals((await fixture.command("keep")).code, 0);
+    assertEquals(fixture.disk("vda"), session);
+  });
+
+  Deno.test(`${what} goes at the end of a guest that nobody was told of that it is up`, async () => {
+    using fixture = await make();
+    await fixture.good("prepare");
+    // libvirtd, or the hook, was killed before `started`, and the guest's end is told all the same.
+    Deno.removeSync(`${fixture.config}/${DOMAIN}.starting`);
+    await fixture.stop();
+    assertEquals(exists(`${fixture.vda}.autorevert-ended`), false);
+  });
+}
+
+Deno.test("libvirtd that finds a guest up forgets what was set aside, and fails for nothing", async () => {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  await fixture.good("prepare");
+  const failing = new Failing(0, "fails before");
+  const { code, said } = await fixture.event("reconnect", "-", { perform: failing.perform });
+  assertEquals([code, said.length, exists(`${fixture.config}/${DOMAIN}.starting`)], [0, 1, false]);
+});
+
+Deno.test("a flagged session that no event held is set aside where the file's time speaks against it", async () => {
+  using fixture = await up(false);
+  // Set while it ran, and then touched; or set afterwards: nobody can tell.
+  fixture.configure({ vda: true }, LATER);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), base);
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+  // It was meant, and the session that runs isn't.
+  assertEquals((await fixture.type(["commit", "--cancel", DOMAIN])).code, 0);
+  await fixture.stop();
+  assertEquals((await fixture.command("keep")).code, 0);
+  assertEquals(fixture.disk("vda"), session);
+});
+
+Deno.test("a start that sets a session aside and fails has set nothing aside", async () => {
+  using fixture = await up(false);
+  fixture.configure({ vda: true }, LATER);
+  for (const fault of ["fails before", "dies before", "dies after"] as const) {
+    for (let step = 0; step < 8; step++) {
+      await fixture.event("prepare", "-", { perform: new Failing(step, fault).perform });
+      await fixture.event("release", "failed");
+      const places = [fixture.vda, `${fixture.vda}.autorevert-ended`].filter(exists).map((path) =>
+        fixture.read(path)
+      );
+      assert(places.some((content) => content.session === "yes"), `${fault} ${step}`);
+    }
+  }
+});
+
+Deno.test("a guest that was saved to a file and comes back without its configuration finds its session, and spares the base", async () => {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  Deno.removeSync(fixture.configFile);
+  await fixture.good("restore");
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), session);
+  fixture.write(fixture.vda, "more");
+  assertEquals(fixture.disk("vda"), base);
+});
+
+Deno.test("a guest that was saved finds its session after a start that failed, or came to nothing", async () => {
+  for (const end of ["saved", "-"]) {
+    for (const between of ["a start that fails", "a whole life"]) {
+      using fixture = await up(false);
+      await fixture.stop(end);
+      if (between === "a whole life") {
+        await fixture.start();
+        fixture.write(fixture.vda, "fresh");
+        if (end === "-") continue;
+        await fixture.stop();
+      } else {
+        await fixture.good("prepare");
+        await fixture.stop(end === "-" ? end : "failed");
+      }
+      await fixture.good("restore");
+      await fixture.start();
+      assertEquals(fixture.read(fixture.vda), session, `${end}, ${between}`);
+    }
+  }
+});
+
+Deno.test("a guest that was saved finds its session after two flagged starts that never came up", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  await fixture.stop("-");
+  fixture.configure({ vda: true });
+  await fixture.good("prepare");
+  // The power fails.
+  await fixture.good("prepare");
+  await fixture.stop("-");
+  await fixture.good("restore");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+});

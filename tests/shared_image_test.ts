@@ -1,0 +1,95 @@
+/** Guests that share an image, or have it one after the other: what one does spares what is another's. */
+
+import { assertEquals } from "@std/assert";
+import { namesOf } from "../lib/state/paths.ts";
+import { DOMAIN, exists, Fixture } from "./fixture.ts";
+import { base, committed, session, up } from "./running_guest.ts";
+
+Deno.test("a guest doesn't take another one's session on the same image for its own of long ago", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  const vda = fixture.image("vda");
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  for (const operation of ["prepare", "started", "release"]) await fixture.event(operation, "-", second);
+  assertEquals(exists(`${vda}.autorevert-ended`), true);
+  fixture.configure({ vda: true });
+  await fixture.start();
+  fixture.write(vda, "session");
+  assertEquals((await fixture.event("prepare", "-", second)).code, 1);
+  await fixture.event("release", "failed", second);
+  await fixture.start();
+  assertEquals(fixture.read(vda), session);
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), session);
+});
+
+Deno.test("a guest leaves an image alone that it had long ago and another one has now", async () => {
+  for (const end of ["saved", "-"]) {
+    using fixture = await up(false);
+    await fixture.stop("-");
+    const note = `${fixture.config}/${DOMAIN}.session`;
+    Deno.removeSync(fixture.configFile);
+    const second = { domain: "second" };
+    Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+    for (const operation of ["prepare", "started"]) await fixture.event(operation, "-", second);
+    fixture.write(fixture.vda, "session", "second's");
+
+    fixture.sources.clear();
+    await fixture.good("prepare");
+    await fixture.good("started");
+    await fixture.stop(end);
+    assertEquals(fixture.read(fixture.vda), { ...base, session: "second's" });
+    assertEquals(exists(note), false);
+  }
+});
+
+Deno.test("undo of one guest knows that another's merge has torn the layer below", async () => {
+  using fixture = await committed({ "keep-commits": 0 });
+  const { tearing } = await import("./fault.ts");
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  await fixture.merge({ perform: tearing(fixture) });
+  await fixture.event("prepare", "-", second);
+  await fixture.event("started", "-", second);
+  await fixture.event("release", "shutdown", { ...second, mergeDies: true });
+  const { code } = await fixture.command("undo", second);
+  assertEquals([code, fixture.disk("vda")], [1, session]);
+});
+
+Deno.test("another guest's session is neither thrown away nor committed by what a guest of the same image is advised", async () => {
+  using fixture = await up(true);
+  await fixture.stop("crashed");
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  fixture.define("second");
+  const hint = `hint: start that guest and end it, or: autorevert recover --keep|--discard ${DOMAIN}`;
+  assertEquals((await fixture.event("prepare", "-", { domain: "second" })).said[1], hint);
+  assertEquals((await fixture.type(["check", "second"])).printed.includes(hint), true);
+  for (const way of ["--keep", "--discard"]) {
+    assertEquals((await fixture.type(["recover", way, "second", "--yes"])).code, 1);
+  }
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("recover of one guest knows what another one's merge has torn", async () => {
+  using fixture = await committed({ "keep-commits": 0 });
+  const { tearing } = await import("./fault.ts");
+  await fixture.merge({ perform: tearing(fixture) });
+  const { layer, image } = namesOf(fixture.vda);
+  Deno.removeSync(image);
+  fixture.save(image, layer(1), { session: "foreign" });
+  Deno.removeSync(fixture.configFile);
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(
+    `${fixture.config}/second.json`,
+    '{"disks": [{"target": "vda", "keep-commits": 1}]}',
+  );
+  fixture.define("second");
+  const note = `${fixture.config}/${DOMAIN}.session`;
+  const away = Deno.readTextFileSync(note);
+  Deno.writeTextFileSync(note, away);
+  const { code } = await fixture.type(["recover", "--discard", DOMAIN, "--yes"]);
+  assertEquals(code, 0);
+  assertEquals((await fixture.command("undo", second)).code, 1);
+  assertEquals(fixture.disk("vda"), session);
+});
