@@ -98,6 +98,22 @@ test("only an image's own files are listed, with the inodes they share", (folder
   assert(listing.get(image) !== listing.get(`${image}.autorevert-new`));
 });
 
+Deno.test("a path is resolved while its name goes and comes back, as it does at the end of a merge", async () => {
+  const folder = Deno.realPathSync(Deno.makeTempDirSync());
+  Deno.writeTextFileSync(`${folder}/layer`, "");
+  const busy = new Deno.Command("sh", {
+    args: ["-c", "while :; do ln layer os.img; rm os.img; done"],
+    cwd: folder,
+    stderr: "null",
+  }).spawn();
+  for (let time = 0; time < 20_000; time++) {
+    assertEquals(files.resolve(`${folder}/os.img`), `${folder}/os.img`);
+  }
+  busy.kill("SIGKILL");
+  await busy.status;
+  Deno.removeSync(folder, { recursive: true });
+});
+
 test("a path is resolved to the file behind all links, even where that is missing", (folder) => {
   Deno.mkdirSync(`${folder}/deep`);
   put(`${folder}/deep/os.img`, "");

@@ -8,7 +8,7 @@ import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
-import { observeAtPrepare, observeRecorded } from "../hook/observe.ts";
+import { imagesAtPrepare, observeAtPrepare, observeRecorded } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
@@ -41,9 +41,9 @@ export async function enable(context: GuestCommand): Promise<void> {
     disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
     changed: Infinity,
   };
-  const gather = () => observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
-  using _folders = await run.locks.folders(gather().map(({ names }) => names.image));
-  const disks = gather();
+  const before = readRecords(paths.note);
+  using _folders = await run.locks.folders(imagesAtPrepare(wanted, defined, before, host.settings));
+  const disks = observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
   for (const disk of disks.filter(({ target }) => added.includes(target))) {
     await checkStart(disk, live !== undefined, context);
   }

@@ -27,6 +27,27 @@ function ownerOnDisk(names: Names, listing: Listing): Owner {
 }
 
 /**
+ * The images of a start, to lock their folders: nothing else is read before that, since it may be changing.
+ *
+ * @throws {UserError} as {@link observeAtPrepare}
+ */
+export function imagesAtPrepare(
+  config: Config | undefined,
+  disks: readonly DomainDisk[],
+  records: readonly SessionRecord[],
+  { imageFolders }: Settings,
+): string[] {
+  const listed = (config?.disks ?? []).map(({ target }) => {
+    try {
+      return imageAt(target, disks, imageFolders, records);
+    } catch (error) {
+      throw withContext(target, error);
+    }
+  });
+  return [...listed, ...records.map(({ image }) => image)];
+}
+
+/**
  * The disks of a start: those that the configuration lists, and those that only the note still knows.
  *
  * @throws {UserError} if a listed disk isn't in the domain, can't be managed, or lies where the hook may not go

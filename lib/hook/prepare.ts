@@ -2,10 +2,10 @@ import { withContext } from "../errors.ts";
 import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
 import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
-import { isBeforeLastWrite, observeAtPrepare } from "./observe.ts";
+import { imagesAtPrepare, isBeforeLastWrite, observeAtPrepare } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
 import * as files from "../host/files.ts";
-import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
+import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
@@ -41,16 +41,14 @@ async function begin(context: EventContext): Promise<void> {
   const disks = parseDisks(host.readXml());
   // What was there of it is gone since the guest's lock was waited for: it is none of our business any more.
   if (config === undefined && files.lstat(paths.note) === undefined) return;
-  let records = readOwnRecords(paths.note);
-  const gather = () => observeAtPrepare(domain, config, disks, records, host.settings);
-
-  const images = gather().map(({ names }) => names.image);
+  const images = imagesAtPrepare(config, disks, readRecords(paths.note), host.settings);
   using _folders = await run.locks.folders(images);
   await interruptMerges(context, images);
   try {
     await resumePending(context);
-    records = readOwnRecords(paths.note);
-    await beginSessions(gather(), records, { start, config }, context);
+    const records = readOwnRecords(paths.note);
+    const observed = observeAtPrepare(domain, config, disks, records, host.settings);
+    await beginSessions(observed, records, { start, config }, context);
   } catch (error) {
     await resumeMerges(images, context);
     throw error;

@@ -204,6 +204,8 @@ export function resolve(path: string): string {
       const info = ifThere(() => Deno.lstatSync(at));
       const folder = Deno.realPathSync(folderOf(at));
       if (info === undefined) return `${folder === "/" ? "" : folder}/${at.slice(at.lastIndexOf("/") + 1)}`;
+      // It has come back between the two looks: a merge gives an image its name anew.
+      if (!info.isSymlink) continue;
       const target = Deno.readLinkSync(at);
       at = target.startsWith("/") ? target : `${folder}/${target}`;
     }
