@@ -617,15 +617,21 @@ Deno.test("a merge waits for an orphan as long as it takes, but makes way at onc
 });
 
 Deno.test(
-  "only one merge of a guest runs at a time: another lets it go on",
+  "only one merge of a guest runs at a time: another waits, and keeps nobody else from anything",
   { sanitizeResources: false, sanitizeOps: false },
   async () => {
     using fixture = await fixtureOf({ ...committed, keepCommits: 0 });
     const paths = `${fixture.config}/${DOMAIN}.merging`;
     const held = await lock(paths);
     const before = snapshot(fixture.images);
-    assertEquals((await fixture.merge()).code, 1);
+    const merge = fixture.merge();
+    await new Promise((wake) => setTimeout(wake, 300));
     assertEquals(snapshot(fixture.images), before);
+    {
+      using _folder = await fixture.lockFolders([fixture.vda]);
+      using _guest = await lock(`${fixture.config}/${DOMAIN}.lock`);
+    }
     held[Symbol.dispose]();
+    assertEquals([(await merge).code, fixture.files()], [0, ["vda.img"]]);
   },
 );

@@ -44,8 +44,8 @@ const END_PATIENCE = 60_000;
 const GENTLY = 32 * 1024 * 1024;
 /** Who wrote so short a time ago is up, in milliseconds: systems write something every few seconds. */
 const JUST_NOW = 30_000;
-/** How long a merge waits for another one's lock while it holds the guest's, in milliseconds. */
-const LOCK_PATIENCE = 1_000;
+/** How long a merge tries whether the layers are free, in milliseconds: one that ends needs a folder that this one holds. */
+const MOMENT = 100;
 
 /**
  * Merges the disks of a guest, one after the other, lowest pair first, until each has only the commits that are kept.
@@ -61,14 +61,19 @@ export async function mergeGuest(
   context: EventContext,
   watch?: Watch,
 ): Promise<"done" | "failed" | "interrupted"> {
-  const { run, paths } = context;
+  const { run, host, paths } = context;
   const failed = new Set<string>();
   while (true) {
     using locks = new DisposableStack();
-    let job: BegunJob | undefined;
+    let job: BegunJob | "busy" | undefined;
     {
       using _guest = await run.locks.guest();
       job = await begin(context, { isWanted: isPending, failed }, locks);
+    }
+    if (job === "busy") {
+      // Another merge of this guest is under way; what it leaves is looked at anew.
+      (await host.lock(paths.merging, { patience: Infinity }))[Symbol.dispose]();
+      continue;
     }
     if (job === undefined) return failed.size === 0 ? "done" : "failed";
     using interrupt = watchForInterrupt(paths.stop);
@@ -102,7 +107,7 @@ export async function mergeExcess(context: EventContext, patience = END_PATIENCE
   while (true) {
     using locks = new DisposableStack();
     const job = await begin(context, { isWanted, failed }, locks);
-    if (job === undefined) return;
+    if (job === undefined || job === "busy") return;
     const { disk: { target, names }, state } = job;
     run.logInfo(
       target,
@@ -144,16 +149,20 @@ interface Choice {
  * Chooses what is merged next, and notes it. The caller holds the guest's lock.
  *
  * @param locks takes the lock of the layers, which is held from here to the end of the merge
- * @returns undefined if nothing is left that could be merged
+ * @returns undefined if nothing is left that could be merged, `busy` if another merge of the guest is under way
  */
 async function begin(
   context: EventContext,
   { isWanted, failed }: Choice,
   locks: DisposableStack,
-): Promise<BegunJob | undefined> {
+): Promise<BegunJob | "busy" | undefined> {
   const { run, paths } = context;
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
-  locks.use(await run.locks.merging({ patience: LOCK_PATIENCE }));
+  try {
+    locks.use(await run.locks.merging({ patience: MOMENT }));
+  } catch {
+    return "busy";
+  }
   // Whoever asked for this held a folder, and has got what it waited for, or is dead.
   if (!run.isDry) files.removeIfThere(paths.stop);
   for (const job of await jobsOf(context, isWanted)) {

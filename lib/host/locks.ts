@@ -10,7 +10,8 @@
  * They are taken in this order, folders in the order of their locks' names, so that no two holders wait for each other.
  * A merge lets the folders go while it copies, and takes one again for the names: it alone holds `merging` then and waits
  * for a folder, so it gives up as soon as somebody asks it to make way. Whoever holds a folder may ask that, and no
- * other merge of its images begins, since it takes the folder to be chosen.
+ * other merge of its images begins, since it takes the folder to be chosen; a merge that finds another one of its guest
+ * under way lets everything go before it waits for that.
  *
  * {@link Locks.check} holds every step to this, wherever it is taken.
  */
