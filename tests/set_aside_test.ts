@@ -153,3 +153,16 @@ Deno.test("a guest that was saved finds its session after two flagged starts tha
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), session);
 });
+
+Deno.test("recover --keep asks before the session that is set aside goes with it", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  await fixture.stop("-");
+  await fixture.good("prepare");
+  fixture.write(fixture.vda, "newer");
+  assertEquals((await fixture.type(["recover", "--keep", DOMAIN], false)).code, 1);
+  assertEquals(fixture.asked[0]?.includes("the one that is set aside"), true);
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+  assertEquals((await fixture.type(["recover", "--keep", DOMAIN], true)).code, 0);
+  assertEquals(fixture.disk("vda"), { ...base, newer: "yes" });
+});

@@ -31,7 +31,7 @@ import { quoted, shellWord } from "../text.ts";
 export async function recover(context: GuestCommand): Promise<void> {
   const { run, domain, targets, options, terminal } = context;
   // Nobody's start or end waits for an answer.
-  const asked = options.has("discard") ? await askToDiscard(context) : undefined;
+  const asked = options.has("keep") || options.has("discard") ? await ask(context) : undefined;
   using _guest = await run.locks.guest();
   const images = (await inspectGuest(context)).disks.flatMap(({ disk }) => disk ? [disk.names.image] : []);
   using _folders = await run.locks.folders(images);
@@ -63,14 +63,22 @@ export async function recover(context: GuestCommand): Promise<void> {
   await startMerge(disks, context);
 }
 
-/** @returns the names that the question was about */
-async function askToDiscard(context: GuestCommand): Promise<string> {
-  const { domain, targets } = context;
+/**
+ * Asks before anything is thrown away: a session, or with a commit the one that is set aside.
+ *
+ * @returns the names that the question was about
+ */
+async function ask(context: GuestCommand): Promise<string> {
+  const { domain, targets, options } = context;
   const disks = (await inspectGuest(context)).disks.flatMap(({ disk }) => disk ?? []);
   const sessions = sessionsOf((await planCheckedRecovery(disks, context)).disks, targets);
   await checkSessions(sessions, context);
-  for (const { target, names } of sessions) {
-    confirm(`${domain} ${target}: throw the session ${described(names.image)}, away?`, context);
+  for (const { target, names, listing } of sessions) {
+    const keeping = listing.has(names.ended)
+      ? `keep the session; the one that is set aside, ${described(names.ended)}, goes with it`
+      : undefined;
+    const question = options.has("discard") ? `throw the session ${described(names.image)}, away` : keeping;
+    if (question !== undefined) confirm(`${domain} ${target}: ${question}?`, context);
   }
   return namesIn(sessions);
 }
