@@ -23,8 +23,9 @@ const words: Words = {
   held: { true: "held", false: "not held" },
   keeps: { true: "`keep-session`" },
   unborn: { true: "its guest never came up", false: "its guest came up" },
-  saved: { true: "guest was saved" },
+  saved: { true: "left to a saved guest", false: "not left to a saved guest" },
   replaced: { true: "another file in its place" },
+  waits: { true: "it waits for a saved guest, or to be set aside" },
   look: { busy: "in use", moved: "backing file elsewhere", replaced: "replaced", damaged: "not readable" },
 };
 

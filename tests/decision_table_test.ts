@@ -126,8 +126,9 @@ Deno.test("an end holds a session of which nobody can tell what stands on it", (
   always(
     atRelease,
     "hold",
-    ({ state, ours, start, source }) =>
-      state === "session" && ours && (start === "up" || start === "fresh") && source === "unreadable",
+    ({ state, ours, start, source, waits }) =>
+      state === "session" && ours && (start === "up" || start === "fresh") && source === "unreadable" &&
+      !waits,
   );
 });
 
@@ -140,9 +141,9 @@ Deno.test("a flagged session that is over is committed", () => {
   always(
     atRelease,
     "commit",
-    ({ state, start, end, flag, ours, source, replaced }) =>
+    ({ state, start, end, flag, ours, source, replaced, waits }) =>
       state === "session" && start === "up" && end === "normal" && flag === "set" && ours &&
-      source === "same" && !replaced,
+      source === "same" && !replaced && !waits,
   );
 });
 

@@ -16,6 +16,7 @@ const start: Facts = {
   held: false,
   unborn: false,
   replaced: false,
+  waits: false,
   source: "same",
   saved: false,
   look: "sound",
@@ -78,7 +79,27 @@ const rows: readonly (readonly [row: string, facts: Facts, decision: Decision])[
   [
     "prepare from a save, with another guest's I.ended: refuse",
     { ...start, start: "resume", state: "layered", ended: true, ours: false },
-    "refuse: nothing to resume",
+    "refuse: not its session",
+  ],
+  [
+    "prepare from a save, session that begun since, beside the one set aside: put that back",
+    { ...start, start: "resume", state: "session", ended: true },
+    "put back",
+  ],
+  [
+    "prepare from a save, flagged session that begun since, beside the one set aside: refuse",
+    { ...start, start: "resume", state: "session", ended: true, flag: "set" },
+    "refuse: not its session",
+  ],
+  [
+    "prepare from a save, the session it was left, beside one set aside: keep",
+    { ...start, start: "resume", state: "session", ended: true, saved: true },
+    "keep",
+  ],
+  [
+    "release, a session that waits: leave",
+    { ...end, waits: true },
+    "leave",
   ],
   [
     "prepare, no longer configured, its target is gone, held: leave it to a person",

@@ -80,7 +80,7 @@ const events: readonly Shown[] = [
       await fixture.event("restore");
     },
     event: ["prepare", "-"],
-    steps: "note rename",
+    steps: "note note rename",
   },
   {
     of: "a start without the session that was set aside",

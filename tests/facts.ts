@@ -31,6 +31,7 @@ function* product(values: { readonly [K in keyof Known]: readonly Known[K][] }):
 export const listedAtPrepare = [...product({
   ...everywhere,
   event: ["prepare"],
+  waits: [false],
   start: ["fresh", "resume", "migrate"],
   end: ["none"],
   ours: both,
@@ -43,6 +44,7 @@ export const listedAtPrepare = [...product({
 export const unlistedAtPrepare = [...product({
   ...everywhere,
   event: ["prepare"],
+  waits: [false],
   start: ["fresh", "resume", "migrate"],
   end: ["none"],
   ours: [true],
@@ -56,6 +58,7 @@ export const atPrepare = [...listedAtPrepare, ...unlistedAtPrepare];
 export const atRelease = [...product({
   ...everywhere,
   event: ["release"],
+  waits: both,
   start: ["up", "fresh", "resume", "migrate", "refused"],
   end: ["normal", "suspended", "failed", "unknown"],
   ours: both,

@@ -14,7 +14,7 @@ export interface Session {
   /** A saved guest may come back for it. */
   readonly saved?: boolean;
   /** Its start never came up: what is set aside beside it goes once one does, or was set aside by that start. */
-  readonly unborn?: "forget" | "stay" | undefined;
+  readonly unborn?: "forget" | "stay" | "others" | undefined;
 }
 
 /** What a libvirt says at an end; `unsaid` by one before 10.5. */
@@ -33,6 +33,8 @@ export interface Model {
   /** Of a guest that runs, was saved, or died. */
   readonly session?: Session | undefined;
   readonly aside?: Session | undefined;
+  /** It was set aside by a start that has not come up: the next one that does leaves it. */
+  readonly staysAside?: boolean;
   readonly flag: boolean;
   /** When the flag was last written. */
   readonly flagged: number;
@@ -71,12 +73,13 @@ export function started(model: Model, now: number): Model {
       saved: false,
     }
     : begun(model, now, model.flag && model.session === undefined);
-  return { ...model, session, aside: asideWhenUp(model), saved: undefined, running: true };
+  return { ...model, session, aside: asideWhenUp(model), staysAside: false, saved: undefined, running: true };
 }
 
 function asideWhenUp(model: Model): Session | undefined {
   if (isDoubtful(model)) return model.session;
-  return model.session?.unborn === "stay" ? model.aside : undefined;
+  const stays = model.session ? model.session.unborn === "stay" : model.staysAside;
+  return stays ? model.aside : undefined;
 }
 
 /** A start that doesn't come up leaves what it found, but for a session that would have gone. */
@@ -84,14 +87,19 @@ export function failed(model: Model): Model {
   const isHeld = isMeant(model) && (model.session!.held || !model.session!.unborn);
   const session = isHeld ? { ...model.session!, held: true, saved: false } : undefined;
   const aside = isDoubtful(model) ? model.session : model.aside;
-  return { ...model, session, aside, saved: undefined, running: false };
+  const staysAside = isDoubtful(model) ||
+    (model.session ? model.session.unborn === "stay" : model.staysAside === true);
+  return { ...model, session, aside, staysAside, saved: undefined, running: false };
 }
 
 /** `autorevert commit`: what it says holds, whatever becomes of the guest and of the file's time. */
 export function promised(model: Model, now: number): Model {
   const { session, flag, saved } = model;
   const next = { ...model, flag: true, flagged: flag ? model.flagged : now };
-  if (session === undefined || !(isMeant(next) || saved?.managed)) return next;
+  if (session === undefined) return next;
+  if (!isMeant(next) && !saved?.managed) {
+    return isDoubtful(next) ? { ...next, session: { ...session, saved: true } } : next;
+  }
   return { ...next, session: { ...session, flagged: true } };
 }
 
@@ -119,7 +127,7 @@ export function saved(model: Model, managed: boolean): Model {
 
 /** A guest that comes back with its memory finds the disk that it remembers. */
 export function restored(model: Model, now: number): Model {
-  const own = model.session?.unborn && !model.session.held ? undefined : model.session;
+  const own = model.aside === undefined || model.session?.saved ? model.session : undefined;
   const session = own ?? model.aside ?? begun(model, now, model.flag);
   const aside = own ? model.aside : undefined;
   return {
@@ -137,7 +145,7 @@ export function ended(model: Model, end: End, keeps: boolean): Model {
   const idle = { ...model, session: undefined, running: false };
   if (flag && end === "failed") return { ...idle, session: { ...session, held: true } };
   if (flag) return { ...idle, history: [...history, session.content], flag: false, aside: undefined };
-  return keeps || end === "unknown" ? { ...idle, aside: session } : idle;
+  return keeps || end === "unknown" ? { ...idle, aside: session, staysAside: false } : idle;
 }
 
 /** The newest commit is set aside, in place of a session that stood on it. */
@@ -148,4 +156,10 @@ export function undone(model: Model): Model {
 
 export function kept(model: Model): Model {
   return { ...model, history: [...model.history, model.aside!.content], aside: undefined };
+}
+
+/** A saved guest can't come back onto another session than its own, if that is to be kept. */
+export function isLost({ session, aside, flag }: Model): boolean {
+  return session !== undefined && aside !== undefined && !session.saved && session.unborn === undefined &&
+    flag;
 }

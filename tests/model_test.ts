@@ -111,7 +111,7 @@ class Life {
       wrote: Deno.statSync(path).mtime!.getTime(),
       held: record?.held ?? false,
       flagged: record?.flagged ?? false,
-      saved: record?.saved ?? false,
+      saved: record?.waits ?? false,
       unborn: path === vda && isApart ? record?.aside : undefined,
     });
     const pending = fixture.ordered("vda");
@@ -125,6 +125,7 @@ class Life {
       flag: committing ? false : fixture.flags().vda!,
       flagged: Deno.statSync(fixture.configFile).mtime!.getTime(),
       session: fixture.state("vda").kind === "session" ? sessionIn(vda) : undefined,
+      staysAside: record?.aside === "stay" && fixture.state("vda").kind !== "session",
       aside: exists(beside) && !ofItself ? sessionIn(beside) : undefined,
     };
   }
@@ -246,6 +247,7 @@ const happenings: readonly Happening[] = [
     name: "restore",
     weight: 6,
     may: (model) => idle(model) && model.saved !== undefined,
+    refused: expected.isLost,
     then: (model, life) => expected.restored(model, life.now()),
     act: async (life, how) => {
       const result = await all(life.fixture, how, "restore", "prepare", "start", "started");

@@ -166,3 +166,106 @@ Deno.test("recover --keep asks before the session that is set aside goes with it
   assertEquals((await fixture.type(["recover", "--keep", DOMAIN], true)).code, 0);
   assertEquals(fixture.disk("vda"), { ...base, newer: "yes" });
 });
+
+/** A guest that was saved, and another session that runs since: the first one is set aside. */
+async function upSinceSave(): Promise<Fixture & { readonly vda: string }> {
+  const fixture = await up(false);
+  fixture.define();
+  await fixture.stop("saved");
+  await fixture.start();
+  fixture.write(fixture.vda, "newer");
+  return fixture;
+}
+const newer = { ...base, newer: "yes" };
+
+Deno.test("a session that commit has promised beside one set aside outlives a power cut and a start that fails", async () => {
+  using fixture = await upSinceSave();
+  fixture.run();
+  assertEquals((await fixture.type(["commit", DOMAIN])).code, 0);
+  fixture.halt();
+  await fixture.good("prepare");
+  await fixture.stop("failed");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), newer);
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.flags().vda], [newer, false]);
+});
+
+Deno.test("a restore that libvirt announces, and refuses since the guest is up, changes nothing at its end", async () => {
+  for (const flag of [false, true]) {
+    using fixture = await up(flag);
+    await fixture.good("restore");
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), flag ? session : base);
+    assertEquals([fixture.flags().vda, fixture.files()], [false, ["vda.img"]]);
+    assertEquals(exists(`${fixture.config}/${DOMAIN}.starting`), false);
+  }
+});
+
+Deno.test("what a start sets aside stays for a whole life also if that start failed", async () => {
+  using fixture = await up(false);
+  await fixture.stop("saved");
+  await fixture.good("prepare");
+  await fixture.stop("failed");
+  await fixture.start();
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+  await fixture.stop();
+  await fixture.good("restore");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a session that is left to a saved guest outlives a start that is cut short anywhere, and its end", async () => {
+  for (const end of [false, true]) {
+    for (let step = 0; step < 8; step++) {
+      using fixture = await up(false);
+      await fixture.stop("saved");
+      await fixture.event("prepare", "-", { perform: new Failing(step, "dies before").perform });
+      if (end) await fixture.event("release", "failed");
+      await fixture.start();
+      await fixture.stop();
+      await fixture.good("restore");
+      await fixture.start();
+      assertEquals(fixture.read(fixture.vda), session, `${step}`);
+    }
+  }
+});
+
+Deno.test("a guest that was saved doesn't come back onto a session that has begun since", async () => {
+  using fixture = await upSinceSave();
+  await fixture.good("restore");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+
+  using kept = await upSinceSave();
+  kept.configure({ vda: true });
+  await kept.stop("crashed");
+  await kept.good("restore");
+  assertEquals((await kept.event("prepare")).code, 1);
+  await kept.stop("failed");
+  assertEquals([kept.read(kept.vda), kept.read(`${kept.vda}.autorevert-ended`)], [newer, session]);
+});
+
+Deno.test("a start of another guest that fails leaves what is set aside to the guest whose it is", async () => {
+  using fixture = await up(false);
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  await fixture.stop("-");
+  assertEquals((await fixture.event("prepare", "-", second)).code, 0);
+  await fixture.event("release", "-", second);
+  await fixture.good("restore");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a session of which commit says that it is set aside is so, though libvirt tells of its end before", async () => {
+  for (const reason of ["failed", "crashed", "-"]) {
+    using fixture = await up(false);
+    fixture.define();
+    assertEquals((await fixture.type(["commit", DOMAIN])).code, 0);
+    await fixture.event("release", reason);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), base, reason);
+    assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session, reason);
+  }
+});

@@ -132,10 +132,14 @@ async function recordPromise(
   flag: boolean,
   { run, paths }: GuestCommand,
 ): Promise<void> {
-  const images = views.filter((view) => !flag || isPromised(view)).map(({ disk }) => disk?.names.image);
+  const imagesOf = (which: (view: InspectedDisk) => boolean) =>
+    views.filter(which).map(({ disk }) => disk?.names.image);
+  const promised = imagesOf((view) => !flag || isPromised(view));
+  const setAside = imagesOf(({ condition }) => flag && condition === "is set aside");
   const before = readOwnRecords(paths.note);
   const records = before.map((record): SessionRecord => {
-    if (!images.includes(record.image)) return record;
+    if (setAside.includes(record.image)) return { ...record, waits: true };
+    if (!promised.includes(record.image)) return record;
     const { flagged: _, ...rest } = record;
     return flag ? { ...rest, flagged: true } : { ...rest, held: false };
   });

@@ -56,7 +56,7 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
 /** The guest is up, or libvirtd finds it up: its end is not the end of a start that failed. */
 async function up(operation: "started" | "reconnect", context: EventContext): Promise<0 | 1> {
   const { run, paths } = context;
-  if (readStart(paths)?.forgets) {
+  if (readStart(paths)?.more.includes("update")) {
     try {
       await (await import("./started.ts")).started(context);
     } catch (error) {

@@ -9,7 +9,7 @@ import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_r
 import type { Config } from "../input/config.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { type ObservedDisk, stateOf, waitsToBeSetAside } from "../state/observed_disk.ts";
 import type { GuestNames } from "../state/paths.ts";
 import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
@@ -95,8 +95,9 @@ async function beginSessions(
 const IN_A_ROW = 600_000;
 
 function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "migrate" {
-  const word = readStart(paths)?.word ?? "fresh";
-  if (word === "refused") return "fresh";
+  const { word, more } = readStart(paths) ?? { word: "fresh", more: [] };
+  // libvirt announces each restore and each migration anew.
+  if (word === "refused" || more.includes("prepared")) return "fresh";
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
   const age = now.getTime() - (files.lstat(paths.starting)?.mtime?.getTime() ?? 0);
   return age < IN_A_ROW ? word : "fresh";
@@ -112,7 +113,13 @@ export function eventFacts(
   // A flag that came after the session's last write is meant for the next session.
   const held = record?.held ||
     disk.listed && (record?.flagged || isBeforeLastWrite(config?.changed ?? Infinity, image));
-  return { event: "prepare", start, end: "none", held: held ?? false, saved: record?.saved ?? false };
+  return {
+    event: "prepare",
+    start,
+    end: "none",
+    held: held ?? false,
+    saved: record?.waits || waitsToBeSetAside(disk),
+  };
 }
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {
@@ -140,7 +147,14 @@ async function undo(
     if (files.lstat(paths.note) === undefined) return [];
     // What could not be taken back stays ours: the next start deals with it.
     const added = note.filter(({ image }) => before.every((record) => record.image !== image));
-    const records = [...before, ...unfinished(added, (image) => files.list(image))];
+    const kept = before.map((record) => {
+      // A session that was put back stays, and waits.
+      const isPutBack = decided.some(({ disk, decision }) =>
+        decision === "put back" && disk.names.image === record.image
+      );
+      return isPutBack ? note.find(({ image }) => image === record.image) ?? record : record;
+    });
+    const records = [...kept, ...unfinished(added, (image) => files.list(image))];
     return [{ kind: "note", path: paths.note, records }];
   });
 }

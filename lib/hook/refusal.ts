@@ -108,6 +108,13 @@ export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
           }`,
         },
       );
+    case "refuse: not its session":
+      return new UserError(
+        `the session that the guest was saved on is set aside beside ${image}, and another one has begun since`,
+        {
+          hint: `end that one first; or see all that is there: ls -l ${word}*`,
+        },
+      );
     case "refuse: no session to migrate":
       return new UserError(`the guest migrates here without the session of ${image} that it runs on`, {
         hint:

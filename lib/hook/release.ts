@@ -19,7 +19,11 @@ import type { Recovery } from "../state/recovery.ts";
  */
 export async function release(context: EventContext): Promise<void> {
   const { run, paths } = context;
-  const start = readStart(paths)?.word ?? "up";
+  const noted = readStart(paths);
+  // What was only announced has come to nothing, perhaps because the guest was up.
+  const isAnnounced = (noted?.word === "resume" || noted?.word === "migrate") &&
+    !noted.more.includes("prepared");
+  const start = noted === undefined || isAnnounced ? "up" : noted.word;
   if (files.lstat(paths.note) !== undefined) {
     const disks = await endSessions(start, context);
     // Not part of the end, but can be done now that the disks are idle.
@@ -28,7 +32,7 @@ export async function release(context: EventContext): Promise<void> {
       await startMerge(disks, context);
     }
   }
-  if (start !== "up") await run.take("", [{ kind: "remove", path: paths.starting }]);
+  if (noted !== undefined) await run.take("", [{ kind: "remove", path: paths.starting }]);
 }
 
 /** @returns the disks whose sessions have ended, or were left */
@@ -51,7 +55,8 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     event: "release",
     start,
     end,
-    held: (disk.record?.held ?? false) || waitsToBeSetAside(disk),
+    held: disk.record?.held ?? false,
+    waits: disk.record?.waits === true || waitsToBeSetAside(disk),
   }));
   const decided = allOrNone(each, recovery, context);
   const isUp = start === "up";

@@ -7,7 +7,7 @@ import * as moves from "../state/transitions.ts";
 
 /**
  * A guest is up: its start can't fail any more, so the sessions that were set aside before go. What this start has set
- * aside stays until the next one is up.
+ * aside stays until the next one is up. No memory has to come back for the session that it runs on.
  *
  * What can't be removed goes at the guest's next start. After a crash the guest's end takes it for one that never came
  * up, as it does without this.
@@ -19,7 +19,7 @@ export async function started({ run, paths }: EventContext): Promise<void> {
   using _folders = await run.locks.folders(readOwnRecords(paths.note).map(({ image }) => image));
   const records = readOwnRecords(paths.note);
   for (const { target, image, aside } of records) {
-    if (aside !== "forget") continue;
+    if (aside !== "forget" && aside !== "others") continue;
     await run.takeOrReport(target, () => {
       const names = namesOf(image);
       const state = parse(names, list(image));
@@ -29,6 +29,6 @@ export async function started({ run, paths }: EventContext): Promise<void> {
   await run.take("", [{
     kind: "note",
     path: paths.note,
-    records: records.map(({ aside: _, ...rest }) => rest),
+    records: records.map(({ aside: _, waits: __, ...rest }) => rest),
   }]);
 }

@@ -29,6 +29,8 @@ export interface Facts {
   readonly unborn: boolean;
   /** What the domain names for the target now: this image, another file, nothing, or it could not be read. */
   readonly source: "same" | "other" | "gone" | "unreadable";
+  /** At an end: the session waits for something else, and isn't the one that has ended. */
+  readonly waits?: boolean;
   /** At an end: libvirt holds a managed save of the guest. At a start: an end has left the session to a saved guest. */
   readonly saved?: boolean;
   /** A file lies in the session's place that wasn't made when the session began, and isn't what its names say. */
@@ -78,6 +80,7 @@ export type Refusal =
   | "refuse: moved"
   | "refuse: damaged"
   | "refuse: nothing to resume"
+  | "refuse: not its session"
   | "refuse: no session to migrate";
 
 export function isRefusal(decision: Decision): decision is Refusal {
@@ -186,6 +189,16 @@ const prepare: readonly Row[] = [
     reason: "it was saved on this session, and no start came up since",
   },
   {
+    when: { start: "resume", state: "session", ours: true, ended: true, saved: false, flag: "set" },
+    decision: "refuse: not its session",
+    reason: "the guest was saved on the session that is set aside",
+  },
+  {
+    when: { start: "resume", state: "session", ours: true, ended: true, saved: false },
+    decision: "put back",
+    reason: "the guest was saved on the session that is set aside",
+  },
+  {
     when: { start: "resume", state: "session", ours: true },
     decision: "keep",
     reason: "it was saved on this session",
@@ -202,7 +215,7 @@ const prepare: readonly Row[] = [
   },
   {
     when: { start: "resume", state: "layered", ended: true, ours: false },
-    decision: "refuse: nothing to resume",
+    decision: "refuse: not its session",
     reason: "another guest's session is set aside",
   },
   {
@@ -272,6 +285,7 @@ const release: readonly Row[] = [
   { when: { ours: false }, decision: "nothing", reason: "not ours to touch" },
   { when: { start: "refused" }, decision: "leave", reason: "it may be another guest's, and live" },
   { when: { start: resumed }, decision: "leave", reason: "the saved guest is still to be resumed" },
+  { when: { waits: true }, decision: "leave", reason: "it waits for a saved guest, or to be set aside" },
   { when: { source: "other" }, decision: "leave to a person", reason: "that file may stand on this session" },
   { when: { source: "unreadable" }, decision: "hold", reason: "nobody can tell what stands on it" },
   { when: { replaced: true }, decision: "hold", reason: "another file was put in the session's place" },

@@ -26,9 +26,11 @@ export function stateOf({ names, listing }: ObservedDisk): State {
 }
 
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
-export function waitsToBeSetAside({ record, names, listing }: ObservedDisk): boolean {
+export function waitsToBeSetAside(disk: ObservedDisk): boolean {
+  const { record, names, listing } = disk;
   const ended = listing.get(names.ended);
-  return record?.aside === "stay" && (ended === undefined || ended === listing.get(names.image));
+  return stateOf(disk).kind === "session" && record?.aside === "stay" &&
+    (ended === undefined || ended === listing.get(names.image));
 }
 
 /** Whether the session was begun by a start that never came up: the one that is set aside is the guest's last. */

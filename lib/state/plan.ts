@@ -13,7 +13,7 @@ import { recordsAtRelease } from "./records.ts";
 import type { Recovery } from "./recovery.ts";
 import type { SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";
-import { afterAll, type StartWord, type Step } from "./step.ts";
+import { afterAll, type StartMark, type StartWord, type Step } from "./step.ts";
 import * as moves from "./transitions.ts";
 
 /** The decisions after which a disk is none of ours. */
@@ -38,7 +38,7 @@ export function planPrepare(
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, records }),
     // A guest of which no disk is listed any more is left alone from here on, and its end asks for nothing.
-    ...start === "fresh" && decided.some(({ decision }) => !leavesAlone.includes(decision))
+    ...decided.some(({ decision }) => !leavesAlone.includes(decision))
       ? [stage("", startingStep(paths, start, records))]
       : [],
     ...recovery,
@@ -59,8 +59,11 @@ export function startingStep(
   word: StartWord,
   records: readonly SessionRecord[] = [],
 ) {
-  const forgets = records.some(({ aside }) => aside !== undefined);
-  return { kind: "starting", path: starting, word, ...forgets && { forgets } } as const;
+  const more: StartMark[] = [
+    ...records.some(({ aside, waits }) => aside !== undefined || waits) ? ["update" as const] : [],
+    ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
+  ];
+  return { kind: "starting", path: starting, word, ...more.length > 0 && { more } } as const;
 }
 
 function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
@@ -134,7 +137,7 @@ function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[
   if (decision === "set aside") return moves.setAside(disk.names, state, disk.owner);
   if (decision !== "discard") return [];
   // Nobody was told that the guest is up.
-  const forget = isUp && disk.record?.aside === "forget" && state.ended
+  const forget = isUp && (disk.record?.aside === "forget" || disk.record?.aside === "others") && state.ended
     ? moves.removeSetAside(disk.names)
     : [];
   return [...forget, ...planDiscard({ ...disk, listing: afterAll(disk.listing, forget) })];

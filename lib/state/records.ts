@@ -1,6 +1,6 @@
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { type ObservedDisk, stateOf } from "./observed_disk.ts";
+import { type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
 import { type Listing, parse, type State } from "./state.ts";
@@ -20,9 +20,16 @@ export function recordsAtPrepare(
     const aside = asideAtPrepare(disk, decision);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !beginsSession(decision)) {
-      const { aside: _, saved: __, ...rest } = record;
-      // A session beside one that is set aside has not come up yet, and holds nothing.
-      return { ...rest, target, ...decision === "resume" && !aside && { held: true }, ...aside && { aside } };
+      const { aside: before, waits, ...rest } = record;
+      return {
+        ...rest,
+        target,
+        // A session that has not come up yet beside one that is set aside holds nothing.
+        ...decision === "resume" && before === undefined && { held: true },
+        // Until the guest is up, its memory may have to come back once more.
+        ...(decision === "put back" || waits && decision !== "resume") && { waits: true },
+        ...aside && { aside },
+      };
     }
     return {
       ...newRecord(disk, now, others),
@@ -54,8 +61,9 @@ function asideAtPrepare(disk: ObservedDisk, decision: Decision): SessionRecord["
   if (!disk.listing.has(disk.names.ended) || decision !== "new session" && decision !== "resume") {
     return undefined;
   }
-  // The start that has set it aside was cut short: this one is the same start again.
-  return stateOf(disk).kind === "session" ? disk.record?.aside ?? "forget" : "forget";
+  // A start that was cut short, or failed in QEMU, is begun again: what it has set aside has not outlived any start yet.
+  if (disk.record?.aside !== undefined) return disk.record.aside;
+  return disk.record === undefined ? "others" : "forget";
 }
 
 /** A merge that any guest of the image has begun: what it has torn stays known with whoever has the image now. */
@@ -87,18 +95,20 @@ export function recordsAtRelease(
   decided: readonly DecidedDisk[],
   { isUp, isSaved = false }: EndedGuest,
 ): SessionRecord[] {
-  return decided.flatMap(({ disk: { record }, decision }) => {
+  return decided.flatMap(({ disk, decision }) => {
+    const { record } = disk;
     if (record === undefined) return [];
     const { aside, flagged, ...rest } = record;
     const isEnded = ends.includes(decision);
-    const begun = isUp || isEnded;
+    // The start came to nothing, and what is set aside there is another guest's.
+    if (isEnded && !isUp && aside === "others") return [];
     const isLeft = decision === "leave" || decision === "hold";
     return [{
       ...rest,
       ...flagged && !isEnded && { flagged },
       ...holds.includes(decision) && { held: true },
-      ...isSaved && isLeft && { saved: true },
-      ...aside && !begun && { aside },
+      ...isSaved && isLeft && { waits: true },
+      ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });
 }

@@ -12,15 +12,18 @@ export interface SessionRecord {
   readonly owner: Owner;
   /** An event held the session back, to be resumed at the next start if its flag is set then. */
   readonly held: boolean;
-  /** An end has left the session to a guest that was saved: its memory may come back for it. */
-  readonly saved?: true;
+  /**
+   * The session waits for something else than the guest's next end: for a saved guest that may come back, or to be set aside
+   * at the next start. Gone as soon as a guest is up on it.
+   */
+  readonly waits?: true;
   /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
   readonly flagged?: true;
   /**
-   * What becomes of the session that is set aside, once the guest is up: it was there before, or this start sets it
-   * aside. Gone from the note as soon as the guest is up.
+   * What becomes of the session that is set aside, once the guest is up: it was there before, this start sets it aside, or
+   * it is another guest's. Gone from the note as soon as the guest is up.
    */
-  readonly aside?: "forget" | "stay";
+  readonly aside?: "forget" | "stay" | "others";
   /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
   readonly merging?: number;
   /** An operation of an administrator, as long as it may not be done. */
@@ -49,7 +52,7 @@ export function parseRecords(path: string, text: string): SessionRecord[] {
 }
 
 function parseRecord(value: unknown): SessionRecord {
-  const { target, image, started, uid, gid, mode, held, saved, flagged, aside, merging, undo, keep } = Object(
+  const { target, image, started, uid, gid, mode, held, waits, flagged, aside, merging, undo, keep } = Object(
     value,
   );
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
@@ -65,9 +68,9 @@ function parseRecord(value: unknown): SessionRecord {
     : undefined;
   return {
     ...{ target, image, started, owner, held: held === true },
-    ...saved === true && { saved },
+    ...waits === true && { waits },
     ...flagged === true && { flagged },
-    ...(aside === "forget" || aside === "stay") && { aside },
+    ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
   };
@@ -77,13 +80,13 @@ function parseRecord(value: unknown): SessionRecord {
 export function formatRecords(records: readonly SessionRecord[]): string {
   const list = records.map(
     (
-      { target, image, started, owner: { uid, gid, mode }, held, saved, flagged, aside, merging, pending },
+      { target, image, started, owner: { uid, gid, mode }, held, waits, flagged, aside, merging, pending },
     ) => {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
         ...known,
         ...held && { held },
-        ...saved && { saved },
+        ...waits && { waits },
         ...flagged && { flagged },
         ...aside && { aside },
         ...merging !== undefined && { merging },

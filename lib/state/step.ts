@@ -32,24 +32,31 @@ export type Step =
     readonly kind: "starting";
     readonly path: string;
     readonly word: StartWord;
-    readonly forgets?: boolean;
+    readonly more?: readonly StartMark[];
   };
 
 /** What kind of start is under way; `refused` where `prepare` failed. */
 export type StartWord = "fresh" | "resume" | "migrate" | "refused";
 
-/** The text of `.starting`. A second line asks for more than its removal, once the guest is up. */
-export function formatStart({ word, forgets = false }: { word: StartWord; forgets?: boolean }): string {
-  return forgets ? `${word}\n${FORGETS}\n` : `${word}\n`;
+/** What else is noted of a start; any of it asks for more than the removal of the word, once the guest is up. */
+export type StartMark =
+  /** The note is to be brought up to date, and what is set aside to go. */
+  | "update"
+  /** `prepare` was called after what libvirt has announced: until then it may come to nothing, and the guest be up. */
+  | "prepared";
+
+/** The text of `.starting`: the word, and a line for each mark. */
+export function formatStart({ word, more = [] }: { word: StartWord; more?: readonly StartMark[] }): string {
+  return [word, ...more].map((line) => `${line}\n`).join("");
 }
 
-const FORGETS = "forget what is set aside";
-
 /** What the text of `.starting` says; another word than the known ones is taken for `fresh`. */
-export function parseStart(text: string): { readonly word: StartWord; readonly forgets: boolean } {
-  const [word, more] = text.split("\n").map((line) => line.trim());
+export function parseStart(
+  text: string,
+): { readonly word: StartWord; readonly more: readonly StartMark[] } {
+  const [word, ...lines] = text.split("\n").map((line) => line.trim());
   const known = word === "resume" || word === "migrate" || word === "refused" ? word : "fresh";
-  return { word: known, forgets: more === FORGETS };
+  return { word: known, more: lines.filter((line) => line === "update" || line === "prepared") };
 }
 
 /** One line for the log and for a dry run. */
