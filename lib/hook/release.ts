@@ -20,10 +20,10 @@ import type { Recovery } from "../state/recovery.ts";
 export async function release(context: EventContext): Promise<void> {
   const { run, paths } = context;
   const noted = readStart(paths);
-  // What was only announced has come to nothing, perhaps because the guest was up.
-  const isAnnounced = (noted?.word === "resume" || noted?.word === "migrate") &&
+  // What was only announced came to nothing where the guest was up already: that one ends otherwise than a failed start.
+  const isAnnounced = noted !== undefined && ["resume", "migrate"].includes(noted.word) &&
     !noted.more.includes("prepared");
-  const start = noted === undefined || isAnnounced ? "up" : noted.word;
+  const start = noted === undefined || isAnnounced && context.extra !== "failed" ? "up" : noted.word;
   if (files.lstat(paths.note) !== undefined) {
     const disks = await endSessions(start, context);
     // Not part of the end, but can be done now that the disks are idle.
