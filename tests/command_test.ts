@@ -126,7 +126,12 @@ const refusals: readonly Refusal[] = [
       "where nobody can answer, use --yes",
     ],
   },
-  { verb: "keep", past: committed, ...inSession },
+  {
+    verb: "keep",
+    past: committed,
+    ...inSession,
+    said: [session, "to have it kept at its end: autorevert commit guest"],
+  },
   { verb: "keep", past: setAside, ...managedSave },
   { verb: "keep", past: setAside, ...inUse },
   { verb: "keep", past: setAside, ...noSuchTarget },

@@ -58,6 +58,16 @@ Deno.test("recover tells that nothing to recover, and of a session that lies the
   assertEquals(snapshot(fixture.images), before);
 });
 
+Deno.test("recover says what a session that was saved waits for", async () => {
+  using fixture = fixtureOf();
+  await fixture.start();
+  Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, "");
+  assertEquals(ran(await fixture.type(["recover", "guest"])), [0, [
+    "guest: nothing to recover",
+    "guest: the session waits for the saved guest: virsh start guest",
+  ], []]);
+});
+
 for (const [whose, fixture_] of [["the hook's own", fixtureOf], ["the Python hook's", foreign]] as const) {
   const withSession = async () => {
     const fixture = fixture_();

@@ -107,7 +107,7 @@ guests write to the folder it copies 32 MiB a second, so that they hardly notice
     text: `Finishes decided commits, makes a missing image again from its layers, and removes what is
 left over. A session of a guest that is shut off stays, unless --keep or --discard says
 what becomes of it: also one that this hook did not begin, as the original Python hook
-leaves after a crash.`,
+leaves after a crash. --keep asks, too, where a session that is set aside goes with it.`,
   },
   log: {
     summary: "what the hook did",

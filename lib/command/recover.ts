@@ -91,10 +91,17 @@ function sessionsOf(disks: readonly ObservedDisk[], targets: GuestCommand["targe
 function tellNothing(
   sessions: readonly ObservedDisk[],
   guest: Guest,
-  { domain, terminal }: GuestCommand,
+  context: GuestCommand,
 ): void {
+  const { domain, terminal } = context;
   terminal.print(`${domain}: nothing to recover`);
   if (guest.isLive) return;
+  if (isSaved(context)) {
+    if (sessions.length > 0) {
+      terminal.print(`${domain}: the session waits for the saved guest: virsh start ${shellWord(domain)}`);
+    }
+    return;
+  }
   for (const { target, source } of sessions) {
     if (source === "other") continue;
     terminal.print(

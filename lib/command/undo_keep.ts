@@ -137,7 +137,7 @@ const disksOf = (idle: readonly Idle[]) => idle.map(({ disk }) => disk);
 
 /** The disks that it is to be done to, each of them fit for it. */
 async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
-  const chosen = (await idleDisks(context)).filter(work.applies);
+  const chosen = (await idleDisks(work, context)).filter(work.applies);
   if (chosen.length === 0) throw await nothingFor(work, context);
   if (isSaved(context)) {
     throw new UserError("libvirt holds a managed save of the guest, which expects its disks as they are", {
@@ -172,9 +172,13 @@ async function nothingFor({ nothing, key }: Operation, context: GuestCommand): P
 }
 
 /** What ends the session that lies there, whatever state its guest is in. */
-function sessionsEnd(context: GuestCommand): string {
+function sessionsEnd(verb: Operation["verb"], context: GuestCommand): string {
   const guest = shellWord(context.domain);
-  if (isLive(context)) return `end it first: virsh shutdown ${guest}`;
+  if (isLive(context)) {
+    return verb === "keep"
+      ? `to have it kept at its end: autorevert commit ${guest}`
+      : `end it first: virsh shutdown ${guest}`;
+  }
   if (isSaved(context)) {
     return `start the guest and end it, or drop the save: virsh managedsave-remove ${guest}`;
   }
@@ -182,7 +186,7 @@ function sessionsEnd(context: GuestCommand): string {
 }
 
 /** The guest's disks, or those that are meant, recovered and without a session. */
-async function idleDisks(context: GuestCommand): Promise<Idle[]> {
+async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Idle[]> {
   const { run, paths, targets: meant } = context;
   const config = await configOf(context);
   const records = unfinished(readOwnRecords(paths.note), (image) => run.listing(image));
@@ -198,7 +202,7 @@ async function idleDisks(context: GuestCommand): Promise<Idle[]> {
       throw withContext(
         disk.target,
         new UserError(`${quoted(disk.names.image)} is in a session, or was saved in one`, {
-          hint: sessionsEnd(context),
+          hint: sessionsEnd(verb, context),
         }),
       );
     }
