@@ -6,7 +6,7 @@ import { type Refused, testRefused } from "./refused.ts";
 import { diskXml, domainXml, type Unusual } from "./xml.ts";
 
 const byHand =
-  "the hook is called by libvirt; by hand: virsh dumpxml --inactive DOMAIN | qemu --dry-run DOMAIN prepare begin -";
+  "the hook is called by libvirt; by hand: virsh dumpxml --inactive DOMAIN | /etc/libvirt/hooks/qemu --dry-run DOMAIN prepare begin -";
 const unlist = "take its entry out of the configuration";
 
 /** The domain's disk is unusual in one way. */

@@ -21,7 +21,7 @@ type Node = Record<string, unknown>;
 const given = {
   name: "the domain's XML on standard input",
   hint:
-    "the hook is called by libvirt; by hand: virsh dumpxml --inactive DOMAIN | qemu --dry-run DOMAIN prepare begin -",
+    "the hook is called by libvirt; by hand: virsh dumpxml --inactive DOMAIN | /etc/libvirt/hooks/qemu --dry-run DOMAIN prepare begin -",
 };
 
 /**
