@@ -44,6 +44,20 @@ async function checkLife(fixture: Fixture, content: Record<string, string>): Pro
 const overlay = (fixture: Fixture, top: string) => fixture.save(fixture.image("vda"), top, { own: "yes" });
 const stranger = (fixture: Fixture) => fixture.save(fixture.image("vda"), null, { own: "yes" });
 
+/** A disk of so many layers, each but the lowest one a commit that is kept. */
+async function withLayers(layers: number): Promise<Fixture> {
+  const fixture = new Fixture();
+  fixture.disks({ vda: false });
+  fixture.keys = { "keep-commits": layers };
+  for (let number = 1; number < layers; number++) {
+    fixture.configure({ vda: true });
+    await fixture.start();
+    fixture.write(fixture.image("vda"), `layer ${number}`);
+    await fixture.stop();
+  }
+  return fixture;
+}
+
 for (const layers of [1, 2, 3]) {
   const below = {
     base: "vda",
@@ -91,16 +105,8 @@ for (const layers of [2, 3]) {
 
 for (const layers of [1, 2, 3]) {
   Deno.test(`the hint's command mends a disk of ${layers} whose files were copied without their links`, async () => {
-    using fixture = new Fixture();
-    fixture.disks({ vda: false });
+    using fixture = await withLayers(layers);
     const image = fixture.image("vda");
-    fixture.keys = { "keep-commits": layers };
-    for (let number = 1; number < layers; number++) {
-      fixture.configure({ vda: true });
-      await fixture.start();
-      fixture.write(image, `layer ${number}`);
-      await fixture.stop();
-    }
     fixture.keys = {};
     fixture.configure({ vda: false });
     await fixture.start();
@@ -119,16 +125,8 @@ for (const layers of [1, 2, 3]) {
 
 for (const [layers, into] of [[1, 0], [2, 1], [2, 0], [3, 1]] as const) {
   Deno.test(`the hint's command mends a disk of ${layers} after a blockcommit into layer ${into}`, async () => {
-    using fixture = new Fixture();
-    fixture.disks({ vda: false });
+    using fixture = await withLayers(layers);
     const image = fixture.image("vda");
-    fixture.keys = { "keep-commits": layers };
-    for (let number = 1; number < layers; number++) {
-      fixture.configure({ vda: true });
-      await fixture.start();
-      fixture.write(image, `layer ${number}`);
-      await fixture.stop();
-    }
     fixture.configure({ vda: false });
     await fixture.start();
     fixture.write(image, "committed");
