@@ -58,6 +58,8 @@ def disks_of(xml):
             disks[-1].backing = attributes
         path.append(name)
 
+    # A prefix without its namespace is an error only to a parser of namespaces, which would change all the names.
+    expat.ParserCreate("utf-8", " ").Parse(xml.encode("utf-8"), True)
     parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _: path.pop()
