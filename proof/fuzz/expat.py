@@ -1,6 +1,7 @@
 """Says what disks domain XML describes, by expat: one JSON string a line in, the disks or null for no XML a line out."""
 
 import json
+import re
 import sys
 from xml.parsers import expat
 
@@ -40,6 +41,11 @@ class Disk:
 def disks_of(xml):
     path, sources, disks = [], [0], []
 
+    def version(number, *_):
+        # expat takes any.
+        if not re.fullmatch(r"1\.[0-9]+", number):
+            raise ValueError(f"{number} is no version of XML")
+
     def start(name, attributes):
         if not path and name not in ("domain", "domstatus"):
             raise ValueError(f"{name} is no domain")
@@ -61,6 +67,7 @@ def disks_of(xml):
     # A prefix without its namespace is an error only to a parser of namespaces, which would change all the names.
     expat.ParserCreate("utf-8", " ").Parse(xml.encode("utf-8"), True)
     parser = expat.ParserCreate("utf-8")
+    parser.XmlDeclHandler = version
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _: path.pop()
     parser.Parse(xml.encode("utf-8"), True)
