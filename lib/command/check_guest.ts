@@ -8,7 +8,7 @@ import { wayToMerge } from "../hook/merge_checks.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import type { Settings } from "../settings.ts";
-import { stateOf } from "../state/observed_disk.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { folderOf, imageOf, namesOf } from "../state/paths.ts";
 import { isTorn } from "../state/records.ts";
 import { parse } from "../state/state.ts";
@@ -22,9 +22,9 @@ export async function guestFindings(guest: Guest, context: EventContext): Promis
   if (guest.defined === undefined) return [finding("error", unknownDomain(guest, context), domain)];
   if (guest.problem) found.push(finding("error", guest.problem, domain));
   for (const view of guest.disks) {
-    const problem = diskTrouble(view, domain) ?? await linkTrouble(view, guest, context);
+    const problem = conditionProblem(view, domain) ?? await whileIdle(view, guest, context, checkLinks);
     if (problem) found.push(finding(isError(view) ? "error" : "warning", problem, domain, view.target));
-    const waits = problem ? undefined : await mergeTrouble(view, guest, context);
+    const waits = problem ? undefined : await whileIdle(view, guest, context, checkMerge);
     if (waits) found.push(finding("warning", waits, domain, view.target));
   }
   return found;
@@ -34,7 +34,7 @@ function isError({ condition }: InspectedDisk): boolean {
   return condition !== "unprotected" && condition !== "cut short";
 }
 
-function diskTrouble(
+function conditionProblem(
   { target, condition, problem, decision }: InspectedDisk,
   domain: string,
 ): UserError | undefined {
@@ -59,50 +59,37 @@ function diskTrouble(
   return problem;
 }
 
-/** Whether the image's folder has hard links: they are what a start begins with. */
-async function linkTrouble(
+/** What a check throws for a disk that nobody uses, while nobody else can change it. */
+async function whileIdle(
   { disk, condition }: InspectedDisk,
   { isLive }: Guest,
   context: EventContext,
-): Promise<UserError | undefined> {
-  if (disk === undefined || condition !== "clean" || isLive) return undefined;
-  const { names } = disk;
-  const { run } = context;
-  try {
-    using _guest = await run.locks.guest();
-    using _folder = await run.locks.folders([names.image]);
-    const listing = files.list(names.image);
-    if (stateOf({ ...disk, listing }).kind === "plain") {
-      await run.takeUnlogged(disk.target, probe(names, listing));
-    }
-    return undefined;
-  } catch (error) {
-    return asUserError(error);
-  }
-}
-
-/** Why the commits that wait for a merge would not be merged. */
-async function mergeTrouble(
-  { disk, condition }: InspectedDisk,
-  { isLive }: Guest,
-  context: EventContext,
+  check: (disk: ObservedDisk, context: EventContext) => Promise<void>,
 ): Promise<UserError | undefined> {
   if (disk === undefined || condition !== "clean" || isLive) return undefined;
   const { run } = context;
   try {
     using _guest = await run.locks.guest();
     using _folder = await run.locks.folders([disk.names.image]);
-    const now = { ...disk, listing: files.list(disk.names.image) };
-    const state = stateOf(now);
-    if (!isPending(disk, state)) return undefined;
-    await wayToMerge(
-      { disk: now, state, again: disk.record !== undefined && isTorn(disk.record, state) },
-      context,
-    );
+    await check({ ...disk, listing: files.list(disk.names.image) }, context);
     return undefined;
   } catch (error) {
     return asUserError(error);
   }
+}
+
+/** Whether the image's folder has hard links: they are what a start begins with. */
+async function checkLinks(disk: ObservedDisk, { run }: EventContext): Promise<void> {
+  if (stateOf(disk).kind !== "plain") return;
+  await run.takeUnlogged(disk.target, probe(disk.names, disk.listing));
+}
+
+/** Whether the commits that wait for a merge can be merged. */
+async function checkMerge(disk: ObservedDisk, context: EventContext): Promise<void> {
+  const state = stateOf(disk);
+  if (!isPending(disk, state)) return;
+  const again = disk.record !== undefined && isTorn(disk.record, state);
+  await wayToMerge({ disk, state, again }, context);
 }
 
 /** A guest's configuration goes by its name: after a `virsh domrename` it is left behind. */

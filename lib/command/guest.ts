@@ -89,19 +89,19 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
 
   if (defined === undefined) problem ??= new UserError("libvirt knows no such domain");
   const listed = defined === undefined ? [] : config?.disks ?? [];
-  const frozen = (record: SessionRecord) => observeRecorded(record, known, live ?? defined ?? "unreadable");
+  const recorded = (record: SessionRecord) => observeRecorded(record, known, live ?? defined ?? "unreadable");
   const seen = listed.map((configured): FoundDisk => {
     const { target } = configured;
     try {
       return { target, disk: observeListed(configured, defined!, records, host.settings.imageFolders) };
     } catch (error) {
       const record = records.find((record) => record.target === target);
-      return { target, disk: record && frozen(record), error };
+      return { target, disk: record && recorded(record), error };
     }
   });
   const images = new Set(seen.map(({ disk }) => disk?.names.image));
   const others = records.filter(({ image }) => !images.has(image));
-  seen.push(...others.map((record) => ({ target: record.target, disk: frozen(record) })));
+  seen.push(...others.map((record) => ({ target: record.target, disk: recorded(record) })));
   const views = await Promise.all(seen.map((disk) => inspectDisk(disk, { config, live }, context)));
   return { domain, config, records, defined, isLive: live !== undefined, disks: views, problem: problem };
 }

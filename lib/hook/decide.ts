@@ -54,7 +54,7 @@ async function checkOwner(
 }
 
 /** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
-export function otherOwner(image: string, { paths }: EventContext): string | undefined {
+function otherOwner(image: string, { paths }: EventContext): string | undefined {
   const others = otherGuests(paths.note).flatMap(({ domain, records }) =>
     records.filter((record) => record.image === image).map(({ started }) => ({ domain, started }))
   );

@@ -113,7 +113,7 @@ export function observeListed(
 }
 
 /**
- * A disk by what was frozen at the start, whatever became of the configuration since.
+ * A disk by its session's record, whatever became of the configuration since.
  *
  * @param config undefined if there is none
  * @param disks what the domain's XML names

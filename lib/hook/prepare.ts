@@ -9,7 +9,7 @@ import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_r
 import type { Config } from "../input/config.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
-import { type ObservedDisk, stateOf, waitsToBeSetAside } from "../state/observed_disk.ts";
+import { isAwaited, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import type { GuestNames } from "../state/paths.ts";
 import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
@@ -118,7 +118,7 @@ export function eventFacts(
     start,
     end: "none",
     held: held ?? false,
-    saved: record?.waits || waitsToBeSetAside(disk),
+    saved: isAwaited(disk),
   };
 }
 
@@ -128,7 +128,7 @@ async function refuse(decided: readonly DecidedDisk[], context: EventContext): P
   }
 }
 
-/** Takes back what a failed start did to the disks that it froze. */
+/** Takes back what a failed start did to the disks whose sessions it began. */
 async function undo(
   decided: readonly DecidedDisk[],
   before: readonly SessionRecord[],

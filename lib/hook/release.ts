@@ -6,13 +6,13 @@ import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
-import { type ObservedDisk, waitsToBeSetAside } from "../state/observed_disk.ts";
+import { isAwaited, type ObservedDisk } from "../state/observed_disk.ts";
 import { planRelease } from "../state/plan.ts";
 import { recordsAtRelease } from "../state/records.ts";
 import type { Recovery } from "../state/recovery.ts";
 
 /**
- * An end: every disk that the start froze is reverted, committed or left, as the table says.
+ * An end: every disk whose session the start began is reverted, committed or left, as the table says.
  *
  * What fails with one disk doesn't keep the others from their end, and nothing is lost by it: the disk stays as it is
  * until the next event of the guest. That holds for a crash, too.
@@ -56,7 +56,7 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     start,
     end,
     held: disk.record?.held ?? false,
-    waits: disk.record?.waits === true || waitsToBeSetAside(disk),
+    waits: isAwaited(disk),
   }));
   const decided = allOrNone(each, recovery, context);
   const isUp = start === "up";

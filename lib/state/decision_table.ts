@@ -16,7 +16,7 @@ export interface Facts {
   readonly state: "plain" | "layered" | "session" | "stray" | "missing";
   /** A session that was set aside is there. */
   readonly ended: boolean;
-  /** The note says that we froze it. */
+  /** The note says that the session is this guest's. */
   readonly ours: boolean;
   /** The configuration lists it. */
   readonly listed: boolean;

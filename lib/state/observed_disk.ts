@@ -33,6 +33,11 @@ export function waitsToBeSetAside(disk: ObservedDisk): boolean {
     (ended === undefined || ended === listing.get(names.image));
 }
 
+/** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
+export function isAwaited(disk: ObservedDisk): boolean {
+  return disk.record?.waits === true || waitsToBeSetAside(disk);
+}
+
 /** Whether the session was begun by a start that never came up: the one that is set aside is the guest's last. */
 export function isUnborn(disk: ObservedDisk): boolean {
   const { record, listing, names } = disk;

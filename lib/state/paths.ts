@@ -74,7 +74,7 @@ export function imageOf(path: string): string | undefined {
 /** The files that the configuration folder holds for one guest. */
 export interface GuestNames {
   readonly config: string;
-  /** The disks that were frozen. */
+  /** The disks that have, or had, a session. */
   readonly note: string;
   /** What kind of start is under way. */
   readonly starting: string;

@@ -28,7 +28,7 @@ export function planPrepare(
   paths: GuestNames,
 ): Stage[] {
   const stage = (subject: string, ...steps: Step[]): Stage => ({ subject, steps });
-  const froze = decided.filter(({ decision }) => beginsSession(decision));
+  const begun = decided.filter(({ decision }) => beginsSession(decision));
   return [
     // Before the note: from there on what is set aside is the session that this start sets aside.
     ...decided.filter(({ disk, decision }) =>
@@ -42,7 +42,7 @@ export function planPrepare(
       ? [stage("", startingStep(paths, start, records))]
       : [],
     ...recovery,
-    ...froze.map(({ disk }) =>
+    ...begun.map(({ disk }) =>
       stage(disk.target, ...moves.createOverlay(disk.names, startable(disk), disk.owner))
     ),
     ...decided.map(({ disk, decision }) => stage(disk.target, ...atPrepare(disk, decision))),
@@ -94,7 +94,7 @@ function planUnmanage(disk: ObservedDisk): Step[] {
   ];
 }
 
-/** How a start that failed is taken back: every disk that it froze, from wherever it stopped. */
+/** How a start that failed is taken back: every disk whose session it began, from wherever it stopped. */
 export function planUndo({ disk, decision }: DecidedDisk, listing: Listing): Step[] {
   const before = stateOf(disk);
   const steps = moves.removeOverlay(disk.names, before, listing);
@@ -152,5 +152,5 @@ export function planDiscard(disk: ObservedDisk): Step[] {
 function startable(disk: ObservedDisk) {
   const state = stateOf(disk);
   if (state.kind === "plain" || state.kind === "layered" || state.kind === "session") return state;
-  throw new Error(`freeze of a disk that is ${state.kind}`);
+  throw new Error(`session on a disk that is ${state.kind}`);
 }

@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import { quoted, shellWord } from "../text.ts";
 
-/** What `<domain>.session` says of one disk: that it was frozen by us, and what it was like before. */
+/** What `<domain>.session` says of one disk: that its session is ours, and what it was like before. */
 export interface SessionRecord {
   readonly target: string;
   /** Absolute path of the image, links resolved. */

@@ -12,7 +12,7 @@ import type { Step } from "./step.ts";
 
 type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
 
-/** First half of a freeze: an overlay beside the image. Undone by removing what it made. */
+/** First half of a new session: an overlay beside the image. Undone by removing what it made. */
 export function createOverlay(
   names: Names,
   state: Of<"plain" | "layered" | "session">,
@@ -30,7 +30,7 @@ export function createOverlay(
   ];
 }
 
-/** Second half of a freeze: the overlay takes the image's name. An older session under that name is gone with it. */
+/** Second half of a new session: the overlay takes the image's name. An older session under that name is gone with it. */
 export function replaceImage(names: Names): Step[] {
   return [{ kind: "rename", from: names.scratch, to: names.image }];
 }
