@@ -1,5 +1,8 @@
 import { type EventContext, readStart } from "./context.ts";
 import { isNoop } from "./filter.ts";
+import { prepare } from "./prepare.ts";
+import { release } from "./release.ts";
+import { started } from "./started.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
@@ -36,9 +39,9 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
         await run.take("", [startingStep(paths, operation === "restore" ? "resume" : "migrate")]);
         return 0;
       case "prepare":
-        return await (await import("./prepare.ts")).prepare(context);
+        return await prepare(context);
       case "release":
-        await (await import("./release.ts")).release(context);
+        await release(context);
         return 0;
       case "idle":
         return 0;
@@ -58,7 +61,7 @@ async function up(operation: "started" | "reconnect", context: EventContext): Pr
   const { run, paths } = context;
   if (readStart(paths)?.more.includes("update")) {
     try {
-      await (await import("./started.ts")).started(context);
+      await started(context);
     } catch (error) {
       run.report(error);
       // libvirt ends the guest then, and tells of a start that failed. One that it finds up stays so whatever is said.

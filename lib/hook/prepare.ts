@@ -7,6 +7,7 @@ import { resumePending } from "./pending_operation.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
+import { parseDisks } from "../input/domain_xml.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { isAwaited, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -37,7 +38,6 @@ async function begin(context: EventContext): Promise<void> {
   const { run, host, domain, paths } = context;
   const start = startThatBegins(paths, host.now());
   const config = await configOf(context);
-  const { parseDisks } = await import("../input/domain_xml.ts");
   const disks = parseDisks(host.readXml());
   // What was there of it is gone since the guest's lock was waited for: it is none of our business any more.
   if (config === undefined && files.lstat(paths.note) === undefined) return;

@@ -4,6 +4,7 @@ import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
 import { observeRecorded } from "./observe.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
+import { parseDisks } from "../input/domain_xml.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
 import { isAwaited, type ObservedDisk } from "../state/observed_disk.ts";
@@ -39,10 +40,7 @@ export async function release(context: EventContext): Promise<void> {
 async function endSessions(start: Facts["start"], context: EventContext): Promise<ObservedDisk[]> {
   const { run, host, paths, extra } = context;
   const config = await readable(context, () => configOf(context));
-  const named = await readable(context, async () => {
-    const { parseDisks } = await import("../input/domain_xml.ts");
-    return parseDisks(host.readXml());
-  });
+  const named = await readable(context, () => parseDisks(host.readXml()));
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
   const records = readOwnRecords(paths.note);
   const recovery = await planCheckedRecovery(

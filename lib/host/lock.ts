@@ -1,5 +1,6 @@
 import { asUserError, UserError } from "../errors.ts";
 import { lstat } from "./files.ts";
+import { within } from "./time_limit.ts";
 import { quoted } from "../text.ts";
 
 /** Longest wait for a lock, in milliseconds. */
@@ -31,15 +32,8 @@ export async function lock(path: string, { patience = PATIENCE, stop }: Wait = {
   } catch (cause) {
     throw new UserError(`cannot open the lock ${quoted(path)}: ${asUserError(cause).message}`, { cause });
   }
-  const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
-  const timer = patience === Infinity ? undefined : setTimeout(() => giveUp("late"), patience);
-  const abort = () => giveUp("late");
-  stop?.addEventListener("abort", abort);
   const locked = file.lock(true);
-  const outcome = await Promise.race([locked, late]);
-  clearTimeout(timer);
-  stop?.removeEventListener("abort", abort);
-  if (outcome !== "late") return file;
+  if (await within(patience, locked, stop) !== "late") return file;
   // The call goes on in a thread of its own, and may get the lock after all.
   locked.then(() => file.close(), () => {});
   stop?.throwIfAborted();

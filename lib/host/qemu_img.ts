@@ -1,4 +1,5 @@
 import { asUserError, UserError } from "../errors.ts";
+import { within } from "./time_limit.ts";
 import { printable, quoted } from "../text.ts";
 
 /** What a look at an image without touching it tells. */
@@ -129,7 +130,11 @@ interface Run {
 }
 
 /** Runs a program to its end, or kills it. Its environment is empty but for the locale. */
-async function execute(program: string, args: string[], { limit, stop, output }: Run): Promise<Outcome> {
+async function execute(
+  program: string,
+  args: string[],
+  { limit = Infinity, stop, output }: Run,
+): Promise<Outcome> {
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(program, {
@@ -147,7 +152,6 @@ async function execute(program: string, args: string[], { limit, stop, output }:
     });
   }
   const ended = output === undefined ? child.output() : followed(child, output);
-  const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
   const kill = () => {
     try {
       child.kill("SIGKILL");
@@ -157,17 +161,13 @@ async function execute(program: string, args: string[], { limit, stop, output }:
   };
   stop?.addEventListener("abort", kill);
   if (stop?.aborted) kill();
-  const timer = limit === undefined ? undefined : setTimeout(() => {
-    kill();
-    giveUp("late");
-  }, limit);
-  const outcome = await Promise.race([ended, late]);
-  clearTimeout(timer);
+  const outcome = await within(limit, ended);
   stop?.removeEventListener("abort", kill);
   if (outcome === "late") {
+    kill();
     // One that waits for a dead disk can't even be killed; waiting for it would hold up the whole host.
     ended.catch(() => {});
-    throw new UserError(`qemu-img ${args[0]} did not answer within ${limit! / 1000} s and was killed`, {
+    throw new UserError(`qemu-img ${args[0]} did not answer within ${limit / 1000} s and was killed`, {
       hint: "look at the storage: the image's disk or its server may be gone",
       healedBy: "event",
     });
