@@ -19,7 +19,8 @@ import { type Random, randomly } from "../tests/random.ts";
 
 const short = Deno.env.get("SHORT") === "1";
 const INPUTS = Number(Deno.env.get("INPUTS") ?? (short ? 20_000 : 1_000_000));
-const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 1_000_000);
+/** A sample is the same each time: it tells whether a change has broken something, and only that. */
+const SEED = Number(Deno.env.get("SEED") ?? (short ? 1 : Date.now() % 1_000_000));
 /** So many inputs between two looks at what is covered: a look takes as long as many inputs. */
 const FEWEST = 50;
 const MOST = 5000;
