@@ -160,6 +160,18 @@ Deno.test("enable is refused in a folder without hard links", async () => {
   assertEquals(fixture.files(), ["vda.img", "vdb.img"]);
 });
 
+Deno.test("enable is refused in a folder where a hard link looks like another file", async () => {
+  using fixture = unconfigured();
+  const { code, said } = await fixture.type(["enable", "guest", "vda"], false, {
+    perform: (inner) => async (step, control) => {
+      if (step.kind === "link") return Deno.copyFileSync(step.from, step.to);
+      await inner(step, control);
+    },
+  });
+  const error = `error: guest vda: a hard link to "${fixture.image("vda")}" is not told as the same file`;
+  assertEquals([code, said[0], fixture.files()], [1, error, ["vda.img", "vdb.img"]]);
+});
+
 const next: readonly (readonly [
   when: string,
   arrange: (fixture: Fixture) => Promise<void>,

@@ -191,3 +191,22 @@ Deno.test("recover --discard takes the flag with the session that it was meant f
   assertEquals((await fixture.type(["recover", "--discard", DOMAIN, "--yes"])).code, 0);
   assertEquals([fixture.disk("vda"), fixture.flags().vda], [base, false]);
 });
+
+Deno.test("a flag that was set since a commit was cut short keeps the next session", async () => {
+  using fixture = await up(true);
+  let isDead = false;
+  await fixture.event("release", "shutdown", {
+    perform: (inner) => async (step, control) => {
+      isDead ||= step.kind === "rename";
+      if (isDead) throw new Error("it has died when the flag was cleared");
+      await inner(step, control);
+    },
+  });
+  assertEquals([fixture.state("vda").kind, fixture.flags()], ["committing", { vda: false }]);
+  fixture.configure({ vda: true }, LATER);
+  await fixture.start();
+  fixture.write(fixture.vda, "next");
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { ...session, next: "yes" });
+  assertEquals(fixture.flags(), { vda: false });
+});

@@ -282,3 +282,17 @@ test("a log that can't be written stops nothing", (folder) => {
   fileLog(`${folder}/none/log`, () => new Date())("line");
   assertEquals([...Deno.readDirSync(folder)], []);
 });
+
+test("files are told apart by inode numbers, or not at all", (folder) => {
+  const image = `${folder}/a.img`;
+  put(image, "");
+  const { lstatSync, statSync } = Deno;
+  const large = (look: typeof lstatSync): typeof lstatSync => (path) => ({ ...look(path), ino: 2 ** 53 });
+  Object.assign(Deno, { lstatSync: large(lstatSync), statSync: large(statSync) });
+  try {
+    assertThrows(() => files.list(image), UserError, `the inode number of "${image}" is too large`);
+    assertEquals(files.sameFile(image, `${folder}/./a.img`), false);
+  } finally {
+    Object.assign(Deno, { lstatSync, statSync });
+  }
+});

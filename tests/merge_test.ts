@@ -76,6 +76,12 @@ const impossible: readonly Impossible[] = [
     arrange: (fixture) => Deno.writeTextFileSync(fixture.upper, "nonsense"),
     error: ({ upper }) => `"${upper}" is no readable qcow2 image`,
   },
+  {
+    if: "the lower layer is another disk, too",
+    arrange: ({ lower, root }) => Deno.linkSync(lower, `${root}/other.img`),
+    error: ({ lower }) =>
+      `"${lower}" has another name elsewhere, a hard link: what is merged into it would change there, too`,
+  },
 ];
 
 for (const { if: wrong, arrange, error } of impossible) {
@@ -89,6 +95,15 @@ for (const { if: wrong, arrange, error } of impossible) {
     assertEquals([snapshot(fixture.images), readRecords(note)], before);
   });
 }
+
+Deno.test("layers aren't merged as long as a higher one stands on the lowest", async () => {
+  using fixture = await fixtureOf({ ...committed, layers: 4 });
+  const top = `${fixture.vda}.backing_file.3`;
+  fixture.save(top, fixture.lower, fixture.read(top));
+  const { code, said } = await fixture.merge();
+  const error = `error: guest vda: "${top}" stands on "${fixture.lower}", should be "${fixture.upper}"`;
+  assertEquals([code, said[0], layersOf(fixture, "vda")], [1, error, [0, 1, 2, 3]]);
+});
 
 /** The n-th layer is written anew, without a backing file: restored, or flattened. */
 function makeWhole(fixture: Layered, number: number): void {

@@ -1,7 +1,7 @@
 /** Several disks of a guest: which of them are committed together, and what waits for what. */
 
 import { assert, assertEquals } from "@std/assert";
-import { DOMAIN, Fixture } from "./fixture.ts";
+import { DOMAIN, Fixture, LATER } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
 
 Deno.test("a decided commit that no note tells of is finished at the next start", async () => {
@@ -111,4 +111,31 @@ Deno.test("somebody's own overlay doesn't join another disk's commit", async () 
   assertEquals((await fixture.event("prepare")).code, 1);
   assertEquals(fixture.state("vdb").kind, "session");
   assertEquals(fixture.flags().vdb, true);
+});
+
+Deno.test("a flag that was set before the guest's last write is for all of its sessions", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+  Deno.utimeSync(fixture.image("vdb"), new Date(1), new Date(1));
+  fixture.configure({ vda: true, vdb: true }, new Date(2));
+  await fixture.start();
+  await fixture.stop();
+  for (const target of ["vda", "vdb"]) assertEquals(fixture.disk(target), { base: target, session: "yes" });
+});
+
+Deno.test("a flag that was set since another disk's commit was cut short is for the next session", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true, vdb: false });
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+  Deno.linkSync(fixture.image("vda"), `${fixture.image("vda")}.autorevert-committing`);
+  fixture.configure({ vda: false, vdb: true }, LATER);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.image("vda")), { base: "vda", session: "yes" });
+  assertEquals(fixture.read(fixture.image("vdb")), { base: "vdb" });
+  fixture.write(fixture.image("vdb"), "next");
+  await fixture.stop();
+  assertEquals(fixture.disk("vdb"), { base: "vdb", next: "yes" });
 });

@@ -93,3 +93,39 @@ Deno.test("recover of one guest knows what another one's merge has torn", async 
   assertEquals((await fixture.command("undo", second)).code, 1);
   assertEquals(fixture.disk("vda"), session);
 });
+
+Deno.test("a guest knows another one's session on its image by another path", async () => {
+  using fixture = await up(true);
+  await fixture.stop("crashed");
+  const note = `${fixture.config}/${DOMAIN}.session`;
+  // As a bind mount would have it: a name in the same folder by another path.
+  Deno.writeTextFileSync(note, Deno.readTextFileSync(note).replace("/images/", "/images/../images/"));
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  const of = (started: string) =>
+    JSON.stringify([{ ...JSON.parse(Deno.readTextFileSync(note))[0], image: fixture.vda, started }]);
+  Deno.writeTextFileSync(`${fixture.config}/second.session`, of("2001-01-01T00:00:00.000Z"));
+  assertEquals((await fixture.event("prepare", "-", { domain: "second" })).code, 1);
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("what is known of an image outlives another guest's start that fails", async () => {
+  using fixture = await committed({ "keep-commits": 0 });
+  const { tearing } = await import("./fault.ts");
+  await fixture.merge({ perform: tearing(fixture) });
+  await fixture.start();
+  await fixture.event("release", "-", { mergeDies: true });
+  const second = { domain: "second" };
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  fixture.define();
+  await fixture.event("prepare", "-", second);
+  // Meanwhile this guest's start is refused, and has its end.
+  fixture.busy.add(fixture.vda);
+  assertEquals((await fixture.event("prepare")).code, 1);
+  await fixture.event("release", "failed");
+  fixture.busy.clear();
+  await fixture.event("release", "failed", { ...second, mergeDies: true });
+  await fixture.start();
+  await fixture.event("release", "shutdown", { mergeDies: true });
+  assertEquals((await fixture.command("undo")).code, 1);
+  assertEquals(fixture.disk("vda"), session);
+});

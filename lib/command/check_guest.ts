@@ -1,6 +1,6 @@
 import { type Finding, finding } from "./finding.ts";
 import { disksIn, domains, type Guest, managedGuests } from "./guest.ts";
-import type { InspectedDisk } from "./inspect.ts";
+import { type InspectedDisk, probeLinks } from "./inspect.ts";
 import { asUserError, UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { isPending } from "../hook/merge.ts";
@@ -12,7 +12,6 @@ import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { folderOf, imageOf, namesOf } from "../state/paths.ts";
 import { isTorn } from "../state/records.ts";
 import { parse } from "../state/state.ts";
-import { probe } from "../state/transitions.ts";
 import { listed, nearest, quoted, shellWord, size } from "../text.ts";
 
 /** What is wrong with a guest and its disks. */
@@ -78,10 +77,8 @@ async function whileIdle(
   }
 }
 
-/** Whether the image's folder has hard links: they are what a start begins with. */
-async function checkLinks(disk: ObservedDisk, { run }: EventContext): Promise<void> {
-  if (stateOf(disk).kind !== "plain") return;
-  await run.takeUnlogged(disk.target, probe(disk.names, disk.listing));
+async function checkLinks(disk: ObservedDisk, context: EventContext): Promise<void> {
+  if (stateOf(disk).kind === "plain") await probeLinks(disk, context);
 }
 
 /** Whether the commits that wait for a merge can be merged. */

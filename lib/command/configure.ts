@@ -3,7 +3,7 @@
 import { listDisk, setFlag, unlistDisk } from "./config_edit.ts";
 import { disksIn, domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
-import { type Condition, type InspectedDisk, isBeingMerged } from "./inspect.ts";
+import { type Condition, type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
@@ -16,7 +16,6 @@ import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.t
 import { isRefusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { probe } from "../state/transitions.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
 /**
@@ -62,17 +61,16 @@ export async function enable(context: GuestCommand): Promise<void> {
 
 /** A start would be refused, or the folder has no hard links: better known now. */
 async function checkStart(disk: ObservedDisk, isLive: boolean, context: GuestCommand): Promise<void> {
-  const { run } = context;
-  const { names, target } = disk;
+  const { target } = disk;
   const state = stateOf(disk);
   // A guest that runs has its own image open, and so has a merge.
   const isOpen = isLive && (state.kind !== "session" || isOwnSession(disk)) ||
     await isBeingMerged(disk, context);
   if (!isOpen) {
-    const { decision } = await decisionFor(disk, context, eventFacts(disk, "fresh", undefined));
+    const { decision } = await decisionFor(disk, context, eventFacts(disk, "fresh", false));
     if (isRefusal(decision)) throw withContext(target, await whyRefused(decision, disk, context));
   }
-  if (state.kind === "plain") await run.takeUnlogged(target, probe(names, disk.listing));
+  if (state.kind === "plain") await probeLinks(disk, context);
 }
 
 /** The session began before the disk was taken out of the configuration. */

@@ -1,7 +1,7 @@
 import { asReadable, type FoundDisk, inspectDisk, type InspectedDisk } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
-import { observeListed, observeRecorded } from "../hook/observe.ts";
+import { isBeforeLastWrite, observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
@@ -102,6 +102,8 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   const images = new Set(seen.map(({ disk }) => disk?.names.image));
   const others = records.filter(({ image }) => !images.has(image));
   seen.push(...others.map((record) => ({ target: record.target, disk: recorded(record) })));
-  const views = await Promise.all(seen.map((disk) => inspectDisk(disk, { config, live }, context)));
+  const found = seen.flatMap(({ disk }) => disk ?? []);
+  const surroundings = { isFlagOlder: isBeforeLastWrite(config, found), live };
+  const views = await Promise.all(seen.map((disk) => inspectDisk(disk, surroundings, context)));
   return { domain, config, records, defined, isLive: live !== undefined, disks: views, problem: problem };
 }

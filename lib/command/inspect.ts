@@ -1,4 +1,4 @@
-import { asUserError, UserError } from "../errors.ts";
+import { asUserError, UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
 import { orphanError } from "../hook/merge_control.ts";
@@ -7,12 +7,12 @@ import { eventFacts } from "../hook/prepare.ts";
 import { explain } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
-import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Decision, isRefusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { isTorn } from "../state/records.ts";
 import { planRecovery } from "../state/recovery.ts";
+import { probe } from "../state/transitions.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** A disk of a guest. */
@@ -55,7 +55,8 @@ export interface FoundDisk {
 
 /** What the guest's files say besides its disks. */
 interface Surroundings {
-  readonly config: Config | undefined;
+  /** The flags were there before the guest's last write. */
+  readonly isFlagOlder: boolean;
   /** The disks of the guest that runs. */
   readonly live: readonly DomainDisk[] | undefined;
 }
@@ -97,7 +98,7 @@ export function asReadable(error: unknown): UserError {
 
 async function judge(
   disk: ObservedDisk,
-  { config, live }: Surroundings,
+  { isFlagOlder, live }: Surroundings,
   context: EventContext,
 ): Promise<Pick<InspectedDisk, "condition" | "problem" | "decision">> {
   const fine = (condition: Condition, decision?: Decision) => ({
@@ -121,7 +122,7 @@ async function judge(
   const { decision, reason } = await decisionFor(
     recovered,
     context,
-    eventFacts(recovered, start, config),
+    eventFacts(recovered, start, isFlagOlder),
   );
   // A merge has the top layer open if that is the one it merges, and the next start interrupts it.
   if (decision === "refuse: in use" && isMerged) return fine("clean");
@@ -157,6 +158,24 @@ function checkSource(disk: ObservedDisk, live: Surroundings["live"], { domain }:
         } ${target} ` +
         `--base ${shellWord(image)} --top ${shellWord(file ?? "")} --active --pivot`,
     },
+  );
+}
+
+/** @throws {UserError} if an idle image's folder has no hard links, as a start begins with. Changes nothing that lasts. */
+export async function probeLinks(
+  { target, names, listing }: ObservedDisk,
+  { run }: EventContext,
+): Promise<void> {
+  const steps = probe(names, listing);
+  await run.takeUnlogged(target, steps.slice(0, -1));
+  const isOneFile = run.isDry || files.sameFile(names.image, names.probe);
+  await run.takeUnlogged(target, steps.slice(-1));
+  if (isOneFile) return;
+  throw withContext(
+    target,
+    new UserError(`a hard link to ${quoted(names.image)} is not told as the same file`, {
+      hint: "keep images on a file system that gives each file one inode number (ext4, xfs, btrfs, NFS, …)",
+    }),
   );
 }
 

@@ -123,7 +123,7 @@ async function endSessions(
   if (options.has("keep") && problem !== undefined && sessions.some(({ flag }) => flag === "unreadable")) {
     throw problem;
   }
-  const others = readOtherRecords(paths.note);
+  const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
   const ours = sessions.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   if (options.has("keep")) {

@@ -54,8 +54,9 @@ export async function undo(context: GuestCommand): Promise<void> {
     },
     check: ({ disk, state }) => {
       // A merge that another guest of the image began has torn the same layer.
-      const records = [...disk.record ? [disk.record] : [], ...readOtherRecords(context.paths.note)];
-      const isBegun = records.some((record) => record.image === disk.names.image && isTorn(record, state));
+      const { record, names: { image } } = disk;
+      const records = [...record ? [record] : [], ...readOtherRecords(context.paths.note, [image])];
+      const isBegun = records.some((one) => one.image === image && isTorn(one, state));
       if (isBegun && state.layers.length === 2) {
         throw new UserError(
           "the commit is already being merged into the disk, and can't be undone any more",

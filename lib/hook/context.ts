@@ -2,7 +2,7 @@ import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import type { Run } from "../host/run.ts";
-import { readRecords } from "../host/session_records.ts";
+import { readRecords, withSuperseded } from "../host/session_records.ts";
 import type { GuestNames } from "../state/paths.ts";
 import { unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
@@ -45,7 +45,8 @@ export async function updateRecords(
   shown = next,
 ): Promise<void> {
   await run.takeOrReport("", () => {
-    const records = unfinished(next, (image) => run.listing(image));
+    const left = unfinished(next, (image) => run.listing(image));
+    const records = withSuperseded(paths.note, left);
     const now = run.isDry ? shown : readRecords(paths.note);
     return JSON.stringify(records) === JSON.stringify(now)
       ? []

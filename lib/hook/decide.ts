@@ -27,7 +27,21 @@ export async function planCheckedRecovery(
     strangers.add(disk.names.image);
     context.run.logInfo(disk.target, `not committed with the guest's other disks: ${strange[look]}`);
   }
-  return planRecovery(found, context.paths, strangers);
+  const isFlagNewer = isFlagNewerThanCommit(found, context);
+  if (isFlagNewer) {
+    context.run.logInfo(
+      "",
+      "the configuration was changed since a commit was cut short: its flags are for the next session",
+    );
+  }
+  return planRecovery(found, context.paths, strangers, isFlagNewer);
+}
+
+/** Whether the flags were set after a commit that was cut short had been decided, and cleared its own. */
+function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
+  const decided = found.flatMap(({ names }) => files.lstat(names.committing)?.ctime?.getTime() ?? []);
+  const changed = files.lstat(paths.config)?.mtime?.getTime() ?? 0;
+  return found.some(({ flag }) => flag === "set") && decided.some((time) => changed > time);
 }
 
 /**
@@ -55,7 +69,7 @@ async function checkOwner(
 
 /** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
 function otherOwner(image: string, { paths }: EventContext): string | undefined {
-  const others = otherGuests(paths.note).flatMap(({ domain, records }) =>
+  const others = otherGuests(paths.note, [image]).flatMap(({ domain, records }) =>
     records.filter((record) => record.image === image).map(({ started }) => ({ domain, started }))
   );
   return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1)?.domain;

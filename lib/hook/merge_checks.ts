@@ -71,31 +71,53 @@ export async function wayToMerge(
   checkData(upper, above);
   checkSnapshots(upper, above);
   checkSize({ lower, upper }, below, above);
+  checkNames(lower, names);
   return "copy";
+}
+
+/** @throws {UserError} if a file that is to be written to is another disk, too, or somebody's backup */
+function checkNames(layer: string, { image }: Names): void {
+  const listing = files.list(image);
+  const own = [...listing.values()].filter((inode) => inode === listing.get(layer)).length;
+  if ((files.lstat(layer)?.nlink ?? own) <= own) return;
+  throw new UserError(
+    `${
+      quoted(layer)
+    } has another name elsewhere, a hard link: what is merged into it would change there, too`,
+    {
+      hint:
+        `find it with find -samefile ${
+          shellWord(layer)
+        }, and remove it, or give the disk a file of its own: ` +
+        `cp -a ${shellWord(layer)} ${shellWord(`${layer}.own`)} && mv ${shellWord(`${layer}.own`)} ${
+          shellWord(layer)
+        }`,
+    },
+  );
 }
 
 /**
  * The file that both become has the upper one's name: what stands on the two has to stand on that.
  *
- * @throws {UserError} if it stands on another file
+ * @throws {UserError} if something stands on another file
  */
 export async function checkAbove(
   names: Names,
   { layers, ended }: Layered,
   { host }: EventContext,
 ): Promise<void> {
-  const { lower, upper } = { lower: names.layer(layers[0]), upper: names.layer(layers[1]!) };
-  const third = layers[2] === undefined ? undefined : names.layer(layers[2]);
-  const above = third ?? (ended ? names.ended : undefined);
-  if (above === undefined) return;
-  const look = await host.qemuImg.info(above);
-  if (look.kind === "busy") throw busyError(above);
-  const backing = look.kind === "free" ? look.backing : undefined;
-  const isRight = third === undefined
-    // A session that is set aside goes soon, and whatever else it stands on is not touched.
-    ? backing === undefined || !files.sameFile(backing, lower)
-    : look.kind === "free" && (backing === undefined || files.sameFile(backing, upper));
-  if (!isRight) throw standsElsewhere(above, backing, upper, names);
+  const [lower, upper, third, ...higher] = layers.map(names.layer);
+  const above = [...third === undefined ? [] : [third], ...higher, ...ended ? [names.ended] : []];
+  for (const file of above) {
+    const look = await host.qemuImg.info(file);
+    if (look.kind === "busy") throw busyError(file);
+    const backing = look.kind === "free" ? look.backing : undefined;
+    const isRight = file === third
+      ? look.kind === "free" && (backing === undefined || files.sameFile(backing, upper!))
+      // After a blockpull it may stand on a lower layer than its name says; any but this one stays.
+      : backing === undefined || !files.sameFile(backing, lower!);
+    if (!isRight) throw standsElsewhere(file, backing, upper!, names);
+  }
 }
 
 /** By what a layer shows that somebody wrote to it. */

@@ -24,7 +24,7 @@ export async function interruptMerges(
   images: readonly string[],
 ): Promise<void> {
   if (run.isDry) return;
-  const others = otherGuests(paths.note).filter(({ records }) =>
+  const others = otherGuests(paths.note, images).filter(({ records }) =>
     records.some(({ image }) => images.includes(image))
   );
   for (const guest of [domain, ...others.map(({ domain }) => domain)]) {
@@ -37,15 +37,18 @@ export async function resumeMerges(
   images: readonly string[],
   { run, domain, paths }: EventContext,
 ): Promise<void> {
-  await run.takeOrReport("", () =>
-    [{ domain, records: readRecords(paths.note) }, ...otherGuests(paths.note)]
-      .filter(({ records }) =>
-        records.some((record) =>
-          images.includes(record.image) &&
-          isTorn(record, parse(namesOf(record.image), run.listing(record.image)))
+  await run.takeOrReport(
+    "",
+    () =>
+      [{ domain, records: readRecords(paths.note) }, ...otherGuests(paths.note, images)]
+        .filter(({ records }) =>
+          records.some((record) =>
+            images.includes(record.image) &&
+            isTorn(record, parse(namesOf(record.image), run.listing(record.image)))
+          )
         )
-      )
-      .map(({ domain }) => ({ kind: "background", domain })));
+        .map(({ domain }) => ({ kind: "background", domain })),
+  );
 }
 
 async function interruptMerge({ merging, stop }: GuestNames, { lock }: Host): Promise<void> {

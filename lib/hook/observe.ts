@@ -4,7 +4,7 @@ import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
 import type { Facts } from "../state/decision_table.ts";
-import type { ObservedDisk } from "../state/observed_disk.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import {
   folderOf,
   imageOf,
@@ -261,7 +261,9 @@ function isIn(path: string, folders: readonly string[]): boolean {
   return folders.some((folder) => path.startsWith(`${folder}/`));
 }
 
-/** Whether the configuration, as it is now, was there before the session's last write. */
-export function isBeforeLastWrite(changed: number, image: string): boolean {
-  return changed < (lstat(image)?.mtime?.getTime() ?? 0);
+/** Whether the configuration, as it is now, was there before the guest's last write to any of its sessions. */
+export function isBeforeLastWrite(config: Config | undefined, disks: readonly ObservedDisk[]): boolean {
+  if (config === undefined) return false;
+  return disks.filter((disk) => disk.record !== undefined && stateOf(disk).kind === "session")
+    .some(({ names: { image } }) => config.changed < (lstat(image)?.mtime?.getTime() ?? 0));
 }

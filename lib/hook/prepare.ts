@@ -69,14 +69,15 @@ async function beginSessions(
 ): Promise<void> {
   const { run, host, paths } = context;
   const recovery = await planCheckedRecovery(disks, context);
-  const others = readOtherRecords(paths.note);
+  const others = readOtherRecords(paths.note, recovery.disks.map(({ names }) => names.image));
   for (const disk of recovery.disks) {
     const state = stateOf(disk);
     const { image, layer } = disk.names;
     const isBegun = [...records, ...others].some((record) => record.image === image && isTorn(record, state));
     if (isBegun && "layers" in state) await waitForOrphan(layer(state.layers[0]), context);
   }
-  const decided = await decideAll(recovery.disks, context, (disk) => eventFacts(disk, start, config));
+  const isFlagOlder = isBeforeLastWrite(config, recovery.disks);
+  const decided = await decideAll(recovery.disks, context, (disk) => eventFacts(disk, start, isFlagOlder));
   await refuse(decided, context);
 
   const note = recordsAtPrepare(decided, host.now(), others);
@@ -92,7 +93,7 @@ async function beginSessions(
 }
 
 /** How long after `restore` or `migrate` its `prepare` may come, in milliseconds: libvirt calls them in a row. */
-const IN_A_ROW = 600_000;
+const IN_A_ROW = 60_000;
 
 function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "migrate" {
   const { word, more } = readStart(paths) ?? { word: "fresh", more: [] };
@@ -103,16 +104,18 @@ function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "mi
   return age < IN_A_ROW ? word : "fresh";
 }
 
-/** What a start depends on besides the disk. */
+/**
+ * What a start depends on besides the disk.
+ *
+ * @param isFlagOlder the flags were there before the guest's last write: one that came later is meant for the next session
+ */
 export function eventFacts(
   disk: ObservedDisk,
   start: EventFacts["start"],
-  config: Config | undefined,
+  isFlagOlder: boolean,
 ): EventFacts {
-  const { record, names: { image } } = disk;
-  // A flag that came after the session's last write is meant for the next session.
-  const held = record?.held ||
-    disk.listed && (record?.flagged || isBeforeLastWrite(config?.changed ?? Infinity, image));
+  const { record } = disk;
+  const held = record?.held || disk.listed && (record?.flagged || isFlagOlder);
   return {
     event: "prepare",
     start,

@@ -104,15 +104,16 @@ function allOrNone(
 const reasons = new Map<string, Facts["end"]>(Object.entries({
   "shutdown": "normal",
   "destroyed": "normal",
-  "from snapshot": "normal",
   "saved": "suspended",
   "migrated": "suspended",
   "crashed": "failed",
+  // The state that is left behind is not what was to be kept; the guest is started anew on its session.
+  "from snapshot": "failed",
   "failed": "failed",
   "daemon": "failed",
 }));
 
-async function readable<T>({ run }: EventContext, read: () => Promise<T>): Promise<T | "unreadable"> {
+async function readable<T>({ run }: EventContext, read: () => T | Promise<T>): Promise<T | "unreadable"> {
   try {
     return await read();
   } catch (error) {

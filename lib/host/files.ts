@@ -117,9 +117,17 @@ export function list(image: string): Listing {
         hint: `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`,
       });
     }
-    listing.set(path, info.ino ?? 0);
+    listing.set(path, inodeOf(path, info));
   }
   return listing;
+}
+
+/** @throws {UserError} where such numbers can't tell one file from another */
+function inodeOf(path: string, { ino }: Deno.FileInfo): number {
+  if (ino !== null && Number.isSafeInteger(ino)) return ino;
+  throw new UserError(`the inode number of ${quoted(path)} is too large to tell one file from another`, {
+    hint: "keep images on a file system with smaller ones (ext4, xfs, btrfs, NFS, …)",
+  });
 }
 
 /**
@@ -180,7 +188,7 @@ export function sameFile(a: string, b: string): boolean {
   if (a === b) return true;
   try {
     const [one, other] = [Deno.statSync(a), Deno.statSync(b)];
-    return one.dev === other.dev && one.ino === other.ino;
+    return one.dev === other.dev && inodeOf(a, one) === inodeOf(b, other);
   } catch {
     return false;
   }

@@ -3,8 +3,9 @@ import { clearFlags, writeConfig } from "./config_file.ts";
 import * as files from "./files.ts";
 import type { Host } from "./host.ts";
 import type { QemuImg } from "./qemu_img.ts";
+import { withSuperseded } from "./session_records.ts";
 import { folderOf } from "../state/paths.ts";
-import { formatRecords } from "../state/session_record.ts";
+import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { formatStart } from "../state/step.ts";
 import { shellWord } from "../text.ts";
 
@@ -33,9 +34,7 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
       case "clear":
         return await clearFlags(step.config, step.targets);
       case "note":
-        // Somebody else's last word on it may have come before.
-        if (step.records.length === 0) return files.lstat(step.path) && files.remove(step.path);
-        return files.write(step.path, formatRecords(step.records), { durable: true });
+        return writeRecords(step.path, step.records);
       case "starting":
         // A power cut ends the start anyway.
         return files.write(step.path, formatStart(step), { durable: false });
@@ -45,6 +44,13 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
         return step satisfies never;
     }
   };
+}
+
+/** A note that lists nothing goes: somebody else's last word on it may have come before. */
+function writeRecords(path: string, given: readonly SessionRecord[]): void {
+  const records = withSuperseded(path, given);
+  if (records.length > 0) return files.write(path, formatRecords(records), { durable: true });
+  if (files.lstat(path) !== undefined) files.remove(path);
 }
 
 /**

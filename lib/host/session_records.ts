@@ -1,5 +1,6 @@
-import { read, siblings } from "./files.ts";
-import { guestOfNote } from "../state/paths.ts";
+import { listIfThere, lstat, read, sameFile, siblings } from "./files.ts";
+import { folderOf, guestNames, guestOfNote } from "../state/paths.ts";
+import { unfinished } from "../state/records.ts";
 import { parseRecords, type SessionRecord } from "../state/session_record.ts";
 
 /** What the note of a guest lists; nothing where there is none. */
@@ -14,29 +15,61 @@ export function readRecords(path: string): SessionRecord[] {
  */
 export function readOwnRecords(path: string): SessionRecord[] {
   const records = readRecords(path);
-  if (records.length === 0) return records;
-  const others = readOtherRecords(path);
-  return records.filter(({ image, started }) =>
-    others.every((other) => other.image !== image || other.started <= started)
+  const others = readOtherRecords(path, records.map(({ image }) => image));
+  return records.filter((record) => !others.some((other) => supersedes(other, record)));
+}
+
+/**
+ * These records, and those of the guest's note that a start of another guest has superseded and that isn't over: if it
+ * fails, they are what is known of the image.
+ */
+export function withSuperseded(path: string, records: readonly SessionRecord[]): SessionRecord[] {
+  const images = records.map(({ image }) => image);
+  const rest = readRecords(path).filter(({ image }) => !images.includes(image));
+  const starting = otherGuests(path, rest.map(({ image }) => image)).filter(({ domain }) =>
+    lstat(guestNames(folderOf(path), domain).starting) !== undefined
   );
+  const superseded = rest.filter((record) =>
+    starting.some(({ records }) => records.some((other) => supersedes(other, record)))
+  );
+  return [...records, ...unfinished(superseded, listIfThere)];
 }
 
-/** What the notes of all other guests list. One that can't be read is a matter of its own guest's events. */
-export function readOtherRecords(path: string): SessionRecord[] {
-  return otherGuests(path).flatMap(({ records }) => records);
+function supersedes(other: SessionRecord, { image, started }: SessionRecord): boolean {
+  return other.image === image && other.started > started;
 }
 
-/** The notes of all other guests. */
+/** What the notes of all other guests list, as {@link otherGuests}. */
+export function readOtherRecords(path: string, images: readonly string[]): SessionRecord[] {
+  return otherGuests(path, images).flatMap(({ records }) => records);
+}
+
+/**
+ * The notes of all other guests. One that can't be read is a matter of its own guest's events.
+ *
+ * @param images an image that another guest has by another path (of a bind mount) is told by the one that is here
+ */
 export function otherGuests(
   path: string,
+  images: readonly string[],
 ): { readonly domain: string; readonly records: readonly SessionRecord[] }[] {
+  const asHere = (record: SessionRecord): SessionRecord => ({
+    ...record,
+    image: images.find((image) => isSameImage(image, record.image)) ?? record.image,
+  });
   return siblings(path).flatMap((other) => {
     const domain = guestOfNote(other);
     if (domain === undefined) return [];
     try {
-      return [{ domain, records: readRecords(other) }];
+      return [{ domain, records: readRecords(other).map(asHere) }];
     } catch {
       return [];
     }
   });
+}
+
+/** Whether two paths are one name in one folder. The file itself may be missing for a moment. */
+function isSameImage(a: string, b: string): boolean {
+  const name = (path: string) => path.slice(path.lastIndexOf("/"));
+  return a === b || name(a) === name(b) && sameFile(folderOf(a), folderOf(b));
 }

@@ -9,14 +9,19 @@ export interface Stage {
   readonly steps: readonly Step[];
 }
 
-/** All commits of a guest as one: after the first link they all happen, whatever is cut short. */
+/**
+ * All commits of a guest as one: after the first link they all happen, whatever is cut short.
+ *
+ * @param clears whether the flags that are set are those that asked for it
+ */
 export function planCommit(
   decided: readonly ObservedDisk[],
   sessions: readonly ObservedDisk[],
   paths: GuestNames,
+  { clears } = { clears: true },
 ): Stage {
   const both = [...decided, ...sessions];
-  const flagged = both.filter(({ flag }) => flag === "set").map(({ target }) => target);
+  const flagged = both.filter(({ flag }) => clears && flag === "set").map(({ target }) => target);
   return {
     subject: both.map(({ target }) => target).join(" "),
     steps: [

@@ -20,8 +20,9 @@ function isDecided(disk: ObservedDisk): boolean {
 /** The disks whose sessions are committed with one whose commit was decided, if they are what they seem to be. */
 export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
   if (!disks.some(isDecided)) return [];
+  // An end that decides commits has noted for which sessions. A flag that was set since is meant for the next one.
   return disks.filter((disk) =>
-    stateOf(disk).kind === "session" && disk.record && disk.flag === "set" && disk.source !== "other"
+    stateOf(disk).kind === "session" && disk.record?.held && disk.flag === "set" && disk.source !== "other"
   );
 }
 
@@ -32,11 +33,13 @@ export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
  * disks of a guest are kept together or not at all.
  *
  * @param strangers images of {@link joiningCommit} at which a look found something else than the session
+ * @param isFlagNewer the flags were set since the commit was decided: they are meant for the next session, and stay
  */
 export function planRecovery(
   found: readonly ObservedDisk[],
   paths: GuestNames,
   strangers: ReadonlySet<string> = new Set(),
+  isFlagNewer = false,
 ): Recovery {
   const stages: Stage[] = [];
   const tidied = (disks: readonly ObservedDisk[]) =>
@@ -50,7 +53,7 @@ export function planRecovery(
   if (decided.length === 0) return { stages, disks, replaced: strangers };
 
   const joining = joiningCommit(disks).filter(({ names }) => !strangers.has(names.image));
-  const commit = planCommit(decided, joining, paths);
+  const commit = planCommit(decided, joining, paths, { clears: !isFlagNewer });
   stages.push(commit);
   const finished = disks.map((disk) => ({ ...disk, listing: afterAll(disk.listing, commit.steps) }));
   return { stages, disks: tidied(finished), replaced: strangers };
