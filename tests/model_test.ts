@@ -33,7 +33,7 @@ const EPOCH = new Date("2100-01-01").getTime();
 const ends: Readonly<Record<string, End>> = {
   shutdown: "normal",
   destroyed: "normal",
-  "from snapshot": "normal",
+  "from snapshot": "failed",
   crashed: "failed",
   daemon: "failed",
   failed: "failed",

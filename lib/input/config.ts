@@ -46,24 +46,55 @@ export async function parseConfig(path: string, text: string): Promise<Configure
     throw invalid("", `is not JSON: ${(error as Error).message}`);
   }
 
-  const { schema } = await import("./config_schema.ts");
-  const { success, data, error } = schema.safeParse(json, { reportInput: true });
-  if (!success) {
-    // A slip in a key is the cause of the other key's absence.
-    const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0]!;
-    throw invalid(placeOf(issue.path), problem(issue));
-  }
-  const targets = data.disks.map(({ target }) => target);
+  const disks = plainDisks(json) ?? await validDisks(json, invalid);
+  const targets = disks.map(({ target }) => target);
   const twice = targets.findIndex((target, index) => targets.indexOf(target) !== index);
   if (twice !== -1) {
     throw invalid(`disks[${twice}].target`, `${quoted(targets[twice])} is there twice, should be once`);
   }
-  return data.disks.map((disk) => ({
+  return disks.map((disk) => ({
     target: disk.target,
     commit: disk["one-shot-commit"] ?? false,
     keepCommits: disk["keep-commits"] ?? 0,
     keepSession: disk["keep-session"] ?? false,
   }));
+}
+
+type Disks = Configuration["disks"];
+
+/**
+ * The disks of a file as nearly all are; undefined where the schema has to be asked, whose loading takes as long as half of
+ * what an end does.
+ */
+function plainDisks(json: unknown): Disks | undefined {
+  const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+  const plain: Record<keyof Disks[number], (value: unknown) => boolean> = {
+    target: (value) => typeof value === "string" && /^[a-z0-9]+$/.test(value),
+    "one-shot-commit": (value) => typeof value === "boolean",
+    "keep-commits": (value) => /^[0-9]$/.test(JSON.stringify(value)),
+    "keep-session": (value) => typeof value === "boolean",
+  };
+  const isDisk = (disk: object) =>
+    isObject(disk) && "target" in disk &&
+    Object.entries(disk).every(([key, value]) =>
+      Object.hasOwn(plain, key) && plain[key as keyof typeof plain](value)
+    );
+  if (!isObject(json) || Object.keys(json as object).join() !== "disks") return undefined;
+  const { disks } = json as { disks: unknown };
+  return Array.isArray(disks) && disks.length > 0 && disks.every(isDisk) ? disks : undefined;
+}
+
+/** @throws {UserError} that `invalid` makes, where the schema says no */
+async function validDisks(
+  json: unknown,
+  invalid: (place: string, what: string) => UserError,
+): Promise<Disks> {
+  const { schema } = await import("./config_schema.ts");
+  const { success, data, error } = schema.safeParse(json, { reportInput: true });
+  if (success) return data.disks;
+  // A slip in a key is the cause of the other key's absence.
+  const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0]!;
+  throw invalid(placeOf(issue.path), problem(issue));
 }
 
 /** What zod found, worded as all messages are: what is, then what should be. */

@@ -21,8 +21,9 @@ function isDecided(disk: ObservedDisk): boolean {
 export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
   if (!disks.some(isDecided)) return [];
   // An end that decides commits has noted for which sessions. A flag that was set since is meant for the next one.
+  const isMeant = ({ record }: ObservedDisk) => record?.held || record?.flagged;
   return disks.filter((disk) =>
-    stateOf(disk).kind === "session" && disk.record?.held && disk.flag === "set" && disk.source !== "other"
+    stateOf(disk).kind === "session" && isMeant(disk) && disk.flag === "set" && disk.source !== "other"
   );
 }
 
