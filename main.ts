@@ -6,15 +6,14 @@ import { defaults, type Settings } from "./lib/settings.ts";
 export async function main(settings: Settings): Promise<never> {
   const event = eventOf(Deno.args);
   if (event !== undefined && isNoop(event, settings)) Deno.exit(0);
-  const { handle } = await import("./lib/hook/hook.ts");
-  const { realHost } = await import("./lib/host/real_host.ts");
+  const { handle, realHost } = await import("./lib/hook/hook.ts");
   const host = realHost(settings);
   if (event !== undefined) Deno.exit(await handle(event, host));
 
-  const { runCommand: obey } = await import("./lib/command/run.ts");
+  const { runCommand } = await import("./lib/command/run.ts");
   const { realTerminal } = await import("./lib/command/terminal.ts");
   const dry = (event: Event) => handle(event, { ...host, log: () => {}, show: (line) => console.log(line) });
-  Deno.exit(await obey(Deno.args, host, realTerminal(), dry));
+  Deno.exit(await runCommand(Deno.args, host, realTerminal(), dry));
 }
 
 if (import.meta.main) await main(defaults);

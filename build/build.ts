@@ -17,8 +17,9 @@ export const COMPILE = [
   ...["--quiet", "--no-config", "--no-lock", "--no-check"],
   // Otherwise a program that runs as root would load bytecode from a predictable name in /tmp.
   "--no-code-cache",
-  // An event is over before code that V8 would optimise in the background could be of use.
-  "--v8-flags=--single-threaded,--no-sparkplug,--no-maglev,--no-opt",
+  // An event is over before machine code that V8 would make could be of use; without that it needs no right to make any,
+  // which SELinux calls execmem.
+  "--v8-flags=--single-threaded,--jitless",
 ];
 
 /** @throws if a place could not be told from two in a list of permissions, or is not absolute */

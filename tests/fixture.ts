@@ -262,10 +262,10 @@ export class Fixture implements Disposable {
       this.asked.push(question);
       return typeof answer === "function" ? answer() : answer;
     };
-    const { runCommand: obey } = await import("../lib/command/run.ts");
+    const { runCommand } = await import("../lib/command/run.ts");
     return await this.#run(
       (host, print) =>
-        obey(
+        runCommand(
           words,
           host,
           { print, confirm, width: this.width, colour: false, draw: undefined },

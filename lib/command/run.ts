@@ -1,8 +1,17 @@
 import { type Command, parseLine, Usage } from "./arguments.ts";
+import { check } from "./check.ts";
+import { completion } from "./completion.ts";
+import { commit, disable, enable } from "./configure.ts";
 import { domains, managedGuests } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
 import { about, help } from "./help.ts";
+import { showLog } from "./log.ts";
+import { merge } from "./merge.ts";
+import { recover } from "./recover.ts";
+import { schemaText } from "./schema.ts";
+import { status } from "./status.ts";
 import type { Terminal } from "./terminal.ts";
+import { keep, undo } from "./undo_keep.ts";
 import { asUserError, messageLines, UserError } from "../errors.ts";
 import { type EventContext, isManaged } from "../hook/context.ts";
 import type { Host } from "../host/host.ts";
@@ -56,31 +65,31 @@ async function dispatch(command: Command, host: Host, terminal: Terminal): Promi
   const { verb, options, word } = command;
   switch (verb) {
     case "status":
-      return await (await import("./status.ts")).status(
+      return await status(
         contexts(command, host),
         host,
         options.has("json"),
         terminal,
       );
     case "check":
-      return await (await import("./check.ts")).check(
+      return await check(
         contexts(command, host),
         host,
         options.has("json"),
         terminal,
       );
     case "log":
-      return await (await import("./log.ts")).showLog(
+      return await showLog(
         command.domains[0],
         host,
         options.has("follow"),
         terminal,
       );
     case "schema":
-      terminal.print((await import("./schema.ts")).schemaText());
+      terminal.print(schemaText());
       return 0;
     case "completion":
-      terminal.print((await import("./completion.ts")).completion(word!, host.settings));
+      terminal.print(completion(word!, host.settings));
       return 0;
     default: {
       const context: GuestCommand = {
@@ -107,19 +116,19 @@ async function onGuest(verb: OneGuest, context: GuestCommand): Promise<boolean |
   if (verb !== "enable") checkManaged(context);
   switch (verb) {
     case "undo":
-      return await (await import("./undo_keep.ts")).undo(context);
+      return await undo(context);
     case "keep":
-      return await (await import("./undo_keep.ts")).keep(context);
+      return await keep(context);
     case "merge":
-      return await (await import("./merge.ts")).merge(context);
+      return await merge(context);
     case "enable":
-      return await (await import("./configure.ts")).enable(context);
+      return await enable(context);
     case "disable":
-      return await (await import("./configure.ts")).disable(context);
+      return await disable(context);
     case "commit":
-      return await (await import("./configure.ts")).commit(context);
+      return await commit(context);
     case "recover":
-      return await (await import("./recover.ts")).recover(context);
+      return await recover(context);
     default:
       return verb satisfies never;
   }

@@ -39,9 +39,9 @@ export async function planCheckedRecovery(
 
 /** Whether the flags were set after a commit that was cut short had been decided, and cleared its own. */
 function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
-  const decided = found.flatMap(({ names }) => files.lstat(names.committing)?.ctime?.getTime() ?? []);
+  if (!found.some(({ flag }) => flag === "set")) return false;
   const changed = files.lstat(paths.config)?.mtime?.getTime() ?? 0;
-  return found.some(({ flag }) => flag === "set") && decided.some((time) => changed > time);
+  return found.some(({ names }) => changed > (files.lstat(names.committing)?.ctime?.getTime() ?? Infinity));
 }
 
 /**

@@ -27,8 +27,8 @@ export async function release(context: EventContext): Promise<void> {
   const start = noted === undefined || isAnnounced && context.extra !== "failed" ? "up" : noted.word;
   if (files.lstat(paths.note) !== undefined) {
     const disks = await endSessions(start, context);
-    // Not part of the end, but can be done now that the disks are idle.
-    if (start !== "refused") {
+    // Not part of the end, but can be done now that the disks are idle; of most guests nothing is left to do.
+    if (start !== "refused" && files.lstat(paths.note) !== undefined) {
       await mergeExcess(context);
       await startMerge(disks, context);
     }
@@ -68,7 +68,7 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
   const noted = decided.some(({ decision }) => decision === "commit");
   await updateRecords(next, context, noted ? next : records);
   const disks = decided.map(({ disk }) => disk);
-  if (start !== "refused") {
+  if (start !== "refused" && files.lstat(paths.note) !== undefined) {
     for (const disk of disks) await flattenIdle(disk, context);
     if (!run.isDry) await updateRecords(readRecords(paths.note), context);
   }

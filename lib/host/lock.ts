@@ -32,6 +32,9 @@ export async function lock(path: string, { patience = PATIENCE, stop }: Wait = {
   } catch (cause) {
     throw new UserError(`cannot open the lock ${quoted(path)}: ${asUserError(cause).message}`, { cause });
   }
+  // Asking takes no thread that waits; Deno 2.6 can't.
+  const { tryLockSync } = file as { tryLockSync?: (exclusive: boolean) => boolean };
+  if (tryLockSync?.call(file, true)) return file;
   const locked = file.lock(true);
   if (await within(patience, locked, stop) !== "late") return file;
   // The call goes on in a thread of its own, and may get the lock after all.

@@ -26,6 +26,7 @@ export function readOwnRecords(path: string): SessionRecord[] {
 export function withSuperseded(path: string, records: readonly SessionRecord[]): SessionRecord[] {
   const images = records.map(({ image }) => image);
   const rest = readRecords(path).filter(({ image }) => !images.includes(image));
+  if (rest.length === 0) return [...records];
   const starting = otherGuests(path, rest.map(({ image }) => image)).filter(({ domain }) =>
     lstat(guestNames(folderOf(path), domain).starting) !== undefined
   );
