@@ -18,11 +18,14 @@ async function emptyProgram(folder: string): Promise<string> {
   return `${folder}/empty`;
 }
 
-function event(guest: Guest, name: string, operation: string, before?: string): Subject {
-  const words = operation.split(" ");
-  const [sub = "begin", extra = "-"] = words.slice(1);
-  const command = [...guest.event(words[0]!), sub, extra];
-  return { name, command, input: guest.xml, ...before !== undefined && { before } };
+function event(guest: Guest, name: string, call: string, before = "true"): Subject {
+  const [operation, sub = "begin", extra = "-"] = call.split(" ");
+  return { name, command: guest.event(operation!, sub, extra), input: guest.xml, before };
+}
+
+/** The same event, handled by the program without the gate. */
+function alone({ name, command: [, ...words], ...rest }: Subject, { program }: Place): Subject {
+  return { name: `${name} alone`, command: [program, ...words], ...rest };
 }
 
 export async function measureEvents(place: Place) {
@@ -51,6 +54,9 @@ export async function measureEvents(place: Place) {
   const unmanaged = await place.guest("unmanaged");
   await Deno.remove(unmanaged.configuration);
 
+  const prepare = event(guest, "prepare", "prepare", call(guest, "release", "end", "shutdown"));
+  const release = event(guest, "release", "release end shutdown", start(guest));
+  const ignored = event(unmanaged, "unmanaged", "prepare");
   const subjects: Subject[] = [
     { name: "true", command: ["/bin/true"] },
     { name: "empty", command: [empty] },
@@ -59,13 +65,16 @@ export async function measureEvents(place: Place) {
       command: [QEMU_IMG, "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, `${base}.new`],
     },
     { name: "work", command: ["sh", "-c", work] },
-    event(unmanaged, "unmanaged", "prepare"),
+    ignored,
+    alone(ignored, place),
     event(guest, "start", "start"),
     event(guest, "started", "started"),
     event(guest, "stopped", "stopped end"),
     event(guest, "reconnect", "reconnect"),
-    event(guest, "prepare", "prepare", call(guest, "release", "end", "shutdown")),
-    event(guest, "release", "release end shutdown", start(guest)),
+    prepare,
+    alone(prepare, place),
+    release,
+    alone(release, place),
     event(committed, "commit", "release end shutdown", `${flag} && ${start(committed)}`),
     { name: "python", input: original.xml, command: python("started") },
     {
@@ -98,5 +107,5 @@ export async function measureEvents(place: Place) {
     }
   }
   const size = async (file: string) => (await Deno.stat(file)).size;
-  return { times, memory, bytes: { empty: await size(empty), hook: await size(place.hook) } };
+  return { times, memory, bytes: { empty: await size(empty), hook: await size(place.program) } };
 }

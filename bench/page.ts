@@ -30,7 +30,7 @@ export async function writePage(results: Results): Promise<void> {
 }
 
 async function page(results: Results): Promise<string> {
-  const { host, events, onDisk, versions, cycles, merging } = results;
+  const { host, events, onDisk, cycles, storm, merging } = results;
   const empty = events.times["empty"]!.median;
   const event = (name: string, what = `\`${name}\``) => {
     const [ram, disk] = [events.times[name]!, onDisk.times[name]!];
@@ -71,8 +71,11 @@ ${
       event("create", "`qemu-img create`"),
       event("work", "`qemu-img create` and two `mv`, in sh"),
       event("unmanaged", "any event of a guest that isn't configured"),
+      event("unmanaged alone", "the same, without the gate"),
       ...["start", "started", "stopped", "reconnect", "prepare"].map((name) => event(name)),
+      event("prepare alone", "`prepare`, without the gate"),
       event("release", "`release` that reverts"),
+      event("release alone", "the same, without the gate"),
       event("commit", "`release` that commits"),
       event("python", "Python original, any event"),
       event("python prepare", "Python original, `prepare`"),
@@ -82,11 +85,8 @@ ${
 
 A whole life of a guest, five events: ${number(life(events.times))} ms; of the Python original: ${
     number(pythonLife(events.times))
-  } ms; five empty
-programs: ${
-    number(5 * empty)
-  } ms. So as long as the runtime needs that much to start, no hook that is written for it comes
-below ${number(5 * empty / pythonLife(events.times))} of the original's.
+  } ms. Without the
+gate each of the five would start a runtime: ${number(5 * empty)} ms.
 
 An end, by what the session has written, on the disk. Where a session is forgotten, the file system frees its blocks:
 
@@ -131,6 +131,16 @@ ${
     ])
   }
 
+Fifty guests, all started at once with \`virsh start --paused\` (TCG), and the processor time that
+the hook and its \`qemu-img\` take for that:
+
+${
+    table(
+      ["", "seconds until all are up", "CPU seconds of the hook"],
+      storm.map(({ how, seconds, hookSeconds }) => [how, number(seconds), number(hookSeconds)]),
+    )
+  }
+
 ## Merging a commit
 
 MiB/s of the session's data, on this machine's disk, fsync included; a session that is one run of clusters, and one whose
@@ -152,12 +162,6 @@ ${
 
 A guest that writes 4 KiB at a time on the same disk, four requests under way: ${merging.guest.alone} writes a second alone,
 ${merging.guest.merging} while a commit is merged: beside a guest that is up the hook copies 32 MiB a second.
-
-## Versions of Deno
-
-As a script, since the runtime for compiled programs of the newer version isn't at hand everywhere:
-
-${table(["", "ms"], Object.entries(versions).map(([name, { median }]) => [name, number(median)]))}
 
 ${await Deno.readTextFile(`${ROOT}bench/tried.md`)}`;
 }

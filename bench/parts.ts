@@ -5,7 +5,7 @@ import { measureGrowth } from "./growth.ts";
 import { measureMerges } from "./merges.ts";
 import { ok, Place, ROOT } from "./place.ts";
 import { measureSessions } from "./sessions.ts";
-import { measureVersions } from "./versions.ts";
+import type { Storm } from "./storm.ts";
 
 export type Results = { [Part in keyof Parts]: Awaited<ReturnType<Parts[Part]>> };
 
@@ -17,9 +17,9 @@ export function partsIn(place: Place, onDisk: Place) {
     host: () => host(onDisk.folder),
     events: () => measureEvents(place),
     onDisk: () => measureEvents(onDisk),
-    versions: () => measureVersions(place),
     growth: () => measureGrowth(place),
-    cycles,
+    cycles: () => underLibvirt<Record<"reverted" | "transient" | "neither", number>>("cycles.ts"),
+    storm: () => underLibvirt<Storm[]>("storm.ts"),
     sessions: () => measureSessions(onDisk),
     // In a folder of its own: beside images that were written just now a merge goes slowly.
     merging: async () => measureMerges(await Place.make(`${onDisk.folder}/apart`, onDisk.programs), sizes),
@@ -27,8 +27,8 @@ export function partsIn(place: Place, onDisk: Place) {
 }
 
 /** Under the libvirt of this machine, where no guest of its own is touched. */
-async function cycles(): Promise<Record<"reverted" | "transient" | "neither", number>> {
-  const run = [`${ROOT}build/deno`, "run", "-A", "--no-check", "--quiet", `${ROOT}bench/cycles.ts`];
+async function underLibvirt<Measured>(file: string): Promise<Measured> {
+  const run = [`${ROOT}build/deno`, "run", "-A", "--no-check", "--quiet", `${ROOT}bench/${file}`];
   return JSON.parse(await ok(`${ROOT}tests/e2e/sandbox.sh`, ["/", ...run]));
 }
 

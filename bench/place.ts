@@ -21,12 +21,16 @@ export async function ok(program: string, args: string[] = [], input = ""): Prom
 export class Place {
   readonly images: string;
   readonly config: string;
+  /** What libvirt calls: the gate. */
   readonly hook: string;
+  /** What the gate calls where there is something to do. */
+  readonly program: string;
 
   private constructor(readonly folder: string, readonly programs: string) {
     this.images = `${folder}/images`;
     this.config = `${folder}/config`;
     this.hook = `${programs}/hook`;
+    this.program = `${programs}/autorevert`;
   }
 
   /** @param programs an existing folder for the binaries */
@@ -37,7 +41,8 @@ export class Place {
     }
     await place.#build();
     // As it is installed: a copy. How a file came to be decides how the kernel maps it, for 2 ms of 30.
-    await ok("cp", [`${programs}/dist/qemu`, place.hook]);
+    await ok("cp", [`${programs}/dist/qemu`, place.program]);
+    await ok("cp", [`${programs}/dist/gate`, place.hook]);
     return place;
   }
 
@@ -47,13 +52,7 @@ export class Place {
       images.length;
   }
 
-  /** The same hook as a script. */
-  async script(): Promise<string> {
-    await this.#build("--script");
-    return `${this.programs}/dist/qemu.bundle.js`;
-  }
-
-  async #build(...form: string[]): Promise<void> {
+  async #build(): Promise<void> {
     const env = {
       IMAGE_DIRS: this.images,
       CONFIG_DIR: this.config,
@@ -63,10 +62,11 @@ export class Place {
       DAEMONS: `${this.folder}/libvirtd.pid`,
       LOG: `${this.folder}/hooks.log`,
       PROGRAMS: this.hook,
+      GATED: this.program,
       DIST: `${this.programs}/dist`,
       QEMU_IMG,
     };
-    const args = ["run", "--quiet", "--no-check", "-A", `${ROOT}build/build.ts`, ...form];
+    const args = ["run", "--quiet", "--no-check", "-A", `${ROOT}build/build.ts`];
     const { success } = await new Deno.Command(`${ROOT}build/deno`, { args, env }).output();
     if (!success) throw new Error("the build failed: make build tells why");
   }
