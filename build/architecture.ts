@@ -13,7 +13,7 @@ const words: Words = {
   state: { plain: "plain", layered: "layered", session: "session", stray: "stray", missing: "missing" },
   ended: { true: "a session is set aside", false: "no session is set aside" },
   start: { fresh: "fresh start", resume: "restore", migrate: "incoming migration", refused: "refused start" },
-  end: { normal: "ended normally", suspended: "saved or migrated", failed: "crashed or failed" },
+  end: { normal: "ended normally", suspended: "saved or migrated", crashed: "crashed", failed: "failed" },
   source: {
     other: "domain names another file",
     gone: "domain has no such disk",
@@ -25,6 +25,7 @@ const words: Words = {
   unborn: { true: "its guest never came up", false: "its guest came up" },
   saved: { true: "left to a saved guest", false: "not left to a saved guest" },
   replaced: { true: "another file in its place" },
+  came: { restore: "restored", migration: "came by migration" },
   waits: { true: "it waits for a saved guest, or to be set aside" },
   look: { busy: "in use", moved: "backing file elsewhere", replaced: "replaced", damaged: "not readable" },
 };

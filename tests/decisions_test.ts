@@ -17,6 +17,7 @@ const start: Facts = {
   unborn: false,
   replaced: false,
   waits: false,
+  came: "not",
   source: "same",
   saved: false,
   look: "sound",
@@ -256,6 +257,24 @@ const rows: readonly (readonly [row: string, facts: Facts, decision: Decision])[
     { ...end, start: "resume", end: "failed", source: "other" },
     "leave",
   ],
+  [
+    "release, came by migration, failed after it was called up: leave, whoever has it open",
+    { ...end, came: "migration", end: "failed" },
+    "leave",
+  ],
+  ["release, restored, failed after it was called up: leave", {
+    ...end,
+    came: "restore",
+    end: "failed",
+    flag: "set",
+  }, "leave"],
+  ["release, came by migration, destroyed while the other host has it open: leave", {
+    ...end,
+    came: "migration",
+    look: "busy",
+    flag: "set",
+  }, "leave"],
+  ["release, came by migration, shut down: discard", { ...end, came: "migration" }, "discard"],
   ["release, .starting migrate: leave", { ...end, start: "migrate", end: "failed" }, "leave"],
   [
     "release, .starting fresh, whatever the reason: discard",

@@ -34,6 +34,7 @@ export const listedAtPrepare = [...product({
   waits: [false],
   start: ["fresh", "resume", "migrate"],
   end: ["none"],
+  came: ["not"],
   ours: both,
   listed: [true],
   flag: ["set", "clear"],
@@ -47,6 +48,7 @@ export const unlistedAtPrepare = [...product({
   waits: [false],
   start: ["fresh", "resume", "migrate"],
   end: ["none"],
+  came: ["not"],
   ours: [true],
   listed: [false],
   flag: ["set", "clear"],
@@ -54,16 +56,30 @@ export const unlistedAtPrepare = [...product({
   saved: both,
 })];
 export const atPrepare = [...listedAtPrepare, ...unlistedAtPrepare];
-/** … and at an end. */
-export const atRelease = [...product({
+const release = {
   ...everywhere,
   event: ["release"],
   waits: both,
   start: ["up", "fresh", "resume", "migrate", "refused"],
-  end: ["normal", "suspended", "failed", "unknown"],
+  end: ["normal", "suspended", "crashed", "failed", "unknown"],
+  came: ["not"],
   ours: both,
   listed: [false],
   flag: ["set", "clear", "unreadable"],
   source: ["same", "other", "gone", "unreadable"],
   saved: both,
-})];
+} as const;
+/** … and at an end. */
+export const atRelease = [
+  ...product(release),
+  // Of a memory that has come nothing is said before the guest is called up.
+  ...product({
+    ...release,
+    came: ["restore", "migration"],
+    start: ["up"],
+    ended: [false],
+    held: [false],
+    unborn: [false],
+    ours: [true],
+  }),
+];

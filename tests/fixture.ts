@@ -78,7 +78,7 @@ export class Fixture implements Disposable {
   /** The domain's disks: target and source. */
   readonly sources = new Map<string, string>();
   /** Images that another process has open. */
-  readonly busy = new Set<string>();
+  busy = new Set<string>();
   /** Overlays that there is no space for. */
   readonly full = new Set<string>();
   /** Whether layers can be merged. */
@@ -97,8 +97,9 @@ export class Fixture implements Disposable {
   /** The system's clock, unless a test says otherwise: files are made by that. */
   now: () => Date = () => new Date();
 
-  constructor(readonly root = temporaryFolder()) {
-    this.images = `${root}/images`;
+  /** @param images the folder of the images: another host's, too, where it is shared */
+  constructor(readonly root = temporaryFolder(), images = `${root}/images`) {
+    this.images = images;
     this.config = `${root}/config`;
     this.settings = {
       ...defaults,
@@ -114,7 +115,7 @@ export class Fixture implements Disposable {
     };
     const { saveFolder, definedFolder, liveFolder } = this.settings;
     for (const folder of [this.images, this.config, saveFolder, definedFolder, liveFolder]) {
-      makeFolder(folder);
+      if (!exists(folder)) makeFolder(folder);
     }
   }
 

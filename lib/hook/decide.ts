@@ -12,7 +12,7 @@ import { parse, topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** The facts that depend on the event, not on the disk. */
-export type EventFacts = Pick<Facts, "event" | "start" | "end" | "held" | "saved" | "waits">;
+export type EventFacts = Pick<Facts, "event" | "start" | "end" | "held" | "saved" | "waits" | "came">;
 
 /** What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing. */
 export async function planCheckedRecovery(

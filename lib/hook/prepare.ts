@@ -80,7 +80,7 @@ async function beginSessions(
   const decided = await decideAll(recovery.disks, context, (disk) => eventFacts(disk, start, isFlagOlder));
   await refuse(decided, context);
 
-  const note = recordsAtPrepare(decided, host.now(), others);
+  const note = recordsAtPrepare(decided, host.now(), others, start);
   try {
     for (const { subject, steps } of planPrepare(decided, recovery, note, start, paths)) {
       await run.take(subject, steps);

@@ -55,6 +55,7 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     end,
     held: disk.record?.held ?? false,
     waits: isAwaited(disk),
+    came: disk.record?.came ?? "not",
   }));
   const decided = allOrNone(each, recovery, context);
   const isUp = start === "up";
@@ -62,9 +63,10 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     await run.takeOrReport(subject, () => steps);
   }
 
-  const resumed = start === "resume" || start === "migrate";
-  const isLeftToSave = resumed || end === "suspended" || end === "unknown" && isSaved(context);
-  const next = recordsAtRelease(decided, { isUp, isSaved: isLeftToSave });
+  // A restore may be tried again, whether libvirt has told that the guest is up or not.
+  const isRestore = start === "resume" || end === "failed" && decided.some(isRestored);
+  const isSavedNow = isRestore || extra === "saved" || end === "unknown" && isSaved(context);
+  const next = recordsAtRelease(decided, { isUp, isSaved: isSavedNow, isMigrated: extra === "migrated" });
   const noted = decided.some(({ decision }) => decision === "commit");
   await updateRecords(next, context, noted ? next : records);
   const disks = decided.map(({ disk }) => disk);
@@ -100,17 +102,21 @@ function allOrNone(
   });
 }
 
+function isRestored({ disk }: DecidedDisk): boolean {
+  return disk.record?.came === "restore";
+}
+
 /** Shutoff reasons as libvirt spells them: virDomainShutoffReason in src/conf/domain_conf.c. Another one says nothing. */
 const reasons = new Map<string, Facts["end"]>(Object.entries({
   "shutdown": "normal",
   "destroyed": "normal",
   "saved": "suspended",
   "migrated": "suspended",
-  "crashed": "failed",
+  "crashed": "crashed",
   // The state that is left behind is not what was to be kept; the guest is started anew on its session.
   "from snapshot": "failed",
   "failed": "failed",
-  "daemon": "failed",
+  "daemon": "crashed",
 }));
 
 async function readable<T>({ run }: EventContext, read: () => T | Promise<T>): Promise<T | "unreadable"> {

@@ -11,7 +11,9 @@ export interface Facts {
   /** The kind of start: from `.starting`; `up` at the end of a guest that did come up. */
   readonly start: "fresh" | "resume" | "migrate" | "refused" | "up";
   /** The shutoff reason, as far as it matters; `none` at prepare. */
-  readonly end: "none" | "normal" | "suspended" | "failed" | "unknown";
+  readonly end: "none" | "normal" | "suspended" | "crashed" | "failed" | "unknown";
+  /** At an end: how the guest's memory had come to the session, if it wasn't started here. */
+  readonly came?: "restore" | "migration" | "not";
   /** After recovery. */
   readonly state: "plain" | "layered" | "session" | "stray" | "missing";
   /** A session that was set aside is there. */
@@ -289,6 +291,12 @@ const release: readonly Row[] = [
   { when: { source: "other" }, decision: "leave to a person", reason: "that file may stand on this session" },
   { when: { source: "unreadable" }, decision: "hold", reason: "nobody can tell what stands on it" },
   { when: { replaced: true }, decision: "hold", reason: "another file was put in the session's place" },
+  // libvirt tells of a guest that is up before its memory has come.
+  {
+    when: { came: ["restore", "migration"], end: "failed" },
+    decision: "leave",
+    reason: "its memory did not come, and the session goes on where that is",
+  },
   {
     when: { start: "fresh", held: true },
     decision: "leave",
@@ -311,14 +319,23 @@ const release: readonly Row[] = [
     reason: "saved or migrated: it goes on, without its memory, too",
   },
   { when: { end: "suspended" }, decision: "leave", reason: "saved or migrated: it goes on" },
-  { when: { flag: "unreadable" }, decision: "hold", reason: "nobody can tell whether it is to be kept" },
-  { when: { end: "failed", flag: "set" }, decision: "hold", reason: "maintenance survives a crash" },
   {
-    when: { end: ["failed", "normal"], flag: "clear", keeps: true },
+    when: { came: "migration", look: "busy" },
+    decision: "leave",
+    reason: "a process has it open: the guest runs on it elsewhere",
+  },
+  { when: { flag: "unreadable" }, decision: "hold", reason: "nobody can tell whether it is to be kept" },
+  {
+    when: { end: ["crashed", "failed"], flag: "set" },
+    decision: "hold",
+    reason: "maintenance survives a crash",
+  },
+  {
+    when: { end: ["crashed", "failed", "normal"], flag: "clear", keeps: true },
     decision: "set aside",
     reason: "keep-session is set",
   },
-  { when: { end: "failed" }, decision: "discard", reason: "a crash reverts, too" },
+  { when: { end: ["crashed", "failed"] }, decision: "discard", reason: "a crash reverts, too" },
   { when: { end: "normal", flag: "set" }, decision: "commit", reason: "asked for" },
   { when: { end: "normal" }, decision: "discard", reason: "every session is forgotten" },
   // libvirt before 10.5 gives no reason, and a save looks like a shutdown.

@@ -5,6 +5,9 @@ import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
 import { type Listing, parse, type State } from "./state.ts";
 
+/** How a guest's memory comes to its sessions, by the kind of start. */
+const ways = { fresh: undefined, resume: "restore", migrate: "migration" } as const;
+
 /**
  * What the note says from this start on; `now` is the time of the sessions that begin.
  *
@@ -14,13 +17,15 @@ export function recordsAtPrepare(
   decided: readonly DecidedDisk[],
   now: Date,
   others: readonly SessionRecord[],
+  start: keyof typeof ways = "fresh",
 ): SessionRecord[] {
+  const came = ways[start];
   return decided.map(({ disk, decision }): SessionRecord => {
     const { target, record } = disk;
     const aside = asideAtPrepare(disk, decision);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !beginsSession(decision)) {
-      const { aside: before, waits, ...rest } = record;
+      const { aside: before, waits, came: _, ...rest } = record;
       return {
         ...rest,
         target,
@@ -28,6 +33,7 @@ export function recordsAtPrepare(
         ...decision === "resume" && before === undefined && { held: true },
         // Until the guest is up, its memory may have to come back once more.
         ...(decision === "put back" || waits && decision !== "resume") && { waits: true },
+        ...came && { came },
         ...aside && { aside },
       };
     }
@@ -35,6 +41,7 @@ export function recordsAtPrepare(
       ...newRecord(disk, now, others),
       // As long as an older session lies there, this could be taken for a word about that.
       ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
+      ...came && { came },
       ...aside && { aside },
     };
   });
@@ -86,14 +93,16 @@ const ends: readonly Decision[] = ["commit", "discard", "set aside"];
 export interface EndedGuest {
   /** It had come up. */
   readonly isUp: boolean;
-  /** Its memory is in a save, or on its way to another host. */
+  /** Its memory is in a save, or could not be brought back from one. */
   readonly isSaved?: boolean;
+  /** Its memory has gone to another host. */
+  readonly isMigrated?: boolean;
 }
 
 /** What the note says of the disks at an end, as long as something is left to end. */
 export function recordsAtRelease(
   decided: readonly DecidedDisk[],
-  { isUp, isSaved = false }: EndedGuest,
+  { isUp, isSaved = false, isMigrated = false }: EndedGuest,
 ): SessionRecord[] {
   return decided.flatMap(({ disk, decision }) => {
     const { record } = disk;
@@ -107,7 +116,8 @@ export function recordsAtRelease(
       ...rest,
       ...flagged && !isEnded && { flagged },
       ...holds.includes(decision) && { held: true },
-      ...isSaved && isLeft && { waits: true },
+      // Where both hosts have one note, a session that came by migration is the other's already.
+      ...(isSaved || isMigrated && record.came === undefined) && isLeft && { waits: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });

@@ -19,6 +19,8 @@ export interface SessionRecord {
   readonly waits?: true;
   /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
   readonly flagged?: true;
+  /** How the guest's memory came to the session at its last start: from a save, or from another host. */
+  readonly came?: "restore" | "migration";
   /**
    * What becomes of the session that is set aside, once the guest is up: it was there before, this start sets it aside, or
    * it is another guest's. Gone from the note as soon as the guest is up.
@@ -52,9 +54,10 @@ export function parseRecords(path: string, text: string): SessionRecord[] {
 }
 
 function parseRecord(value: unknown): SessionRecord {
-  const { target, image, started, uid, gid, mode, held, waits, flagged, aside, merging, undo, keep } = Object(
-    value,
-  );
+  const { target, image, started, uid, gid, mode, held, waits, flagged, came, aside, merging, undo, keep } =
+    Object(
+      value,
+    );
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
@@ -70,6 +73,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...{ target, image, started, owner, held: held === true },
     ...waits === true && { waits },
     ...flagged === true && { flagged },
+    ...(came === "restore" || came === "migration") && { came },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
@@ -80,7 +84,19 @@ function parseRecord(value: unknown): SessionRecord {
 export function formatRecords(records: readonly SessionRecord[]): string {
   const list = records.map(
     (
-      { target, image, started, owner: { uid, gid, mode }, held, waits, flagged, aside, merging, pending },
+      {
+        target,
+        image,
+        started,
+        owner: { uid, gid, mode },
+        held,
+        waits,
+        flagged,
+        came,
+        aside,
+        merging,
+        pending,
+      },
     ) => {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
@@ -88,6 +104,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         ...held && { held },
         ...waits && { waits },
         ...flagged && { flagged },
+        ...came && { came },
         ...aside && { aside },
         ...merging !== undefined && { merging },
         ...pending && { [pending.verb]: pending.top },

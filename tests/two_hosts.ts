@@ -1,0 +1,58 @@
+/** Two hosts with a hook and a configuration each, which share the folder of the images. */
+
+import { Fixture } from "./fixture.ts";
+
+export class TwoHosts implements Disposable {
+  readonly here = new Fixture();
+  readonly there: Fixture;
+
+  /** @param config the folder of the second host's configurations: the first one's, where it is shared, too */
+  constructor({ sharesConfig = false } = {}) {
+    this.there = new Fixture(undefined, this.here.images);
+    this.there.busy = this.here.busy;
+    if (sharesConfig) {
+      this.there.settings = { ...this.there.settings, configFolder: this.here.config };
+      Object.assign(this.there, { config: this.here.config });
+    }
+  }
+
+  /** Makes the guest's disks; each host's file has flags of its own. */
+  disks(here: Readonly<Record<string, boolean>>, there: Readonly<Record<string, boolean>> = here): void {
+    this.here.disks(here);
+    for (const [target, image] of this.here.sources) this.there.sources.set(target, image);
+    if (this.there.config !== this.here.config) this.there.configure(there);
+  }
+
+  /** A start, after which a QEMU has the disks open. */
+  async start(host: Fixture): Promise<void> {
+    await host.start();
+    for (const image of host.sources.values()) host.busy.add(image);
+  }
+
+  async stop(host: Fixture, reason = "shutdown"): Promise<void> {
+    host.busy.clear();
+    await host.stop(reason);
+  }
+
+  /** What the second host's hook is told before any memory has come. */
+  async announce(to: Fixture): Promise<void> {
+    for (const operation of ["migrate", "prepare", "start", "started"]) await to.good(operation);
+  }
+
+  /** A live migration: from then on the QEMU of the other host has the disks open. */
+  async migrate(from: Fixture, to: Fixture, reason = "migrated"): Promise<void> {
+    await this.announce(to);
+    await from.stop(reason);
+  }
+
+  /** One that is given up; the guest runs on where it was. */
+  async abort(to: Fixture, reason = "failed"): Promise<void> {
+    await this.announce(to);
+    await to.stop(reason);
+  }
+
+  [Symbol.dispose](): void {
+    this.here[Symbol.dispose]();
+    this.there[Symbol.dispose]();
+  }
+}
