@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Failing } from "./fault.ts";
-import { DOMAIN, Fixture, LATER } from "./fixture.ts";
+import { afterClockTick, DOMAIN, Fixture, LATER } from "./fixture.ts";
 import { base, session, up } from "./running_guest.ts";
 
 Deno.test("a commit that fails is done after the next session, if its flag was set after the last write", async () => {
@@ -203,7 +203,8 @@ Deno.test("a flag that was set since a commit was cut short keeps the next sessi
     },
   });
   assertEquals([fixture.state("vda").kind, fixture.flags()], ["committing", { vda: false }]);
-  fixture.configure({ vda: true }, LATER);
+  await afterClockTick();
+  fixture.configure({ vda: true }, new Date());
   await fixture.start();
   fixture.write(fixture.vda, "next");
   await fixture.stop();

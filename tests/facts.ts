@@ -49,7 +49,7 @@ export const unlistedAtPrepare = [...product({
   start: ["fresh", "resume", "migrate"],
   end: ["none"],
   came: ["not"],
-  ours: [true],
+  ours: both,
   listed: [false],
   flag: ["set", "clear"],
   source: ["same", "other", "gone", "unreadable"],

@@ -72,6 +72,11 @@ export const LONG_AGO = new Date("2001-01-01");
 /** After any write of a session. */
 export const LATER = new Date("2099-01-01");
 
+/** Waits until what the kernel stamps now is later than what it has stamped before. */
+export async function afterClockTick(): Promise<void> {
+  await new Promise((wake) => setTimeout(wake, 20));
+}
+
 export class Fixture implements Disposable {
   readonly images: string;
   readonly config: string;

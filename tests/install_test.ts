@@ -166,11 +166,13 @@ Deno.test("manual and completions are installed, and taken away with the hook, a
 Deno.test("the hook isn't taken away while a disk needs it", async () => {
   using at = host();
   await at.install();
-  Deno.writeTextFileSync(`${at.config}/guest.session`, `[{"target": "vda"}]`);
-  const refused = await at.uninstall();
-  assertEquals(refused.code, 1);
-  assertStringIncludes(refused.stderr, 'error: disks of "guest" still need the hook');
-  Deno.removeSync(`${at.config}/guest.session`);
+  for (const guest of ["guest", ".guest"]) {
+    Deno.writeTextFileSync(`${at.config}/${guest}.session`, `[{"target": "vda"}]`);
+    const refused = await at.uninstall();
+    assertEquals(refused.code, 1);
+    assertStringIncludes(refused.stderr, `error: disks of "${guest}" still need the hook`);
+    Deno.removeSync(`${at.config}/${guest}.session`);
+  }
   assertEquals((await at.uninstall()).code, 0);
   assertEquals([...Deno.readDirSync(at.hook.slice(0, -"/qemu".length))].map(({ name }) => name), ["config"]);
 });

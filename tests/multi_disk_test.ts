@@ -1,7 +1,7 @@
 /** Several disks of a guest: which of them are committed together, and what waits for what. */
 
 import { assert, assertEquals } from "@std/assert";
-import { DOMAIN, Fixture, LATER } from "./fixture.ts";
+import { afterClockTick, DOMAIN, Fixture } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
 
 Deno.test("a decided commit that no note tells of is finished at the next start", async () => {
@@ -60,6 +60,16 @@ Deno.test("of two flagged disks none is committed as long as one can't be", asyn
   await fixture.stop();
   assertEquals(fixture.flags(), { vda: false, vdb: false });
   for (const target of ["vda", "vdb"]) assertEquals(fixture.disk(target), { base: target, session: "yes" });
+});
+
+Deno.test("of two flagged disks none is committed as long as another file may stand on one", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true, vdb: true });
+  await fixture.start();
+  fixture.sources.set("vdb", `${fixture.images}/snapshot.img`);
+  await fixture.good("release", "shutdown");
+  assertEquals(fixture.flags(), { vda: true, vdb: true });
+  assertEquals(["vda", "vdb"].map((target) => fixture.state(target).kind), ["session", "session"]);
 });
 
 Deno.test("a decided commit is not finished as long as its flag can't be read: it would be done twice", async () => {
@@ -131,7 +141,8 @@ Deno.test("a flag that was set since another disk's commit was cut short is for 
   await fixture.start();
   for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
   Deno.linkSync(fixture.image("vda"), `${fixture.image("vda")}.autorevert-committing`);
-  fixture.configure({ vda: false, vdb: true }, LATER);
+  await afterClockTick();
+  fixture.configure({ vda: false, vdb: true }, new Date());
   await fixture.start();
   assertEquals(fixture.read(fixture.image("vda")), { base: "vda", session: "yes" });
   assertEquals(fixture.read(fixture.image("vdb")), { base: "vdb" });

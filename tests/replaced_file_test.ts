@@ -1,6 +1,7 @@
 /** Files that somebody has put beside an image, on it, or in a session's place. */
 
 import { assertEquals } from "@std/assert";
+import { namesOf } from "../lib/state/paths.ts";
 import { Failing } from "./fault.ts";
 import { DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
@@ -182,4 +183,29 @@ Deno.test("recover neither proposes nor ends a session that an external snapshot
     assertEquals((await fixture.type(["recover", way, DOMAIN, "--yes"])).code, 1);
   }
   assertEquals(fixture.read(snap), before);
+});
+
+Deno.test("somebody's own overlay on an idle disk with layers is never thrown away", async () => {
+  for (const listed of [true, false]) {
+    using fixture = await committed({ "keep-commits": 3 });
+    const { image, layer } = namesOf(fixture.vda);
+    const note = `${fixture.config}/${DOMAIN}.session`;
+    // The session was an hour ago.
+    const [record] = JSON.parse(Deno.readTextFileSync(note));
+    Deno.writeTextFileSync(
+      note,
+      JSON.stringify([{ ...record, started: new Date(Date.now() - 3_600_000).toISOString() }]),
+    );
+    Deno.removeSync(image);
+    fixture.save(image, layer(1), { own: "yes" });
+    fixture.configureText(
+      listed ? Deno.readTextFileSync(fixture.configFile) : '{"disks": [{"target": "vdb"}]}',
+    );
+    if (!listed) fixture.save(fixture.image("vdb"), null, {});
+    fixture.sources.set("vdb", fixture.image("vdb"));
+    const { code, said } = await fixture.event("prepare");
+    assertEquals(code, 1);
+    assertEquals(said[0]!.endsWith("but no session of this guest was begun by this hook"), true);
+    assertEquals(fixture.read(image), { ...session, own: "yes" });
+  }
 });

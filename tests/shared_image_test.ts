@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
+import { Failing } from "./fault.ts";
 import { DOMAIN, exists, Fixture } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
@@ -128,4 +129,15 @@ Deno.test("what is known of an image outlives another guest's start that fails",
   await fixture.event("release", "shutdown", { mergeDies: true });
   assertEquals((await fixture.command("undo")).code, 1);
   assertEquals(fixture.disk("vda"), session);
+});
+
+Deno.test("a start of another guest that was cut short before it made a session has taken nothing over", async () => {
+  using fixture = await up(false);
+  await fixture.good("release", "-");
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  // The note is written, and nothing else.
+  const { perform } = new Failing(1, "dies before");
+  await fixture.event("prepare", "-", { domain: "second", perform });
+  for (const operation of ["restore", "prepare", "started"]) await fixture.good(operation);
+  assertEquals(fixture.read(fixture.vda), session);
 });

@@ -38,9 +38,10 @@ export async function planCheckedRecovery(
 }
 
 /** Whether the flags were set after a commit that was cut short had been decided, and cleared its own. */
-function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
-  if (!found.some(({ flag }) => flag === "set")) return false;
+function isFlagNewerThanCommit(found: readonly ObservedDisk[], { host, paths }: EventContext): boolean {
   const changed = files.lstat(paths.config)?.mtime?.getTime() ?? 0;
+  // A time that is yet to come says nothing.
+  if (!found.some(({ flag }) => flag === "set") || changed > host.now().getTime()) return false;
   return found.some(({ names }) => changed > (files.lstat(names.committing)?.ctime?.getTime() ?? Infinity));
 }
 
@@ -146,7 +147,7 @@ export async function decisionFor(
     ...circumstances,
     state: state.kind,
     ended: "ended" in state && state.ended,
-    ours: disk.record !== undefined,
+    ours: disk.record !== undefined && (circumstances.start !== "fresh" || isAsOld(disk)),
     unborn: isUnborn(disk),
     listed: disk.listed,
     flag: disk.flag,
@@ -173,7 +174,25 @@ async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): 
   }
 }
 
-/** A session's file is made within this time of its start, in milliseconds. */
+/** When a file was made, in milliseconds; undefined where the file system doesn't tell. */
+function madeAt(image: string): number | undefined {
+  return files.lstat(image)?.birthtime?.getTime();
+}
+
+/** How much later than its start a session's file may be made, in milliseconds, on storage that hardly answers. */
+const MADE_LATE = 300_000;
+
+/**
+ * Whether the file may be the session that the note tells of, by its age: somebody's own overlay may lie there, or the session
+ * that another host has begun since. One that came with a guest's memory was begun elsewhere.
+ */
+function isAsOld({ names: { image }, record }: ObservedDisk): boolean {
+  const made = madeAt(image);
+  if (made === undefined || record === undefined || record.came !== undefined) return true;
+  return Math.abs(made - Date.parse(record.started)) < MADE_LATE;
+}
+
+/** A session's file is made within this time of its start, in milliseconds, where nothing is wrong. */
 const MADE_WITHIN = 5_000;
 
 /**
@@ -181,7 +200,7 @@ const MADE_WITHIN = 5_000;
  * the file system doesn't tell when that was, a file that can't be read is taken for the session.
  */
 async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<boolean> {
-  const made = files.lstat(disk.names.image)?.birthtime?.getTime();
+  const made = madeAt(disk.names.image);
   const started = Date.parse(disk.record?.started ?? "");
   if (made !== undefined && Math.abs(made - started) < MADE_WITHIN) return false;
   const look = await inspectImage(disk, context);

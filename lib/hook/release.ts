@@ -93,7 +93,9 @@ function allOrNone(
       : decision,
   }));
   const waits = decided.some(({ disk, decision }) =>
-    disk.flag === "set" && (decision === "hold" || decision === "leave" && disk.source === "same")
+    disk.flag === "set" &&
+    (decision === "hold" || decision === "leave to a person" ||
+      decision === "leave" && disk.source === "same")
   );
   return decided.map(({ disk, decision }) => {
     if (!waits || decision !== "commit") return { disk, decision };

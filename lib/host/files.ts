@@ -40,6 +40,11 @@ export function createExclusive(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close());
 }
 
+/** Makes an empty file where there is none, without waiting for the disk: that it is there says all. */
+export function mark(path: string): void {
+  attempt("make", path, () => Deno.openSync(path, { write: true, create: true, mode: 0o600 }).close());
+}
+
 /** Gives a file the owner, group and mode, where they are others. Not durable by itself: doing it again is harmless. */
 export function setOwner(path: string, { uid, gid, mode }: Owner): void {
   attempt("change the owner of", path, () => {

@@ -1,7 +1,8 @@
 import { listIfThere, lstat, read, sameFile, siblings } from "./files.ts";
-import { folderOf, guestNames, guestOfNote } from "../state/paths.ts";
+import { folderOf, guestNames, guestOfNote, namesOf } from "../state/paths.ts";
 import { unfinished } from "../state/records.ts";
 import { parseRecords, type SessionRecord } from "../state/session_record.ts";
+import { parse } from "../state/state.ts";
 
 /** What the note of a guest lists; nothing where there is none. */
 export function readRecords(path: string): SessionRecord[] {
@@ -36,8 +37,10 @@ export function withSuperseded(path: string, records: readonly SessionRecord[]):
   return [...records, ...unfinished(superseded, listIfThere)];
 }
 
+/** A start that was cut short before it made a session has taken nothing over. */
 function supersedes(other: SessionRecord, { image, started }: SessionRecord): boolean {
-  return other.image === image && other.started > started;
+  if (other.image !== image || other.started <= started) return false;
+  return other.aside !== "others" || parse(namesOf(image), listIfThere(image)).kind === "session";
 }
 
 /** What the notes of all other guests list, as {@link otherGuests}. */

@@ -149,6 +149,11 @@ const prepare: readonly Row[] = [
     reason: "nobody can tell which disk it is",
   },
   {
+    when: { listed: false, state: "session", ours: false },
+    decision: "refuse: not ours",
+    reason: "somebody's own overlay is never thrown away",
+  },
+  {
     when: { listed: false, state: "session" },
     decision: "discard",
     reason: "no longer configured: plain from now on",
