@@ -45,13 +45,14 @@ demo: ## a real guest that comes back clean, in a temporary folder
 	@build/need qemu-img:qemu-utils qemu-system-x86_64:qemu-system-x86
 	@build/deno run --quiet --no-check -A demo/demo.ts
 
+TESTS ?= tests/*_test.ts
 .PHONY: test
-test: ## types, style, and the tests that need neither root nor libvirt
+test: ## types, style, and the tests that need neither root nor libvirt; TESTS=FILES some of them
 	@build/need qemu-img:qemu-utils mandoc:mandoc busybox:busybox zsh:zsh fish:fish
 	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts proof/*.ts
 	build/deno fmt --quiet --check
 	build/deno lint --quiet
-	build/deno test -A --no-check tests/*_test.ts
+	build/deno test -A --no-check $(TESTS)
 
 .PHONY: e2e
 e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root; CASES=FILE the tests of one
