@@ -141,3 +141,23 @@ Deno.test("a start of another guest that was cut short before it made a session 
   for (const operation of ["restore", "prepare", "started"]) await fixture.good(operation);
   assertEquals(fixture.read(fixture.vda), session);
 });
+
+Deno.test("a saved guest's session is its own again after another guest's start that failed in its first steps", async () => {
+  for (const fault of ["fails before", "dies before"] as const) {
+    using fixture = await up(false);
+    await fixture.good("release", "-");
+    const second = { domain: "second" };
+    Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+    // The overlay can't be made.
+    const { perform } = new Failing(2, fault);
+    await fixture.event("prepare", "-", { ...second, perform });
+    for (const operation of ["restore", "prepare", "started"]) await fixture.good(operation);
+    fixture.define();
+    fixture.run();
+    await fixture.command("commit");
+    fixture.halt();
+    await fixture.good("release", "shutdown");
+    assertEquals(fixture.disk("vda"), session);
+    assertEquals(fixture.flags(), { vda: false });
+  }
+});

@@ -174,22 +174,19 @@ async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): 
   }
 }
 
-/** When a file was made, in milliseconds; undefined where the file system doesn't tell. */
-function madeAt(image: string): number | undefined {
-  return files.lstat(image)?.birthtime?.getTime();
-}
-
 /** How much later than its start a session's file may be made, in milliseconds, on storage that hardly answers. */
 const MADE_LATE = 300_000;
 
 /**
  * Whether the file may be the session that the note tells of, by its age: somebody's own overlay may lie there, or the session
- * that another host has begun since. One that came with a guest's memory was begun elsewhere.
+ * that another host has begun since.
+ *
+ * @param within greatest difference, in milliseconds, where only the start's time is noted
  */
-function isAsOld({ names: { image }, record }: ObservedDisk): boolean {
-  const made = madeAt(image);
-  if (made === undefined || record === undefined || record.came !== undefined) return true;
-  return Math.abs(made - Date.parse(record.started)) < MADE_LATE;
+function isAsOld({ made, record }: ObservedDisk, within = MADE_LATE): boolean {
+  if (made?.image === undefined || record === undefined) return true;
+  if (record.made !== undefined) return made.image === Date.parse(record.made);
+  return Math.abs(made.image - Date.parse(record.started)) < within;
 }
 
 /** A session's file is made within this time of its start, in milliseconds, where nothing is wrong. */
@@ -200,11 +197,10 @@ const MADE_WITHIN = 5_000;
  * the file system doesn't tell when that was, a file that can't be read is taken for the session.
  */
 async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<boolean> {
-  const made = madeAt(disk.names.image);
-  const started = Date.parse(disk.record?.started ?? "");
-  if (made !== undefined && Math.abs(made - started) < MADE_WITHIN) return false;
+  const isDated = disk.made?.image !== undefined;
+  if (isDated && isAsOld(disk, MADE_WITHIN)) return false;
   const look = await inspectImage(disk, context);
-  return look === "replaced" || look === "moved" || look === "damaged" && made !== undefined;
+  return look === "replaced" || look === "moved" || look === "damaged" && isDated;
 }
 
 /** Whether libvirt holds a managed save of the guest. */

@@ -4,7 +4,7 @@ import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
 import type { Facts } from "../state/decision_table.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import {
   folderOf,
   imageOf,
@@ -108,6 +108,7 @@ export function observeListed(
     keepSession,
     source: "same",
     listing,
+    made: madeTimes(names),
     owner: record?.owner ?? ownerOnDisk(names, listing),
   };
 }
@@ -132,6 +133,7 @@ export function observeRecorded(
     listed: false,
     source,
     listing: listIfThere(image),
+    made: madeTimes(namesOf(image)),
     owner: record.owner,
   } as const;
   if (config === "unreadable") return { ...known, flag: config, keepCommits: Infinity, keepSession: false };
@@ -142,6 +144,11 @@ export function observeRecorded(
   }
   const { commit, keepCommits, keepSession } = disk ?? { commit: false, keepCommits: 0, keepSession: false };
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
+}
+
+function madeTimes({ image, ended }: Names): ObservedDisk["made"] {
+  const time = (path: string) => lstat(path)?.birthtime?.getTime();
+  return { image: time(image), ended: time(ended) };
 }
 
 /** What the domain names for a target now. */
@@ -264,6 +271,10 @@ function isIn(path: string, folders: readonly string[]): boolean {
 /** Whether the configuration, as it is now, was there before the guest's last write to any of its sessions. */
 export function isBeforeLastWrite(config: Config | undefined, disks: readonly ObservedDisk[]): boolean {
   if (config === undefined) return false;
-  return disks.filter((disk) => disk.record !== undefined && stateOf(disk).kind === "session")
+  // What a start that was cut short has made is no write of the guest's, nor is what another guest writes to a detached disk.
+  const isWritten = (disk: ObservedDisk) =>
+    disk.record !== undefined && disk.source === "same" && stateOf(disk).kind === "session" &&
+    !isUnborn(disk);
+  return disks.filter(isWritten)
     .some(({ names: { image } }) => config.changed < (lstat(image)?.mtime?.getTime() ?? 0));
 }

@@ -11,10 +11,11 @@ import { parseDisks } from "../input/domain_xml.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { isAwaited, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import type { GuestNames } from "../state/paths.ts";
+import { type GuestNames, namesOf } from "../state/paths.ts";
 import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
+import { parse } from "../state/state.ts";
 
 /**
  * A start: every listed disk gets its session, or the start is refused and no disk has changed.
@@ -149,7 +150,11 @@ async function undo(
   await run.takeOrReport("", () => {
     if (files.lstat(paths.note) === undefined) return [];
     // What could not be taken back stays ours: the next start deals with it.
-    const added = note.filter(({ image }) => before.every((record) => record.image !== image));
+    const added = note.filter(({ image }) => before.every((record) => record.image !== image))
+      // Another guest's session is set aside there, and nothing is left of this start.
+      .filter(({ image, aside }) =>
+        aside !== "others" || parse(namesOf(image), run.listing(image)).kind === "session"
+      );
     const kept = before.map((record) => {
       // A session that was put back stays, and waits.
       const isPutBack = decided.some(({ disk, decision }) =>

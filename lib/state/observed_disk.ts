@@ -3,6 +3,11 @@ import type { Names } from "./paths.ts";
 import type { Owner, SessionRecord } from "./session_record.ts";
 import { type Listing, parse, type State } from "./state.ts";
 
+interface MadeTimes {
+  readonly image?: number | undefined;
+  readonly ended?: number | undefined;
+}
+
 /** One disk at one event: all that is known of it before anything changes. */
 export interface ObservedDisk {
   readonly target: string;
@@ -17,6 +22,8 @@ export interface ObservedDisk {
   readonly keepSession: boolean;
   readonly source: Facts["source"];
   readonly listing: Listing;
+  /** When its file was made, and the session that is set aside, in milliseconds, as far as the file system tells. */
+  readonly made?: MadeTimes | undefined;
   /** What its files belong to while it is idle. */
   readonly owner: Owner;
 }

@@ -29,6 +29,10 @@ export function recordsAtPrepare(
       return {
         ...rest,
         target,
+        ...goesOn.includes(decision) && {
+          started: startAfter(others, disk, Date.parse(record.started)),
+          ...madeBefore(disk, decision),
+        },
         // A session that has not come up yet beside one that is set aside holds nothing.
         ...decision === "resume" && before === undefined && { held: true },
         // Until the guest is up, its memory may have to come back once more.
@@ -39,12 +43,32 @@ export function recordsAtPrepare(
     }
     return {
       ...newRecord(disk, now, others),
+      ...goesOn.includes(decision) && madeBefore(disk, decision),
       // As long as an older session lies there, this could be taken for a word about that.
       ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
       ...came && { came },
       ...aside && { aside },
     };
   });
+}
+
+/** The decisions after which an older session is the guest's. */
+const goesOn: readonly Decision[] = ["keep", "resume", "put back"];
+
+/** When the file was made that is the session from now on. */
+function madeBefore({ made }: ObservedDisk, decision: Decision): Pick<SessionRecord, "made"> {
+  const time = decision === "put back" ? made?.ended : made?.image;
+  return time === undefined ? {} : { made: new Date(time).toISOString() };
+}
+
+/** A start that is later than all that other guests' notes say of the image. */
+function startAfter(
+  others: readonly SessionRecord[],
+  { names: { image } }: ObservedDisk,
+  time: number,
+): string {
+  const before = others.filter((other) => other.image === image).map(({ started }) => Date.parse(started));
+  return new Date(Math.max(time, ...before.filter(Number.isFinite).map((time) => time + 1))).toISOString();
 }
 
 /**
@@ -54,11 +78,8 @@ export function recordsAtPrepare(
  */
 export function newRecord(disk: ObservedDisk, now: Date, others: readonly SessionRecord[]): SessionRecord {
   const { target, names: { image }, owner } = disk;
-  const before = others.filter((other) => other.image === image).map(({ started }) => Date.parse(started));
-  const started = new Date(
-    Math.max(now.getTime(), ...before.filter(Number.isFinite).map((time) => time + 1)),
-  );
-  return { target, image, started: started.toISOString(), owner, held: false, ...tornLayer(disk, others) };
+  const started = startAfter(others, disk, now.getTime());
+  return { target, image, started, owner, held: false, ...tornLayer(disk, others) };
 }
 
 /** What a start means for the session that is set aside beside the one that it begins or resumes. */

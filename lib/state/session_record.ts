@@ -6,8 +6,10 @@ export interface SessionRecord {
   readonly target: string;
   /** Absolute path of the image, links resolved. */
   readonly image: string;
-  /** Start of the session, ISO 8601. */
+  /** Start of the session, ISO 8601; later than all that other guests' notes say of the image at that time. */
   readonly started: string;
+  /** When the session's file was made, ISO 8601, where it was begun before this start. */
+  readonly made?: string;
   /** What the disk gets back when a session ends: libvirt gives the layers to its QEMU user and returns only the top. */
   readonly owner: Owner;
   /** An event held the session back, to be resumed at the next start if its flag is set then. */
@@ -54,10 +56,25 @@ export function parseRecords(path: string, text: string): SessionRecord[] {
 }
 
 function parseRecord(value: unknown): SessionRecord {
-  const { target, image, started, uid, gid, mode, held, waits, flagged, came, aside, merging, undo, keep } =
-    Object(
-      value,
-    );
+  const {
+    target,
+    image,
+    started,
+    made,
+    uid,
+    gid,
+    mode,
+    held,
+    waits,
+    flagged,
+    came,
+    aside,
+    merging,
+    undo,
+    keep,
+  } = Object(
+    value,
+  );
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
@@ -71,6 +88,7 @@ function parseRecord(value: unknown): SessionRecord {
     : undefined;
   return {
     ...{ target, image, started, owner, held: held === true },
+    ...typeof made === "string" && { made },
     ...waits === true && { waits },
     ...flagged === true && { flagged },
     ...(came === "restore" || came === "migration") && { came },
@@ -88,6 +106,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         target,
         image,
         started,
+        made,
         owner: { uid, gid, mode },
         held,
         waits,
@@ -101,6 +120,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
         ...known,
+        ...made && { made },
         ...held && { held },
         ...waits && { waits },
         ...flagged && { flagged },
