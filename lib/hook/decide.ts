@@ -181,12 +181,11 @@ const MADE_LATE = 300_000;
  * Whether the file may be the session that the note tells of, by its age: somebody's own overlay may lie there, or the session
  * that another host has begun since.
  *
- * @param within greatest difference, in milliseconds, where only the start's time is noted
+ * @param within greatest difference, in milliseconds
  */
 function isAsOld({ made, record }: ObservedDisk, within = MADE_LATE): boolean {
   if (made?.image === undefined || record === undefined) return true;
-  if (record.made !== undefined) return made.image === Date.parse(record.made);
-  return Math.abs(made.image - Date.parse(record.started)) < within;
+  return Math.abs(made.image - Date.parse(record.made ?? record.started)) < within;
 }
 
 /** A session's file is made within this time of its start, in milliseconds, where nothing is wrong. */
