@@ -196,6 +196,8 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
         for (const target of targets) fixture.write(fixture.image(target), "session", "newer");
       },
       event: ["release", "-"],
+      // Of a restore that has failed, for all that is told: it may be tried again.
+      setsAside: true,
       next: [
         [[fresh], "base"],
         [[restore, fresh], "session"],

@@ -32,6 +32,7 @@ export async function enable(context: GuestCommand): Promise<void> {
   checkTargets(targets, defined);
 
   using _guest = await run.locks.guest();
+  await finishRecovery(context);
   const config = await configOf(context);
   const old = config?.disks.map(({ target }) => target) ?? [];
   const added = [...new Set(targets)].filter((target) => !old.includes(target));
@@ -111,7 +112,7 @@ export async function commit(context: GuestCommand): Promise<void> {
   }
 }
 
-/** A commit that was cut short clears its flag with the next event: what is set now must not be taken for that. */
+/** A commit that was cut short clears its flag with the next event, which tells it by the time of the file: done before any change. */
 async function finishRecovery(context: GuestCommand): Promise<void> {
   const { run, paths } = context;
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
@@ -202,6 +203,7 @@ function afterCancel(condition: Condition): string {
 export async function disable(context: GuestCommand): Promise<void> {
   const { run, domain, paths, terminal } = context;
   using _guest = await run.locks.guest();
+  await finishRecovery(context);
   const { config, meant } = await listedDisks(context);
   const views = await inspectListed(meant, context);
   for (const { target, condition } of views) {

@@ -178,14 +178,11 @@ async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): 
 const MADE_LATE = 300_000;
 
 /**
- * Whether the file may be the session that the note tells of, by its age: somebody's own overlay may lie there, or the session
- * that another host has begun since.
- *
- * @param within greatest difference, in milliseconds
+ * Whether the file may be the session that the note tells of, by its age: somebody's own overlay, or the session that another
+ * host has begun since, is younger. An older one goes on, or lies there since a start that was cut short.
  */
-function isAsOld({ made, record }: ObservedDisk, within = MADE_LATE): boolean {
-  if (made?.image === undefined || record === undefined) return true;
-  return Math.abs(made.image - Date.parse(record.made ?? record.started)) < within;
+function isAsOld({ made, record }: ObservedDisk): boolean {
+  return made === undefined || record === undefined || made - Date.parse(record.started) < MADE_LATE;
 }
 
 /** A session's file is made within this time of its start, in milliseconds, where nothing is wrong. */
@@ -196,10 +193,10 @@ const MADE_WITHIN = 5_000;
  * the file system doesn't tell when that was, a file that can't be read is taken for the session.
  */
 async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<boolean> {
-  const isDated = disk.made?.image !== undefined;
-  if (isDated && isAsOld(disk, MADE_WITHIN)) return false;
+  const { made, record } = disk;
+  if (made !== undefined && Math.abs(made - Date.parse(record?.started ?? "")) < MADE_WITHIN) return false;
   const look = await inspectImage(disk, context);
-  return look === "replaced" || look === "moved" || look === "damaged" && isDated;
+  return look === "replaced" || look === "moved" || look === "damaged" && made !== undefined;
 }
 
 /** Whether libvirt holds a managed save of the guest. */

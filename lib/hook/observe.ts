@@ -108,7 +108,7 @@ export function observeListed(
     keepSession,
     source: "same",
     listing,
-    made: madeTimes(names),
+    made: madeAt(image),
     owner: record?.owner ?? ownerOnDisk(names, listing),
   };
 }
@@ -133,7 +133,7 @@ export function observeRecorded(
     listed: false,
     source,
     listing: listIfThere(image),
-    made: madeTimes(namesOf(image)),
+    made: madeAt(image),
     owner: record.owner,
   } as const;
   if (config === "unreadable") return { ...known, flag: config, keepCommits: Infinity, keepSession: false };
@@ -146,9 +146,8 @@ export function observeRecorded(
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
 }
 
-function madeTimes({ image, ended }: Names): ObservedDisk["made"] {
-  const time = (path: string) => lstat(path)?.birthtime?.getTime();
-  return { image: time(image), ended: time(ended) };
+function madeAt(image: string): number | undefined {
+  return lstat(image)?.birthtime?.getTime();
 }
 
 /** What the domain names for a target now. */

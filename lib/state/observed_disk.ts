@@ -3,11 +3,6 @@ import type { Names } from "./paths.ts";
 import type { Owner, SessionRecord } from "./session_record.ts";
 import { type Listing, parse, type State } from "./state.ts";
 
-interface MadeTimes {
-  readonly image?: number | undefined;
-  readonly ended?: number | undefined;
-}
-
 /** One disk at one event: all that is known of it before anything changes. */
 export interface ObservedDisk {
   readonly target: string;
@@ -22,8 +17,8 @@ export interface ObservedDisk {
   readonly keepSession: boolean;
   readonly source: Facts["source"];
   readonly listing: Listing;
-  /** When its file was made, and the session that is set aside, in milliseconds, as far as the file system tells. */
-  readonly made?: MadeTimes | undefined;
+  /** When the image's file was made, in milliseconds, where the file system tells. */
+  readonly made?: number | undefined;
   /** What its files belong to while it is idle. */
   readonly owner: Owner;
 }

@@ -29,10 +29,7 @@ export function recordsAtPrepare(
       return {
         ...rest,
         target,
-        ...goesOn.includes(decision) && {
-          started: startAfter(others, disk, Date.parse(record.started)),
-          ...madeBefore(disk, decision),
-        },
+        ...goesOn.includes(decision) && { started: startAfter(others, disk, Date.parse(record.started)) },
         // A session that has not come up yet beside one that is set aside holds nothing.
         ...decision === "resume" && before === undefined && { held: true },
         // Until the guest is up, its memory may have to come back once more.
@@ -43,7 +40,6 @@ export function recordsAtPrepare(
     }
     return {
       ...newRecord(disk, now, others),
-      ...goesOn.includes(decision) && madeBefore(disk, decision),
       // As long as an older session lies there, this could be taken for a word about that.
       ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
       ...came && { came },
@@ -54,12 +50,6 @@ export function recordsAtPrepare(
 
 /** The decisions after which an older session is the guest's. */
 const goesOn: readonly Decision[] = ["keep", "resume", "put back"];
-
-/** When the file was made that is the session from now on. */
-function madeBefore({ made }: ObservedDisk, decision: Decision): Pick<SessionRecord, "made"> {
-  const time = decision === "put back" ? made?.ended : made?.image;
-  return time === undefined ? {} : { made: new Date(time).toISOString() };
-}
 
 /** A start that is later than all that other guests' notes say of the image. */
 function startAfter(

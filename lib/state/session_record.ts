@@ -8,8 +8,6 @@ export interface SessionRecord {
   readonly image: string;
   /** Start of the session, ISO 8601; later than all that other guests' notes say of the image at that time. */
   readonly started: string;
-  /** When the session's file was made, ISO 8601, where it was begun before this start. */
-  readonly made?: string;
   /** What the disk gets back when a session ends: libvirt gives the layers to its QEMU user and returns only the top. */
   readonly owner: Owner;
   /** An event held the session back, to be resumed at the next start if its flag is set then. */
@@ -60,7 +58,6 @@ function parseRecord(value: unknown): SessionRecord {
     target,
     image,
     started,
-    made,
     uid,
     gid,
     mode,
@@ -88,7 +85,6 @@ function parseRecord(value: unknown): SessionRecord {
     : undefined;
   return {
     ...{ target, image, started, owner, held: held === true },
-    ...typeof made === "string" && { made },
     ...waits === true && { waits },
     ...flagged === true && { flagged },
     ...(came === "restore" || came === "migration") && { came },
@@ -106,7 +102,6 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         target,
         image,
         started,
-        made,
         owner: { uid, gid, mode },
         held,
         waits,
@@ -120,7 +115,6 @@ export function formatRecords(records: readonly SessionRecord[]): string {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
         ...known,
-        ...made && { made },
         ...held && { held },
         ...waits && { waits },
         ...flagged && { flagged },
