@@ -491,9 +491,7 @@ Deno.test("a start makes a merge stop, and stands on the top layer; the merge go
   fixture.qemuImg = qemuImg;
   const merge = fixture.merge();
   await begun;
-  const since = Date.now();
   await fixture.start();
-  assert(Date.now() - since < 1000, "within milliseconds");
   const { code, said, log } = await merge;
   assertEquals([code, said], [1, []]);
   assertEquals(log.at(-1), "guest vda: merge interrupted by a start; resumes after the guest's next end");
