@@ -51,7 +51,7 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
     daemons: places("DAEMONS", defaults.daemons),
     log: place("LOG", defaults.log),
     programs: places("PROGRAMS", defaults.programs),
-    gated: place("GATED", defaults.gated),
+    gated: places("GATED", defaults.gated),
     qemuImg: place("QEMU_IMG", defaults.qemuImg),
     configOwner: owner,
   };
@@ -61,7 +61,7 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
 export function permissions(settings: Settings): string[] {
   const { imageFolders, configFolder, saveFolder, log, qemuImg } = settings;
   const { definedFolder, liveFolder, daemons } = settings;
-  const programs = [...settings.programs, settings.gated];
+  const programs = [...settings.programs, ...settings.gated];
   // What events need comes first; the rest is for the administrator's questions.
   const readable = [
     imageFolders,

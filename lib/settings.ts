@@ -15,8 +15,8 @@ export interface Settings {
   readonly log: string;
   /** Paths that the program may be installed at, the usual one first: it starts its own merges. */
   readonly programs: readonly string[];
-  /** Where it lies if a gate is at one of those. */
-  readonly gated: string;
+  /** Where it may lie if a gate is at one of those: as `make install` puts it, and as a package does. */
+  readonly gated: readonly string[];
   /** Absolute path of `qemu-img`. */
   readonly qemuImg: string;
   /** User id that must own the configuration: who can write it decides what root does. */
@@ -34,7 +34,7 @@ export const defaults: Settings = {
   daemons: ["/run/libvirtd.pid", "/run/virtqemud.pid"],
   log: "/var/log/libvirt/qemu/hooks.log",
   programs: ["/etc/libvirt/hooks/qemu", "/etc/libvirt/hooks/qemu.d/autorevert"],
-  gated: "/etc/libvirt/hooks/autorevert",
+  gated: ["/etc/libvirt/hooks/autorevert", "/usr/sbin/autorevert"],
   qemuImg: "/usr/bin/qemu-img",
   configOwner: 0,
 };

@@ -12,7 +12,7 @@ function installed(): Fixture {
   fixture.disks({ vda: false });
   fixture.define();
   const gated = `${fixture.root}/autorevert`;
-  fixture.settings = { ...fixture.settings, qemuImg: defaults.qemuImg, gated };
+  fixture.settings = { ...fixture.settings, qemuImg: defaults.qemuImg, gated: [gated] };
   program(gated, about(fixture.settings));
   Deno.writeTextFileSync(fixture.settings.programs[0]!, gate(fixture.settings), { mode: 0o755 });
   return fixture;
@@ -39,13 +39,13 @@ Deno.test("check finds nothing wrong with a program that was copied to the gate'
   using fixture = installed();
   program(fixture.settings.programs[0]!, about(fixture.settings));
   assertEquals(await findings(fixture), []);
-  Deno.removeSync(fixture.settings.gated);
+  Deno.removeSync(fixture.settings.gated[0]!);
   assertEquals(await findings(fixture), []);
 });
 
 Deno.test("check finds a gate without its program", async () => {
   using fixture = installed();
-  Deno.removeSync(fixture.settings.gated);
+  Deno.removeSync(fixture.settings.gated[0]!);
   assertEquals(await findings(fixture), [
     'the hook calls "ROOT/autorevert", which is not there',
     "make install",
@@ -55,7 +55,7 @@ Deno.test("check finds a gate without its program", async () => {
 Deno.test("check finds a gate whose program doesn't run", async () => {
   using fixture = installed();
   for (const text of ["#!/bin/sh\nexit 1\n", "#!/bin/sh\n"]) {
-    Deno.writeTextFileSync(fixture.settings.gated, text);
+    Deno.writeTextFileSync(fixture.settings.gated[0]!, text);
     assertEquals(await findings(fixture), [
       'the hook calls "ROOT/autorevert", which doesn\'t tell its version',
       "see why: ROOT/autorevert --version; then make install",
@@ -93,7 +93,7 @@ Deno.test("check finds a gate of another build", async () => {
 
 Deno.test("check finds a program of another build behind a gate", async () => {
   using fixture = installed();
-  program(fixture.settings.gated, "autorevert 0.0.1");
+  program(fixture.settings.gated[0]!, "autorevert 0.0.1");
   assertEquals(await findings(fixture), another);
 });
 

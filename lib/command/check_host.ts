@@ -27,7 +27,8 @@ export async function hostFindings({ settings }: Host): Promise<Finding[]> {
 }
 
 async function checkHook(settings: Settings): Promise<void> {
-  const { programs, gated } = settings;
+  const { programs } = settings;
+  const gated = settings.gated.find((path) => files.lstat(path) !== undefined) ?? settings.gated[0]!;
   const there = programs.filter((program) => files.lstat(program) !== undefined);
   const install = `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
   if (there.length === 0) {

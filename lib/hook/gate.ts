@@ -3,6 +3,9 @@
  * tenth of the time that the program needs to begin.
  *
  * It leaves only where `filter.ts` would, or ends a start as `hook.ts` does; in doubt the program is asked.
+ *
+ * A package leaves it behind when the program is removed, since it is a file of the configuration. It leaves at once then,
+ * but for the start of a guest whose disks still need the program. Packages refuse to be removed as long as there is one.
  */
 
 import type { Settings } from "../settings.ts";
@@ -18,7 +21,6 @@ export function gate({ configFolder, gated }: Settings): string {
   return `#!/bin/sh
 ${MARK}leaves where there is nothing to do, and asks the program in doubt.
 LC_ALL=C
-program=${gated}
 config=${configFolder}
 
 absent() { # whether there is none of these files
@@ -49,6 +51,21 @@ nothing_to_do() { # DOMAIN OPERATION SUB-OPERATION EXTRA
 }
 
 if nothing_to_do "$@"; then exit 0; fi
+
+for program in ${gated.join(" ")}; do
+  if [ -e "$program" ]; then break; fi
+done
+if ! [ -e "$program" ]; then
+  if [ "$2" != prepare ] || ! [ -e "$config/$1.session" ]; then exit 0; fi
+  echo "error: $program is gone, and disks of this guest still need it" >&2
+  echo "hint: install autorevert again" >&2
+  exit 1
+fi
+# libvirt stops a running guest if its hook fails here.
+if [ "$2" = reconnect ]; then
+  "$program" "$@"
+  exit 0
+fi
 exec "$program" "$@"
 `;
 }

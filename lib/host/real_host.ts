@@ -1,4 +1,5 @@
 import type { Host } from "./host.ts";
+import { lstat, resolve } from "./files.ts";
 import { lock } from "./lock.ts";
 import { fileLog } from "./log.ts";
 import { performer } from "./perform.ts";
@@ -39,11 +40,11 @@ function readStandardInput(): string {
 
 /** A process of its own that outlives this one, and that libvirt doesn't wait for. */
 function startMerge({ programs, gated }: Settings, domain: string): void {
-  const script = new URL(Deno.mainModule).pathname;
-  const self = Deno.build.standalone
-    ? Deno.execPath()
-    : [...programs, gated].find((path) => path === script) ?? programs[0]!;
-  new Deno.Command(self, {
+  // The name that it may run: /usr/sbin is another name of /usr/bin on some systems.
+  const self = Deno.build.standalone ? Deno.execPath() : new URL(Deno.mainModule).pathname;
+  const isSelf = (path: string) => path === self || (lstat(path) !== undefined && resolve(path) === self);
+  const program = [...programs, ...gated].find(isSelf);
+  new Deno.Command(program ?? programs[0]!, {
     args: ["merge", "--", domain],
     detached: true,
     stdin: "null",
