@@ -17,8 +17,10 @@ function host() {
     CONFIG_DIR: "/etc/libvirt/hooks/config",
     PREFIX: "/usr/local",
   };
-  const call = async (script: string, ...args: string[]) => {
-    const { code, stdout, stderr } = await new Deno.Command(`${ROOT}build/${script}`, { args, env }).output();
+  const call = async (before: string, script: string, ...args: string[]) => {
+    const line = `${before}\nexec ${ROOT}build/${script} "$@"`;
+    const command = new Deno.Command("sh", { args: ["-c", line, script, ...args], env });
+    const { code, stdout, stderr } = await command.output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
     return {
       code,
@@ -33,8 +35,11 @@ function host() {
     config: `${env.DESTDIR}${env.CONFIG_DIR}`,
     link: `${env.DESTDIR}/usr/local/sbin/autorevert`,
     share: `${env.DESTDIR}/usr/local/share`,
-    install: () => call("install", program, `${folder}/gate`),
-    uninstall: () => call("uninstall"),
+    root: env.DESTDIR,
+    hooks: () => [...Deno.readDirSync(`${env.DESTDIR}${env.HOOK_DIR}`)].map(({ name }) => name).sort(),
+    /** @param before lines for the shell that calls it */
+    install: (before = "") => call(before, "install", program, `${folder}/gate`),
+    uninstall: () => call("", "uninstall"),
     [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
   };
 }
@@ -109,15 +114,78 @@ Deno.test("a program that was copied to the hook's place by hand is replaced by 
 Deno.test("an installation that can't be finished leaves the hook as it was", async () => {
   using at = host();
   await at.install();
-  const hooks = () => [...Deno.readDirSync(at.hook.slice(0, -"/qemu".length))].map(({ name }) => name).sort();
-  const names = hooks();
   for (const wrong of ["#!/bin/sh\necho other\n", "#!/no/such/shell\n", ""]) {
     Deno.writeTextFileSync(at.program, wrong);
     const { code, stderr } = await at.install();
     assertEquals(code, 1);
     assertStringIncludes(stderr, "doesn't run here");
     assertStringIncludes(Deno.readTextFileSync(at.place), "echo autorevert 9.9");
-    assertEquals(hooks(), names);
+    assertEquals(at.hooks(), ["autorevert", "config", "qemu"]);
+  }
+});
+
+Deno.test("a file that takes its name was whole, and was run, in the hooks' folder itself", async () => {
+  using at = host();
+  await at.install();
+  const before = Deno.readTextFileSync(at.place);
+  // It runs where it was built, and not beside the hooks, as on a file system without execution.
+  Deno.writeTextFileSync(
+    at.program,
+    `#!/bin/sh\ncase $0 in *.new) exit 126 ;; esac\necho autorevert 10\n`,
+  );
+  const refused = await at.install();
+  assertEquals(refused.code, 1);
+  assertEquals(
+    refused.stderr,
+    "error: programs can't be executed in /etc/libvirt/hooks; /etc/libvirt/hooks/autorevert stays as it was\n" +
+      "hint: is it mounted with noexec? findmnt -T /etc/libvirt/hooks\n",
+  );
+  assertEquals(refused.stdout.includes("restart"), false);
+  assertEquals(Deno.readTextFileSync(at.place), before);
+  assertEquals(Deno.readTextFileSync(at.hook), gate(defaults));
+  assertEquals(at.hooks(), ["autorevert", "config", "qemu"]);
+});
+
+Deno.test("on a full disk the hook stays as it was", async () => {
+  using at = host();
+  await at.install();
+  const before = Deno.readTextFileSync(at.place);
+  // As much as the file may be long: what is written is cut short there.
+  Deno.writeTextFileSync(at.program, `#!/bin/sh\necho autorevert 10\n${"#".repeat(4096)}\n`);
+  const { code, stderr } = await at.install("ulimit -f 4; trap '' XFSZ");
+  assertEquals(code, 1);
+  assertStringIncludes(
+    stderr,
+    "error: /etc/libvirt/hooks/autorevert.new can't be written; /etc/libvirt/hooks/autorevert stays as it was\n" +
+      "hint: is there room? df -h /etc/libvirt/hooks\n",
+  );
+  assertEquals(Deno.readTextFileSync(at.place), before);
+  assertEquals(at.hooks(), ["autorevert", "config", "qemu"]);
+});
+
+Deno.test("beside a package, or a hook that reverts disks, too, nothing is installed", async () => {
+  const others = {
+    "/usr/sbin/autorevert": [
+      "autorevert is installed from a package, as /usr/sbin/autorevert, and would run twice",
+      "update the package, or remove it first: apt remove autorevert, or: dnf remove autorevert",
+    ],
+    "/etc/libvirt/hooks/qemu": [
+      "/etc/libvirt/hooks/qemu is another hook that reverts disks: both would change the same images",
+      "shut its guests down, take it away, and try again: mv /etc/libvirt/hooks/qemu /root/",
+    ],
+    "/etc/libvirt/hooks/qemu.d/50-revert": [
+      "/etc/libvirt/hooks/qemu.d/50-revert is another hook that reverts disks: both would change the same images",
+      "shut its guests down, take it away, and try again: mv /etc/libvirt/hooks/qemu.d/50-revert /root/",
+    ],
+  };
+  for (const [path, [error, hint]] of Object.entries(others)) {
+    using at = host();
+    const other = `${at.root}${path}`;
+    Deno.mkdirSync(other.slice(0, other.lastIndexOf("/")), { recursive: true });
+    Deno.writeTextFileSync(other, '#!/usr/bin/python3\nimage += ".backing_file"\n', { mode: 0o755 });
+    const { code, stderr } = await at.install();
+    assertEquals([code, stderr], [1, `error: ${error}\nhint: ${hint}\n`]);
+    assertThrows(() => Deno.lstatSync(at.place), Deno.errors.NotFound);
   }
 });
 
@@ -174,7 +242,7 @@ Deno.test("the hook isn't taken away while a disk needs it", async () => {
     Deno.removeSync(`${at.config}/${guest}.session`);
   }
   assertEquals((await at.uninstall()).code, 0);
-  assertEquals([...Deno.readDirSync(at.hook.slice(0, -"/qemu".length))].map(({ name }) => name), ["config"]);
+  assertEquals(at.hooks(), ["config"]);
 });
 
 Deno.test("make install takes the places that make build was given, and others only if it is told", async () => {

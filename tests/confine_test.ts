@@ -1,0 +1,94 @@
+/** What AppArmor and SELinux are told: by an installation, and when it goes again. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+const RULE = "/**.backing_file{,.[0-9]*} r, # autorevert: the layers of a disk\n";
+
+/** A host with these confinements, and tools that only note how they were called. */
+function host({ apparmor = false, selinux }: { apparmor?: boolean; selinux?: "Enforcing" | "Permissive" }) {
+  const folder = Deno.makeTempDirSync({ prefix: "autorevert-" });
+  const tool = (name: string, text: string) =>
+    Deno.writeTextFileSync(`${folder}/bin/${name}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  const additions = `${folder}/etc/apparmor.d/local/usr.lib.libvirt.virt-aa-helper`;
+  Deno.mkdirSync(`${folder}/bin`);
+  tool("apparmor_parser", `echo apparmor_parser "$@" >> ${folder}/calls`);
+  tool("semodule", `echo semodule "$@" >> ${folder}/calls; [ "$1" != -l ] || echo autorevert`);
+  if (selinux !== undefined) tool("getenforce", `echo ${selinux}`);
+  if (apparmor) {
+    Deno.mkdirSync(`${folder}/sys/module/apparmor/parameters`, { recursive: true });
+    Deno.writeTextFileSync(`${folder}/sys/module/apparmor/parameters/enabled`, "Y\n");
+    Deno.mkdirSync(`${folder}/etc/apparmor.d/local`, { recursive: true });
+    Deno.writeTextFileSync(`${folder}/etc/apparmor.d/usr.lib.libvirt.virt-aa-helper`, "");
+  }
+  const confine = (action: string) => {
+    const { code, stderr } = new Deno.Command(`${ROOT}packaging/confine`, {
+      args: [action],
+      env: { ROOT: folder, PATH: `${folder}/bin:${Deno.env.get("PATH")}` },
+    }).outputSync();
+    return { code, stderr: new TextDecoder().decode(stderr).replaceAll(ROOT, "") };
+  };
+  const calls = () => {
+    try {
+      const text = Deno.readTextFileSync(`${folder}/calls`);
+      Deno.removeSync(`${folder}/calls`);
+      return text.replaceAll(folder, "").replaceAll(ROOT, "").trim().split("\n");
+    } catch {
+      return [];
+    }
+  };
+  return {
+    tool,
+    additions,
+    confine,
+    calls,
+    [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
+  };
+}
+
+Deno.test("AppArmor's addition is made once, and taken back alone", () => {
+  using at = host({ apparmor: true });
+  // The last line has no end.
+  Deno.writeTextFileSync(at.additions, "/data/** r,");
+  const load = "apparmor_parser -r /etc/apparmor.d/usr.lib.libvirt.virt-aa-helper";
+  assertEquals(at.confine("install").code, 0);
+  assertEquals(Deno.readTextFileSync(at.additions), `/data/** r,\n${RULE}`);
+  assertEquals(at.calls(), [load]);
+  assertEquals(at.confine("install").code, 0);
+  assertEquals(Deno.readTextFileSync(at.additions), `/data/** r,\n${RULE}`);
+  assertEquals(at.calls(), []);
+  assertEquals(at.confine("remove").code, 0);
+  assertEquals(Deno.readTextFileSync(at.additions), "/data/** r,\n");
+  assertEquals(at.calls(), [load]);
+});
+
+Deno.test("SELinux's module is loaded where SELinux is on, and removed again", () => {
+  for (const selinux of ["Enforcing", "Permissive"] as const) {
+    using at = host({ selinux });
+    assertEquals(at.confine("install").code, 0);
+    assertEquals(at.calls(), ["semodule -i packaging/autorevert.cil"]);
+    assertEquals(at.confine("remove").code, 0);
+    assertEquals(at.calls(), ["semodule -l", "semodule -r autorevert"]);
+  }
+});
+
+Deno.test("where SELinux is enforcing, an installation stops without its module", () => {
+  for (const [selinux, expected] of [["Enforcing", 1], ["Permissive", 0]] as const) {
+    using at = host({ selinux });
+    at.tool("semodule", "exit 1");
+    const { code, stderr } = at.confine("install");
+    assertEquals(code, expected);
+    assertStringIncludes(
+      stderr,
+      expected === 1
+        ? "error: SELinux is enforcing, and its module packaging/autorevert.cil can't be loaded\nhint: "
+        : "warning: the SELinux module packaging/autorevert.cil can't be loaded; SELinux is permissive, so the hook runs\n",
+    );
+  }
+});
+
+Deno.test("a host without either has nothing to do", () => {
+  using at = host({});
+  for (const action of ["install", "remove"]) assertEquals(at.confine(action), { code: 0, stderr: "" });
+  assertEquals(at.calls(), []);
+});
