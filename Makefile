@@ -104,6 +104,16 @@ install: $(or $(program_$(FORM)),$(error FORM is $(FORM), should be binary or sc
 uninstall: ## take the hook away, unless a session needs it
 	@build/uninstall
 
+# A package is this build at other places: the program in /usr/sbin, where AppArmor lets libvirtd's hooks execute it.
+version = $(shell sed -n 's/.*"version": "\(.*\)".*/\1/p' deno.json)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+export SOURCE_DATE_EPOCH
+
+.PHONY: deb
+deb: build ## dist/autorevert_VERSION-1_amd64.deb, a package for Debian and Ubuntu
+	@build/need dpkg-deb:dpkg
+	@packaging/deb $(version)
+
 .PHONY: schema
 schema: ## config.schema.json, after a change of lib/input/config_schema.ts
 	build/deno run --quiet -A build/schema.ts > config.schema.json
