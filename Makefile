@@ -20,7 +20,7 @@ DESTDIR ?=
 HOOK_DIR ?= /etc/libvirt/hooks
 PREFIX ?= /usr/local
 PROGRAMS = $(HOOK_DIR)/qemu,$(HOOK_DIR)/qemu.d/autorevert
-GATED = $(HOOK_DIR)/autorevert,/usr/sbin/autorevert
+GATED = $(HOOK_DIR)/autorevert
 FORM ?= binary
 export DESTDIR HOOK_DIR PREFIX
 

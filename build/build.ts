@@ -51,8 +51,10 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
     daemons: places("DAEMONS", defaults.daemons),
     log: place("LOG", defaults.log),
     programs: places("PROGRAMS", defaults.programs),
-    gated: places("GATED", defaults.gated),
+    gated: place("GATED", defaults.gated),
+    packaged: defaults.packaged,
     qemuImg: place("QEMU_IMG", defaults.qemuImg),
+    confinement: defaults.confinement,
     configOwner: owner,
   };
 }
@@ -61,7 +63,7 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
 export function permissions(settings: Settings): string[] {
   const { imageFolders, configFolder, saveFolder, log, qemuImg } = settings;
   const { definedFolder, liveFolder, daemons } = settings;
-  const programs = [...settings.programs, ...settings.gated];
+  const programs = [...settings.programs, settings.gated, settings.packaged];
   // What events need comes first; the rest is for the administrator's questions.
   const readable = [
     imageFolders,
@@ -72,6 +74,7 @@ export function permissions(settings: Settings): string[] {
     daemons,
     log,
     programs,
+    Object.values(settings.confinement),
   ];
   return [
     "--no-prompt",

@@ -15,10 +15,18 @@ export interface Settings {
   readonly log: string;
   /** Paths that the program may be installed at, the usual one first: it starts its own merges. */
   readonly programs: readonly string[];
-  /** Where it may lie if a gate is at one of those: as `make install` puts it, and as a package does. */
-  readonly gated: readonly string[];
+  /** Where it lies if a gate is at one of those: as `make install` puts it, and as a package does. */
+  readonly gated: string;
+  readonly packaged: string;
   /** Absolute path of `qemu-img`. */
   readonly qemuImg: string;
+  /** Where AppArmor and SELinux note what they allow, and what they denied; only read, where it is there. */
+  readonly confinement: {
+    readonly appArmor: string;
+    readonly seLinux: string;
+    readonly seLinuxModules: string;
+    readonly audit: string;
+  };
   /** User id that must own the configuration: who can write it decides what root does. */
   readonly configOwner: number;
 }
@@ -34,7 +42,14 @@ export const defaults: Settings = {
   daemons: ["/run/libvirtd.pid", "/run/virtqemud.pid"],
   log: "/var/log/libvirt/qemu/hooks.log",
   programs: ["/etc/libvirt/hooks/qemu", "/etc/libvirt/hooks/qemu.d/autorevert"],
-  gated: ["/etc/libvirt/hooks/autorevert", "/usr/sbin/autorevert"],
+  gated: "/etc/libvirt/hooks/autorevert",
+  packaged: "/usr/sbin/autorevert",
   qemuImg: "/usr/bin/qemu-img",
+  confinement: {
+    appArmor: "/etc/apparmor.d",
+    seLinux: "/etc/selinux",
+    seLinuxModules: "/var/lib/selinux",
+    audit: "/var/log/audit/audit.log",
+  },
   configOwner: 0,
 };

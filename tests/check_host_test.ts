@@ -12,7 +12,7 @@ function installed(): Fixture {
   fixture.disks({ vda: false });
   fixture.define();
   const gated = `${fixture.root}/autorevert`;
-  fixture.settings = { ...fixture.settings, qemuImg: defaults.qemuImg, gated: [gated] };
+  fixture.settings = { ...fixture.settings, qemuImg: defaults.qemuImg, gated };
   program(gated, about(fixture.settings));
   Deno.writeTextFileSync(fixture.settings.programs[0]!, gate(fixture.settings), { mode: 0o755 });
   return fixture;
@@ -39,13 +39,13 @@ Deno.test("check finds nothing wrong with a program that was copied to the gate'
   using fixture = installed();
   program(fixture.settings.programs[0]!, about(fixture.settings));
   assertEquals(await findings(fixture), []);
-  Deno.removeSync(fixture.settings.gated[0]!);
+  Deno.removeSync(fixture.settings.gated);
   assertEquals(await findings(fixture), []);
 });
 
 Deno.test("check finds a gate without its program", async () => {
   using fixture = installed();
-  Deno.removeSync(fixture.settings.gated[0]!);
+  Deno.removeSync(fixture.settings.gated);
   assertEquals(await findings(fixture), [
     'the hook calls "ROOT/autorevert", which is not there',
     "make install",
@@ -55,7 +55,7 @@ Deno.test("check finds a gate without its program", async () => {
 Deno.test("check finds a gate whose program doesn't run", async () => {
   using fixture = installed();
   for (const text of ["#!/bin/sh\nexit 1\n", "#!/bin/sh\n"]) {
-    Deno.writeTextFileSync(fixture.settings.gated[0]!, text);
+    Deno.writeTextFileSync(fixture.settings.gated, text);
     assertEquals(await findings(fixture), [
       'the hook calls "ROOT/autorevert", which doesn\'t tell its version',
       "see why: ROOT/autorevert --version; then make install",
@@ -66,7 +66,7 @@ Deno.test("check finds a gate whose program doesn't run", async () => {
 Deno.test("check finds a gate, or its program, that can't be executed or that others can write", async () => {
   for (
     const [mode, wrong] of [
-      [0o644, "can't be executed"],
+      [0o644, "is not marked as executable: guests start without it, or not at all"],
       [0o775, "can be written by others than root, and runs as root"],
     ] as const
   ) {
@@ -93,7 +93,7 @@ Deno.test("check finds a gate of another build", async () => {
 
 Deno.test("check finds a program of another build behind a gate", async () => {
   using fixture = installed();
-  program(fixture.settings.gated[0]!, "autorevert 0.0.1");
+  program(fixture.settings.gated, "autorevert 0.0.1");
   assertEquals(await findings(fixture), another);
 });
 
@@ -105,5 +105,32 @@ Deno.test("check finds a gate and a program that libvirt calls both", async () =
   assertEquals(await findings(fixture), [
     'the hook is installed twice, as "ROOT/qemu" and "ROOT/qemu.d"',
     "remove one: rm ROOT/qemu.d",
+  ]);
+});
+
+Deno.test("check finds nothing wrong with a package, and names a package's command where something is", async () => {
+  using fixture = installed();
+  const { packaged, gated } = fixture.settings;
+  Deno.renameSync(gated, packaged);
+  assertEquals(await findings(fixture), []);
+  Deno.writeTextFileSync(packaged, "#!/bin/sh\n");
+  assertEquals(await findings(fixture), [
+    'the hook calls "ROOT/packaged", which doesn\'t tell its version',
+    "see why: ROOT/packaged --version; then apt install --reinstall autorevert, or: dnf reinstall autorevert",
+  ]);
+});
+
+Deno.test("check finds another hook that reverts disks, too", async () => {
+  using fixture = installed();
+  const other = `${fixture.root}/other`;
+  fixture.settings = { ...fixture.settings, programs: [other, ...fixture.settings.programs] };
+  program(fixture.settings.gated, about(fixture.settings));
+  Deno.writeTextFileSync(fixture.settings.programs[1]!, gate(fixture.settings));
+  program(other, "");
+  assertEquals(await findings(fixture), []);
+  program(other, 'image += ".backing_file"');
+  assertEquals(await findings(fixture), [
+    '"ROOT/other" is another hook that reverts disks: both change the same images',
+    "shut its guests down, then take it away: mv ROOT/other /root/",
   ]);
 });

@@ -55,10 +55,17 @@ const wrongs: readonly Wrong[] = [
     hint: /^make install, or by hand: install -m 755 dist\/qemu ROOT\/qemu$/,
   },
   {
-    what: "a hook that can't be executed",
+    what: "a hook that is not marked as executable",
     arrange: (fixture) => Deno.chmodSync(fixture.settings.programs[0]!, 0o644),
-    message: /^"ROOT\/qemu" can't be executed$/,
+    message: /^"ROOT\/qemu" is not marked as executable: guests start without it, or not at all$/,
     hint: /^chmod 755 ROOT\/qemu$/,
+  },
+  {
+    what: "a hook that can't be executed",
+    arrange: (fixture) => Deno.writeTextFileSync(fixture.settings.programs[0]!, "#!/no/such/shell\n"),
+    message:
+      /^"ROOT\/qemu" can't be executed: libvirt starts no guest, and stops every guest that runs when its daemon restarts$/,
+    hint: /^see why: ROOT\/qemu --version; is it mounted with noexec\? findmnt -T ROOT\/qemu$/,
   },
   {
     what: "a hook that others can write",

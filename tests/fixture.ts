@@ -115,7 +115,14 @@ export class Fixture implements Disposable {
       liveFolder: `${root}/live`,
       daemons: [`${root}/libvirtd.pid`],
       programs: [`${root}/qemu`],
+      packaged: `${root}/packaged`,
       log: `${root}/log`,
+      confinement: {
+        appArmor: `${root}/apparmor.d`,
+        seLinux: `${root}/selinux`,
+        seLinuxModules: `${root}/selinux-modules`,
+        audit: `${root}/audit.log`,
+      },
       configOwner: Deno.uid() ?? 0,
     };
     const { saveFolder, definedFolder, liveFolder } = this.settings;

@@ -17,7 +17,7 @@ const operations = [
 function worldWithGate(): Fixture {
   const fixture = new Fixture();
   const gated = `${fixture.root}/program`;
-  fixture.settings = { ...fixture.settings, gated: [gated] };
+  fixture.settings = { ...fixture.settings, gated };
   Deno.writeTextFileSync(
     gated,
     `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done > "${fixture.root}/asked"\nexit 3\n`,
@@ -211,16 +211,17 @@ for (const shell of shells) {
 
   Deno.test(`in ${shell[0]} the gate calls the first of its programs that is there`, () => {
     using fixture = worldWithGate();
-    const [program] = fixture.settings.gated;
-    const gates = gate({ ...fixture.settings, gated: ["/nowhere/autorevert", program!, "/bin/false"] });
-    Deno.writeTextFileSync(`${fixture.root}/gate`, gates);
-    assertEquals(asked(fixture, shell, ["--version"]), ["--version"]);
+    const { gated: program } = fixture.settings;
+    for (const places of [{ gated: "/nowhere/autorevert", packaged: program }, { packaged: "/bin/false" }]) {
+      Deno.writeTextFileSync(`${fixture.root}/gate`, gate({ ...fixture.settings, ...places }));
+      assertEquals(asked(fixture, shell, ["--version"]), ["--version"]);
+    }
   });
 
   Deno.test(`in ${shell[0]} a gate whose program was removed leaves, but for a guest that needs it`, () => {
     using fixture = worldWithGate();
-    const [program] = fixture.settings.gated;
-    Deno.removeSync(program!);
+    const { gated: program } = fixture.settings;
+    Deno.removeSync(program);
     kinds.text!(`${fixture.config}/guest.json`);
     for (const operation of operations) {
       assertEquals(asked(fixture, shell, ["guest", operation, "begin", "-"]), undefined);
@@ -236,7 +237,7 @@ for (const shell of shells) {
     }).outputSync();
     assertEquals([code, new TextDecoder().decode(stderr)], [
       1,
-      `error: ${program} is gone, and disks of this guest still need it\nhint: install autorevert again\n`,
+      `error: ${fixture.settings.packaged} is gone, and disks of this guest still need it\nhint: install autorevert again\n`,
     ]);
 
     // With its folder, too: a package takes that away where it is empty.
@@ -248,7 +249,7 @@ for (const shell of shells) {
     using fixture = worldWithGate();
     kinds.text!(`${fixture.config}/guest.session`);
     Deno.writeTextFileSync(`${fixture.config}/guest.starting`, "");
-    Deno.chmodSync(fixture.settings.gated[0]!, 0o644);
+    Deno.chmodSync(fixture.settings.gated, 0o644);
     const call = (operation: string) =>
       new Deno.Command(shell[0]!, {
         args: [...shell.slice(1), `${fixture.root}/gate`, "guest", operation, "begin", "-"],

@@ -1,3 +1,4 @@
+import { confinementFindings, CONSEQUENCE, isPackaged } from "./check_confinement.ts";
 import { type Finding, finding } from "./finding.ts";
 import { about } from "./help.ts";
 import { asUserError, UserError } from "../errors.ts";
@@ -10,7 +11,7 @@ import { quoted, shellWord } from "../text.ts";
 /** Longest time in milliseconds that a program may take to tell its version. */
 const PATIENCE = 10_000;
 
-/** What is wrong with the hook, with libvirtd, and with qemu-img. */
+/** What is wrong with the hook, with libvirtd, with qemu-img, and with what confines them. */
 export async function hostFindings({ settings }: Host): Promise<Finding[]> {
   const found: Finding[] = [];
   const attempt = async (look: () => void | Promise<void>, severity: Finding["severity"] = "error") => {
@@ -23,27 +24,34 @@ export async function hostFindings({ settings }: Host): Promise<Finding[]> {
   await attempt(() => checkHook(settings));
   await attempt(() => checkDaemon(settings), "warning");
   await attempt(() => checkQemuImg(settings));
+  await attempt(() => void found.push(...confinementFindings(settings)), "warning");
   return found;
 }
 
 async function checkHook(settings: Settings): Promise<void> {
   const { programs } = settings;
-  const gated = settings.gated.find((path) => files.lstat(path) !== undefined) ?? settings.gated[0]!;
   const there = programs.filter((program) => files.lstat(program) !== undefined);
-  const install = `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
+  const install = isPackaged(settings)
+    ? REINSTALL
+    : `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
   if (there.length === 0) {
     throw new UserError(`the hook is not installed: there is no ${quoted(programs[0])}`, { hint: install });
   }
   const gates = there.map(gateAt);
-  if (gates.some((text) => text !== undefined) && files.lstat(gated) === undefined) {
-    throw new UserError(`the hook calls ${quoted(gated)}, which is not there`, { hint: "make install" });
+  const gated = [settings.gated, settings.packaged].find((path) => files.lstat(path) !== undefined);
+  const isGated = gates.some((text) => text !== undefined);
+  if (isGated && gated === undefined) {
+    throw new UserError(`the hook calls ${quoted(settings.gated)}, which is not there`, {
+      hint: "make install",
+    });
   }
-  const versions = await Promise.all(
-    there.map((program, index) => versionOf(gates[index] === undefined ? program : gated)),
-  );
+  if (isGated) checkMode(gated!);
+  const versions = await Promise.all(there.map(versionOf));
   if (there.some((_, index) => gates[index] !== undefined && versions[index] === "")) {
     throw new UserError(`the hook calls ${quoted(gated)}, which doesn't tell its version`, {
-      hint: `see why: ${shellWord(gated)} --version; then make install`,
+      hint: `see why: ${shellWord(gated!)} --version; then ${
+        isPackaged(settings) ? REINSTALL : "make install"
+      }`,
     });
   }
   const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
@@ -58,6 +66,14 @@ async function checkHook(settings: Settings): Promise<void> {
       hint: `remove one: rm ${shellWord(second)}`,
     });
   }
+  const other = there.find((path) =>
+    !ours.includes(path) && /\.backing_file|one-shot-commit/.test(script(path) ?? "")
+  );
+  if (other !== undefined) {
+    throw new UserError(`${quoted(other)} is another hook that reverts disks: both change the same images`, {
+      hint: `shut its guests down, then take it away: mv ${shellWord(other)} /root/`,
+    });
+  }
   const index = there.indexOf(program);
   if (versions[index] !== about(settings) || ![undefined, gate(settings)].includes(gates[index])) {
     throw new UserError(`${quoted(program)} is another build than this command`, {
@@ -68,21 +84,33 @@ async function checkHook(settings: Settings): Promise<void> {
   }
 }
 
+const REINSTALL = "apt install --reinstall autorevert, or: dnf reinstall autorevert";
+
 /** Far longer than any gate, and far shorter than the program. */
 const LONGEST_GATE = 64 * 1024;
 
 /** The text of a gate, if this hook is one. */
 function gateAt(hook: string): string | undefined {
   checkMode(hook);
-  const { size } = files.lstat(files.resolve(hook)) ?? { size: 0 };
-  const text = size < LONGEST_GATE ? files.read(hook) : undefined;
+  const text = script(hook);
   return text !== undefined && isGate(text) ? text : undefined;
+}
+
+/** The text of what is too short to be the program. */
+function script(hook: string): string | undefined {
+  const { size } = files.lstat(files.resolve(hook)) ?? { size: 0 };
+  return size < LONGEST_GATE ? files.read(hook) : undefined;
 }
 
 function checkMode(program: string): void {
   const { mode } = files.lstat(files.resolve(program)) ?? {};
   if (((mode ?? 0) & 0o111) === 0) {
-    throw new UserError(`${quoted(program)} can't be executed`, { hint: `chmod 755 ${shellWord(program)}` });
+    throw new UserError(
+      `${quoted(program)} is not marked as executable: guests start without it, or not at all`,
+      {
+        hint: `chmod 755 ${shellWord(program)}`,
+      },
+    );
   }
   if (((mode ?? 0) & 0o022) !== 0) {
     throw new UserError(`${quoted(program)} can be written by others than root, and runs as root`, {
@@ -91,10 +119,16 @@ function checkMode(program: string): void {
   }
 }
 
-/** What a program calls itself; empty if it doesn't say. */
-async function versionOf(program: string): Promise<string> {
-  checkMode(program);
-  return (await output(program, "--version")).trim();
+/** What a hook calls itself; empty if it doesn't say. */
+async function versionOf(hook: string): Promise<string> {
+  try {
+    return (await output(hook, "--version")).trim();
+  } catch (cause) {
+    throw new UserError(`${quoted(hook)} can't be executed: ${CONSEQUENCE}`, {
+      cause,
+      hint: `see why: ${shellWord(hook)} --version; is it mounted with noexec? findmnt -T ${shellWord(hook)}`,
+    });
+  }
 }
 
 async function output(program: string, ...args: string[]): Promise<string> {

@@ -17,7 +17,7 @@ export function isGate(text: string): boolean {
   return text.startsWith(`#!/bin/sh\n${MARK}`);
 }
 
-export function gate({ configFolder, gated }: Settings): string {
+export function gate({ configFolder, gated, packaged }: Settings): string {
   return `#!/bin/sh
 ${MARK}leaves where there is nothing to do, and asks the program in doubt.
 LC_ALL=C
@@ -52,7 +52,7 @@ nothing_to_do() { # DOMAIN OPERATION SUB-OPERATION EXTRA
 
 if nothing_to_do "$@"; then exit 0; fi
 
-for program in ${gated.join(" ")}; do
+for program in ${gated} ${packaged}; do
   if [ -e "$program" ]; then break; fi
 done
 if ! [ -e "$program" ]; then

@@ -39,11 +39,11 @@ function readStandardInput(): string {
 }
 
 /** A process of its own that outlives this one, and that libvirt doesn't wait for. */
-function startMerge({ programs, gated }: Settings, domain: string): void {
+function startMerge({ programs, gated, packaged }: Settings, domain: string): void {
   // The name that it may run: /usr/sbin is another name of /usr/bin on some systems.
   const self = Deno.build.standalone ? Deno.execPath() : new URL(Deno.mainModule).pathname;
   const isSelf = (path: string) => path === self || (lstat(path) !== undefined && resolve(path) === self);
-  const program = [...programs, ...gated].find(isSelf);
+  const program = [...programs, gated, packaged].find(isSelf);
   new Deno.Command(program ?? programs[0]!, {
     args: ["merge", "--", domain],
     detached: true,
