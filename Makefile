@@ -49,7 +49,7 @@ TESTS ?= tests/*_test.ts
 .PHONY: test
 test: ## types, style, and the tests that need neither root nor libvirt; TESTS=FILES some of them
 	@build/need qemu-img:qemu-utils mandoc:mandoc busybox:busybox zsh:zsh fish:fish
-	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts proof/*.ts
+	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts tests/packages/*.ts proof/*.ts
 	build/deno fmt --quiet --check
 	build/deno lint --quiet
 	build/deno test -A --no-check $(TESTS)
@@ -112,7 +112,16 @@ export SOURCE_DATE_EPOCH
 .PHONY: deb
 deb: build ## dist/autorevert_VERSION-1_amd64.deb, a package for Debian and Ubuntu
 	@build/need dpkg-deb:dpkg
-	@packaging/deb $(version)
+	@packaging/make-deb $(version)
+
+.PHONY: rpm
+rpm: build ## dist/autorevert-VERSION-1.x86_64.rpm, a package for Fedora, RHEL and their kin
+	@build/need rpmbuild:rpm
+	@packaging/make-rpm $(version)
+
+.PHONY: packages-test
+packages-test: deb rpm ## the package in fresh Debian 12 and 13, while guests run; as root; CASES=FILE the tests of one
+	@tests/packages/run $(CASES)
 
 .PHONY: schema
 schema: ## config.schema.json, after a change of lib/input/config_schema.ts

@@ -14,7 +14,7 @@ function host({ apparmor = false, selinux }: { apparmor?: boolean; selinux?: "En
   Deno.mkdirSync(`${folder}/bin`);
   tool("apparmor_parser", `echo apparmor_parser "$@" >> ${folder}/calls`);
   tool("semodule", `echo semodule "$@" >> ${folder}/calls; [ "$1" != -l ] || echo autorevert`);
-  if (selinux !== undefined) tool("getenforce", `echo ${selinux}`);
+  tool("getenforce", `echo ${selinux ?? "Disabled"}`);
   if (apparmor) {
     Deno.mkdirSync(`${folder}/sys/module/apparmor/parameters`, { recursive: true });
     Deno.writeTextFileSync(`${folder}/sys/module/apparmor/parameters/enabled`, "Y\n");

@@ -76,6 +76,11 @@ export async function startLibvirtd(): Promise<void> {
   }
   await ok("mkdir", "-p", "/run/bin");
   await ok("ln", "-sfn", PROGRAM, "/run/bin/autorevert");
+  await startDaemon();
+}
+
+/** Starts libvirtd with the hook that is there. */
+export async function startDaemon(): Promise<void> {
   await ok("libvirtd", "--daemon");
   await until("libvirtd answers", async () => (await run("virsh", "-q", "list")).code === 0);
 }

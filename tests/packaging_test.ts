@@ -1,0 +1,161 @@
+/** The scripts of both packages: what they refuse, and what they leave. `make packages-test` tries the packages themselves. */
+
+import { assert, assertEquals } from "@std/assert";
+import { gate } from "../lib/hook/gate.ts";
+import { defaults } from "../lib/settings.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+
+/** A host with a hooks' folder, and the scripts of a package for it. */
+function host() {
+  const root = Deno.makeTempDirSync({ prefix: "autorevert-" });
+  const [hooks, config, log] = [`${root}/hooks`, `${root}/hooks/config`, `${root}/hooks.log`];
+  Deno.mkdirSync(`${hooks}/qemu.d`, { recursive: true });
+  Deno.mkdirSync(config);
+  Deno.mkdirSync(`${root}/share`);
+  for (const name of ["confine", "may-remove", "autorevert.cil"]) {
+    Deno.copyFileSync(`${ROOT}packaging/${name}`, `${root}/share/${name}`);
+  }
+  // Whatever SELinux this very host has, it is none of the test's business.
+  Deno.mkdirSync(`${root}/bin`);
+  Deno.writeTextFileSync(`${root}/bin/getenforce`, "#!/bin/sh\necho Disabled\n", { mode: 0o755 });
+  const path = `${root}/bin:${Deno.env.get("PATH")}`;
+  const env = { HOOK_DIR: hooks, CONFIG_DIR: config, LOG: log, ROOT: root, PATH: path };
+  const run = (script: string, ...args: string[]) => {
+    const line = `${ROOT}packaging/fill 1 < ${ROOT}packaging/${script} |` +
+      `sed 's|/usr/share/autorevert|${root}/share|; s|/usr/sbin/autorevert|${root}/program|' > ${root}/script; ` +
+      `exec sh ${root}/script "$@"`;
+    const { code, stdout, stderr } = new Deno.Command("sh", { args: ["-c", line, script, ...args], env })
+      .outputSync();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).replaceAll(root, "");
+    return { code, stdout: text(stdout), stderr: text(stderr) };
+  };
+  const write = (path: string, text: string) =>
+    Deno.writeTextFileSync(`${root}${path}`, text, { mode: 0o755 });
+  return {
+    run,
+    write,
+    /** The package's own files, with this program. */
+    unpack: (program: string) => {
+      write("/program", program);
+      write(
+        "/hooks/qemu.d/autorevert",
+        gate({ ...defaults, gated: "/nowhere", packaged: `${root}/program` }),
+      );
+    },
+    mode: (path: string) => Deno.statSync(`${root}${path}`).mode! & 0o777,
+    names: (path: string) => [...Deno.readDirSync(`${root}${path}`)].map(({ name }) => name).sort(),
+    [Symbol.dispose]: () => Deno.removeSync(root, { recursive: true }),
+  };
+}
+
+const OURS = "#!/bin/sh\necho autorevert 9.9\n";
+
+Deno.test("a package comes to a host without a hook, beside another one, and over itself", () => {
+  using at = host();
+  assertEquals(at.run("preinst", "install"), { code: 0, stdout: "", stderr: "" });
+  at.write("/hooks/qemu", "#!/bin/sh\nexit 0\n");
+  assertEquals(at.run("preinst", "1"), { code: 0, stdout: "", stderr: "" });
+  at.unpack(OURS);
+  assertEquals(at.run("preinst", "upgrade", "0.9"), { code: 0, stdout: "", stderr: "" });
+  assertEquals(at.names("/hooks"), ["config", "qemu", "qemu.d"]);
+});
+
+Deno.test("a package doesn't come beside a second hook on the same images", () => {
+  const twice = (path: string) =>
+    `error: autorevert is installed already, not from a package, as ${path}, and would run twice\n` +
+    "hint: let no guest start or stop meanwhile, take it away, and try again; configurations and sessions stay: " +
+    "rm -f /hooks/qemu /hooks/autorevert /hooks/qemu.d/autorevert\n";
+  const reverts = (path: string) =>
+    `error: ${path} is another hook that reverts disks: both would change the same images\n` +
+    `hint: shut its guests down, take it away, and try again: mv ${path} /root/\n`;
+  const python = '#!/usr/bin/python3\nbacking = image + ".backing_file"\n';
+  for (
+    const [path, text, stderr] of [
+      ["/hooks/qemu", OURS, twice("/hooks/qemu")],
+      ["/hooks/qemu", gate(defaults), twice("/hooks/qemu")],
+      ["/hooks/autorevert", OURS, twice("/hooks/autorevert")],
+      ["/hooks/qemu", python, reverts("/hooks/qemu")],
+      ["/hooks/qemu.d/old", python, reverts("/hooks/qemu.d/old")],
+      [
+        "/hooks/qemu.d/autorevert",
+        OURS,
+        "error: /hooks/qemu.d/autorevert is another hook\nhint: move it away, and try again\n",
+      ],
+    ] as const
+  ) {
+    using at = host();
+    at.write(path, text);
+    for (const args of [["install"], ["upgrade", "0.9"], ["1"], ["2"]]) {
+      assertEquals(at.run("preinst", ...args), { code: 1, stdout: "", stderr });
+    }
+    assertEquals(at.run("preinst", "abort-upgrade", "1").code, 0);
+  }
+});
+
+Deno.test("a restart is recommended at the first installation, after the hook was seen to run", () => {
+  using at = host();
+  at.unpack(OURS);
+  for (const args of [["configure", ""], ["1"]]) {
+    const { code, stdout } = at.run("postinst", ...args);
+    assertEquals([code, stdout.includes("systemctl restart libvirtd")], [0, true]);
+  }
+  for (const args of [["configure", "0.9"], ["2"], ["triggered", "/x"], ["abort-remove"]]) {
+    assertEquals(at.run("postinst", ...args), { code: 0, stdout: "", stderr: "" });
+  }
+});
+
+Deno.test("a hook that doesn't run is switched off, and on again by the next installation", () => {
+  using at = host();
+  at.unpack("#!/no/such/shell\n");
+  for (const args of [["configure", ""], ["1"], ["2"]]) {
+    const { code, stdout, stderr } = at.run("postinst", ...args);
+    assertEquals([code, stdout], [1, ""]);
+    assert(stderr.startsWith("error: /hooks/qemu.d/autorevert doesn't run: "), stderr);
+    assert(
+      stderr.includes("; the hook is switched off, and guests start as if it were not there\nhint: "),
+      stderr,
+    );
+    assertEquals(at.mode("/hooks/qemu.d/autorevert"), 0o644);
+  }
+  at.write("/program", OURS);
+  assertEquals(at.run("postinst", "configure", "0.9").code, 0);
+  assertEquals(at.mode("/hooks/qemu.d/autorevert"), 0o755);
+});
+
+Deno.test("a package isn't removed while a disk needs it, and upgraded all the same", () => {
+  using at = host();
+  at.unpack("#!/bin/sh\necho status of $2\n");
+  at.write("/hooks/config/win10.session", "[]");
+  for (const action of ["remove", "0"]) {
+    assertEquals(at.run("prerm", action), {
+      code: 1,
+      stdout: "",
+      stderr: 'error: disks of "win10" still need the hook:\nstatus of win10\n' +
+        "hint: autorevert disable 'win10', then start it and shut it down once;\n" +
+        "      if it names another image now, name that one again with virsh edit before;\n" +
+        "      if guest and images are gone for good: rm '/hooks/config/win10.session'\n",
+    });
+  }
+  for (const action of ["upgrade", "1", "deconfigure"]) assertEquals(at.run("prerm", action).code, 0);
+  // However it went: what the disk needs stays.
+  at.write("/hooks/config/win10.json", "{}");
+  assertEquals(at.run("postrm", "purge").code, 0);
+  assertEquals(at.names("/hooks/config"), ["win10.json", "win10.session"]);
+});
+
+Deno.test("a removal takes locks along, a purge configurations and log", () => {
+  using at = host();
+  for (const name of ["win10.lock", "1-2.folder-lock", "win10.merging", "win10.json"]) {
+    at.write(`/hooks/config/${name}`, "");
+  }
+  at.write("/hooks.log", "");
+  assertEquals(at.run("prerm", "remove").code, 0);
+  for (const action of ["upgrade", "1"]) at.run("postrm", action);
+  assertEquals(at.names("/hooks/config").length, 4);
+  assertEquals(at.run("postrm", "remove").code, 0);
+  assertEquals(at.names("/hooks/config"), ["win10.json"]);
+  assertEquals(at.run("postrm", "purge").code, 0);
+  assertEquals(at.names("/hooks"), ["qemu.d"]);
+  assert(!at.names("").includes("hooks.log"));
+});
