@@ -119,8 +119,12 @@ rpm: build ## dist/autorevert-VERSION-1.x86_64.rpm, a package for Fedora, RHEL a
 	@build/need rpmbuild:rpm
 	@packaging/make-rpm $(version)
 
+.PHONY: release
+release: deb rpm ## dist/release: both packages, the binary, their sums and the notes
+	@packaging/release $(version)
+
 .PHONY: packages-test
-packages-test: deb rpm ## the package in fresh Debian 12 and 13, while guests run; as root; CASES=FILE the tests of one
+packages-test: deb rpm ## the packages in fresh Debian 12 and 13, while guests run; as root; CASES=FILE the tests of one
 	@tests/packages/run $(CASES)
 
 .PHONY: schema

@@ -54,10 +54,14 @@ Deno.test("check finds image folders whose layers virt-aa-helper can't read", ()
   assertEquals(found(fixture), [`${warning}/usr/share/autorevert/confine install`]);
 
   const additions = `${fixture.settings.confinement.appArmor}/local/usr.lib.libvirt.virt-aa-helper`;
-  write(additions, "# /**.backing_file r,\n");
-  assertEquals(found(fixture).length, 1);
-  write(additions, "/data/vm/*.backing_file{,.[0-9]*} r,\n");
-  assertEquals(found(fixture), []);
+  for (const line of ["# /data/vm/** r,", "/data/vmx/** r,", "/data/vm/** w,", "/data/vm/* r,"]) {
+    write(additions, `${line}\n`);
+    assertEquals(found(fixture).length, 1, line);
+  }
+  for (const line of ["/data/vm/** r, # images", '  "/data/vm/**" r,', "/data/** rk,"]) {
+    write(additions, `/other/** r,\n${line}\n`);
+    assertEquals(found(fixture), [], line);
+  }
   for (const folder of ["/var/lib/libvirt/images", "/srv/vm", "/mnt/fast"]) {
     using known = withAppArmor(folder);
     assertEquals(found(known), []);

@@ -3,7 +3,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-const RULE = "/**.backing_file{,.[0-9]*} r, # autorevert: the layers of a disk\n";
+const RULE = "/data/vm/** r, # autorevert: a folder of images\n";
 
 /** A host with these confinements, and tools that only note how they were called. */
 function host({ apparmor = false, selinux }: { apparmor?: boolean; selinux?: "Enforcing" | "Permissive" }) {
@@ -21,18 +21,21 @@ function host({ apparmor = false, selinux }: { apparmor?: boolean; selinux?: "En
     Deno.mkdirSync(`${folder}/etc/apparmor.d/local`, { recursive: true });
     Deno.writeTextFileSync(`${folder}/etc/apparmor.d/usr.lib.libvirt.virt-aa-helper`, "");
   }
-  const confine = (action: string) => {
-    const { code, stderr } = new Deno.Command(`${ROOT}packaging/confine`, {
-      args: [action],
-      env: { ROOT: folder, PATH: `${folder}/bin:${Deno.env.get("PATH")}` },
+  /** @param images the folders of a build, with commas */
+  const confine = (action: string, images = "/var/lib/libvirt/images,/data/vm,/srv/vm") => {
+    const line =
+      `${ROOT}packaging/fill - < ${ROOT}packaging/confine > ${folder}/confine; exec sh ${folder}/confine "$@"`;
+    const { code, stderr } = new Deno.Command("sh", {
+      args: ["-c", line, "confine", action],
+      env: { ROOT: folder, PATH: `${folder}/bin:${Deno.env.get("PATH")}`, IMAGE_DIRS: images },
     }).outputSync();
-    return { code, stderr: new TextDecoder().decode(stderr).replaceAll(ROOT, "") };
+    return { code, stderr: new TextDecoder().decode(stderr).replaceAll(`${folder}/`, "") };
   };
   const calls = () => {
     try {
       const text = Deno.readTextFileSync(`${folder}/calls`);
       Deno.removeSync(`${folder}/calls`);
-      return text.replaceAll(folder, "").replaceAll(ROOT, "").trim().split("\n");
+      return text.replaceAll(folder, "").trim().split("\n");
     } catch {
       return [];
     }
@@ -62,11 +65,17 @@ Deno.test("AppArmor's addition is made once, and taken back alone", () => {
   assertEquals(at.calls(), [load]);
 });
 
+Deno.test("AppArmor needs no addition for folders that its profile knows", () => {
+  using at = host({ apparmor: true });
+  assertEquals(at.confine("install", "/var/lib/libvirt/images,/mnt/fast"), { code: 0, stderr: "" });
+  assertEquals(at.calls(), []);
+});
+
 Deno.test("SELinux's module is loaded where SELinux is on, and removed again", () => {
   for (const selinux of ["Enforcing", "Permissive"] as const) {
     using at = host({ selinux });
     assertEquals(at.confine("install").code, 0);
-    assertEquals(at.calls(), ["semodule -i packaging/autorevert.cil"]);
+    assertEquals(at.calls(), ["semodule -i /autorevert.cil"]);
     assertEquals(at.confine("remove").code, 0);
     assertEquals(at.calls(), ["semodule -l", "semodule -r autorevert"]);
   }
@@ -81,8 +90,8 @@ Deno.test("where SELinux is enforcing, an installation stops without its module"
     assertStringIncludes(
       stderr,
       expected === 1
-        ? "error: SELinux is enforcing, and its module packaging/autorevert.cil can't be loaded\nhint: "
-        : "warning: the SELinux module packaging/autorevert.cil can't be loaded; SELinux is permissive, so the hook runs\n",
+        ? "error: SELinux is enforcing, and its module autorevert.cil can't be loaded\nhint: "
+        : "warning: the SELinux module autorevert.cil can't be loaded; SELinux is permissive, so the hook runs\n",
     );
   }
 });

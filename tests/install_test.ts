@@ -16,6 +16,8 @@ function host() {
     HOOK_DIR: "/etc/libvirt/hooks",
     CONFIG_DIR: "/etc/libvirt/hooks/config",
     PREFIX: "/usr/local",
+    IMAGE_DIRS: "/var/lib/libvirt/images",
+    LOG: "/var/log/libvirt/qemu/hooks.log",
   };
   const call = async (before: string, script: string, ...args: string[]) => {
     const line = `${before}\nexec ${ROOT}build/${script} "$@"`;
@@ -151,8 +153,8 @@ Deno.test("on a full disk the hook stays as it was", async () => {
   await at.install();
   const before = Deno.readTextFileSync(at.place);
   // As much as the file may be long: what is written is cut short there.
-  Deno.writeTextFileSync(at.program, `#!/bin/sh\necho autorevert 10\n${"#".repeat(4096)}\n`);
-  const { code, stderr } = await at.install("ulimit -f 4; trap '' XFSZ");
+  Deno.writeTextFileSync(at.program, `#!/bin/sh\necho autorevert 10\n${"#".repeat(16 * 1024)}\n`);
+  const { code, stderr } = await at.install("ulimit -f 16; trap '' XFSZ");
   assertEquals(code, 1);
   assertStringIncludes(
     stderr,

@@ -20,7 +20,14 @@ function host() {
   Deno.mkdirSync(`${root}/bin`);
   Deno.writeTextFileSync(`${root}/bin/getenforce`, "#!/bin/sh\necho Disabled\n", { mode: 0o755 });
   const path = `${root}/bin:${Deno.env.get("PATH")}`;
-  const env = { HOOK_DIR: hooks, CONFIG_DIR: config, LOG: log, ROOT: root, PATH: path };
+  const env = {
+    HOOK_DIR: hooks,
+    CONFIG_DIR: config,
+    LOG: log,
+    IMAGE_DIRS: "/images",
+    ROOT: root,
+    PATH: path,
+  };
   const run = (script: string, ...args: string[]) => {
     const line = `${ROOT}packaging/fill 1 < ${ROOT}packaging/${script} |` +
       `sed 's|/usr/share/autorevert|${root}/share|; s|/usr/sbin/autorevert|${root}/program|' > ${root}/script; ` +
@@ -158,4 +165,38 @@ Deno.test("a removal takes locks along, a purge configurations and log", () => {
   assertEquals(at.run("postrm", "purge").code, 0);
   assertEquals(at.names("/hooks"), ["qemu.d"]);
   assert(!at.names("").includes("hooks.log"));
+});
+
+Deno.test("a release has both packages, the binary, their sums and the notes of its version", () => {
+  const root = Deno.makeTempDirSync({ prefix: "autorevert-" });
+  try {
+    for (const folder of ["dist", "packaging"]) Deno.mkdirSync(`${root}/${folder}`);
+    Deno.copyFileSync(`${ROOT}packaging/release`, `${root}/packaging/release`);
+    Deno.writeTextFileSync(
+      `${root}/CHANGELOG.md`,
+      "# Changelog\n\n## 1.10.0 – x\n\nno\n\n## 1.1.0 – y\n\nyes\n\n## 1.0.0 – z\n",
+    );
+    for (const name of ["autorevert_1.1.0-1_amd64.deb", "autorevert-1.1.0-1.x86_64.rpm", "qemu"]) {
+      Deno.writeTextFileSync(`${root}/dist/${name}`, name);
+    }
+    const release = (version: string) =>
+      new Deno.Command(`${root}/packaging/release`, { args: [version] }).outputSync();
+    assertEquals(release("1.1.0").code, 0);
+    const read = (name: string) => Deno.readTextFileSync(`${root}/dist/release/${name}`);
+    assertEquals(read("NOTES.md"), "## 1.1.0 – y\n\nyes\n\n");
+    const summed = read("SHA256SUMS").trim().split("\n").map((line) => line.split("  ")[1]);
+    assertEquals(summed, [
+      "autorevert-1.1.0-1.x86_64.rpm",
+      "autorevert-1.1.0-x86_64",
+      "autorevert_1.1.0-1_amd64.deb",
+    ]);
+    Deno.writeTextFileSync(`${root}/CHANGELOG.md`, "# Changelog\n");
+    const { code, stderr } = release("1.1.0");
+    assertEquals([code, new TextDecoder().decode(stderr)], [
+      1,
+      "error: CHANGELOG.md has no section about 1.1.0\nhint: write one, or correct the version in deno.json\n",
+    ]);
+  } finally {
+    Deno.removeSync(root, { recursive: true });
+  }
 });

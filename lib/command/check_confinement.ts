@@ -37,8 +37,17 @@ function additions({ confinement: { appArmor } }: Settings): string {
 function appArmorFindings(settings: Settings): Finding[] {
   const { confinement: { appArmor }, imageFolders } = settings;
   if (files.lstat(`${appArmor}/usr.lib.libvirt.virt-aa-helper`) === undefined) return [];
-  if (/^[^#]*\.backing_file/m.test(files.read(additions(settings)) ?? "")) return [];
-  const known = [KNOWN, "/home", "/root", "/media", "/mnt", "/opt", "/srv"];
+  const added = [...(files.read(additions(settings)) ?? "").matchAll(/^\s*"?(\/[^#"\n]*)\/\*\*"?\s+\w*r/gm)];
+  const known = [
+    KNOWN,
+    "/home",
+    "/root",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/srv",
+    ...added.map(([, path]) => path!),
+  ];
   return imageFolders.filter((folder) => !known.some((parent) => isBelow(folder, parent))).map((folder) =>
     finding(
       "warning",
