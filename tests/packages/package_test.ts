@@ -15,45 +15,14 @@ import {
   startDaemon,
   stopLibvirtd,
   until,
-  virsh,
 } from "../e2e/libvirt.ts";
+import { almostFull, apt, bad, Bystander, dpkg, good, noExecution } from "./host.ts";
 
 const HOOK = "/etc/libvirt/hooks/qemu.d/autorevert";
 const PROGRAM = "/usr/sbin/autorevert";
 const autorevert = (...args: string[]) => ok("autorevert", ...args);
-const env = ["env", "DEBIAN_FRONTEND=noninteractive"];
-// The sandbox has written a configuration of libvirt's already.
-const apt = (...args: string[]) =>
-  run(...env, "apt-get", "-y", "-q", "-o", "Dpkg::Options::=--force-confold", ...args);
-const dpkg = (...args: string[]) => run(...env, "dpkg", ...args);
-
-/** A guest without a configuration: none of the hook's business, and nothing may stop it. */
-let bystander: { guest: Guest; id: string };
-
-async function restart(): Promise<void> {
-  await stopLibvirtd();
-  await startDaemon();
-}
-
-/** Whatever happened to the package: a restart of libvirtd leaves the guest as it was. */
-async function survives(): Promise<void> {
-  await restart();
-  assertEquals((await virsh("domid", "bystander")).trim(), bystander.id);
-  assertEquals((await virsh("domstate", "bystander")).trim(), "running");
-}
-
-/** What a package's command says, once it has failed. */
-async function refusal(command: Promise<{ code: number; stdout: string; stderr: string }>): Promise<string> {
-  const { code, stdout, stderr } = await command;
-  assert(code !== 0, stdout);
-  return (stdout + stderr).replaceAll("\r\n", "\n");
-}
-
-async function good(command: Promise<{ code: number; stdout: string; stderr: string }>): Promise<string> {
-  const { code, stdout, stderr } = await command;
-  assertEquals(code, 0, stdout + stderr);
-  return stdout + stderr;
-}
+/** The guest that must live through all of it. */
+let bystander: Bystander;
 
 Deno.test.afterAll(() => stopLibvirtd("SIGKILL"));
 
@@ -62,11 +31,9 @@ Deno.test("apt-get installs it, with libvirt, while nothing runs", async () => {
   assertStringIncludes(said, "libvirtd looks for hooks when it starts: systemctl restart libvirtd");
   await ok("which", "qemu-img", "libvirtd");
   await startDaemon();
-  const guest = await Guest.define("bystander", { stay: true });
-  await guest.start();
-  bystander = { guest, id: (await virsh("domid", "bystander")).trim() };
+  bystander = await Bystander.start("by-package");
   assertEquals(await autorevert("check"), "0 guests, 0 disks: nothing is wrong\n");
-  await survives();
+  await bystander.survives();
 });
 
 Deno.test("a guest reverts, and keeps a session on demand", async () => {
@@ -94,7 +61,7 @@ Deno.test("an upgrade leaves a guest in its session, and a merge under way", asy
   const merging = await Guest.define("merging", { stay: true });
   merging.configure({ vda: true });
   {
-    await using _slow = await slowMerges(90);
+    await using _slow = await slowMerges(30);
     await merging.start();
     await merging.write(900);
     await merging.destroy();
@@ -102,8 +69,9 @@ Deno.test("an upgrade leaves a guest in its session, and a merge under way", asy
     const said = await good(dpkg("-i", "/packages/new.deb"));
     assert(!said.includes("restart"), said);
     assertEquals(merging.files().length, 3, "the merge is still under way");
-    await survives();
+    await bystander.survives();
   }
+  await ok("flock", "--wait", "60", `${CONFIG}/merging.merging`, "true");
   await merging.isPlain(1);
   await ok("qemu-img", "check", "-q", merging.images[0]!);
   assertEquals(await inSession.key(), "2");
@@ -111,33 +79,23 @@ Deno.test("an upgrade leaves a guest in its session, and a merge under way", asy
   await inSession.reverted(0);
 });
 
-/** The folder of the program with room for so many bytes more. */
-async function almostFull(room: number): Promise<AsyncDisposable> {
-  await ok("cp", "-a", "/usr/sbin", "/run/sbin");
-  const used = Number((await ok("du", "-s", "-B1", "/run/sbin")).split("\t")[0]);
-  await ok("mount", "-t", "tmpfs", "-o", `size=${used + room}`, "tmpfs", "/usr/sbin");
-  await ok("cp", "-a", "/run/sbin/.", "/usr/sbin");
-  await ok("rm", "-rf", "/run/sbin");
-  return { [Symbol.asyncDispose]: async () => void await ok("umount", "--lazy", "/usr/sbin") };
-}
-
 Deno.test("an upgrade on a full disk leaves what there was", async () => {
   {
-    await using _full = await almostFull(20 * 1024 * 1024);
-    assertStringIncludes(await refusal(dpkg("-i", "/packages/old.deb")), "No space left on device");
+    await using _full = await almostFull("/usr/sbin", 20 * 1024 * 1024);
+    assertStringIncludes(await bad(dpkg("-i", "/packages/old.deb")), "No space left on device");
     assertStringIncludes(await autorevert("--version"), "autorevert ");
-    await survives();
+    await bystander.survives();
     assertEquals(await autorevert("check", "win10"), "1 guest, 1 disk: nothing is wrong\n");
   }
 });
 
 Deno.test("an upgrade that is killed half-way leaves what there was, and is done again", async () => {
-  const child = run("setsid", ...env, "dpkg", "-i", "/packages/old.deb");
+  const child = dpkg("-i", "/packages/old.deb");
   await until("dpkg writes the program", () => Promise.resolve(exists(`${PROGRAM}.dpkg-new`)));
   await run("pkill", "-9", "-x", "dpkg|dpkg-deb");
   assert((await child).code !== 0);
   assert(exists(`${PROGRAM}.dpkg-new`));
-  await survives();
+  await bystander.survives();
   const guest = await Guest.define("win10", { made: true });
   assertEquals(await guest.boot(), "2");
   await guest.reverted(1);
@@ -149,7 +107,7 @@ Deno.test("a program that doesn't run has its hook switched off, and no guest is
   await ok("dpkg-deb", "-R", "/packages/new.deb", "/run/broken");
   Deno.writeTextFileSync(at(`/run/broken${PROGRAM}`), "\x7fELF of another machine");
   await ok("dpkg-deb", "-Znone", "--build", "/run/broken", "/run/broken.deb");
-  const said = await refusal(dpkg("-i", "/run/broken.deb"));
+  const said = await bad(dpkg("-i", "/run/broken.deb"));
   assertStringIncludes(said, `error: ${HOOK} doesn't run: `);
   assertStringIncludes(
     said,
@@ -158,19 +116,17 @@ Deno.test("a program that doesn't run has its hook switched off, and no guest is
   assertEquals(Deno.statSync(at(HOOK)).mode! & 0o777, 0o644);
   const guest = await Guest.define("meanwhile");
   assertEquals(await guest.boot(), "1", "under the libvirtd that has called the hook before");
-  await survives();
+  await bystander.survives();
   await good(dpkg("-i", "/packages/new.deb"));
   assertEquals(Deno.statSync(at(HOOK)).mode! & 0o777, 0o755);
-  await survives();
+  await bystander.survives();
 });
 
 Deno.test("where a hook can't be executed nothing is unpacked", async () => {
-  await ok("mount", "--bind", "/etc/libvirt/hooks", "/etc/libvirt/hooks");
-  await ok("mount", "-o", "remount,bind,noexec", "/etc/libvirt/hooks");
-  try {
-    const said = await refusal(dpkg("-i", "/packages/old.deb"));
+  {
+    await using _noExecution = await noExecution("/etc/libvirt/hooks");
     assertStringIncludes(
-      said,
+      await bad(dpkg("-i", "/packages/old.deb")),
       "error: programs can't be executed in /etc/libvirt/hooks\nhint: is it mounted with noexec? ",
     );
     assertStringIncludes(await ok("dpkg-query", "-W", "-f", "${Version}", "autorevert"), ".1-1");
@@ -178,12 +134,10 @@ Deno.test("where a hook can't be executed nothing is unpacked", async () => {
     assertEquals(code, 1);
     assertStringIncludes(
       stdout,
-      "can't be executed: libvirt starts no guest, and stops every guest that runs",
+      "can't be executed: libvirt starts no guest, and stops every guest that runs when its daemon restarts",
     );
-  } finally {
-    await ok("umount", "/etc/libvirt/hooks");
   }
-  await survives();
+  await bystander.survives();
 });
 
 Deno.test("a removal is refused while a disk needs the hook, and touches no image", async () => {
@@ -191,7 +145,7 @@ Deno.test("a removal is refused while a disk needs the hook, and touches no imag
   guest.configure({ vda: true });
   await guest.start();
   for (const action of ["remove", "purge"]) {
-    const said = await refusal(apt(action, "autorevert"));
+    const said = await bad(apt(action, "autorevert"));
     assertStringIncludes(said, 'error: disks of "needs" still need the hook:\n');
     assertStringIncludes(said, "hint: autorevert disable 'needs', then start it and shut it down once;");
   }
@@ -210,7 +164,7 @@ Deno.test("once removed, its gate lets every guest start; once purged, nothing i
   assertEquals(await ok("sh", "-c", `sha256sum ${IMAGES}/*`), images);
   assertEquals(await guest.boot(), "2", "without the program nothing reverts");
   assertEquals(await guest.boot(), "3");
-  await survives();
+  await bystander.survives();
 
   // A session that came back, say from a backup, holds its guest until the program is there again.
   Deno.writeTextFileSync(at(`${CONFIG}/win10.session`), "[]", { create: true });
@@ -221,7 +175,7 @@ Deno.test("once removed, its gate lets every guest start; once purged, nothing i
   await good(apt("purge", "autorevert"));
   for (const path of [HOOK, CONFIG, LOG, PROGRAM]) assert(!exists(path), path);
   assertEquals(await countOn(guest.images[0]!), 3);
-  await survives();
+  await bystander.survives();
 });
 
 Deno.test("a hook from before is noticed: no two of them on one image", async () => {
@@ -229,21 +183,21 @@ Deno.test("a hook from before is noticed: no two of them on one image", async ()
   await ok("mkdir", "-p", "/etc/libvirt/hooks");
   await ok("cp", "/source/dist/qemu", other);
   assertStringIncludes(
-    await refusal(dpkg("-i", "/packages/old.deb")),
+    await bad(dpkg("-i", "/packages/old.deb")),
     `error: autorevert is installed already, not from a package, as ${other}, and would run twice\nhint: `,
   );
   Deno.writeTextFileSync(at(other), '#!/usr/bin/python3\nbacking = image + ".backing_file"\n', {
     mode: 0o755,
   });
   assertStringIncludes(
-    await refusal(dpkg("-i", "/packages/old.deb")),
+    await bad(dpkg("-i", "/packages/old.deb")),
     `error: ${other} is another hook that reverts disks: both would change the same images\nhint: `,
   );
   assert(!exists(HOOK) && !exists(PROGRAM));
   Deno.writeTextFileSync(at(other), "#!/bin/sh\nexit 0\n", { mode: 0o755 });
   await good(dpkg("-i", "/packages/old.deb"));
   assert(exists(HOOK));
-  await survives();
+  await bystander.survives();
   await good(apt("purge", "autorevert"));
   await ok("rm", other);
 });

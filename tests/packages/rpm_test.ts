@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { at, CONFIG, exists, Guest, ok, startDaemon, stopLibvirtd } from "../e2e/libvirt.ts";
+import { installLibvirt } from "./host.ts";
 
 const HOOK = "/etc/libvirt/hooks/qemu.d/autorevert";
 
@@ -24,11 +25,7 @@ function seLinux(mode: string, semodule: string): void {
 Deno.test.afterAll(() => stopLibvirtd("SIGKILL"));
 
 Deno.test("rpm installs it, and a guest reverts", async () => {
-  await ok(
-    "sh",
-    "-c",
-    "command -v libvirtd || apt-get install -y -q -o Dpkg::Options::=--force-confold libvirt-daemon-system qemu-utils",
-  );
+  await installLibvirt();
   seLinux("Permissive", 'echo "$@" >> /run/semodule');
   const { code, said } = await rpm("-i", at("/packages/old.rpm"));
   assertEquals(code, 0, said);
