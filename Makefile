@@ -105,26 +105,32 @@ uninstall: ## take the hook away, unless a session needs it
 	@build/uninstall
 
 # A package is this build at other places: the program in /usr/sbin, where AppArmor lets libvirtd's hooks execute it.
-version = $(shell sed -n 's/.*"version": "\(.*\)".*/\1/p' deno.json)
+version := $(shell sed -n 's/.*"version": "\(.*\)".*/\1/p' deno.json)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 export SOURCE_DATE_EPOCH
 
+packaged = $(program_binary) $(wildcard packaging/* packaging/*/* man/* *.json *.md)
+deb = dist/autorevert_$(version)-1_amd64.deb
+rpm = dist/autorevert-$(version)-1.x86_64.rpm
+
 .PHONY: deb
-deb: build ## dist/autorevert_VERSION-1_amd64.deb, a package for Debian and Ubuntu
+deb: $(deb) ## dist/autorevert_VERSION-1_amd64.deb, a package for Debian and Ubuntu
+$(deb): $(packaged)
 	@build/need dpkg-deb:dpkg
 	@packaging/make-deb $(version)
 
 .PHONY: rpm
-rpm: build ## dist/autorevert-VERSION-1.x86_64.rpm, a package for Fedora, RHEL and their kin
+rpm: $(rpm) ## dist/autorevert-VERSION-1.x86_64.rpm, a package for Fedora, RHEL and their kin
+$(rpm): $(packaged)
 	@build/need rpmbuild:rpm
 	@packaging/make-rpm $(version)
 
 .PHONY: release
-release: deb rpm ## dist/release: both packages, the binary, their sums and the notes
+release: $(deb) $(rpm) ## dist/release: both packages, the binary, their sums and the notes
 	@packaging/release $(version)
 
 .PHONY: packages-test
-packages-test: deb rpm ## the packages in fresh Debian 12 and 13, while guests run; as root; CASES=FILE the tests of one
+packages-test: $(deb) $(rpm) ## the packages in fresh Debian 12 and 13, while guests run; as root; CASES=FILE the tests of one
 	@tests/packages/run $(CASES)
 
 .PHONY: schema

@@ -237,7 +237,7 @@ for (const shell of shells) {
     }).outputSync();
     assertEquals([code, new TextDecoder().decode(stderr)], [
       1,
-      `error: ${fixture.settings.packaged} is gone, and disks of this guest still need it\nhint: install autorevert again\n`,
+      `error: disks of this guest still need autorevert, and there is neither ${program} nor ${fixture.settings.packaged}\nhint: install autorevert again\n`,
     ]);
 
     // With its folder, too: a package takes that away where it is empty.

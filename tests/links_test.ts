@@ -51,7 +51,9 @@ Deno.test("the links of the pages lead to something", () => {
 Deno.test("the files that the pages for developers name are there", () => {
   for (const page of ["CONTRIBUTING.md", "docs/architecture.md"]) {
     for (
-      const [, path] of read(page).matchAll(/`((?:lib|tests|build|packaging|proof|bench|demo|man|docs)\/[\w./-]*)`/g)
+      const [, path] of read(page).matchAll(
+        /`((?:lib|tests|build|packaging|proof|bench|demo|man|docs)\/[\w./-]*)`/g,
+      )
     ) {
       assert(exists(new URL(path!, ROOT)), `${page}: ${path}`);
     }

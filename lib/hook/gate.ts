@@ -57,7 +57,7 @@ for program in ${gated} ${packaged}; do
 done
 if ! [ -e "$program" ]; then
   if [ "$2" != prepare ] || ! [ -e "$config/$1.session" ]; then exit 0; fi
-  echo "error: $program is gone, and disks of this guest still need it" >&2
+  echo "error: disks of this guest still need autorevert, and there is neither ${gated} nor ${packaged}" >&2
   echo "hint: install autorevert again" >&2
   exit 1
 fi
