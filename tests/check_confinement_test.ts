@@ -119,7 +119,7 @@ Deno.test("check finds the last denial that is about the hook or a layer, until 
   const layer = appArmor(soon, "/data/vm/os.img.backing_file");
   const lines = (...lines: string[]) => write(fixture.settings.confinement.audit, `${lines.join("\n")}\n`);
   const words = () => found(fixture).map((line) => line.replace(/UTC: .* → /, "UTC → "));
-  const hint = "make install; if it goes on: ausearch -m avc -ts recent | audit2why";
+  const hint = "make install; if it goes on: ausearch -m avc -ts recent";
 
   lines(seLinux(soon, "virt_hook_t"), seLinux(soon, "etc_t"));
   assertEquals(words(), [`error: SELinux denied the hook or a disk something, at ${at} UTC → ${hint}`]);

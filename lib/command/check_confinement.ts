@@ -138,7 +138,7 @@ function denials(settings: Settings): Finding[] {
     finding(
       "error",
       new UserError(`${who} denied the hook or a disk something, at ${at} UTC: ${printable(what)}`, {
-        hint: `${confine(settings)}; if it goes on: ausearch -m avc -ts recent | audit2why`,
+        hint: `${confine(settings)}; if it goes on: ausearch -m avc -ts recent`,
       }),
     ),
   ];
