@@ -40,6 +40,7 @@ function host() {
   const write = (path: string, text: string) =>
     Deno.writeTextFileSync(`${root}${path}`, text, { mode: 0o755 });
   return {
+    root,
     run,
     write,
     /** The package's own files, with this program. */
@@ -144,11 +145,14 @@ Deno.test("a package isn't removed while a disk needs it, and upgraded all the s
         "      if guest and images are gone for good: rm '/hooks/config/win10.session'\n",
     });
   }
+  at.write("/hooks/config/.dotted.session", "[]");
   for (const action of ["upgrade", "1", "deconfigure"]) assertEquals(at.run("prerm", action).code, 0);
   // However it went: what the disk needs stays.
   at.write("/hooks/config/win10.json", "{}");
   assertEquals(at.run("postrm", "purge").code, 0);
-  assertEquals(at.names("/hooks/config"), ["win10.json", "win10.session"]);
+  Deno.removeSync(`${at.root}/hooks/config/win10.session`);
+  assertEquals([at.run("prerm", "remove").code, at.run("postrm", "purge").code], [1, 0]);
+  assertEquals(at.names("/hooks/config"), [".dotted.session", "win10.json"]);
 });
 
 Deno.test("a removal takes locks along, a purge configurations and log", () => {
