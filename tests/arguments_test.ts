@@ -11,6 +11,7 @@ interface Typed {
   readonly domains?: string[];
   readonly targets?: string[];
   readonly word?: string;
+  /** With their values, as `option=value`. */
   readonly options?: string[];
 }
 
@@ -25,6 +26,19 @@ const commands: readonly (readonly [line: string, what: Typed])[] = [
   ["status", { verb: "status" }],
   ["status a b c --json", { verb: "status", domains: ["a", "b", "c"], options: ["json"] }],
   ["enable win10 vda", { verb: "enable", domains: ["win10"], targets: ["vda"] }],
+  ["enable win10", { verb: "enable", domains: ["win10"] }],
+  ["enable win10 vda --keep-commits 2", {
+    verb: "enable",
+    domains: ["win10"],
+    targets: ["vda"],
+    options: ["keep-commits=2"],
+  }],
+  ["enable --keep-commits=0 win10 --keep-session vda", {
+    verb: "enable",
+    domains: ["win10"],
+    targets: ["vda"],
+    options: ["keep-session", "keep-commits=0"],
+  }],
   ["disable win10", { verb: "disable", domains: ["win10"] }],
   ["commit win10 --cancel", { verb: "commit", domains: ["win10"], options: ["cancel"] }],
   ["recover win10 vda --keep", { verb: "recover", domains: ["win10"], targets: ["vda"], options: ["keep"] }],
@@ -42,7 +56,10 @@ const commands: readonly (readonly [line: string, what: Typed])[] = [
 
 for (const [line, { verb, domains = [], targets = [], word, options = [] }] of commands) {
   Deno.test(`the command line "${line}" is a command`, async () => {
-    const command = { verb, domains, targets, options: new Set(options), ...word && { word } };
+    const given = options.map((option) => option.split("=")).map(([name, value = ""]) =>
+      [name!, value] as const
+    );
+    const command = { verb, domains, targets, options: new Map(given), ...word && { word } };
     assertEquals(await parseLine(line.split(" ")), { kind: "command", command });
   });
 }
@@ -84,7 +101,17 @@ const wrong: readonly (readonly [line: string, message: string])[] = [
   ["stauts", `unknown command "stauts", did you mean "status"? There are ${all}`],
   ["undo", "undo takes DOMAIN [TARGET...], not none"],
   ["merge win10 vda", 'merge takes DOMAIN, not "win10", "vda"'],
-  ["enable win10", 'enable takes DOMAIN TARGET..., not "win10"'],
+  ["enable", "enable takes DOMAIN [TARGET...], not none"],
+  ["enable win10 --keep-commits", '--keep-commits is "", should be a whole number from 0 to 12'],
+  ["enable win10 --keep-commits vda", '--keep-commits is "vda", should be a whole number from 0 to 12'],
+  ["enable win10 --keep-commits -1", '--keep-commits is "-1", should be a whole number from 0 to 12'],
+  ["enable win10 --keep-commits=13", '--keep-commits is "13", should be a whole number from 0 to 12'],
+  ["enable win10 --keep-comits 2", 'unknown option "--keep-comits", did you mean "--keep-commits"?'],
+  [
+    "enable win10 --keep-session --no-keep-session",
+    "--keep-session and --no-keep-session exclude each other",
+  ],
+  ["undo win10 --keep-commits 2", '"--keep-commits" goes with "enable", not with "undo"'],
   ["schema win10", 'schema takes no more words, not "win10"'],
   ["completion", 'completion takes one of "bash", "zsh", "fish"'],
   ["completion tcsh", 'completion takes one of "bash", "zsh", "fish", not "tcsh"'],

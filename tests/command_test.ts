@@ -104,7 +104,7 @@ const refusals: readonly Refusal[] = [
     past: plain,
     said: [
       ": there is no commit that can be undone",
-      'to have the next ones kept, set "keep-commits" in CONFIG',
+      "to have the next ones kept: autorevert enable guest --keep-commits 1",
     ],
   },
   {
@@ -113,7 +113,7 @@ const refusals: readonly Refusal[] = [
     past: { ...committed, torn: true },
     said: [
       ": the commit is already being merged into the disk, and can't be undone any more",
-      'to have the next ones kept, set "keep-commits" in CONFIG',
+      "to have the next ones kept: autorevert enable guest --keep-commits 1",
     ],
   },
   {
@@ -139,7 +139,10 @@ const refusals: readonly Refusal[] = [
     verb: "keep",
     if: "no session was set aside",
     past: committed,
-    said: [": no session was set aside", 'to have the next ones kept, set "keep-session" in CONFIG'],
+    said: [
+      ": no session was set aside",
+      "to have the next ones kept: autorevert enable guest --keep-session",
+    ],
   },
 ];
 

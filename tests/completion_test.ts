@@ -83,6 +83,14 @@ for (const shell of ["bash", "fish", "zsh"] as const) {
     assert((await words("status", "green", "")).includes("guest"));
   });
 
+  Deno.test(`${shell} takes the value of an option for no guest`, async () => {
+    const words = async (...words: string[]) =>
+      (await offered(shell, words)).filter((word) => !word.startsWith("-"));
+    assert((await words("enable", "--keep-commits", "2", "")).includes("other"));
+    assertEquals(await words("enable", "--keep-commits", "2", "other", ""), ["vda"]);
+    assertEquals(await words("enable", "other", "vda", "--keep-commits", ""), []);
+  });
+
   Deno.test(`${shell} completes options and fixed words`, async () => {
     for (const verb of ["undo", "recover", "log"] as const) {
       const options = await offered(shell, [verb, "--"]);

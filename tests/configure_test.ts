@@ -1,7 +1,7 @@
 /** `enable`, `disable` and `commit`: what they write, and what they say happens next. */
 
 import { assertEquals } from "@std/assert";
-import { listDisk, setFlag, unlistDisk } from "../lib/command/config_edit.ts";
+import { listDisk, setKey, unlistDisk } from "../lib/command/config_edit.ts";
 import { live } from "./history.ts";
 import { snapshot } from "./tree.ts";
 import { Fixture, LATER, type Result } from "./fixture.ts";
@@ -39,6 +39,74 @@ Deno.test("enable makes the file, and the next start begins clean", async () => 
   await fixture.start();
   assertEquals(fixture.state("vda").kind, "session");
   assertEquals(fixture.state("vdb").kind, "session");
+});
+
+Deno.test("enable sets what is kept of a new disk, of a listed one, and of all that are listed", async () => {
+  using fixture = unconfigured();
+  const enable = async (...words: string[]) => ran(await fixture.type(["enable", "guest", ...words]));
+  assertEquals(await enable("vda", "--keep-commits", "2", "--keep-session"), [0, [
+    "guest vda: every start begins clean from now on; the 2 newest commits can be undone; " +
+    "an ended session is set aside until the guest is up again",
+  ], []]);
+  assertEquals(
+    textOf(fixture),
+    `{\n  "disks": [\n    { "target": "vda", "one-shot-commit": false, "keep-commits": 2, "keep-session": true }\n  ]\n}\n`,
+  );
+  assertEquals((await enable("vdb"))[0], 0);
+  assertEquals(await enable("--keep-commits", "1", "--no-keep-session"), [
+    0,
+    ["vda", "vdb"].map((target) =>
+      `guest ${target}: the newest commit can be undone; an ended session is forgotten`
+    ),
+    [],
+  ]);
+  const keys = () => JSON.parse(textOf(fixture)).disks.map((disk: object) => Object.values(disk));
+  assertEquals(keys(), [["vda", false, 1, false], ["vdb", false, 1]]);
+  assertEquals(await enable("vdb", "--keep-commits=0"), [0, ["guest vdb: no commit can be undone"], []]);
+  assertEquals(keys(), [["vda", false, 1, false], ["vdb", false, 0]]);
+});
+
+Deno.test("enable tells that commits are merged that were kept until now, and writes nothing that stands there", async () => {
+  using fixture = new Fixture();
+  await live(fixture, { targets: ["vda"], layers: 3, keepCommits: 2, torn: false, aside: false });
+  fixture.define();
+  const { ino } = Deno.statSync(fixture.configFile);
+  assertEquals((await fixture.type(["enable", "guest", "vda", "--keep-commits", "2"])).printed, [
+    "guest vda: the 2 newest commits can be undone",
+  ]);
+  assertEquals(Deno.statSync(fixture.configFile).ino, ino);
+  assertEquals((await fixture.type(["enable", "guest", "vda", "--keep-commits", "1"])).printed, [
+    "guest vda: the newest commit can be undone; older ones are merged after the next session",
+  ]);
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(fixture.state("vda"), { kind: "layered", layers: [1, 2], ended: false });
+});
+
+Deno.test("enable without a disk names those that it could list, and why it could not list the others", async () => {
+  using fixture = unconfigured();
+  fixture.sources.set("vdc", "/usr/share/os.img");
+  fixture.define();
+  const { vda, vdb } = { vda: fixture.image("vda"), vdb: fixture.image("vdb") };
+  const outside =
+    `"vdc" can't be managed: image "/usr/share/os.img" is outside the permitted folders, which are "${fixture.images}"`;
+  for (const words of [["guest"], ["guest", "--keep-session"]]) {
+    assertEquals(ran(await fixture.type(["enable", ...words])), [2, [], [
+      `error: guest: which disks? There are vda ("${vda}"), vdb ("${vdb}"); ${outside}`,
+      "hint: autorevert enable guest vda vdb",
+    ]]);
+  }
+  assertEquals(fixture.files(fixture.config).filter((name) => name.endsWith(".json")), []);
+  fixture.configure({ vda: false });
+  assertEquals(ran(await fixture.type(["enable", "guest"])), [2, [], [
+    `error: guest: which disks? There is vdb ("${vdb}"); "vda" is listed already; ${outside}`,
+    "hint: autorevert enable guest vdb",
+  ]]);
+  fixture.configure({ vda: false, vdb: false });
+  assertEquals(
+    (await fixture.type(["enable", "guest"])).said[0]?.split("; ")[0],
+    "error: guest: there is no other disk that could go back at every start",
+  );
 });
 
 Deno.test("enable tells that a guest that runs is not reverted yet", async () => {
@@ -342,7 +410,7 @@ Deno.test("edits of the text alone", () => {
     "vda",
     "vdb",
   ]);
-  assertEquals(setFlag(setFlag(text, "vda", true), "vda", false), text);
+  assertEquals(setKey(setKey(text, "vda", "one-shot-commit", true), "vda", "one-shot-commit", false), text);
   assertEquals(JSON.parse(unlistDisk(listDisk(text, "vdb"), "vda")), {
     disks: [{ target: "vdb", "one-shot-commit": false }],
   });

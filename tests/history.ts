@@ -149,7 +149,7 @@ export async function checkUndo(fixture: Fixture, { targets }: Past, history: Hi
   if (torn) {
     assertEquals(said, [
       "error: guest: the commit is already being merged into the disk, and can't be undone any more",
-      `hint: to have the next ones kept, set "keep-commits" in ${fixture.configFile}`,
+      `hint: to have the next ones kept: autorevert enable guest --keep-commits 1`,
     ]);
   }
   const goesBack = (target: string) => !refused && !finished && have.includes(target);

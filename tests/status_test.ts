@@ -318,8 +318,8 @@ Deno.test("status without any guest tells how to begin, and a slip in a name is 
     'hint: did you mean "guest"?',
   ]);
   assertEquals((await fixture.type(["status", "other"])).said, [
-    'error: "other" is a domain without a configuration; configured are "guest"',
-    "hint: to have its disks go back at every start: autorevert enable other TARGET",
+    'error: the guest "other" has no configuration; guests that have one: "guest"',
+    "hint: see which of its disks could go back at every start: autorevert enable other",
   ]);
 });
 

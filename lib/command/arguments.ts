@@ -1,4 +1,4 @@
-import { type CommandSpec, commandSpecs, short } from "./commands.ts";
+import { type CommandSpec, commandSpecs, short, valued } from "./commands.ts";
 import { UserError } from "../errors.ts";
 import { type Event, eventOf, isOperation, isVerb, type Verb, verbs } from "../input/event.ts";
 import { listed, nearest, quoted } from "../text.ts";
@@ -17,13 +17,14 @@ export interface Command {
   readonly targets: readonly string[];
   /** The word that the command takes where it takes neither. */
   readonly word?: string;
-  readonly options: ReadonlySet<string>;
+  /** The options that were given, with their values; empty where they take none. */
+  readonly options: ReadonlyMap<string, string>;
 }
 
 /** The command line is wrong. */
 export class Usage extends UserError {
-  constructor(message: string, verb?: Verb) {
-    super(message, { hint: `see 'autorevert ${verb === undefined ? "" : `${verb} `}--help'` });
+  constructor(message: string, verb?: Verb, hint?: string) {
+    super(message, { hint: hint ?? `see 'autorevert ${verb === undefined ? "" : `${verb} `}--help'` });
   }
 }
 
@@ -33,7 +34,7 @@ const everywhere = ["help", "version"];
 export async function parseLine(args: readonly string[]): Promise<Request> {
   const { parseArgs } = await import("@std/cli/parse-args");
   const known = [...new Set([...everywhere, "dry-run", ...verbs.flatMap((verb) => optionsOf(verb))])];
-  const { words, options } = partsOf(args);
+  const { words, options, values } = partsOf(args);
   const unknown: string[] = [];
   const flags = parseArgs(options, {
     boolean: [...known, ...Object.keys(short)],
@@ -42,14 +43,16 @@ export async function parseLine(args: readonly string[]): Promise<Request> {
       return false;
     },
   });
-  const given = new Set(
-    Object.entries(flags).filter(([, value]) => value === true).map(([flag]) => short[flag] ?? flag),
-  );
+  const given = new Map([
+    ...Object.entries(flags).filter(([, value]) => value === true)
+      .map(([flag]) => [short[flag] ?? flag, ""] as const),
+    ...values,
+  ]);
   const [first] = words;
   const rehearsed = given.has("dry-run") ? eventOf(words) : undefined;
   const verb = first !== undefined && isVerb(first) && rehearsed === undefined ? first : undefined;
   if (given.has("version")) return { kind: "version" };
-  checkOptions([...unknown, ...given], verb, known);
+  checkOptions([...unknown, ...given.keys()], verb, known);
   if (given.has("help")) return { kind: "help", of: verb };
   if (first === "help") return { kind: "help", of: verbs.find((verb) => verb === words[1]) };
   if (verb !== undefined) return { kind: "command", command: commandOf(verb, words.slice(1), given) };
@@ -64,19 +67,37 @@ export async function parseLine(args: readonly string[]): Promise<Request> {
   throw unknownCommand(first);
 }
 
+interface Parts {
+  readonly words: readonly string[];
+  /** Options that take no value: what follows one is a word, also if it is "true". */
+  readonly options: readonly string[];
+  /** Options that take one, `--option value` or `--option=value`. */
+  readonly values: ReadonlyMap<string, string>;
+}
+
 /**
- * The words of a line and its options. No option takes a value: what follows one is a word, also if it is "true".
+ * The parts of a line.
  *
- * @throws {Usage} if an option could be none of the catalogue's
+ * @throws {Usage} if an option could be none of the catalogue's, or lacks its value
  */
-function partsOf(args: readonly string[]): { words: string[]; options: string[] } {
-  const end = args.includes("--") ? args.indexOf("--") : args.length;
-  const isOption = (arg: string) => arg.startsWith("-") && arg !== "-";
-  const before = args.slice(0, end);
-  const options = before.filter(isOption);
-  const odd = options.find((option) => !/^-(?:-[a-z]+(?:-[a-z]+)*|[a-z]+)$/.test(option));
-  if (odd !== undefined) throw new Usage(`unknown option ${quoted(odd)}`);
-  return { words: [...before.filter((arg) => !isOption(arg)), ...args.slice(end + 1)], options };
+function partsOf(args: readonly string[]): Parts {
+  const words: string[] = [];
+  const options: string[] = [];
+  const values = new Map<string, string>();
+  const rest = [...args];
+  for (let arg = rest.shift(); arg !== undefined && arg !== "--"; arg = rest.shift()) {
+    const [, name, value] = /^--([a-z-]+)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (name !== undefined && Object.hasOwn(valued, name)) {
+      values.set(name, value ?? rest.shift() ?? "");
+    } else if (!arg.startsWith("-") || arg === "-") {
+      words.push(arg);
+    } else if (/^-(?:-[a-z]+(?:-[a-z]+)*|[a-z]+)$/.test(arg)) {
+      options.push(arg);
+    } else {
+      throw new Usage(`unknown option ${quoted(arg)}`);
+    }
+  }
+  return { words: [...words, ...rest], options, values };
 }
 
 function optionsOf(verb: Verb): string[] {
@@ -98,7 +119,18 @@ function checkOptions(given: readonly string[], verb: Verb | undefined, known: r
   }
 }
 
-function commandOf(verb: Verb, words: readonly string[], given: ReadonlySet<string>): Command {
+/** @throws {Usage} if an option has a value that it can't have */
+function checkValues(given: Command["options"], verb: Verb): void {
+  for (const [option, most] of Object.entries(valued)) {
+    const value = given.get(option);
+    if (value === undefined || /^\d{1,9}$/.test(value) && Number(value) <= most) continue;
+    throw new Usage(`--${option} is ${quoted(value)}, should be a whole number from 0 to ${most}`, verb);
+  }
+}
+
+const exclusive = [["keep", "discard"], ["keep-session", "no-keep-session"]] as const;
+
+function commandOf(verb: Verb, words: readonly string[], given: Command["options"]): Command {
   const spec = commandSpecs[verb];
   const [least, most] = [spec.domains[0] + spec.targets[0], spec.domains[1] + spec.targets[1]];
   if (spec.words !== undefined) {
@@ -115,8 +147,11 @@ function commandOf(verb: Verb, words: readonly string[], given: ReadonlySet<stri
     const takes = operandsOf(spec);
     throw new Usage(`${verb} takes ${takes === "" ? "no more words" : takes}, not ${listed(words)}`, verb);
   }
-  if (given.has("keep") && given.has("discard")) {
-    throw new Usage("--keep and --discard exclude each other", verb);
+  checkValues(given, verb);
+  for (const [one, other] of exclusive) {
+    if (given.has(one) && given.has(other)) {
+      throw new Usage(`--${one} and --${other} exclude each other`, verb);
+    }
   }
   const domains = Math.min(words.length, spec.domains[1]);
   return { verb, domains: words.slice(0, domains), targets: words.slice(domains), options: given };

@@ -1,5 +1,6 @@
 /** What the commands are called, take and do: help, completion and the check of the command line are made of it. */
 
+import { MOST_KEPT } from "../input/limits.ts";
 import type { Verb } from "../input/event.ts";
 
 /** How many words a command takes of a kind. */
@@ -20,7 +21,6 @@ export interface CommandSpec {
 const none: Count = [0, 0];
 const one: Count = [1, 1];
 const any: Count = [0, Infinity];
-const some: Count = [1, Infinity];
 
 const json = "the answer as JSON, for programs";
 const yes = "don't ask";
@@ -47,10 +47,15 @@ nothing. Exits with 1 if it found something.`,
   enable: {
     summary: "let disks of a guest go back at every start",
     domains: one,
-    targets: some,
-    options: {},
+    targets: any,
+    options: {
+      "keep-commits": `keep the N newest commits unmerged, so that they can be undone: 0 to ${MOST_KEPT}`,
+      "keep-session": "set every ended session aside until the guest is up again",
+      "no-keep-session": "forget ended sessions again",
+    },
     text: `Lists the disks in the guest's configuration, which is made if there is none, after a look
-whether they can be managed. Takes effect at the guest's next start.`,
+whether they can be managed. Takes effect at the guest's next start. The options also change disks
+that are listed: without a TARGET all of them. Without both it tells which disks it could list.`,
   },
   disable: {
     summary: "leave disks of a guest alone again",
@@ -133,6 +138,9 @@ leaves after a crash. --keep asks, too, where a session that is set aside goes w
   autorevert completion bash > /etc/bash_completion.d/autorevert`,
   },
 };
+
+/** Options that take a value: a whole number from 0 to this one. */
+export const valued: Readonly<Record<string, number>> = { "keep-commits": MOST_KEPT };
 
 /** Short forms of options. */
 export const short: Readonly<Record<string, string>> = { f: "follow", h: "help", y: "yes" };

@@ -2,7 +2,7 @@
 
 import { verbs } from "../input/event.ts";
 import type { Settings } from "../settings.ts";
-import { commandSpecs } from "./commands.ts";
+import { commandSpecs, valued } from "./commands.ts";
 
 /** @param shell one of the words that the command takes */
 export function completion(shell: string, settings: Settings): string {
@@ -16,6 +16,8 @@ const withGuests = verbs.filter((verb) => commandSpecs[verb].domains[1] > 0);
 const ofOneGuest = withGuests.filter((verb) => commandSpecs[verb].domains[1] === 1);
 /** Commands on disks of a guest that is configured already. */
 const onListed = verbs.filter((verb) => commandSpecs[verb].targets[1] > 0 && verb !== "enable");
+/** Options that take a value. */
+const valuedOptions = Object.keys(valued).map((name) => `--${name}`);
 const withWords = verbs.filter((verb) => commandSpecs[verb].words);
 
 /** Prints the targets that a configuration lists, or those of a domain's XML. */
@@ -37,10 +39,12 @@ ${
     ).join("\n")
   }
     esac
-    local word guest=
+    local word before= guest=
     for word in "\${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
-      [[ $word == -* || -n $guest ]] || guest=\${word//\\\\/}
+      [[ $word == -* || $before == @(${valuedOptions.join("|")}) || -n $guest ]] || guest=\${word//\\\\/}
+      before=$word
     done
+    if [[ $before == @(${valuedOptions.join("|")}) ]]; then COMPREPLY=(); return; fi
     [[ -z $guest ]] || case $verb in
       enable) words+=" $(${definedIn(`"${definedFolder}/$guest.xml"`)})" ;;
       ${onListed.join(" | ")}) words+=" $(${listedIn(`"${configFolder}/$guest.json"`)})" ;;
@@ -83,7 +87,14 @@ ${
     ).join("\n")
   }
   esac
-  local guest=\${(Q)\${words[3,CURRENT-1]:#-*}[1]}
+  local -a before=(\${words[3,CURRENT-1]})
+  local option at
+  for option in ${valuedOptions.join(" ")}; do
+    if [[ $before[-1] == $option ]]; then return; fi
+    at=\${before[(i)$option]}
+    before[at,at+1]=()
+  done
+  local guest=\${(Q)\${before:#-*}[1]}
   if [[ -n $guest && " ${ofOneGuest.join(" ")} " == *" $words[2] "* ]]; then
     case $words[2] in
       enable) compadd -- $(${definedIn(`"${definedFolder}/$guest.xml"`)}) ;;
@@ -111,7 +122,10 @@ function fish({ configFolder, definedFolder }: Settings): string {
   const targets = (verb: string) => verb === "enable" ? "defined" : "listed";
   return [
     "# fish completion for autorevert",
-    "function __autorevert_words; commandline -opc | string match -v -- '-*'; end",
+    "function __autorevert_words; set -l words (commandline -opc)",
+    `  for option in ${valuedOptions.join(" ")}; set -l at (contains -i -- $option $words)`,
+    "    and set -e words[$at..(math $at + 1)]; end",
+    "  string match -v -- '-*' $words; end",
     "function __autorevert_has_guest; test (count (__autorevert_words)) -gt 2; end",
     "function __autorevert_needs_guest; not __autorevert_has_guest; end",
     "function __autorevert_listed; set -l words (__autorevert_words)",
@@ -125,7 +139,9 @@ function fish({ configFolder, definedFolder }: Settings): string {
     ...["help", "version"].map((option) => `complete -c autorevert -n __fish_use_subcommand -l ${option}`),
     ...verbs.flatMap((verb) =>
       Object.entries({ ...commandSpecs[verb].options, help: "what it does" }).map(([option, does]) =>
-        `complete -c autorevert ${seen(verb)} -l ${option} -d ${quoted(does)}`
+        `complete -c autorevert ${seen(verb)} -l ${option} ${Object.hasOwn(valued, option) ? "-x " : ""}-d ${
+          quoted(does)
+        }`
       )
     ),
     ...withWords.map((verb) =>

@@ -1,6 +1,10 @@
 /** Changes of a valid configuration's text that leave the rest of it as its author wrote it. Pure. */
 
 import { type Node, parseTree } from "jsonc-parser";
+import type { Configuration } from "../input/config_schema.ts";
+
+/** A key of a listed disk that a command sets. */
+type DiskKey = Exclude<keyof Configuration["disks"][number], "target">;
 
 /** Lists a disk; no text makes a new configuration. */
 export function listDisk(text: string | undefined, target: string): string {
@@ -18,12 +22,12 @@ export function unlistDisk(text: string, target: string): string {
     : text.slice(0, end(disks[index - 1]!)) + text.slice(end(disks[index]!));
 }
 
-/** Sets a disk's commit flag. */
-export function setFlag(text: string, target: string, value: boolean): string {
+/** Gives a key of a listed disk this value. */
+export function setKey(text: string, target: string, key: DiskKey, value: boolean | number): string {
   const disk = disksIn(text).children!.find((disk) => valueOf(disk, "target")?.value === target)!;
-  const flag = valueOf(disk, "one-shot-commit");
-  if (flag === undefined) return append(text, disk, `"one-shot-commit": ${value}`);
-  return text.slice(0, flag.offset) + value + text.slice(flag.offset + flag.length);
+  const old = valueOf(disk, key);
+  if (old === undefined) return append(text, disk, `"${key}": ${value}`);
+  return text.slice(0, old.offset) + value + text.slice(old.offset + old.length);
 }
 
 function disksIn(text: string): Node {

@@ -1,41 +1,51 @@
 /** The commands that change a guest's configuration, as an administrator could with an editor. */
 
-import { listDisk, setFlag, unlistDisk } from "./config_edit.ts";
+import { Usage } from "./arguments.ts";
+import { listDisk, setKey, unlistDisk } from "./config_edit.ts";
 import { disksIn, domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type Condition, type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
-import { UserError, withContext } from "../errors.ts";
+import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
-import { imagesAtPrepare, observeAtPrepare, observeRecorded } from "../hook/observe.ts";
+import { imagesAtPrepare, observeAtPrepare, observeListed, observeRecorded } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
+/** What `enable` sets besides: keys of a listed disk, by their names in the file. */
+type Keeping = Readonly<Partial<{ "keep-commits": number; "keep-session": boolean }>>;
+
 /**
- * Lists disks in the guest's configuration, after a look whether they can be managed.
+ * Lists disks in the guest's configuration, after a look whether they can be managed, and sets what is kept of them.
  *
+ * @throws {Usage} if no disk is named, and the options are for none that is listed; it names those that could be
  * @throws {UserError} if the domain or one of the disks isn't there, or a start would be refused; then nothing has changed
  */
 export async function enable(context: GuestCommand): Promise<void> {
-  const { run, domain, host, paths, targets, terminal } = context;
+  const { run, domain, host, paths, terminal } = context;
   const { definedFolder, liveFolder } = host.settings;
   const live = disksIn(liveFolder, domain);
   const defined = disksIn(definedFolder, domain) ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
   if (defined === undefined) throw noDomain(context);
-  checkTargets(targets, defined);
+  checkTargets(context.targets, defined);
 
   using _guest = await run.locks.guest();
   await finishRecovery(context);
   const config = await configOf(context);
   const old = config?.disks.map(({ target }) => target) ?? [];
-  const added = [...new Set(targets)].filter((target) => !old.includes(target));
+  const keeping = keepingIn(context);
+  const isForAll = context.targets.length === 0 && Object.keys(keeping).length > 0;
+  const targets = isForAll ? old : [...new Set(context.targets)];
+  if (targets.length === 0) throw nothingNamed(defined, old, context);
+  const added = targets.filter((target) => !old.includes(target));
   const usual = { commit: false, keepCommits: 0, keepSession: false };
   const wanted = {
     disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
@@ -48,16 +58,103 @@ export async function enable(context: GuestCommand): Promise<void> {
     await checkStart(disk, live !== undefined, context);
   }
   const unprotected = disks.filter((disk) => live !== undefined && !isOwnSession(disk));
-  const text = added.reduce(listDisk, files.read(paths.config));
-  if (added.length > 0) await configure(text, `list ${added.join(", ")}`, context);
+  const changes = wanted.disks.filter(({ target }) => targets.includes(target)).flatMap((disk) =>
+    changesOf(disk, keeping)
+  );
+  const listing = added.length > 0 ? [`list ${added.join(", ")}`] : [];
+  const change = [
+    ...listing,
+    ...changes.map(({ target, key, value }) => `set "${key}" of ${target} to ${value}`),
+  ];
+  const text = changes.reduce(
+    (text, { target, key, value }) => setKey(text!, target, key, value),
+    added.reduce(listDisk, files.read(paths.config)),
+  );
+  if (change.length > 0) await configure(text, change.join(", "), context);
   for (const target of targets) {
     const what = !added.includes(target)
-      ? "is listed already"
+      ? []
       : unprotected.every((disk) => disk.target !== target)
-      ? "every start begins clean from now on"
-      : "every start begins clean from the next one on; until then the guest writes to the disk itself";
-    terminal.print(`${domain} ${target}: ${what}`);
+      ? ["every start begins clean from now on"]
+      : ["every start begins clean from the next one on; until then the guest writes to the disk itself"];
+    const said = [...what, ...afterKeeping(keeping, disks.find((disk) => disk.target === target))];
+    terminal.print(`${domain} ${target}: ${said.join("; ") || "is listed already"}`);
   }
+}
+
+function keepingIn({ options }: GuestCommand): Keeping {
+  const commits = options.get("keep-commits");
+  return {
+    ...commits !== undefined && { "keep-commits": Number(commits) },
+    ...options.has("keep-session") && { "keep-session": true },
+    ...options.has("no-keep-session") && { "keep-session": false },
+  };
+}
+
+/** The keys of a disk that get another value. */
+function changesOf({ target, keepCommits, keepSession }: ConfiguredDisk, keeping: Keeping) {
+  const { "keep-commits": commits = keepCommits, "keep-session": session = keepSession } = keeping;
+  return [
+    ...commits === keepCommits ? [] : [{ target, key: "keep-commits", value: commits } as const],
+    ...session === keepSession ? [] : [{ target, key: "keep-session", value: session } as const],
+  ];
+}
+
+/** What becomes of commits and sessions from now on. */
+function afterKeeping(keeping: Keeping, disk: ObservedDisk | undefined): string[] {
+  const { "keep-commits": commits, "keep-session": session } = keeping;
+  const state = disk && stateOf(disk);
+  const waiting = state && "layers" in state ? state.layers.length - 1 : 0;
+  return [
+    ...commits === undefined ? [] : [
+      commits === 0
+        ? "no commit can be undone"
+        : commits === 1
+        ? "the newest commit can be undone"
+        : `the ${commits} newest commits can be undone`,
+    ],
+    ...commits !== undefined && waiting > commits ? ["older ones are merged after the next session"] : [],
+    ...session === undefined ? [] : [
+      session ? "an ended session is set aside until the guest is up again" : "an ended session is forgotten",
+    ],
+  ];
+}
+
+/** Names the disks that could be listed; the next command to type lists them all. */
+function nothingNamed(
+  defined: readonly DomainDisk[],
+  old: readonly string[],
+  { domain, host }: GuestCommand,
+): Usage {
+  const reasons: string[] = [];
+  const fit = defined.filter(({ target }) => {
+    if (old.includes(target)) return false;
+    try {
+      observeListed(
+        { target, commit: false, keepCommits: 0, keepSession: false },
+        defined,
+        [],
+        host.settings.imageFolders,
+      );
+      return true;
+    } catch (error) {
+      reasons.push(`${quoted(target)} can't be managed: ${asUserError(error).message}`);
+      return false;
+    }
+  });
+  const command = ["autorevert", "enable", domain, ...fit.map(({ target }) => target)].map(shellWord).join(
+    " ",
+  );
+  const could = fit.length > 0
+    ? `which disks? There ${fit.length === 1 ? "is" : "are"} ${
+      fit.map(({ target, file }) => `${target} (${quoted(file)})`).join(", ")
+    }`
+    : "there is no other disk that could go back at every start";
+  return new Usage(
+    [could, ...old.map((target) => `${quoted(target)} is listed already`), ...reasons].join("; "),
+    "enable",
+    fit.length > 0 ? command : undefined,
+  );
 }
 
 /** A start would be refused, or the folder has no hard links: better known now. */
@@ -99,7 +196,10 @@ export async function commit(context: GuestCommand): Promise<void> {
   const changed = meant.filter(({ commit }) => commit !== flag);
   if (changed.length > 0) {
     const targets = changed.map(({ target }) => target);
-    const text = targets.reduce((text, target) => setFlag(text, target, flag), files.read(paths.config)!);
+    const text = targets.reduce(
+      (text, target) => setKey(text, target, "one-shot-commit", flag),
+      files.read(paths.config)!,
+    );
     await configure(text, `${flag ? "set" : "clear"} "one-shot-commit" of ${targets.join(", ")}`, context);
   }
   // As the next event will find them, with the flags as they are now.

@@ -1,6 +1,6 @@
 import type { Settings } from "../settings.ts";
 import { type Verb, verbs } from "../input/event.ts";
-import { commandSpecs, short } from "./commands.ts";
+import { commandSpecs, short, valued } from "./commands.ts";
 import { operandsOf } from "./arguments.ts";
 
 const EXIT = `exit codes: 0 done, or nothing to do; 1 refused, failed, or something needs attention;
@@ -37,9 +37,12 @@ function usageOf(verb: Verb): string {
 function helpOf(verb: Verb): string {
   const { text, options } = commandSpecs[verb];
   const letterOf = (option: string) => Object.keys(short).find((letter) => short[letter] === option);
-  const lines = Object.entries({ ...options, help: "this text" }).map(([option, does]) => {
+  const named = (option: string) => Object.hasOwn(valued, option) ? `${option} N` : option;
+  const all = Object.entries({ ...options, help: "this text" });
+  const width = Math.max(...all.map(([option]) => named(option).length));
+  const lines = all.map(([option, does]) => {
     const letter = letterOf(option);
-    return `  ${letter === undefined ? "    " : `-${letter}, `}--${option.padEnd(10)}${does}`;
+    return `  ${letter === undefined ? "    " : `-${letter}, `}--${named(option).padEnd(width)}  ${does}`;
   });
   return `usage: autorevert ${usageOf(verb)}${Object.keys(options).length > 0 ? " [OPTION...]" : ""}
 

@@ -18,7 +18,7 @@ import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
 import { checkDomainName, type Event } from "../input/event.ts";
 import { guestNames } from "../state/paths.ts";
-import { listed, nearest, quoted } from "../text.ts";
+import { listed, nearest, quoted, shellWord } from "../text.ts";
 
 /**
  * Does what an administrator types.
@@ -102,7 +102,7 @@ async function dispatch(command: Command, host: Host, terminal: Terminal): Promi
         return await onGuest(verb, context) === false ? 1 : 0;
       } catch (error) {
         context.run.report(asRoot(asUserError(error)));
-        return 1;
+        return error instanceof Usage ? 2 : 1;
       }
     }
   }
@@ -157,11 +157,11 @@ function checkManaged({ domain, paths, host }: EventContext): void {
   const exists = domains(host.settings).includes(domain);
   throw new UserError(
     exists
-      ? `${quoted(domain)} is a domain without a configuration; configured are ${listed(managed)}`
+      ? `the guest ${quoted(domain)} has no configuration; guests that have one: ${listed(managed)}`
       : `there is no configured guest ${quoted(domain)}; there are ${listed(managed)}`,
     {
       hint: exists
-        ? `to have its disks go back at every start: autorevert enable ${domain} TARGET`
+        ? `see which of its disks could go back at every start: autorevert enable ${shellWord(domain)}`
         : meant === undefined
         ? "see the domains that libvirt knows: virsh list --all"
         : `did you mean ${quoted(meant)}?`,

@@ -61,7 +61,7 @@ export async function undo(context: GuestCommand): Promise<void> {
         throw new UserError(
           "the commit is already being merged into the disk, and can't be undone any more",
           {
-            hint: `to have the next ones kept, set "keep-commits" in ${shellWord(context.paths.config)}`,
+            hint: `to have the next ones kept: ${enableKeeping("keep-commits", context)}`,
           },
         );
       }
@@ -168,8 +168,14 @@ async function nothingFor({ nothing, key }: Operation, context: GuestCommand): P
     key === "keep-commits" ? keepCommits > 0 : keepSession
   );
   return new UserError(nothing, {
-    ...!isSet && { hint: `to have the next ones kept, set "${key}" in ${shellWord(context.paths.config)}` },
+    ...!isSet && { hint: `to have the next ones kept: ${enableKeeping(key, context)}` },
   });
+}
+
+/** The command that sets this key for the disks that are meant. */
+function enableKeeping(key: Operation["key"], { domain, targets }: GuestCommand): string {
+  const words = ["autorevert", "enable", domain, ...targets].map(shellWord).join(" ");
+  return key === "keep-commits" ? `${words} --keep-commits 1` : `${words} --keep-session`;
 }
 
 /** What ends the session that lies there, whatever state its guest is in. */

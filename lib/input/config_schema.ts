@@ -1,7 +1,6 @@
 import * as z from "zod/mini";
+import { MOST_KEPT } from "./limits.ts";
 
-/** A chain of layers costs QEMU speed; `release` merges what is deeper at once. */
-const MOST_KEPT = 12;
 const KEEP = `a whole number from 0 to ${MOST_KEPT}`;
 
 /** One entry of `disks`. */

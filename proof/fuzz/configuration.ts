@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { listDisk, setFlag, unlistDisk } from "../../lib/command/config_edit.ts";
+import { listDisk, setKey, unlistDisk } from "../../lib/command/config_edit.ts";
 import { type ConfiguredDisk, parseConfig, withoutFlags } from "../../lib/input/config.ts";
 import { several, type Subject } from "./subject.ts";
 import { checkUserError } from "./assert_message.ts";
@@ -113,7 +113,7 @@ function checkEdited(text: string, disks: readonly ConfiguredDisk[]): void {
   const [{ target }] = disks as [ConfiguredDisk];
   for (const commit of [true, false]) {
     const expected = disks.map((disk) => disk.target === target ? { ...disk, commit } : disk);
-    assertEquals(judge(setFlag(text, target, commit)), expected, "its flag is set");
+    assertEquals(judge(setKey(text, target, "one-shot-commit", commit)), expected, "its flag is set");
   }
   const added = { target: "new", commit: false, keepCommits: 0, keepSession: false };
   assertEquals(judge(listDisk(text, "new")), [...disks, added], "one more is listed");
