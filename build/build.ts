@@ -83,6 +83,8 @@ export function permissions(settings: Settings): string[] {
     `--allow-run=${[qemuImg, ...programs].join(",")}`,
     // How much room there is for a merge, and to be nice while it runs.
     "-S=statfs,setPriority",
+    // How wide an answer may be.
+    "-E=COLUMNS",
   ];
 }
 

@@ -24,6 +24,7 @@ const attempts: Attempt[] = [
   { what: "look for a managed save", may: true, act: () => Deno.lstatSync(`${save}/file`) },
   { what: "append to the log", may: true, act: () => Deno.writeTextFileSync(log!, "", { append: true }) },
   { what: "read the log", may: true, act: () => Deno.readTextFileSync(log!) },
+  { what: "look how wide an answer may be", may: true, act: () => Deno.env.get("COLUMNS") },
   { what: "run qemu-img", may: true, act: run(qemuImg!, ["--version"]) },
 
   { what: "read /etc/passwd", may: false, act: () => Deno.readTextFileSync("/etc/passwd") },

@@ -28,7 +28,7 @@ async function runningWorld(): Promise<Fixture> {
   return fixture;
 }
 
-Deno.test("status has colours on a terminal, unless NO_COLOR is set, and keeps to its width", async () => {
+Deno.test("status has colours on a terminal, unless NO_COLOR is set, and keeps to its width or to COLUMNS", async () => {
   using fixture = await runningWorld();
   const command = `${install(fixture)} status`;
   const coloured = await onTerminal(command, 70);
@@ -39,6 +39,14 @@ Deno.test("status has colours on a terminal, unless NO_COLOR is set, and keeps t
   for (const line of plain.split("\r\n")) assert(line.length <= 70, line);
   const piped = await onTerminal(`${command} | cat`, 60);
   assertEquals([piped.includes("\x1b["), piped.trimEnd().split("\r\n").length], [false, 2]);
+  for (const [columns, most] of [["70", 70], ["90", 90]] as const) {
+    const narrow = await onTerminal(`${command} | cat`, 70, { COLUMNS: columns });
+    const lines = narrow.trimEnd().split("\r\n");
+    assertEquals([lines.length > 2, lines.every((line) => line.length <= most)], [true, true], narrow);
+  }
+  for (const columns of ["", "0", "wide", "-5"]) {
+    assertEquals(await onTerminal(`${command} | cat`, 70, { COLUMNS: columns }), piped);
+  }
 });
 
 Deno.test("merge draws how far it is on a terminal, and prints only the answer", async () => {

@@ -5,7 +5,7 @@ export interface Terminal {
   readonly print: (line: string) => void;
   /** Asks whoever sits there; no where nobody does. */
   readonly confirm: (question: string) => boolean;
-  /** Columns, where the answer is read on a terminal. */
+  /** Columns that the answer may have; undefined where there is no limit. */
   readonly width: number | undefined;
   readonly colour: boolean;
   /** Shows a line, made for so many columns, that the next one replaces; undefined where nobody watches. */
@@ -18,12 +18,18 @@ export function realTerminal(): Terminal {
   return {
     print: (line) => console.log(line),
     confirm,
-    width: isTerminal ? Deno.consoleSize().columns : undefined,
+    width: givenWidth() ?? (isTerminal ? Deno.consoleSize().columns : undefined),
     colour: isTerminal && !Deno.noColor,
     draw: Deno.stderr.isTerminal()
       ? (line) => void Deno.stderr.writeSync(bytes(`\r\x1b[K${line(Deno.consoleSize().columns)}`))
       : undefined,
   };
+}
+
+/** What `COLUMNS` says: `watch` sets it for a program that it reads, and who pipes the answer on may. */
+function givenWidth(): number | undefined {
+  const columns = Deno.env.get("COLUMNS") ?? "";
+  return /^[1-9]\d{0,8}$/.test(columns) ? Number(columns) : undefined;
 }
 
 const codes = { red: 31, green: 32, yellow: 33, blue: 34 } as const;
