@@ -340,6 +340,29 @@ const wrongs: readonly Wrong[] = [
     whom: onDisk,
   },
   {
+    what: "two disks with one image",
+    arrange: (fixture) => {
+      fixture.sources.set("vdb", fixture.image("vda"));
+      fixture.define();
+      fixture.configure({ vda: false, vdb: false });
+    },
+    message: /^"ROOT\/images\/vda.img" is the image of "vda", too$/,
+    hint: /^give each disk its own image: virsh edit guest$/,
+    whom: ["guest", "vdb"],
+  },
+  {
+    what: "a guest with the same image, by another name of it, that the hook does nothing for",
+    arrange: (fixture) => {
+      Deno.symlinkSync(fixture.image("vda"), `${fixture.images}/link.img`);
+      fixture.sources.set("vda", `${fixture.images}/link.img`);
+      fixture.define("win 11");
+    },
+    message: /^"ROOT\/images\/vda.img" is a disk of "win 11", too, which would write to it without the hook$/,
+    hint: /^give each its own image: virsh edit 'win 11'; or: autorevert enable 'win 11'$/,
+    severity: "warning",
+    whom: onDisk,
+  },
+  {
     what: "a write that was cut short",
     arrange: (fixture) => Deno.writeTextFileSync(`${fixture.configFile}.autorevert-new`, "{"),
     message: /^"ROOT\/config\/guest.json.autorevert-new" was left by a write that was cut short$/,
@@ -387,6 +410,18 @@ Deno.test("check finds nothing wrong with a commit that waits to be merged, or i
   assertEquals((await fixture.type(["check"])).printed, ["1 guest, 1 disk: nothing is wrong"]);
   await fixture.merge({ perform: tearing(fixture) });
   assertEquals((await fixture.type(["check"])).printed, ["1 guest, 1 disk: nothing is wrong"]);
+});
+
+Deno.test("check tells once of guests that are configured for one image", async () => {
+  using fixture = sound();
+  fixture.define("other");
+  Deno.copyFileSync(fixture.configFile, `${fixture.config}/other.json`);
+  assertEquals((await fixture.type(["check"])).printed, [
+    `warning: guest vda: "${fixture.image("vda")}" is a disk of "other", too: ` +
+    "only one guest can run at a time, and each finds what another one commits",
+    "hint: give each its own image: virsh edit other",
+    "2 guests, 2 disks: 0 errors, 1 warning",
+  ]);
 });
 
 Deno.test("check believes a libvirtd that has called the hook since it started", async () => {

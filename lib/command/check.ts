@@ -1,4 +1,4 @@
-import { guestFindings, leftovers, spaceFindings } from "./check_guest.ts";
+import { guestFindings, leftovers, sharedImages, spaceFindings } from "./check_guest.ts";
 import { hostFindings } from "./check_host.ts";
 import type { Finding } from "./finding.ts";
 import { inspectGuest } from "./guest.ts";
@@ -27,7 +27,11 @@ export async function check(
     guests.push(guest);
     findings.push(...await guestFindings(guest, context));
   }
-  findings.push(...await spaceFindings(guests, host), ...leftovers(guests, host.settings));
+  findings.push(
+    ...sharedImages(guests, host.settings),
+    ...await spaceFindings(guests, host),
+    ...leftovers(guests, host.settings),
+  );
   const disks = guests.flatMap(({ disks }) => disks).length;
   if (json) {
     terminal.print(JSON.stringify({ guests: guests.length, disks, findings }, undefined, 2));

@@ -122,6 +122,50 @@ function sources(domain: string, { definedFolder, liveFolder }: Settings): strin
   }
 }
 
+/** Images that a second disk has, too: each disk would write, or stand on, what is the other's. */
+export function sharedImages(guests: readonly Guest[], settings: Settings): Finding[] {
+  const users = domains(settings).map((domain) => ({
+    domain,
+    images: sources(domain, settings).map(realPath),
+  }));
+  const managed = managedGuests(settings);
+  const known = new Set<string>();
+  return guests.flatMap(({ domain, disks }) =>
+    disks.flatMap(({ target, disk }) => {
+      const image = disk?.listed ? disk.names.image : undefined;
+      if (image === undefined || known.has(image)) return [];
+      known.add(image);
+      const others = users.filter((user) => user.domain !== domain && user.images.includes(image))
+        .map((user) => user.domain);
+      const [other] = others;
+      if (other === undefined) return [];
+      const ownImage = `virsh edit ${shellWord(other)}`;
+      const problem = managed.includes(other)
+        ? new UserError(
+          `${quoted(image)} is a disk of ${
+            listed(others)
+          }, too: only one guest can run at a time, and each finds ` +
+            "what another one commits",
+          { hint: `give each its own image: ${ownImage}` },
+        )
+        : new UserError(
+          `${quoted(image)} is a disk of ${listed(others)}, too, which would write to it without the hook`,
+          { hint: `give each its own image: ${ownImage}; or: autorevert enable ${shellWord(other)}` },
+        );
+      return [finding("warning", problem, domain, target)];
+    })
+  );
+}
+
+/** The file behind a path, links resolved, as far as the program may look. */
+function realPath(path: string): string {
+  try {
+    return files.resolve(path);
+  } catch {
+    return path;
+  }
+}
+
 /** What an empty overlay takes, in bytes: 200 KiB, and more the larger the disk is. */
 const OVERLAY = 1024 * 1024;
 

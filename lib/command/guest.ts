@@ -1,7 +1,7 @@
 import { asReadable, type FoundDisk, inspectDisk, type InspectedDisk } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
-import { isBeforeLastWrite, observeListed, observeRecorded } from "../hook/observe.ts";
+import { checkOwnImage, isBeforeLastWrite, observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
@@ -90,15 +90,18 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   if (defined === undefined) problem ??= new UserError("libvirt knows no such domain");
   const listed = defined === undefined ? [] : config?.disks ?? [];
   const recorded = (record: SessionRecord) => observeRecorded(record, known, live ?? defined ?? "unreadable");
-  const seen = listed.map((configured): FoundDisk => {
+  const seen: FoundDisk[] = [];
+  for (const configured of listed) {
     const { target } = configured;
     try {
-      return { target, disk: observeListed(configured, defined!, records, host.settings.imageFolders) };
+      const disk = observeListed(configured, defined!, records, host.settings.imageFolders);
+      checkOwnImage(disk, seen.flatMap(({ disk }) => disk ?? []), domain);
+      seen.push({ target, disk });
     } catch (error) {
       const record = records.find((record) => record.target === target);
-      return { target, disk: record && recorded(record), error };
+      seen.push({ target, disk: record && recorded(record), error });
     }
-  });
+  }
   const images = new Set(seen.map(({ disk }) => disk?.names.image));
   const others = records.filter(({ image }) => !images.has(image));
   seen.push(...others.map((record) => ({ target: record.target, disk: recorded(record) })));

@@ -63,12 +63,7 @@ export function observeAtPrepare(
   for (const configured of config?.disks ?? []) {
     try {
       const disk = observeListed(configured, disks, records, imageFolders);
-      const other = observed.find(({ names }) => names.image === disk.names.image);
-      if (other !== undefined) {
-        throw new UserError(`${quoted(disk.names.image)} is the image of ${quoted(other.target)}, too`, {
-          hint: `give each disk its own image: virsh edit ${shellWord(domain)}`,
-        });
-      }
+      checkOwnImage(disk, observed, domain);
       observed.push(disk);
     } catch (error) {
       throw withContext(configured.target, error);
@@ -81,6 +76,19 @@ export function observeAtPrepare(
       observeRecorded(record, undefined, disks)
     ),
   ];
+}
+
+/** @throws {UserError} if another disk of the guest has the same image */
+export function checkOwnImage(
+  { names: { image } }: ObservedDisk,
+  others: readonly ObservedDisk[],
+  domain: string,
+): void {
+  const other = others.find(({ names }) => names.image === image);
+  if (other === undefined) return;
+  throw new UserError(`${quoted(image)} is the image of ${quoted(other.target)}, too`, {
+    hint: `give each disk its own image: virsh edit ${shellWord(domain)}`,
+  });
 }
 
 /**
