@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import type { Host } from "./host.ts";
 import { lstat, resolve } from "./files.ts";
 import { lock } from "./lock.ts";
@@ -5,6 +6,7 @@ import { fileLog } from "./log.ts";
 import { performer } from "./perform.ts";
 import { qemuImg } from "./qemu_img.ts";
 import type { Settings } from "../settings.ts";
+import { listed, quoted, shellWord } from "../text.ts";
 
 /** The world as it is, for the places that a build fixes. */
 export function realHost(settings: Settings): Host {
@@ -40,15 +42,30 @@ function readStandardInput(): string {
 
 /** A process of its own that outlives this one, and that libvirt doesn't wait for. */
 function startMerge({ programs, gated, packaged }: Settings, domain: string): void {
+  const places = [...programs, gated, packaged];
   // The name that it may run: /usr/sbin is another name of /usr/bin on some systems.
   const self = Deno.build.standalone ? Deno.execPath() : new URL(Deno.mainModule).pathname;
   const isSelf = (path: string) => path === self || (lstat(path) !== undefined && resolve(path) === self);
-  const program = [...programs, gated, packaged].find(isSelf);
-  new Deno.Command(program ?? programs[0]!, {
-    args: ["merge", "--", domain],
-    detached: true,
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn().unref();
+  const program = places.find(isSelf) ?? (Deno.build.standalone ? self : programs[0]!);
+  try {
+    new Deno.Command(program, {
+      args: ["merge", "--", domain],
+      detached: true,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn().unref();
+  } catch (cause) {
+    throw cause instanceof Deno.errors.NotCapable ? notAllowed(self, domain, places) : cause;
+  }
+}
+
+/** The program may run itself only where the build says that it is installed. */
+function notAllowed(self: string, domain: string, places: readonly string[]): UserError {
+  return new UserError(
+    `${quoted(self)} can't merge in the background: that can be done only by the program at ${
+      listed(places)
+    }`,
+    { hint: `merge now: ${shellWord(self)} merge ${shellWord(domain)}` },
+  );
 }
