@@ -70,7 +70,7 @@ bench: ## measure it, and write docs/performance.md; as root
 proof_parts = kill power_cut faults qemu_img interleave fuzz crowd permissions mutate
 export SHORT EVERY FROM ONLY
 .PHONY: proof
-proof: build ## nothing is lost, whatever dies or fails at whatever moment: three hours, or SHORT=1 five minutes
+proof: build ## nothing is lost, whatever dies or fails at whatever moment: three hours, or SHORT=1 five minutes; as root
 	@build/need qemu-img:qemu-utils qemu-io:qemu-utils gcc:gcc\ libc6-dev python3:python3 \
 	  qemu-system-x86_64:qemu-system-x86 libvirtd:libvirt-daemon-system virsh:libvirt-clients
 	@failed=0; for part in $(or $(PART),$(proof_parts)); do \

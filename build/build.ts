@@ -29,7 +29,9 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
     for (const path of paths) {
       if (/^(\/[\w.@%+=:-]+)+$/.test(path)) continue;
       throw new Error(
-        `${name}: is ${JSON.stringify(path)}, should be an absolute path of letters, digits and ._@%+=:-`,
+        `${name}: is ${
+          JSON.stringify(path)
+        }, should be an absolute path of letters, digits and ._@%+=:-\nhint: give another, or forget those of the last build: make clean`,
       );
     }
     return paths;

@@ -289,6 +289,23 @@ Deno.test("status tells of a guest whose files can't be read, and of the others 
   ]);
 });
 
+Deno.test("status tells of a disk that was taken out of the configuration in its session", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  await starts(fixture);
+  const states = async () =>
+    (await fixture.type(["status"])).printed.slice(1).map((line) => line.slice(line.indexOf("running")));
+  const session = "running on a session";
+  await fixture.type(["disable", "guest", "vdb"]);
+  assertEquals(await states(), [session, `${session}; not configured any more`]);
+  await fixture.type(["disable", "guest"]);
+  assertEquals(await states(), [
+    `${session}; not configured any more`,
+    `${session}; not configured any more`,
+  ]);
+});
+
 Deno.test("status keeps to the terminal's width, and counts wide characters as two columns", async () => {
   using fixture = new Fixture();
   fixture.disks({ vda: true });

@@ -48,17 +48,19 @@ async function diskStatus(
   guest: Guest,
   context: EventContext,
 ): Promise<DiskStatus> {
-  const flag = guest.config?.disks.find((disk) => disk.target === target)?.commit ?? false;
+  const listed = guest.config?.disks.find((disk) => disk.target === target);
+  const isGone = listed === undefined && guest.problem === undefined && situation !== "attention";
   const none = { layers: 0, session: null, setAside: null, commits: [], merge: null };
   const known = disk === undefined ? none : await extentsOf(disk, context);
   const rest = {
     target,
     image: disk?.names.image ?? null,
     situation,
-    oneShotCommit: flag,
+    oneShotCommit: listed?.commit ?? false,
     trouble: trouble?.message ?? null,
   };
-  return { ...rest, ...known, state: inWords({ ...rest, ...known }, disk) };
+  const state = inWords({ ...rest, ...known }, disk);
+  return { ...rest, ...known, state: isGone ? `${state}; not configured any more` : state };
 }
 
 type Known = Pick<DiskStatus, "layers" | "session" | "setAside" | "commits" | "merge">;
