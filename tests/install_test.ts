@@ -35,7 +35,7 @@ function host() {
     place: `${env.DESTDIR}/etc/libvirt/hooks/autorevert`,
     program,
     config: `${env.DESTDIR}${env.CONFIG_DIR}`,
-    link: `${env.DESTDIR}/usr/local/sbin/autorevert`,
+    command: `${env.DESTDIR}/usr/local/sbin/autorevert`,
     share: `${env.DESTDIR}/usr/local/share`,
     root: env.DESTDIR,
     hooks: () => [...Deno.readDirSync(`${env.DESTDIR}${env.HOOK_DIR}`)].map(({ name }) => name).sort(),
@@ -61,7 +61,38 @@ Deno.test("the first installation makes the folders and says that libvirtd must 
   assertEquals(Deno.readTextFileSync(at.hook), gate(defaults));
   assertEquals(Deno.readTextFileSync(at.place), Deno.readTextFileSync(at.program));
   assertEquals(Deno.statSync(at.place).mode! & 0o777, 0o755);
-  assertEquals(Deno.readLinkSync(at.link), "/etc/libvirt/hooks/autorevert");
+  assertStringIncludes(Deno.readTextFileSync(at.command), "\nprogram=/etc/libvirt/hooks/autorevert\n");
+});
+
+Deno.test("the command runs the program with its words, and says so itself where that can't be executed", async () => {
+  using at = host();
+  Deno.writeTextFileSync(at.program, '#!/bin/sh\necho autorevert "$@"\nexit 3\n', { mode: 0o755 });
+  await at.install();
+  const command = Deno.readTextFileSync(at.command).replace(/^program=.*$/m, `program=${at.place}`);
+  const call = async () => {
+    const { code, stdout, stderr } = await new Deno.Command("sh", {
+      args: ["-c", command, "autorevert", "status", "win 10"],
+    }).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    return [code, text(stdout), text(stderr)];
+  };
+  assertEquals(await call(), [3, "autorevert status win 10\n", ""]);
+  const error = `error: "${at.place}" can't be executed, and the hook needs it\n` +
+    `hint: chmod 755 ${at.place}; if it isn't there: make install\n`;
+  Deno.chmodSync(at.place, 0o644);
+  assertEquals(await call(), [1, "", error]);
+  Deno.removeSync(at.place);
+  assertEquals(await call(), [1, "", error]);
+});
+
+Deno.test("a link that was the command of an earlier version becomes the command, and the program stays", async () => {
+  using at = host();
+  await at.install();
+  Deno.removeSync(at.command);
+  Deno.symlinkSync(at.place, at.command);
+  assertEquals((await at.install()).code, 0);
+  assertEquals(Deno.lstatSync(at.command).isSymlink, false);
+  assertEquals(Deno.readTextFileSync(at.place), Deno.readTextFileSync(at.program));
 });
 
 Deno.test("installing again replaces our hook, and leaves configurations alone", async () => {
@@ -84,7 +115,7 @@ Deno.test("another hook is left alone, and this one goes beside it, also the nex
       stdout,
       "/etc/libvirt/hooks/qemu is another hook, and stays; this one goes beside it",
     );
-    assertEquals(Deno.readLinkSync(at.link), "/etc/libvirt/hooks/autorevert");
+    assertEquals(Deno.lstatSync(at.command).isFile, true);
     assertEquals(Deno.readTextFileSync(`${at.hook}.d/autorevert`), gate(defaults));
     assertEquals([...Deno.readDirSync(`${at.hook}.d`)].map(({ name }) => name), ["autorevert"]);
   }
@@ -213,7 +244,7 @@ Deno.test("what a gate calls is taken away with it, also where it doesn't run", 
     "Removed /etc/libvirt/hooks/qemu",
     "Removed /etc/libvirt/hooks/autorevert",
   ]);
-  assertThrows(() => Deno.lstatSync(at.link), Deno.errors.NotFound);
+  assertThrows(() => Deno.lstatSync(at.command), Deno.errors.NotFound);
 });
 
 Deno.test("manual and completions are installed, and taken away with the hook, and so are its locks", async () => {
@@ -229,7 +260,7 @@ Deno.test("manual and completions are installed, and taken away with the hook, a
     Deno.writeTextFileSync(`${at.config}/${name}`, "");
   }
   assertEquals((await at.uninstall()).code, 0);
-  for (const path of [...share, at.link]) assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
+  for (const path of [...share, at.command]) assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
   assertEquals([...Deno.readDirSync(at.config)].map(({ name }) => name), ["guest.json"]);
 });
 
