@@ -10,7 +10,7 @@ const overlay = `${folder}/overlay`;
 const steps: readonly (readonly [step: Step, call: readonly unknown[]])[] = [
   [{ kind: "create", overlay, backing: "/b" }, ["create", overlay, "/b"]],
   [{ kind: "merge", layer: "/a", into: "/b" }, ["commit", "/a", "/b"]],
-  [{ kind: "repair", path: "/a" }, ["repair", "/a"]],
+  [{ kind: "repair", path: "/a", what: "leaks" }, ["repair", "/a", "leaks"]],
   [{ kind: "background", domain: "guest" }, ["background", "guest"]],
 ];
 

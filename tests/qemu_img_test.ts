@@ -117,7 +117,7 @@ Deno.test("a merge that is asked to stop is killed at once, even if it was asked
       clearTimeout(timer);
       assertEquals(message, "qemu-img commit was killed by SIGKILL");
     }
-    const repair = qemuImg(program).repair("/o", { stop: AbortSignal.abort() });
+    const repair = qemuImg(program).repair("/o", "leaks", { stop: AbortSignal.abort() });
     assertEquals(
       (await assertRejects(() => repair, UserError)).message,
       "qemu-img check was killed by SIGKILL",
@@ -134,9 +134,9 @@ Deno.test("a merge that is asked to stop when it is done was done", () =>
 
 Deno.test("leaks are repaired, and what else is wrong is told", () =>
   inFolder(async (folder) => {
-    await qemuImg(script(folder, `test "$*" = 'check -q -r leaks -f qcow2 /o'`)).repair("/o");
+    await qemuImg(script(folder, `test "$*" = 'check -q -r leaks -f qcow2 /o'`)).repair("/o", "leaks");
     const { message } = await assertRejects(
-      () => qemuImg(script(folder, "echo corrupt >&2; exit 2")).repair("/o"),
+      () => qemuImg(script(folder, "echo corrupt >&2; exit 2")).repair("/o", "leaks"),
       UserError,
     );
     assertEquals(message, "qemu-img check failed with exit code 2: corrupt");
@@ -202,6 +202,24 @@ Deno.test("the real qemu-img tells an image whose data lies in another file", ()
     const [image, data] = [`${folder}/image`, `${folder}/data`];
     qemuIo(["create", "-f", "qcow2", "-o", `data_file=${data}`, image, "1M"]);
     assertEquals(await real.info(image), { kind: "free", backing: undefined, virtualSize, data });
+  }));
+
+Deno.test("the real qemu-img tells an image that was not closed, and one that is marked as corrupt", () =>
+  inFolder(async (folder) => {
+    const image = `${folder}/image`;
+    qemuIo(["create", "-f", "qcow2", "-o", "lazy_refcounts=on", image, "1M"]);
+    // The bits of the header's incompatible features.
+    const mark = (bits: number) => {
+      using file = Deno.openSync(image, { write: true });
+      file.seekSync(79, Deno.SeekMode.Start);
+      file.writeSync(new Uint8Array([bits]));
+    };
+    mark(1);
+    assertEquals(await real.info(image), { kind: "free", backing: undefined, virtualSize, isDirty: true });
+    await real.repair(image, "all");
+    assertEquals(await real.info(image), { kind: "free", backing: undefined, virtualSize });
+    mark(2);
+    assertEquals(await real.info(image), { kind: "damaged", isMarked: true });
   }));
 
 Deno.test("the real qemu-img tells an image that is in use", () =>

@@ -231,7 +231,7 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
   ],
   ["a merge's copying", moves.copyToLower(names, twoLayers, owner), "own 0, merge 1 0"],
   ["what follows a merge's copying", moves.settleMerged(names, twoLayers, false), "sync 0"],
-  ["what follows it over a torn layer", moves.settleMerged(names, twoLayers, true), "repair 0, sync 0"],
+  ["what follows it over a torn layer", moves.settleMerged(names, twoLayers, true), "repair 0 leaks, sync 0"],
   ["letting the lowest layer go", moves.dropLowest(names, twoLayers), "remove 0, remove 1"],
   ["letting it go below a session set aside", moves.dropLowest(names, aside), "remove 0"],
   ["a recovery without an image", moves.recover(names, overScratch), "remove scratch, link 1 image"],

@@ -269,9 +269,15 @@ async function copy(
 ): Promise<LayerStamp> {
   const { run, host } = context;
   const { target, names, owner } = disk;
-  const { upper } = lowestPair(names, state)!;
+  const { lower, upper } = lowestPair(names, state)!;
   const bytes = (files.lstat(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
+  // QEMU counts anew when it opens an image to write, but not when a commit begins to write to the one below: it would
+  // give clusters away that are in use.
+  const look = await host.qemuImg.info(lower);
+  if (look.kind === "free" && look.isDirty) {
+    await run.take(target, [{ kind: "repair", path: lower, what: "all" }], control);
+  }
   try {
     await run.take(target, copyToLower(names, state, owner), control);
   } catch (error) {

@@ -28,7 +28,7 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
       case "merge":
         return await qemuImg.commit(step.layer, step.into, control);
       case "repair":
-        return await qemuImg.repair(step.path, control);
+        return await qemuImg.repair(step.path, step.what, control);
       case "background":
         return background(step.domain);
       case "clear":

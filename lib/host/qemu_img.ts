@@ -1,5 +1,6 @@
 import { asUserError, UserError } from "../errors.ts";
 import { within } from "./time_limit.ts";
+import type { Repair } from "../state/step.ts";
 import { printable, quoted } from "../text.ts";
 
 /** What a look at an image without touching it tells. */
@@ -17,9 +18,11 @@ export type ImageInfo =
     readonly virtualSize?: number;
     /** Names of its internal snapshots, if any. */
     readonly snapshots?: readonly string[];
+    /** It was not closed, and which of its clusters are in use must be counted anew before it is written to. */
+    readonly isDirty?: boolean;
   }
-  /** It is no qcow2 image (any more). */
-  | { readonly kind: "damaged" };
+  /** It is no qcow2 image (any more), or QEMU has found and marked it as corrupt. */
+  | { readonly kind: "damaged"; readonly isMarked?: boolean };
 
 /** What the hook needs of `qemu-img`. */
 export interface QemuImg {
@@ -30,8 +33,8 @@ export interface QemuImg {
    * through the layer is unchanged.
    */
   commit(layer: string, into: string, control?: Control): Promise<void>;
-  /** Frees leaked clusters. Killed half-way, some are left. */
-  repair(image: string, control?: Control): Promise<void>;
+  /** Frees leaked clusters, or repairs whatever can be. Killed half-way, it can be done again. */
+  repair(image: string, what: Repair, control?: Control): Promise<void>;
   /** @param look `unlocked` takes not even for a moment the lock by which an open image is told: it is never `busy` then */
   info(image: string, look?: { readonly unlocked: boolean }): Promise<ImageInfo>;
 }
@@ -75,8 +78,8 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
       const args = ["commit", "-p", "-d", ...gently, "-f", "qcow2", "-b", into, layer];
       check("commit", await execute(program, args, { stop, output }));
     },
-    async repair(image, { stop } = {}) {
-      check("check", await execute(program, ["check", "-q", "-r", "leaks", "-f", "qcow2", image], { stop }));
+    async repair(image, what, { stop } = {}) {
+      check("check", await execute(program, ["check", "-q", "-r", what, "-f", "qcow2", image], { stop }));
     },
     async info(image, { unlocked } = { unlocked: false }) {
       const info = (...more: string[]) =>
@@ -84,10 +87,10 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
       if (unlocked) {
         const forced = await info("--force-share");
         if (forced.signal !== null) check("info", forced);
-        return forced.code === 0 ? { kind: "free", ...described(forced.stdout) } : { kind: "damaged" };
+        return forced.code === 0 ? described(forced.stdout) : { kind: "damaged" };
       }
       const locked = await info();
-      if (locked.code === 0) return { kind: "free", ...described(locked.stdout) };
+      if (locked.code === 0) return described(locked.stdout);
       if (locked.signal !== null) check("info", locked);
       // What opens only without asking for the lock is locked; no message has to be understood for that.
       const forced = await info("--force-share");
@@ -97,17 +100,20 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
   };
 }
 
-function described(json: string): Omit<Extract<ImageInfo, { kind: "free" }>, "kind"> {
+function described(json: string): ImageInfo {
   try {
     const info = JSON.parse(json);
-    const data = info["format-specific"]?.data?.["data-file"];
+    const { corrupt, "data-file": data } = info["format-specific"]?.data ?? {};
+    if (corrupt === true) return { kind: "damaged", isMarked: true };
     const backing = info["full-backing-filename"] ?? info["backing-filename"];
     const snapshots = info.snapshots?.map(({ name }: { name: string }) => name) ?? [];
     return {
+      kind: "free",
       backing,
       virtualSize: info["virtual-size"],
       ...data !== undefined && { data },
       ...snapshots.length > 0 && { snapshots },
+      ...info["dirty-flag"] === true && { isDirty: true },
     };
   } catch (cause) {
     throw new UserError("qemu-img info answered something else than the image's description", { cause });

@@ -14,8 +14,8 @@ export type Step =
   | { readonly kind: "create"; readonly overlay: string; readonly backing: string }
   /** Copy a layer into the one below it. */
   | { readonly kind: "merge"; readonly layer: string; readonly into: string }
-  /** Free the clusters that a killed merge left allocated and unused. */
-  | { readonly kind: "repair"; readonly path: string }
+  /** Free the clusters that a killed merge left allocated and unused, or count anew who uses which. */
+  | { readonly kind: "repair"; readonly path: string; readonly what: Repair }
   /** Start a process of its own that merges the guest's disks. */
   | { readonly kind: "background"; readonly domain: string }
   /** Clear the commit flags of these targets. */
@@ -34,6 +34,9 @@ export type Step =
     readonly word: StartWord;
     readonly more?: readonly StartMark[];
   };
+
+/** What is repaired of an image: what harms nothing, or whatever can be. */
+export type Repair = "leaks" | "all";
 
 /** What kind of start is under way; `refused` where `prepare` failed. */
 export type StartWord = "fresh" | "resume" | "migrate" | "refused";

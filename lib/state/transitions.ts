@@ -163,7 +163,7 @@ export function settleMerged(names: Names, state: Of<"layered">, again: boolean)
   if (pair === undefined) return [];
   const { lower } = pair;
   return [
-    ...again ? [{ kind: "repair", path: lower } as const] : [],
+    ...again ? [{ kind: "repair", path: lower, what: "leaks" } as const] : [],
     { kind: "sync", path: lower },
   ];
 }
