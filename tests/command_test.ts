@@ -415,7 +415,7 @@ Deno.test("a layer that has its data in another file is not merged", async () =>
   assertEquals(code, 1);
   assertEquals(
     said[0],
-    `error: guest vda: "${fixture.vda}.backing_file.1" has its data in "/secret", and can't be merged`,
+    `error: guest vda: "${fixture.vda}.backing_file.1" has its data in "/secret": no commit can be merged with it`,
   );
   assertEquals([fixture.disk("vda"), layersOf(fixture, "vda").length], [disk, 2]);
 });

@@ -4,7 +4,7 @@ import { type InspectedDisk, probeLinks } from "./inspect.ts";
 import { asUserError, UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { isPending } from "../hook/merge.ts";
-import { wayToMerge } from "../hook/merge_checks.ts";
+import { checkBase, wayToMerge } from "../hook/merge_checks.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import type { Settings } from "../settings.ts";
@@ -23,7 +23,9 @@ export async function guestFindings(guest: Guest, context: EventContext): Promis
   for (const view of guest.disks) {
     const problem = conditionProblem(view, domain) ?? await whileIdle(view, guest, context, checkLinks);
     if (problem) found.push(finding(isError(view) ? "error" : "warning", problem, domain, view.target));
-    const waits = problem ? undefined : await whileIdle(view, guest, context, checkMerge);
+    const waits = problem
+      ? undefined
+      : await whileIdle(view, guest, context, checkMerge) ?? await baseProblem(view, context);
     if (waits) found.push(finding("warning", waits, domain, view.target));
   }
   return found;
@@ -71,6 +73,16 @@ async function whileIdle(
     using _guest = await run.locks.guest();
     using _folder = await run.locks.folders([disk.names.image]);
     await check({ ...disk, listing: files.list(disk.names.image) }, context);
+    return undefined;
+  } catch (error) {
+    return asUserError(error);
+  }
+}
+
+/** Why no commit could be merged with the disk, whether it is in use or not. */
+async function baseProblem({ disk }: InspectedDisk, context: EventContext): Promise<UserError | undefined> {
+  try {
+    if (disk !== undefined) await checkBase(disk, context);
     return undefined;
   } catch (error) {
     return asUserError(error);

@@ -5,10 +5,11 @@ import { listDisk, setKey, unlistDisk } from "./config_edit.ts";
 import { disksIn, domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type Condition, type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
-import { asUserError, UserError, withContext } from "../errors.ts";
+import { asUserError, messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
+import { checkBase } from "../hook/merge_checks.ts";
 import { imagesAtPrepare, observeAtPrepare, observeListed, observeRecorded } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import * as files from "../host/files.ts";
@@ -77,8 +78,20 @@ export async function enable(context: GuestCommand): Promise<void> {
       : unprotected.every((disk) => disk.target !== target)
       ? ["every start begins clean from now on"]
       : ["every start begins clean from the next one on; until then the guest writes to the disk itself"];
-    const said = [...what, ...afterKeeping(keeping, disks.find((disk) => disk.target === target))];
+    const disk = disks.find((disk) => disk.target === target)!;
+    const said = [...what, ...afterKeeping(keeping, disk)];
     terminal.print(`${domain} ${target}: ${said.join("; ") || "is listed already"}`);
+    if (added.includes(target)) await warnOfBase(disk, context);
+  }
+}
+
+/** A disk with which no commit can be merged goes back well, but is nothing to commit to. */
+async function warnOfBase(disk: ObservedDisk, { host, domain }: GuestCommand): Promise<void> {
+  try {
+    await checkBase(disk, { host });
+  } catch (error) {
+    const [first, ...rest] = messageLines(withContext(domain, withContext(disk.target, error)));
+    for (const line of [first!.replace(/^error/, "warning"), ...rest]) host.say(line);
   }
 }
 
@@ -101,10 +114,10 @@ function changesOf({ target, keepCommits, keepSession }: ConfiguredDisk, keeping
 }
 
 /** What becomes of commits and sessions from now on. */
-function afterKeeping(keeping: Keeping, disk: ObservedDisk | undefined): string[] {
+function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
   const { "keep-commits": commits, "keep-session": session } = keeping;
-  const state = disk && stateOf(disk);
-  const waiting = state && "layers" in state ? state.layers.length - 1 : 0;
+  const state = stateOf(disk);
+  const waiting = "layers" in state ? state.layers.length - 1 : 0;
   return [
     ...commits === undefined ? [] : [
       commits === 0
@@ -209,6 +222,7 @@ export async function commit(context: GuestCommand): Promise<void> {
     terminal.print(
       `${domain} ${view.target}: ${flag ? afterCommit(view, context) : afterCancel(view.condition)}`,
     );
+    if (flag && view.disk !== undefined) await warnOfBase(view.disk, context);
   }
 }
 

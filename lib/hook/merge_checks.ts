@@ -1,9 +1,10 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
+import { dataError, markedCorrupt } from "./refusal.ts";
 import { layerNamed, missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
 import type { ImageInfo } from "../host/qemu_img.ts";
-import type { ObservedDisk } from "../state/observed_disk.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { folderOf, type Names } from "../state/paths.ts";
 import type { State } from "../state/state.ts";
 import { lowestPair } from "../state/transitions.ts";
@@ -55,11 +56,7 @@ export async function wayToMerge(
   if (above.kind === "busy" && again) return "copy";
   if (above.kind === "busy") throw busyError(upper);
   if (above.kind === "damaged") {
-    throw new UserError(`${quoted(upper)} is no readable qcow2 image`, {
-      hint: `see what it is: qemu-img info ${
-        shellWord(upper)
-      }; and restore it, or take it back: autorevert undo ${shellWord(context.domain)}`,
-    });
+    throw damaged(upper, above, `take it back: autorevert undo ${shellWord(context.domain)}`);
   }
   await checkAbove(names, state, context);
   if (above.backing === undefined) {
@@ -67,6 +64,7 @@ export async function wayToMerge(
     return "drop";
   }
   if (!files.sameFile(above.backing, lower)) throw standsElsewhere(upper, above.backing, lower, names);
+  if (below.kind === "damaged") throw damaged(lower, below, "restore it from a backup");
   checkData(lower, below);
   checkData(upper, above);
   checkSnapshots(upper, above);
@@ -94,6 +92,19 @@ function checkNames(layer: string, { image }: Names): void {
         }`,
     },
   );
+}
+
+/** @param otherwise what is left to do where it can't be mended */
+function damaged(
+  layer: string,
+  { isMarked }: Extract<ImageInfo, { kind: "damaged" }>,
+  otherwise: string,
+): UserError {
+  return isMarked
+    ? markedCorrupt(layer, otherwise)
+    : new UserError(`${quoted(layer)} is no readable qcow2 image`, {
+      hint: `see what it is: qemu-img info ${shellWord(layer)}; and restore it, or ${otherwise}`,
+    });
 }
 
 /**
@@ -178,12 +189,21 @@ function busyError(path: string): UserError {
   });
 }
 
-/** Data in another file would be written there, or read from there, as root: qemu-img takes its name from the layer. */
+/**
+ * Whether commits can be merged with a disk as its base is; told before there is any. Keeps nobody from opening it.
+ *
+ * @throws {UserError} if not
+ */
+export async function checkBase(disk: ObservedDisk, { host }: Pick<EventContext, "host">): Promise<void> {
+  const state = stateOf(disk);
+  const base = "layers" in state ? disk.names.layer(state.layers[0]) : disk.names.image;
+  checkData(base, await host.qemuImg.info(base, { unlocked: true }));
+}
+
+/** @throws {UserError} if the layer has its data in another file */
 function checkData(layer: string, look: ImageInfo): void {
-  if (look.kind !== "free" || look.data === undefined) return;
-  throw new UserError(`${quoted(layer)} has its data in ${quoted(look.data)}, and can't be merged`, {
-    hint: `have it in one file: qemu-img convert -O qcow2 ${shellWord(layer)} NEW`,
-  });
+  const error = dataError(layer, look);
+  if (error !== undefined) throw error;
 }
 
 /** Only what a layer reads as is copied. The snapshots of one that is copied into stay. */

@@ -4,7 +4,9 @@ import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./d
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, observeAtPrepare } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
+import { dataError } from "./refusal.ts";
 import * as files from "../host/files.ts";
+import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import { parseDisks } from "../input/domain_xml.ts";
@@ -78,8 +80,14 @@ async function beginSessions(
     if (isBegun && "layers" in state) await waitForOrphan(layer(state.layers[0]), context);
   }
   const isFlagOlder = isBeforeLastWrite(config, recovery.disks);
-  const decided = await decideAll(recovery.disks, context, (disk) => eventFacts(disk, start, isFlagOlder));
+  const looked = new Map<string, ImageInfo>();
+  const decided = await decideAll(
+    recovery.disks,
+    remembering(looked, context),
+    (disk) => eventFacts(disk, start, isFlagOlder),
+  );
   await refuse(decided, context);
+  warnOfBases(decided, looked, context);
 
   const note = recordsAtPrepare(decided, host.now(), others, start);
   try {
@@ -91,6 +99,30 @@ async function beginSessions(
     throw error;
   }
   await updateRecords(note, context);
+}
+
+/** The same context, which remembers what images look like: no process is started for a look that was taken. */
+function remembering(looked: Map<string, ImageInfo>, context: EventContext): EventContext {
+  const { host, host: { qemuImg } } = context;
+  const info: QemuImg["info"] = async (image, how) => {
+    const look = await qemuImg.info(image, how);
+    looked.set(image, look);
+    return look;
+  };
+  return { ...context, host: { ...host, qemuImg: { ...qemuImg, info } } };
+}
+
+/** A disk's first start tells that no commit could be merged with it; an end could tell it only when it is too late. */
+function warnOfBases(
+  decided: readonly DecidedDisk[],
+  looked: ReadonlyMap<string, ImageInfo>,
+  { run }: EventContext,
+): void {
+  for (const { disk: { target, names: { image } }, decision } of decided) {
+    const look = beginsSession(decision) ? looked.get(image) : undefined;
+    const error = look && dataError(image, look);
+    if (error !== undefined) run.logInfo(target, `warning: ${error.message}`);
+  }
 }
 
 /** How long after `restore` or `migrate` its `prepare` may come, in milliseconds: libvirt calls them in a row. */

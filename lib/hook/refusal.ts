@@ -1,19 +1,27 @@
 import { UserError } from "../errors.ts";
 import type { EventContext } from "./context.ts";
 import { missingError, missingLayer } from "./layer_names.ts";
+import type { ImageInfo } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
-/** The same as {@link refusal}, after a look for a layer that is missing: no other way out is offered then. */
+/** The same as {@link refusal}, after a look for what has a better way out: a layer that is missing, or a mark that tells of corruption. */
 export async function explain(
   kind: Refusal,
   disk: ObservedDisk,
   { host }: Pick<EventContext, "host">,
 ): Promise<UserError> {
-  if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk);
   const { image } = disk.names;
+  if (kind === "refuse: unreadable" || kind === "refuse: damaged") {
+    const look = await host.qemuImg.info(image);
+    const otherwise = kind === "refuse: damaged"
+      ? "take the flag out of the configuration"
+      : "restore it from a backup";
+    return look.kind === "damaged" && look.isMarked ? markedCorrupt(image, otherwise) : refusal(kind, disk);
+  }
+  if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk);
   for (const file of [...layers(disk), ...stateOf(disk).kind === "layered" ? [] : [image]]) {
     const look = await host.qemuImg.info(file);
     const missing = missingLayer(disk.names, look.kind === "free" ? look.backing : undefined);
@@ -35,6 +43,32 @@ function misplaced(disk: ObservedDisk, file: string, missing: string): UserError
     {
       hint: `see what they are: qemu-img info ${imageWord}; qemu-img info --backing-chain ${topWord}; ` +
         `if ${imageWord} is the missing file: mv -n ${imageWord} ${missingWord} && ln ${topWord} ${imageWord}`,
+    },
+  );
+}
+
+/**
+ * QEMU opens such an image to read only: as the lower one of an overlay it could go on unnoticed.
+ *
+ * @param otherwise what is left to do where it can't be mended
+ */
+export function markedCorrupt(file: string, otherwise: string): UserError {
+  const word = shellWord(file);
+  return new UserError(`${quoted(file)} is marked as corrupt: QEMU found a contradiction in its tables`, {
+    hint: `copy it, and mend it: qemu-img check -r all ${word}; or ${otherwise}`,
+  });
+}
+
+/**
+ * Why no commit can be merged with an image that has its data in another file, if it has: qemu-img would take that file's
+ * name from the image, and write there, or read from there, as root.
+ */
+export function dataError(image: string, look: ImageInfo): UserError | undefined {
+  if (look.kind !== "free" || look.data === undefined) return undefined;
+  return new UserError(
+    `${quoted(image)} has its data in ${quoted(look.data)}: no commit can be merged with it`,
+    {
+      hint: `have it in one file: qemu-img convert -O qcow2 ${shellWord(image)} NEW`,
     },
   );
 }
