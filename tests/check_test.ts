@@ -412,6 +412,21 @@ Deno.test("check finds nothing wrong with a commit that waits to be merged, or i
   assertEquals((await fixture.type(["check"])).printed, ["1 guest, 1 disk: nothing is wrong"]);
 });
 
+Deno.test("check says where it was not tried, which is nothing wrong", async () => {
+  for (const [type, name] of [[0x2fc12fc1, "ZFS"], [0x1234, "a file system of type 0x1234"]] as const) {
+    using fixture = sound();
+    fixture.fileSystem = type;
+    const { code, printed } = await fixture.type(["check"]);
+    assertEquals([code, printed], [0, [
+      `note: "${fixture.images}" is on ${name}, where this program was not tried`,
+      "hint: before you rely on it, see there with a guest that you can lose: a revert, a commit, an undo",
+      "1 guest, 1 disk: nothing is wrong",
+    ]]);
+    const { findings } = JSON.parse((await fixture.type(["check", "--json"])).printed.join(""));
+    assertEquals(findings.map(({ severity }: { severity: string }) => severity), ["note"]);
+  }
+});
+
 Deno.test("check tells once of guests that are configured for one image", async () => {
   using fixture = sound();
   fixture.define("other");

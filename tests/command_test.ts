@@ -382,6 +382,7 @@ Deno.test("merging inside the end takes no longer than it may, and goes on in th
     qemuImg,
     perform: performer(qemuImg, () => {}),
     freeBytes: () => Promise.resolve(Infinity),
+    fileSystem: () => Promise.resolve(0xef53),
     lock,
     log: tell,
     say: tell,

@@ -90,6 +90,8 @@ export class Fixture implements Disposable {
   merges = true;
   /** Columns of the terminal. */
   width: number | undefined;
+  /** What every file system is: ext4. */
+  fileSystem = 0xef53;
   /** Free bytes of every file system. */
   free = Infinity;
   /** Other keys of every disk in the guest's file. */
@@ -326,6 +328,7 @@ export class Fixture implements Disposable {
         qemuImg: this.qemuImg,
         perform: perform(performer(this.qemuImg, background)),
         freeBytes: () => Promise.resolve(this.free),
+        fileSystem: () => Promise.resolve(this.fileSystem),
         lock: this.lock,
         log: (line) => log.push(line),
         say: (line) => said.push(line),

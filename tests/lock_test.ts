@@ -14,6 +14,7 @@ function hostOf({ settings, qemuImg }: Fixture): Host {
     qemuImg,
     perform: () => Promise.resolve(),
     freeBytes: () => Promise.resolve(Infinity),
+    fileSystem: () => Promise.resolve(0xef53),
     lock,
     log: () => {},
     say: () => {},

@@ -490,6 +490,7 @@ Deno.test("how far a merge is, is told to who watches, left in its lock, and log
     qemuImg: fixture.qemuImg,
     perform,
     freeBytes: () => Promise.resolve(Infinity),
+    fileSystem: () => Promise.resolve(0xef53),
     lock,
     log: (line) => void log.push(line),
     say: () => {},

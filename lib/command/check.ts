@@ -1,4 +1,4 @@
-import { guestFindings, leftovers, sharedImages, spaceFindings } from "./check_guest.ts";
+import { guestFindings, leftovers, sharedImages, spaceFindings, untriedStores } from "./check_guest.ts";
 import { hostFindings } from "./check_host.ts";
 import type { Finding } from "./finding.ts";
 import { inspectGuest } from "./guest.ts";
@@ -31,24 +31,28 @@ export async function check(
     ...sharedImages(guests, host.settings),
     ...await spaceFindings(guests, host),
     ...leftovers(guests, host.settings),
+    ...await untriedStores(guests, host),
   );
+  const wrong = findings.filter(({ severity }) => severity !== "note");
   const disks = guests.flatMap(({ disks }) => disks).length;
   if (json) {
     terminal.print(JSON.stringify({ guests: guests.length, disks, findings }, undefined, 2));
   } else {
     for (const line of findings.flatMap((finding) => inWords(finding, terminal))) terminal.print(line);
     const what = `${plural(guests.length, "guest")}, ${plural(disks, "disk")}`;
-    terminal.print(findings.length === 0 ? `${what}: nothing is wrong` : `${what}: ${counted(findings)}`);
+    terminal.print(wrong.length === 0 ? `${what}: nothing is wrong` : `${what}: ${counted(wrong)}`);
   }
-  return findings.length === 0 ? 0 : 1;
+  return wrong.length === 0 ? 0 : 1;
 }
+
+const colours = { error: "red", warning: "yellow", note: undefined } as const;
 
 function inWords({ severity, domain, target, message, hint }: Finding, terminal: Terminal): string[] {
   const subject = [domain, target].filter((name) => name !== null);
   const [first, ...rest] = messageLines(
     asUserError(new UserError(message, { subject, ...hint !== null && { hint } })),
   );
-  const word = paint(severity, severity === "error" ? "red" : "yellow", terminal);
+  const word = paint(severity, colours[severity], terminal);
   return [first!.replace(/^error/, word), ...rest];
 }
 

@@ -222,6 +222,41 @@ export async function spaceFindings(guests: readonly Guest[], host: Host): Promi
   return found;
 }
 
+/** File systems on which the program was tried, by what statfs(2) calls them: docs/reliability.md says how. */
+const triedStores = new Set([
+  ...[0xef53, 0x58465342, 0x9123683e], // ext4, xfs, btrfs
+  ...[0x01021994, 0x794c7630], // tmpfs, overlay
+]);
+
+const storeNames: Readonly<Record<number, string>> = {
+  0x6969: "NFS",
+  0x65735546: "FUSE",
+  0x2fc12fc1: "ZFS",
+  0x00c36400: "CephFS",
+  0x01161970: "GFS2",
+  0x7461636f: "OCFS2",
+  0xff534d42: "CIFS",
+  0xfe534d42: "SMB",
+  0xf2f52010: "F2FS",
+  0xca451a4e: "bcachefs",
+};
+
+/** Folders of images on file systems of which nobody has seen how they behave. */
+export async function untriedStores(guests: readonly Guest[], host: Host): Promise<Finding[]> {
+  const images = guests.flatMap(({ disks }) => disks).flatMap(({ disk }) => disk?.names.image ?? []);
+  const found: Finding[] = [];
+  for (const folder of new Set(images.map(folderOf))) {
+    const type = await host.fileSystem(folder);
+    if (triedStores.has(type)) continue;
+    const name = storeNames[type] ?? `a file system of type 0x${type.toString(16)}`;
+    const note = new UserError(`${quoted(folder)} is on ${name}, where this program was not tried`, {
+      hint: "before you rely on it, see there with a guest that you can lose: a revert, a commit, an undo",
+    });
+    found.push(finding("note", note));
+  }
+  return found;
+}
+
 /** Names of ours that no configured disk accounts for. */
 export function leftovers(guests: readonly Guest[], settings: Settings): Finding[] {
   const disks = managedGuests(settings).length === guests.length

@@ -2,8 +2,11 @@ import type { UserError } from "../errors.ts";
 
 /** Something that is wrong, or will be. */
 export interface Finding {
-  /** An error keeps a guest from starting, or from being protected; a warning needs attention before it causes a failure. */
-  readonly severity: "error" | "warning";
+  /**
+   * An error keeps a guest from starting, or from being protected; a warning needs attention before it causes a failure; a
+   * note says what nobody knows, and nothing is wrong by it.
+   */
+  readonly severity: "error" | "warning" | "note";
   readonly domain: string | null;
   readonly target: string | null;
   readonly message: string;

@@ -12,6 +12,8 @@ export interface Host {
   readonly perform: (step: Step, control?: Control) => Promise<void>;
   /** Free bytes of the file system that a folder lies on. */
   readonly freeBytes: (folder: string) => Promise<number>;
+  /** The number by which statfs(2) names the file system that a folder lies on. */
+  readonly fileSystem: (folder: string) => Promise<number>;
   readonly lock: Lock;
   readonly log: Log;
   /** A line for whoever reads standard error. */

@@ -20,6 +20,7 @@ export function realHost(settings: Settings): Host {
       const { bavail, bsize } = (await import("node:fs")).statfsSync(folder);
       return bavail * bsize;
     },
+    fileSystem: async (folder) => (await import("node:fs")).statfsSync(folder).type >>> 0,
     lock,
     log: fileLog(settings.log, now),
     say: (line) => console.error(line),
