@@ -67,12 +67,13 @@ bench: ## measure it, and write docs/performance.md; as root
 	@build/deno run --quiet --no-check -A bench/bench.ts $(PART)
 
 # What docs/reliability.md tells of. SHORT=1 tries a sample, EVERY=5 every fifth call, ONLY=merge what has the word; PART=kill one part.
-proof_parts = kill power_cut faults qemu_img interleave fuzz crowd permissions mutate
+proof_parts = kill power_cut stores faults qemu_img interleave fuzz crowd permissions mutate
 export SHORT EVERY FROM ONLY
 .PHONY: proof
 proof: build ## nothing is lost, whatever dies or fails at whatever moment: three hours, or SHORT=1 five minutes; as root
 	@build/need qemu-img:qemu-utils qemu-io:qemu-utils gcc:gcc\ libc6-dev python3:python3 \
-	  qemu-system-x86_64:qemu-system-x86 libvirtd:libvirt-daemon-system virsh:libvirt-clients
+	  qemu-system-x86_64:qemu-system-x86 libvirtd:libvirt-daemon-system virsh:libvirt-clients \
+	  mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs
 	@failed=0; for part in $(or $(PART),$(proof_parts)); do \
 	  build/deno run --quiet --no-check -A proof/$$part.ts || failed=1; \
 	done; exit $$failed

@@ -19,16 +19,18 @@ export interface Places {
  */
 export async function inPlaces<T>(
   use: (places: Places) => Promise<T>,
-  { qemuImg = "/usr/bin/qemu-img", parent = "/tmp" }: {
+  { qemuImg = "/usr/bin/qemu-img", parent = "/tmp", fixture = "fixture" }: {
     qemuImg?: string | ((folder: string) => string);
     parent?: string;
+    /** Path of the fixture in the folder. */
+    fixture?: string;
   } = {},
 ): Promise<T> {
   const folder = Deno.realPathSync(Deno.makeTempDirSync({ dir: parent, prefix: "autorevert-proof-" }));
   try {
     const places = {
       folder,
-      fixture: `${folder}/fixture`,
+      fixture: `${folder}/${fixture}`,
       tracer: `${folder}/tracer`,
       hook: `${folder}/dist/qemu`,
       qemuImg: typeof qemuImg === "string" ? qemuImg : qemuImg(folder),

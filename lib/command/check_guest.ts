@@ -223,13 +223,16 @@ export async function spaceFindings(guests: readonly Guest[], host: Host): Promi
 }
 
 /** File systems on which the program was tried, by what statfs(2) calls them: docs/reliability.md says how. */
-const triedStores = new Set([
-  ...[0xef53, 0x58465342, 0x9123683e], // ext4, xfs, btrfs
-  ...[0x01021994, 0x794c7630], // tmpfs, overlay
-]);
+const triedStores: Readonly<Record<string, number>> = {
+  ext4: 0xef53,
+  xfs: 0x58465342,
+  btrfs: 0x9123683e,
+  tmpfs: 0x01021994,
+  nfs: 0x6969,
+};
 
 const storeNames: Readonly<Record<number, string>> = {
-  0x6969: "NFS",
+  0x794c7630: "an overlay file system (it keeps hard links with index=on only)",
   0x65735546: "FUSE",
   0x2fc12fc1: "ZFS",
   0x00c36400: "CephFS",
@@ -247,7 +250,7 @@ export async function untriedStores(guests: readonly Guest[], host: Host): Promi
   const found: Finding[] = [];
   for (const folder of new Set(images.map(folderOf))) {
     const type = await host.fileSystem(folder);
-    if (triedStores.has(type)) continue;
+    if (Object.values(triedStores).includes(type)) continue;
     const name = storeNames[type] ?? `a file system of type 0x${type.toString(16)}`;
     const note = new UserError(`${quoted(folder)} is on ${name}, where this program was not tried`, {
       hint: "before you rely on it, see there with a guest that you can lose: a revert, a commit, an undo",
