@@ -312,3 +312,8 @@ Deno.test("make install takes the places that make build was given, and others o
     Deno.removeSync(folder, { recursive: true });
   }
 });
+
+Deno.test("an installation whose command lies in /usr/sbin is no package, and is updated", async () => {
+  using at = host();
+  for (let times = 0; times < 2; times++) assertEquals((await at.install("export PREFIX=/usr")).code, 0);
+});

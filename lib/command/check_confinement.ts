@@ -17,10 +17,15 @@ export function confinementFindings(settings: Settings): Finding[] {
   return [...appArmorFindings(settings), ...seLinuxFindings(settings), ...denials(settings)];
 }
 
-/** Whether the program comes from a package. With PREFIX=/usr there is a link at that place. */
+/** Whether the program comes from a package. With PREFIX=/usr the command of `make install` lies there, or a link. */
 export function isPackaged({ packaged }: Settings): boolean {
-  return files.lstat(packaged)?.isFile === true;
+  const info = files.lstat(packaged);
+  if (info?.isFile !== true) return false;
+  return info.size > LONGEST_COMMAND || !files.read(packaged)!.includes("# The command of autorevert");
 }
+
+/** Far longer than that command, and far shorter than the program. */
+const LONGEST_COMMAND = 4096;
 
 /** The command that installs what both need. */
 function confine(settings: Settings): string {
