@@ -49,7 +49,7 @@ TESTS ?= tests/*_test.ts
 .PHONY: test
 test: ## types, style, and the tests that need neither root nor libvirt; TESTS=FILES some of them
 	@build/need qemu-img:qemu-utils mandoc:mandoc busybox:busybox zsh:zsh fish:fish
-	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts tests/packages/*.ts proof/*.ts
+	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts tests/e2e/*/*.ts tests/packages/*.ts proof/*.ts
 	build/deno fmt --quiet --check
 	build/deno lint --quiet
 	build/deno test -A --no-check $(TESTS)

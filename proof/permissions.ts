@@ -155,7 +155,7 @@ function normal(path: string, { fixture, hook, folder }: Places): string {
     .replace(folder, "FOLDER")
     .replace(/^\/proc\/\d+/, "/proc/self")
     .replace(/\/task\/\d+/, "/task/…")
-    .replace(/\d+-\d+\.folder-lock/, "<device>-<inode>.folder-lock")
+    .replace(/\d+\.folder-lock/, "<inode>.folder-lock")
     .replace(/^\/(usr\/)?lib\/.*\.so[.\d]*( |$)/, "system libraries");
 }
 

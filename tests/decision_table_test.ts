@@ -57,7 +57,7 @@ Deno.test("what is not known is asked for one by one, and ends in the row of all
 });
 
 Deno.test("no process is started at an end of an idle disk, or one that has a reason", () => {
-  for (const { saved: _, look: __, ...facts } of [...atPrepare, ...atRelease]) {
+  for (const { look: _, ...facts } of [...atPrepare, ...atRelease]) {
     const idle = facts.state !== "session" && (facts.event === "release" || !facts.listed);
     const said = facts.event === "release" && facts.end !== "unknown" && facts.source === "same" &&
       facts.came !== "migration";

@@ -235,7 +235,12 @@ const rows: readonly (readonly [row: string, facts: Facts, decision: Decision])[
     { ...end, end: "unknown", saved: true, flag: "set" },
     "hold",
   ],
-  ["release -, in use: leave", { ...end, end: "unknown", look: "busy", flag: "set" }, "leave"],
+  ["release -, in use: leave", { ...end, end: "unknown", look: "busy" }, "leave"],
+  [
+    "release -, in use, flag: its flag goes with it",
+    { ...end, end: "unknown", look: "busy", flag: "set" },
+    "pass on",
+  ],
   ["release -, flag: commit", { ...end, end: "unknown", flag: "set" }, "commit"],
   ["release -: set aside", { ...end, end: "unknown" }, "set aside"],
   ["release, over, keep-session: set aside", { ...end, keeps: true }, "set aside"],
@@ -249,7 +254,12 @@ const rows: readonly (readonly [row: string, facts: Facts, decision: Decision])[
     "discard",
   ],
   ["release, saved or migrated: leave", { ...end, end: "suspended" }, "leave"],
-  ["release, saved or migrated, flag: hold", { ...end, end: "suspended", flag: "set" }, "hold"],
+  [
+    "release, saved or migrated, flag: its flag goes with it",
+    { ...end, end: "suspended", flag: "set" },
+    "pass on",
+  ],
+  ["release, managed save, flag: hold", { ...end, end: "suspended", flag: "set", saved: true }, "hold"],
   ["release, .starting refused: leave", { ...end, start: "refused" }, "leave"],
   ["release, .starting resume: leave", { ...end, start: "resume", end: "failed" }, "leave"],
   [

@@ -55,7 +55,7 @@ const events: readonly Shown[] = [
     of: "a start that finishes a commit",
     setUp: committing,
     event: ["prepare", "-"],
-    steps: "note note clear rename create own sync rename",
+    steps: "note note clear remove rename create own sync rename",
   },
   {
     of: "a start that is refused",
@@ -101,7 +101,7 @@ const events: readonly Shown[] = [
     of: "the end of a flagged session",
     setUp: (fixture) => up(fixture, true, true),
     event: ["release", "shutdown"],
-    steps: "note own sync link own sync link clear rename rename start",
+    steps: "note own sync link own sync link clear remove rename remove rename start",
   },
   {
     of: "the end of a start that failed",
@@ -110,7 +110,7 @@ const events: readonly Shown[] = [
       await fixture.good("prepare");
     },
     event: ["release", "failed"],
-    steps: "own rename remove remove",
+    steps: "remove own rename remove remove",
   },
   {
     of: "an end without a reason",
@@ -124,7 +124,12 @@ const events: readonly Shown[] = [
     event: ["release", "crashed"],
     steps: "note",
   },
-  { of: "a save", setUp: (fixture) => up(fixture, true), event: ["release", "saved"], steps: "note" },
+  {
+    of: "a save",
+    setUp: (fixture) => up(fixture, true),
+    event: ["release", "saved"],
+    steps: "note clear note",
+  },
   {
     of: "a resume",
     setUp: (fixture) => fixture.disks({ vda: false }),

@@ -58,6 +58,7 @@ const waits: Readonly<Record<string, readonly string[]>> = {
   own: [],
   sync: ["file"],
   rename: ["folder"],
+  remove: ["folder"],
   clear: ["file", "folder"],
   background: [],
 };

@@ -43,6 +43,155 @@ for (const tells of told) {
   });
 }
 
+for (const tells of told) {
+  const libvirt = tells ? "a libvirt that tells why" : "a libvirt that gives no reason";
+  const flags = [[true, false], [true, true], [false, true]] as const;
+  for (const [first, second] of flags) {
+    Deno.test(`a flag counts once wherever the session ends, flags ${first} and ${second}, ${libvirt}`, async () => {
+      using hosts = new TwoHosts();
+      const { here, there } = hosts;
+      hosts.disks({ vda: first }, { vda: second });
+      await hosts.start(here);
+      await hosts.migrate(here, there, said(tells, "migrated"));
+      here.write(here.image("vda"), "kept");
+      await hosts.stop(there, said(tells, "shutdown"));
+      assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+      assertEquals([here.flags(), there.flags()], [{ vda: false }, { vda: false }]);
+      await hosts.start(here);
+      here.write(here.image("vda"), "junk");
+      await hosts.stop(here);
+      assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+      assertEquals(here.files(), ["vda.img"]);
+    });
+  }
+
+  Deno.test(`a flag that an editor sets while the guest runs goes with the session, ${libvirt}`, async () => {
+    using hosts = new TwoHosts();
+    const { here, there } = hosts;
+    hosts.disks({ vda: false });
+    await hosts.start(here);
+    here.configure({ vda: true });
+    await hosts.migrate(here, there, said(tells, "migrated"));
+    assertEquals(here.flags(), { vda: false });
+    here.write(here.image("vda"), "kept");
+    await hosts.stop(there, said(tells, "shutdown"));
+    assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+    assertEquals(here.files(), ["vda.img"]);
+  });
+
+  Deno.test(`a flagged session goes there and back, and is committed once, ${libvirt}`, async () => {
+    using hosts = new TwoHosts();
+    const { here, there } = hosts;
+    hosts.disks({ vda: true }, { vda: false });
+    await hosts.start(here);
+    for (const [from, to] of [[here, there], [there, here]] as const) {
+      await hosts.abort(to, said(tells, "failed"));
+      await hosts.migrate(from, to, said(tells, "migrated"));
+    }
+    here.write(here.image("vda"), "kept");
+    await hosts.stop(here, said(tells, "shutdown"));
+    assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+    assertEquals([here.flags(), there.flags()], [{ vda: false }, { vda: false }]);
+    assertEquals(here.files(), ["vda.img"]);
+  });
+
+  Deno.test(`a session that ends there before its source has let it go is kept, ${libvirt}`, async () => {
+    using hosts = new TwoHosts();
+    const { here, there } = hosts;
+    hosts.disks({ vda: true }, { vda: false });
+    await hosts.start(here);
+    await hosts.announce(there);
+    here.write(here.image("vda"), "kept");
+    await hosts.stop(there, said(tells, "shutdown"));
+    await here.stop(said(tells, "migrated"));
+    assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+    // Without a reason it may have been another end: the flag stays rather than being lost.
+    assertEquals(here.flags(), { vda: !tells });
+    assertEquals(here.files(), ["vda.img"]);
+  });
+
+  Deno.test(`both hosts may have one folder of configurations, ${libvirt}`, async () => {
+    for (const flag of [false, true]) {
+      using hosts = new TwoHosts({ sharesConfig: true });
+      const { here, there } = hosts;
+      hosts.disks({ vda: flag });
+      await hosts.start(here);
+      for (const [from, to] of [[here, there], [there, here], [here, there]] as const) {
+        await hosts.abort(to, said(tells, "failed"));
+        await hosts.migrate(from, to, said(tells, "migrated"));
+      }
+      here.write(here.image("vda"), "written");
+      await hosts.stop(there, said(tells, "shutdown"));
+      const written = flag ? { written: "yes" } as const : {};
+      assertEquals(here.disk("vda"), { base: "vda", ...written });
+      assertEquals(here.flags(), { vda: false });
+      await hosts.start(here);
+      assertEquals(here.read(here.image("vda")), { base: "vda", ...written });
+      await hosts.stop(here);
+      assertEquals(here.files(), ["vda.img"]);
+    }
+  });
+
+  Deno.test(`a flagged session whose second host dies goes on at either, ${libvirt}`, async () => {
+    for (const again of ["here", "there"] as const) {
+      using hosts = new TwoHosts();
+      const { here, there } = hosts;
+      hosts.disks({ vda: true }, { vda: false });
+      await hosts.start(here);
+      await hosts.migrate(here, there, said(tells, "migrated"));
+      here.write(here.image("vda"), "kept");
+      hosts.here.busy.clear();
+      await hosts.start(hosts[again]);
+      assertEquals(here.read(here.image("vda")), { base: "vda", kept: "yes" });
+      await hosts.stop(hosts[again], said(tells, "shutdown"));
+      assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+      assertEquals(here.files(), ["vda.img"]);
+    }
+  });
+}
+
+Deno.test("an editor that clears the flag at home means it, and a mark from elsewhere stays", async () => {
+  using hosts = new TwoHosts();
+  const { here } = hosts;
+  hosts.disks({ vda: true });
+  await hosts.start(here);
+  assertEquals(here.files(), ["vda.img", "vda.img.autorevert-keep", "vda.img.backing_file"]);
+  here.configure({ vda: false });
+  here.write(here.image("vda"), "junk");
+  await hosts.stop(here);
+  assertEquals(here.disk("vda"), { base: "vda" });
+  assertEquals(here.files(), ["vda.img"]);
+});
+
+Deno.test("a start is refused on the first host while the guest runs on the second", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  hosts.disks({ vda: true }, { vda: false });
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  const { code, said } = await here.event("prepare");
+  await here.good("release", "failed");
+  assertEquals([code, said[0]], [1, `error: guest vda: "${here.image("vda")}" is open in another process`]);
+  assertEquals(here.state("vda"), { kind: "session", layers: [0], ended: false, marked: true });
+});
+
+Deno.test("a flagged session that an older hook has thrown away is not forgotten", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  hosts.disks({ vda: true }, { vda: false });
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  here.busy.clear();
+  // It doesn't know the mark.
+  Deno.renameSync(`${here.image("vda")}.backing_file`, here.image("vda"));
+  const { code, said } = await here.event("prepare");
+  assertEquals([code, said[0]], [
+    1,
+    `error: guest vda: "${here.image("vda")}.autorevert-keep" is a session that was to be committed, ` +
+    `but is no session of "${here.image("vda")}" any more`,
+  ]);
+});
+
 Deno.test("a restore that fails after the guest was called up keeps its session for the next try", async () => {
   using hosts = new TwoHosts();
   const { here } = hosts;

@@ -11,6 +11,10 @@ export interface Session {
   readonly held: boolean;
   /** The flag was set when it began, or a command has said that it is for it. */
   readonly flagged: boolean;
+  /** It was to be committed when its guest was saved, perhaps to go on at another host: the flag went with it. */
+  readonly marked?: boolean;
+  /** Its guest came back with its memory. */
+  readonly restored?: boolean;
   /** A saved guest may come back for it. */
   readonly saved?: boolean;
   /** Its start never came up: what is set aside beside it goes once one does, or was set aside by that start. */
@@ -49,8 +53,8 @@ export function diskOf({ history }: Model): Content {
 
 /** The session was meant to be kept: nothing but an administrator may end it otherwise. */
 export function isMeant({ session, flag, flagged, running }: Model): boolean {
-  return session !== undefined && flag &&
-    (running || session.held || session.flagged || flagged < session.wrote);
+  return session !== undefined && (session.marked === true ||
+    flag && (running || session.held || session.flagged || flagged < session.wrote));
 }
 
 /** A session that may have been meant to be kept, or to be come back for: nobody throws it away without being told to. */
@@ -71,6 +75,7 @@ export function started(model: Model, now: number): Model {
       held: model.session!.held || !model.session!.unborn,
       unborn: undefined,
       saved: false,
+      restored: false,
     }
     : begun(model, now, model.flag && model.session === undefined);
   return { ...model, session, aside: asideWhenUp(model), staysAside: false, saved: undefined, running: true };
@@ -100,12 +105,12 @@ export function promised(model: Model, now: number): Model {
   if (!isMeant(next) && !saved?.managed) {
     return isDoubtful(next) ? { ...next, session: { ...session, saved: true } } : next;
   }
-  return { ...next, session: { ...session, flagged: true } };
+  return { ...next, session: { ...session, flagged: true, marked: false } };
 }
 
 /** `autorevert commit --cancel` */
 export function cancelled(model: Model, now: number): Model {
-  const session = model.session && { ...model.session, held: false, flagged: false };
+  const session = model.session && { ...model.session, held: false, flagged: false, marked: false };
   return { ...model, flag: false, flagged: model.flag ? now : model.flagged, session };
 }
 
@@ -116,10 +121,13 @@ function begun(model: Model, now: number, flagged: boolean): Session {
 /** A session that waits for its guest, and for its flag if that is set. */
 export function saved(model: Model, managed: boolean): Model {
   const session = model.session!;
-  const held = session.held || model.flag;
+  const isKept = model.flag || session.marked === true;
+  const held = session.held || isKept;
+  const goes = isKept && !managed;
   return {
     ...model,
-    session: { ...session, held, saved: true },
+    flag: model.flag && !goes,
+    session: { ...session, held, saved: true, ...goes && { marked: true, flagged: false } },
     running: false,
     saved: { content: session.content, managed },
   };
@@ -132,16 +140,22 @@ export function restored(model: Model, now: number): Model {
   const aside = own ? model.aside : undefined;
   return {
     ...model,
-    session: { ...session, unborn: undefined, saved: false },
+    session: { ...session, unborn: undefined, saved: false, restored: true },
     aside,
     saved: undefined,
     running: true,
   };
 }
 
+/** A restore that failed, though the guest was called up: it may be tried again. */
+export function unrestored(model: Model): Model {
+  return { ...model, session: { ...model.session!, saved: true }, running: false };
+}
+
 /** A flagged session becomes the disk, once; another is forgotten, or set aside where it was asked for or may be needed. */
 export function ended(model: Model, end: End, keeps: boolean): Model {
-  const { session, flag, history } = { ...model, session: model.session! };
+  const { session, history } = { ...model, session: model.session! };
+  const flag = model.flag || session.marked === true;
   const idle = { ...model, session: undefined, running: false };
   if (flag && end === "failed") return { ...idle, session: { ...session, held: true } };
   if (flag) return { ...idle, history: [...history, session.content], flag: false, aside: undefined };

@@ -111,7 +111,10 @@ class Life {
       wrote: Deno.statSync(path).mtime!.getTime(),
       held: record?.held ?? false,
       flagged: record?.flagged ?? false,
-      saved: record?.waits ?? false,
+      marked: inode(`${vda}.autorevert-keep`) === inode(path) && record?.flagged !== true,
+      restored: record?.came === "restore",
+      // Cut short before it was set aside, it still is at the next start.
+      saved: record?.waits ?? (path === vda && record?.aside === "stay" && !isApart),
       unborn: path === vda && isApart ? record?.aside : undefined,
     });
     const pending = fixture.ordered("vda");
@@ -168,7 +171,9 @@ function endOf(name: string, reason: string): Happening {
     name,
     may: running,
     then: (model, { rules }) =>
-      expected.ended(model, rules.tells ? ends[reason]! : "unknown", rules.keepSession),
+      reason === "failed" && rules.tells && model.session?.restored
+        ? expected.unrestored(model)
+        : expected.ended(model, rules.tells ? ends[reason]! : "unknown", rules.keepSession),
     act: async ({ fixture, ...life }, how) => {
       const extra = life.rules.tells ? reason : "-";
       await fixture.event("stopped", extra);

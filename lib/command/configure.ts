@@ -17,8 +17,10 @@ import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { isRefusal } from "../state/decision_table.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
+import { parse } from "../state/state.ts";
+import { mark, removeMark } from "../state/transitions.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
 /** What `enable` sets besides: keys of a listed disk, by their names in the file. */
@@ -218,6 +220,7 @@ export async function commit(context: GuestCommand): Promise<void> {
   // As the next event will find them, with the flags as they are now.
   const views = await inspectListed(meant, context);
   await recordPromise(views, flag, context);
+  await markSessions(views, flag, context);
   for (const view of views) {
     terminal.print(
       `${domain} ${view.target}: ${flag ? afterCommit(view, context) : afterCancel(view.condition)}`,
@@ -260,6 +263,21 @@ async function recordPromise(
   await run.take("", [{ kind: "note", path: paths.note, records }]);
 }
 
+/** The word lies beside the sessions that it is for, too: they may end on another host. */
+async function markSessions(
+  views: readonly InspectedDisk[],
+  flag: boolean,
+  { run }: GuestCommand,
+): Promise<void> {
+  const disks = views.filter((view) => !flag || isPromised(view)).flatMap(({ disk }) => disk ?? []);
+  using _folders = await run.locks.folders(disks.map(({ names }) => names.image));
+  for (const { target, names } of disks) {
+    const state = parse(names, run.listing(names.image));
+    if (state.kind !== "session" || (state.marked ?? false) === flag) continue;
+    await run.take(target, flag ? mark(names) : removeMark(names));
+  }
+}
+
 /** Whether the flag is said to be for the session that lies there. */
 function isPromised({ condition, disk }: InspectedDisk): boolean {
   if (disk === undefined || stateOf(disk).kind !== "session") return false;
@@ -280,6 +298,8 @@ function afterCommit(view: InspectedDisk, { domain }: GuestCommand): string {
     case "is set aside":
       return "the next session will be kept when it ends; the one that died is set aside at the next start; " +
         `to keep it instead: autorevert recover --keep ${shellWord(domain)} ${target}`;
+    case "elsewhere":
+      return "the next session here will be kept when it ends; for the one that goes on elsewhere, type this there";
     case "reverts":
     case "unprotected":
     case "clean":
@@ -297,6 +317,7 @@ function afterCommit(view: InspectedDisk, { domain }: GuestCommand): string {
 function afterCancel(condition: Condition): string {
   switch (condition) {
     case "running":
+    case "elsewhere":
       return "this session will be forgotten when it ends";
     case "saved":
       return "the session of the saved guest will be forgotten when it ends";
@@ -320,9 +341,12 @@ export async function disable(context: GuestCommand): Promise<void> {
   await finishRecovery(context);
   const { config, meant } = await listedDisks(context);
   const views = await inspectListed(meant, context);
-  for (const { target, condition } of views) {
+  for (const { target, condition, disk } of views) {
     const { commit } = config.disks.find((disk) => disk.target === target)!;
-    if (!commit || !["running", "saved", "resumes", "is set aside", "cut short"].includes(condition)) {
+    if (
+      !commit && !(disk && isMarked(disk)) ||
+      !["running", "saved", "resumes", "is set aside", "cut short"].includes(condition)
+    ) {
       continue;
     }
     throw withContext(

@@ -87,7 +87,6 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   // A domain that runs names the whole chain of its images, which says nothing against them.
   const defined = persistent ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
 
-  if (defined === undefined) problem ??= new UserError("libvirt knows no such domain");
   const listed = defined === undefined ? [] : config?.disks ?? [];
   const recorded = (record: SessionRecord) => observeRecorded(record, known, live ?? defined ?? "unreadable");
   const seen: FoundDisk[] = [];
@@ -108,5 +107,9 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   const found = seen.flatMap(({ disk }) => disk ?? []);
   const surroundings = { isFlagOlder: isBeforeLastWrite(config, found), live };
   const views = await Promise.all(seen.map((disk) => inspectDisk(disk, surroundings, context)));
+  // A migration may take the definition with it.
+  if (defined === undefined && views.every(({ condition }) => condition !== "elsewhere")) {
+    problem ??= new UserError("libvirt knows no such domain");
+  }
   return { domain, config, records, defined, isLive: live !== undefined, disks: views, problem: problem };
 }

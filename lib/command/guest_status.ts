@@ -3,7 +3,7 @@ import { type Condition, type InspectedDisk, isBeingMerged } from "./inspect.ts"
 import type { EventContext } from "../hook/context.ts";
 import { progressOf } from "../hook/merge_progress.ts";
 import * as files from "../host/files.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 
 /** What `--json` tells of a guest. The shape is documented in the manual; keys are only ever added. */
 export interface GuestStatus {
@@ -59,7 +59,8 @@ async function diskStatus(
     oneShotCommit: listed?.commit ?? false,
     trouble: trouble?.message ?? null,
   };
-  const state = inWords({ ...rest, ...known }, disk);
+  const oneShotCommit = rest.oneShotCommit || disk !== undefined && isMarked(disk);
+  const state = inWords({ ...rest, ...known, oneShotCommit }, disk);
   return { ...rest, ...known, state: isGone ? `${state}; not configured any more` : state };
 }
 
@@ -116,6 +117,7 @@ const situations: Readonly<Record<Condition, string>> = {
   "running": "running on a session",
   "unprotected": "running on the disk itself until its next start",
   "saved": "saved, its session waits for it",
+  "elsewhere": "its session runs on another host",
   "reverts": "unclean shutdown; session discarded at the next start",
   "is set aside": "unclean shutdown; session set aside at the next start",
   "resumes": "unclean shutdown; session resumes at the next start",
@@ -129,6 +131,7 @@ const flagged: Readonly<Record<Condition, string>> = {
   "running": "commit at its end",
   "unprotected": next,
   "saved": "commit at its end",
+  "elsewhere": "commit at its end",
   "reverts": next,
   "is set aside": next,
   "resumes": "commit at its end",

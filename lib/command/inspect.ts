@@ -36,6 +36,8 @@ export type Condition =
   | "unprotected"
   /** Its session waits for a saved guest. */
   | "saved"
+  /** Its session has gone to another host, and runs there. */
+  | "elsewhere"
   /** A session died without a word, and goes at the next start. */
   | "reverts"
   /** A session died without a word, and is set aside at the next start: its flag may be meant for the one that begins then. */
@@ -118,6 +120,7 @@ async function judge(
   if (isMerged && "layers" in state && !await isHeld(context.paths.merging, context.host.lock)) {
     return { condition: "attention", problem: orphanError(recovered.names.layer(state.layers[0])) };
   }
+  if (!live && isElsewhere(recovered) && await isOpen(disk, context)) return fine("elsewhere");
   const start = isSaved(context) ? "resume" : "fresh";
   const { decision, reason } = await decisionFor(
     recovered,
@@ -140,6 +143,11 @@ async function judge(
     };
   }
   return fine(stages.length > 0 ? "cut short" : condition, decision);
+}
+
+/** Whether this host has let the session go to another one, or was to get it from there. */
+function isElsewhere(disk: ObservedDisk): boolean {
+  return stateOf(disk).kind === "session" && (disk.record?.waits ?? disk.record?.came === "migration");
 }
 
 /** @throws {UserError} if the guest that runs writes to another file: after an external snapshot, or a blockcopy */

@@ -73,6 +73,7 @@ const colours: Readonly<Partial<Record<Condition, Colour>>> = {
   "running": "green",
   "unprotected": "yellow",
   "saved": "blue",
+  "elsewhere": "blue",
   "reverts": "yellow",
   "is set aside": "yellow",
   "resumes": "yellow",

@@ -5,7 +5,7 @@ import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import { decide, type Facts, type LookUp, type Refusal, type Row } from "../state/decision_table.ts";
-import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMarked, isUnborn, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
 import { imageOf, layerNumber, namesOf } from "../state/paths.ts";
 import { joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
 import { parse, topOf } from "../state/state.ts";
@@ -74,6 +74,11 @@ function otherOwner(image: string, { paths }: EventContext): string | undefined 
     records.filter((record) => record.image === image).map(({ started }) => ({ domain, started }))
   );
   return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1)?.domain;
+}
+
+/** Whether a saved guest comes from another host: of its session there is no note here, but this hook has marked it there. */
+function isSavedElsewhere(disk: ObservedDisk, context: EventContext): boolean {
+  return isMarked(disk) && otherOwner(disk.names.image, context) === undefined;
 }
 
 /** Why a session of another guest is left alone, if it is one. */
@@ -147,10 +152,11 @@ export async function decisionFor(
     ...circumstances,
     state: state.kind,
     ended: "ended" in state && state.ended,
-    ours: disk.record !== undefined && (circumstances.start !== "fresh" || isAsOld(disk)),
+    ours: disk.record !== undefined && (circumstances.start !== "fresh" || isAsOld(disk)) ||
+      circumstances.start === "resume" && isSavedElsewhere(disk, context),
     unborn: isUnborn(disk),
     listed: disk.listed,
-    flag: disk.flag,
+    flag: wishOf(disk),
     keeps: disk.keepSession,
     source: disk.source,
   };

@@ -1,4 +1,4 @@
-import { withContext } from "../errors.ts";
+import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
 import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
@@ -12,12 +12,13 @@ import type { Config } from "../input/config.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
-import { isAwaited, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isAwaited, isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type GuestNames, namesOf } from "../state/paths.ts";
 import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
+import { quoted, shellWord } from "../text.ts";
 
 /**
  * A start: every listed disk gets its session, or the start is refused and no disk has changed.
@@ -87,6 +88,7 @@ async function beginSessions(
     (disk) => eventFacts(disk, start, isFlagOlder),
   );
   await refuse(decided, context);
+  for (const disk of disks) checkMark(disk);
   warnOfBases(decided, looked, context);
 
   const note = recordsAtPrepare(decided, host.now(), others, start);
@@ -125,6 +127,28 @@ function warnOfBases(
   }
 }
 
+/**
+ * A session that was to be committed was thrown away under its mark, by somebody who didn't know that: by hand, or by an older
+ * version of this hook on another host. The mark is all that is left of it.
+ *
+ * @throws {UserError} as long as it is there
+ */
+function checkMark({ target, names, listing }: ObservedDisk): void {
+  const { image, mark } = names;
+  const inode = listing.get(mark);
+  const isKnown = [...listing].some(([path, other]) => path !== mark && other === inode);
+  if (inode === undefined || isKnown) return;
+  throw withContext(
+    target,
+    new UserError(
+      `${quoted(mark)} is a session that was to be committed, but is no session of ${quoted(image)} any more`,
+      {
+        hint: `see what it stands on: qemu-img info ${shellWord(mark)}; to give it up: rm ${shellWord(mark)}`,
+      },
+    ),
+  );
+}
+
 /** How long after `restore` or `migrate` its `prepare` may come, in milliseconds: libvirt calls them in a row. */
 const IN_A_ROW = 60_000;
 
@@ -148,7 +172,7 @@ export function eventFacts(
   isFlagOlder: boolean,
 ): EventFacts {
   const { record } = disk;
-  const held = record?.held || disk.listed && (record?.flagged || isFlagOlder);
+  const held = record?.held || isMarked(disk) || disk.listed && (record?.flagged || isFlagOlder);
   return {
     event: "prepare",
     start,

@@ -7,7 +7,7 @@ import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
-import { isAwaited, type ObservedDisk } from "../state/observed_disk.ts";
+import { isAwaited, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
 import { planRelease } from "../state/plan.ts";
 import { recordsAtRelease } from "../state/records.ts";
 import type { Recovery } from "../state/recovery.ts";
@@ -59,14 +59,17 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
   }));
   const decided = allOrNone(each, recovery, context);
   const isUp = start === "up";
+  const isMigrated = isUp && (extra === "migrated" || end === "unknown");
   for (const { subject, steps } of planRelease(decided, isUp, paths)) {
     await run.takeOrReport(subject, () => steps);
   }
+  // Without a reason this may be the end of a start that was cut short before it was noted.
+  if (isUp && extra === "migrated") await clearSpent(decided.map(({ disk }) => disk), context);
 
   // A restore may be tried again, whether libvirt has told that the guest is up or not.
   const isRestore = start === "resume" || end === "failed" && decided.some(isRestored);
   const isSavedNow = isRestore || extra === "saved" || end === "unknown" && isSaved(context);
-  const next = recordsAtRelease(decided, { isUp, isSaved: isSavedNow, isMigrated: extra === "migrated" });
+  const next = recordsAtRelease(decided, { isUp, isSaved: isSavedNow, isMigrated });
   const noted = decided.some(({ decision }) => decision === "commit");
   await updateRecords(next, context, noted ? next : records);
   const disks = decided.map(({ disk }) => disk);
@@ -93,8 +96,8 @@ function allOrNone(
       : decision,
   }));
   const waits = decided.some(({ disk, decision }) =>
-    disk.flag === "set" &&
-    (decision === "hold" || decision === "leave to a person" ||
+    wishOf(disk) === "set" &&
+    (decision === "hold" || decision === "pass on" || decision === "leave to a person" ||
       decision === "leave" && disk.source === "same")
   );
   return decided.map(({ disk, decision }) => {
@@ -102,6 +105,27 @@ function allOrNone(
     run.logInfo(disk.target, "hold: another disk of the guest can't be committed yet");
     return { disk, decision: "hold" };
   });
+}
+
+/**
+ * The flags of sessions that have ended on another host already: their marks went with them, and they were committed there. A
+ * flag that was set by an editor meanwhile had no mark, and stays for the next session.
+ */
+async function clearSpent(disks: readonly ObservedDisk[], { run, paths }: EventContext): Promise<void> {
+  const gone = disks.filter((disk) =>
+    disk.flag === "set" && ["plain", "layered"].includes(stateOf(disk).kind)
+  );
+  const late = gone.filter(({ record }) => !record?.flagged).map(({ target }) => target);
+  for (const target of late) {
+    run.logInfo(
+      target,
+      "the session has ended on its new host: a flag set since it left is for the next one",
+    );
+  }
+  const targets = gone.map(({ target }) => target).filter((target) => !late.includes(target));
+  if (targets.length > 0) {
+    await run.takeOrReport("", () => [{ kind: "clear", config: paths.config, targets }]);
+  }
 }
 
 function isRestored({ disk }: DecidedDisk): boolean {

@@ -63,6 +63,8 @@ export type Decision =
   | "set aside"
   /** It stays as it is. */
   | "leave"
+  /** It goes on elsewhere, and takes its flag with it. */
+  | "pass on"
   /** It stays, and is resumed at the next start if its flag is set then. */
   | "hold"
   /** It stays, since something may stand on it: a person is told. */
@@ -319,9 +321,14 @@ const release: readonly Row[] = [
     reason: "the disk was detached, and another file may stand on it",
   },
   {
-    when: { end: "suspended", flag: "set" },
+    when: { end: "suspended", flag: "set", saved: true },
     decision: "hold",
-    reason: "saved or migrated: it goes on, without its memory, too",
+    reason: "libvirt holds a managed save: it goes on here",
+  },
+  {
+    when: { end: "suspended", flag: "set" },
+    decision: "pass on",
+    reason: "saved or migrated: it goes on, perhaps on another host",
   },
   { when: { end: "suspended" }, decision: "leave", reason: "saved or migrated: it goes on" },
   {
@@ -346,6 +353,11 @@ const release: readonly Row[] = [
   // libvirt before 10.5 gives no reason, and a save looks like a shutdown.
   { when: { saved: true, flag: "set" }, decision: "hold", reason: "libvirt holds a managed save" },
   { when: { saved: true }, decision: "leave", reason: "libvirt holds a managed save" },
+  {
+    when: { look: "busy", flag: "set" },
+    decision: "pass on",
+    reason: "a process has it open: it goes on there",
+  },
   { when: { look: "busy" }, decision: "leave", reason: "a process has it open: it goes on there" },
   {
     when: { flag: "set" },

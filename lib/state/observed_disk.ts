@@ -27,6 +27,25 @@ export function stateOf({ names, listing }: ObservedDisk): State {
   return parse(names, listing);
 }
 
+/** Whether a session that begins now has its flag: over an older one, this could be taken for a word about that. */
+export function isFlaggedAtStart(disk: ObservedDisk): boolean {
+  return disk.flag === "set" && stateOf(disk).kind !== "session";
+}
+
+/**
+ * Whether the session bears a mark that another host, or an earlier stay on this one, has left. One that came of this host's own
+ * flag says no more than the flag, which an editor may have cleared since.
+ */
+export function isMarked(disk: ObservedDisk): boolean {
+  const state = stateOf(disk);
+  return state.kind === "session" && state.marked === true && disk.record?.flagged !== true;
+}
+
+/** Whether the session is to be committed: by its flag, or by its mark. */
+export function wishOf(disk: ObservedDisk): Facts["flag"] {
+  return disk.flag === "clear" && isMarked(disk) ? "set" : disk.flag;
+}
+
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
 export function waitsToBeSetAside(disk: ObservedDisk): boolean {
   const { record, names, listing } = disk;

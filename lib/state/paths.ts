@@ -7,6 +7,8 @@ export interface Names {
   readonly committing: string;
   /** The last session, set aside until the guest is up again. */
   readonly ended: string;
+  /** The mark: another name of the session's overlay, which says on every host that this session is to be committed. */
+  readonly mark: string;
   /** Scratch; whoever finds it deletes it. */
   readonly scratch: string;
   /** Another name of the image, made to see whether its folder has hard links; whoever finds it deletes it. */
@@ -20,6 +22,7 @@ const NAME_MAX = 255;
 const LAYER = ".backing_file";
 const COMMITTING = ".autorevert-committing";
 const ENDED = ".autorevert-ended";
+const MARK = ".autorevert-keep";
 const SCRATCH = ".autorevert-new";
 const PROBE = ".autorevert-probe";
 
@@ -29,6 +32,7 @@ export function namesOf(image: string): Names {
     image,
     committing: image + COMMITTING,
     ended: image + ENDED,
+    mark: image + MARK,
     scratch: image + SCRATCH,
     probe: image + PROBE,
     layer: (number) => number === 0 ? image + LAYER : `${image}${LAYER}.${number}`,
@@ -51,23 +55,26 @@ export function layerNumber(image: string, path: string): number | undefined {
   return /^\.[1-9]\d{0,8}$/.test(rest) ? Number(rest.slice(1)) : undefined;
 }
 
-/** Whether a file belongs to `image`: the image itself, a layer, or one of the four names beside them. */
+/** Whether a file belongs to `image`: the image itself, a layer, or one of the five names beside them. */
 export function belongsTo(image: string, path: string): boolean {
-  const { committing, ended, scratch, probe } = namesOf(image);
-  return [image, committing, ended, scratch, probe].includes(path) || layerNumber(image, path) !== undefined;
+  const { committing, ended, mark, scratch, probe } = namesOf(image);
+  return [image, committing, ended, mark, scratch, probe].includes(path) ||
+    layerNumber(image, path) !== undefined;
 }
 
 /** Of the names that belong to an image those that are there in some state, beside these: layers are numbered in a row. */
 export function expectedNames(image: string, found: readonly string[]): string[] {
-  const { layer, committing, ended } = namesOf(image);
+  const { layer, committing, ended, mark } = namesOf(image);
   const numbers = found.map((path) => layerNumber(image, path)).filter((number) => number !== undefined);
   const neighbours = numbers.flatMap((number) => [Math.max(0, number - 1), number + 1]);
-  return [image, committing, ended, ...[0, ...neighbours].map(layer)];
+  return [image, committing, ended, mark, ...[0, ...neighbours].map(layer)];
 }
 
 /** The image that a file with such a name was made for, or undefined for an ordinary name. */
 export function imageOf(path: string): string | undefined {
-  return /^(.+)\.(?:backing_file(?:\.[1-9]\d{0,8})?|autorevert-(?:committing|ended|new|probe))$/s.exec(path)
+  return /^(.+)\.(?:backing_file(?:\.[1-9]\d{0,8})?|autorevert-(?:committing|ended|keep|new|probe))$/s.exec(
+    path,
+  )
     ?.[1];
 }
 
@@ -102,9 +109,12 @@ export function guestNames(folder: string, domain: string): GuestNames {
   };
 }
 
-/** The lock of an image folder. It lies beside the configuration, because flock(2) on a folder of an NFS mount fails. */
-export function folderLock(configFolder: string, { dev, ino }: { dev: number; ino: number | null }): string {
-  return `${configFolder}/${dev}-${ino}.folder-lock`;
+/**
+ * The lock of an image folder. It lies beside the configuration, because flock(2) on a folder of an NFS mount fails. Hosts that
+ * share the configuration give one folder different device numbers; two with one inode number have one lock, which harms nobody.
+ */
+export function folderLock(configFolder: string, { ino }: { ino: number | null }): string {
+  return `${configFolder}/${ino}.folder-lock`;
 }
 
 /** Where a text file is written before it takes its name. */

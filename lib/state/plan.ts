@@ -7,7 +7,7 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { type ObservedDisk, stateOf } from "./observed_disk.ts";
+import { isFlaggedAtStart, type ObservedDisk, stateOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { recordsAtRelease } from "./records.ts";
 import type { Recovery } from "./recovery.ts";
@@ -67,13 +67,21 @@ export function startingStep(
 }
 
 function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
+  const state = stateOf(disk);
+  // Of a session that goes: alone, it would be the mark of one that was lost.
+  const unmark = "marked" in state && state.marked ? moves.removeMark(disk.names) : [];
   switch (decision) {
     case "new session":
-      return moves.replaceImage(disk.names);
+      return [
+        ...unmark,
+        ...moves.replaceImage(disk.names),
+        // From here on the session may leave for another host.
+        ...isFlaggedAtStart(disk) ? moves.mark(disk.names) : [],
+      ];
     case "set aside, new session":
-      return [...moves.linkAside(disk.names), ...moves.replaceImage(disk.names)];
+      return [...unmark, ...moves.linkAside(disk.names), ...moves.replaceImage(disk.names)];
     case "put back":
-      return moves.putBack(disk.names);
+      return [...unmark, ...moves.putBack(disk.names)];
     case "discard":
     case "let go":
       return planUnmanage(disk);
@@ -124,11 +132,38 @@ export function planRelease(decided: readonly DecidedDisk[], isUp: boolean, path
         planCommit([], commits, paths),
       ]
       : [],
+    ...planPassOn(decided, paths),
     ...decided.map(({ disk, decision }) => ({
       subject: disk.target,
       steps: atRelease(disk, decision, isUp),
     })),
   ].filter(({ steps }) => steps.length > 0);
+}
+
+/**
+ * The sessions of a guest that goes on elsewhere take their flags with them: these lie beside the images from here on. Cut short,
+ * a flag may count here as well, but is never gone in both places.
+ */
+function planPassOn(decided: readonly DecidedDisk[], paths: GuestNames): Stage[] {
+  const passed = decided.filter(({ disk, decision }) => decision === "pass on" && disk.flag === "set")
+    .map(({ disk }) => disk);
+  if (passed.length === 0) return [];
+  const targets = passed.map(({ target }) => target);
+  return [
+    ...passed.map((disk) => {
+      const state = stateOf(disk);
+      const isMarked = "marked" in state && state.marked;
+      return { subject: disk.target, steps: isMarked ? [] : moves.mark(disk.names) };
+    }),
+    {
+      subject: "",
+      steps: [
+        // Before the flag: as long as the mark counts as the flag's own, it would go with it.
+        { kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp: true }) },
+        { kind: "clear", config: paths.config, targets },
+      ],
+    },
+  ];
 }
 
 function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[] {

@@ -1,6 +1,6 @@
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
+import { isFlaggedAtStart, type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
 import { type Listing, parse, type State } from "./state.ts";
@@ -25,9 +25,11 @@ export function recordsAtPrepare(
     const aside = asideAtPrepare(disk, decision);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !beginsSession(decision)) {
-      const { aside: before, waits, came: _, ...rest } = record;
+      const { aside: before, waits, flagged, came: _, ...rest } = record;
       return {
         ...rest,
+        // What was noted of an earlier stay here says nothing against a mark that comes now.
+        ...flagged && came !== "migration" && { flagged },
         target,
         ...goesOn.includes(decision) && { started: startAfter(others, disk, Date.parse(record.started)) },
         // A session that has not come up yet beside one that is set aside holds nothing.
@@ -40,8 +42,7 @@ export function recordsAtPrepare(
     }
     return {
       ...newRecord(disk, now, others),
-      // As long as an older session lies there, this could be taken for a word about that.
-      ...disk.flag === "set" && stateOf(disk).kind !== "session" && { flagged: true } as const,
+      ...isFlaggedAtStart(disk) && { flagged: true } as const,
       ...came && { came },
       ...aside && { aside },
     };
@@ -95,7 +96,7 @@ function tornLayer(disk: ObservedDisk, others: readonly SessionRecord[]) {
 }
 
 /** What happens to a session that is to go on at the next start, if its flag is set then: a commit may fail. */
-const holds: readonly Decision[] = ["hold", "leave to a person", "commit"];
+const holds: readonly Decision[] = ["hold", "pass on", "leave to a person", "commit"];
 
 /** The decisions after which a session lies there no more. */
 const ends: readonly Decision[] = ["commit", "discard", "set aside"];
@@ -122,13 +123,15 @@ export function recordsAtRelease(
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
-    const isLeft = decision === "leave" || decision === "hold";
+    const isPassedOn = decision === "pass on";
+    const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
     return [{
       ...rest,
-      ...flagged && !isEnded && { flagged },
+      ...flagged && !isEnded && !isPassedOn && { flagged },
       ...holds.includes(decision) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
-      ...(isSaved || isMigrated && record.came === undefined) && isLeft && { waits: true },
+      ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&
+        { waits: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });

@@ -1,5 +1,5 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
-import { type ObservedDisk, stateOf } from "./observed_disk.ts";
+import { isMarked, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { afterAll } from "./step.ts";
 import * as moves from "./transitions.ts";
@@ -21,9 +21,9 @@ function isDecided(disk: ObservedDisk): boolean {
 export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
   if (!disks.some(isDecided)) return [];
   // An end that decides commits has noted for which sessions. A flag that was set since is meant for the next one.
-  const isMeant = ({ record }: ObservedDisk) => record?.held || record?.flagged;
+  const isMeant = (disk: ObservedDisk) => disk.record?.held || disk.record?.flagged || isMarked(disk);
   return disks.filter((disk) =>
-    stateOf(disk).kind === "session" && isMeant(disk) && disk.flag === "set" && disk.source !== "other"
+    stateOf(disk).kind === "session" && isMeant(disk) && wishOf(disk) === "set" && disk.source !== "other"
   );
 }
 
@@ -56,6 +56,11 @@ export function planRecovery(
   const joining = joiningCommit(disks).filter(({ names }) => !strangers.has(names.image));
   const commit = planCommit(decided, joining, paths, { clears: !isFlagNewer });
   stages.push(commit);
-  const finished = disks.map((disk) => ({ ...disk, listing: afterAll(disk.listing, commit.steps) }));
+  const cleared = new Set(isFlagNewer ? [] : [...decided, ...joining].map(({ names }) => names.image));
+  const finished = disks.map((disk): ObservedDisk => ({
+    ...disk,
+    ...cleared.has(disk.names.image) && { flag: "clear" },
+    listing: afterAll(disk.listing, commit.steps),
+  }));
   return { stages, disks: tidied(finished), replaced: strangers };
 }

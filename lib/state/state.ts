@@ -12,10 +12,20 @@ export type State =
   | { readonly kind: "plain"; readonly ended: boolean }
   /** Idle; image and top layer are one file. */
   | { readonly kind: "layered"; readonly layers: Layers; readonly ended: boolean }
-  /** The image is a session: running, or died without a word. */
-  | { readonly kind: "session"; readonly layers: Layers; readonly ended: boolean }
+  /** The image is a session: running, or died without a word; `marked` if it is to be committed, wherever it ends. */
+  | {
+    readonly kind: "session";
+    readonly layers: Layers;
+    readonly ended: boolean;
+    readonly marked?: true;
+  }
   /** A commit was decided and not finished. */
-  | { readonly kind: "committing"; readonly layers: Layers; readonly ended: boolean }
+  | {
+    readonly kind: "committing";
+    readonly layers: Layers;
+    readonly ended: boolean;
+    readonly marked?: true;
+  }
   /** Layers without an image that stands for them. */
   | { readonly kind: "headless"; readonly layers: Layers; readonly ended: boolean }
   /** A decided commit, but no layer that it could stand on: not the hook's doing. */
@@ -38,13 +48,16 @@ export function parse(names: Names, listing: Listing): State {
   }
   const layers: Layers = [lowest, ...higher];
   const has = { layers, ended };
-  if (listing.has(names.committing)) return { kind: "committing", ...has };
+  const mark = listing.get(names.mark);
+  const marked = (path: string) =>
+    mark !== undefined && mark === listing.get(path) && { marked: true } as const;
+  if (listing.has(names.committing)) return { kind: "committing", ...has, ...marked(names.committing) };
   if (image === undefined) return { kind: "headless", ...has };
   if (image === listing.get(names.layer(topOf(layers)))) return { kind: "layered", ...has };
   if (layers.some((number) => listing.get(names.layer(number)) === image)) {
     return { kind: "headless", ...has };
   }
-  return { kind: "session", ...has };
+  return { kind: "session", ...has, ...marked(names.image) };
 }
 
 export function topOf(layers: Layers): number {

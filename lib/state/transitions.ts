@@ -42,13 +42,23 @@ export function removeOverlay(names: Names, before: State, listing: Listing): St
   return before.kind === "plain" && now.kind === "layered" ? [...steps, ...flatten(names, now)] : steps;
 }
 
-/** Forgets a session. */
-export function discard(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
+/** Forgets a session. Its mark goes first: alone, it would be that of a session which was lost. */
+export function discard(names: Names, { layers, ended, marked }: Of<"session">, owner: Owner): Step[] {
   const top = names.layer(topOf(layers));
-  const own: Step = { kind: "own", path: top, owner };
+  const own: Step[] = [...marked ? removeMark(names) : [], { kind: "own", path: top, owner }];
   return layers.length === 1 && !ended
-    ? [own, { kind: "rename", from: top, to: names.image }]
-    : [own, ...relink(names, top)];
+    ? [...own, { kind: "rename", from: top, to: names.image }]
+    : [...own, ...relink(names, top)];
+}
+
+/** Says beside the image, where every host sees it, that the session is to be committed. */
+export function mark(names: Names): Step[] {
+  return [{ kind: "link", from: names.image, to: names.mark }];
+}
+
+/** The session is not to be committed any more, or it has been. */
+export function removeMark(names: Names): Step[] {
+  return [{ kind: "remove", path: names.mark }];
 }
 
 /** The image becomes a name of the top layer, without a moment in which there is no image. */
@@ -71,14 +81,22 @@ export function decideCommit(names: Names, { ended }: Of<"session">, owner: Owne
 }
 
 /** Makes a decided commit the top layer, once its flag is cleared. */
-export function finishCommit(names: Names, { layers }: { layers: Layers }): Step[] {
-  return [{ kind: "rename", from: names.committing, to: names.layer(topOf(layers) + 1) }];
+export function finishCommit(
+  names: Names,
+  { layers, marked }: { layers: Layers; marked?: true },
+): Step[] {
+  return [...marked ? removeMark(names) : [], {
+    kind: "rename",
+    from: names.committing,
+    to: names.layer(topOf(layers) + 1),
+  }];
 }
 
 /** Ends a session but keeps it until the guest is up again, where libvirt can't say whether the guest was saved. */
-export function setAside(names: Names, { layers, ended }: Of<"session">, owner: Owner): Step[] {
+export function setAside(names: Names, { layers, ended, marked }: Of<"session">, owner: Owner): Step[] {
   const top = names.layer(topOf(layers));
   return [
+    ...marked ? removeMark(names) : [],
     ...ended ? removeSetAside(names) : [],
     ...linkAside(names),
     { kind: "own", path: top, owner },

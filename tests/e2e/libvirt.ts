@@ -31,7 +31,12 @@ export interface Result {
 
 /** Runs a command on the system under test. */
 export async function run(...command: string[]): Promise<Result> {
-  const [program, ...args] = ROOT === "" ? command : ["chroot", ROOT, ...command];
+  return await runIn(ROOT, ...command);
+}
+
+/** Runs a command on the system in a folder; empty for the machine itself. */
+export async function runIn(root: string, ...command: string[]): Promise<Result> {
+  const [program, ...args] = root === "" ? command : ["chroot", root, ...command];
   const env = { LC_ALL: "C", PATH: "/run/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root" };
   const { code, stdout, stderr } = await new Deno.Command(program!, {
     args,

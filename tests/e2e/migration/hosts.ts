@@ -1,0 +1,245 @@
+/** Two hosts, each with a libvirtd and a hook of its own, that share the folder of their images. */
+
+import { assertEquals } from "@std/assert";
+import { CONFIG, IMAGES, LOG, makeImage, type Result, runIn, until } from "../libvirt.ts";
+
+export type Flags = Readonly<Record<string, boolean>>;
+
+export class Machine {
+  /** As `virsh` of the machine that runs the tests reaches it. */
+  readonly uri: string;
+
+  /** @param root where its system lies; empty for the machine itself */
+  constructor(readonly name: string, readonly root: string) {
+    this.uri = `qemu+unix:///system?socket=${root}/run/libvirt/libvirt-sock`;
+  }
+
+  /** A path of its system, as this process sees it. */
+  at(path: string): string {
+    return this.root + path;
+  }
+
+  async run(...command: string[]): Promise<Result> {
+    return await runIn(this.root, ...command);
+  }
+
+  async ok(...command: string[]): Promise<string> {
+    return succeeded(command, await this.run(...command), this);
+  }
+
+  async virsh(...args: string[]): Promise<string> {
+    return succeeded(args, await this.tryVirsh(...args), this);
+  }
+
+  async tryVirsh(...args: string[]): Promise<Result> {
+    return await runIn("", "virsh", "-q", "-c", this.uri, ...args);
+  }
+
+  async autorevert(...args: string[]): Promise<string> {
+    return await this.ok("/etc/libvirt/hooks/autorevert", ...args);
+  }
+
+  /** @param hook the program; none where the host has no hook */
+  async boot(hook: string | undefined = "dist/qemu"): Promise<void> {
+    Deno.mkdirSync(this.at(CONFIG), { recursive: true, mode: 0o755 });
+    if (hook !== undefined) {
+      const files = { autorevert: hook, qemu: "dist/gate" };
+      for (const [name, made] of Object.entries(files)) {
+        await runIn("", "install", "-m", "755", made, this.at(`/etc/libvirt/hooks/${name}`));
+      }
+    }
+    await this.startLibvirtd();
+  }
+
+  async startLibvirtd(): Promise<void> {
+    // A host name of its own: libvirt refuses to migrate to the same host.
+    const start = `hostname ${this.name}; exec chroot ${this.root || "/"} libvirtd --daemon`;
+    succeeded([start], await runIn("", "unshare", "--uts", "sh", "-c", start), this);
+    await until(
+      `libvirtd of ${this.name} answers`,
+      async () => (await this.tryVirsh("list")).code === 0,
+    );
+  }
+
+  async killLibvirtd(): Promise<void> {
+    const pid = Number(Deno.readTextFileSync(this.at("/run/libvirtd.pid")));
+    Deno.kill(pid, "SIGKILL");
+    await until("libvirtd is gone", () => Promise.resolve(!exists(`/proc/${pid}/exe`)));
+  }
+
+  /** From libvirt 10.5 on a hook is told why a guest ended. */
+  async tellsReason(): Promise<boolean> {
+    const [, major, minor] = /(\d+)\.(\d+)/.exec(await this.ok("libvirtd", "--version"))!;
+    return Number(major) * 1000 + Number(minor) >= 10005;
+  }
+
+  log(): string {
+    return exists(this.at(LOG)) ? Deno.readTextFileSync(this.at(LOG)) : "";
+  }
+}
+
+function succeeded(command: readonly string[], { code, stdout, stderr }: Result, host: Machine) {
+  assertEquals(code, 0, `${host.name}: ${command.join(" ")}: ${stderr || stdout}\n${host.log()}`);
+  return stdout;
+}
+
+const roots = [Deno.env.get("ROOT"), Deno.env.get("SECOND")];
+if (roots.includes(undefined)) throw new Error("these tests need two hosts: make e2e");
+export const [one, two] = roots.map((root, index) => new Machine(`host${index + 1}`, root!)) as [
+  Machine,
+  Machine,
+];
+
+interface MigratingOptions {
+  readonly disks?: number;
+  readonly keys?: Readonly<Record<string, unknown>>;
+}
+
+/** A guest that counts at every key, on either host. */
+export class MigratingGuest {
+  readonly images: readonly string[];
+  readonly #keys: Readonly<Record<string, unknown>>;
+  readonly #uuid = crypto.randomUUID();
+
+  private constructor(readonly name: string, { disks = 1, keys = {} }: MigratingOptions) {
+    this.images = [..."abc"].slice(0, disks).map((letter) => `${IMAGES}/${name}-${letter}.img`);
+    this.#keys = keys;
+  }
+
+  static async make(name: string, options: MigratingOptions = {}): Promise<MigratingGuest> {
+    const guest = new MigratingGuest(name, options);
+    for (const image of guest.images) await makeImage(image, true);
+    return guest;
+  }
+
+  get #serial(): string {
+    return `/run/${this.name}.serial`;
+  }
+
+  /** A machine and a CPU that both QEMUs have. */
+  #xml(): string {
+    const disks = this.images.map((image, index) =>
+      `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${image}'/>` +
+      `<target dev='vd${"abc"[index]}' bus='virtio'/><boot order='${index + 1}'/></disk>`
+    );
+    return `<domain type='qemu'><name>${this.name}</name><uuid>${this.#uuid}</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os><features><acpi/><apic/></features>
+<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
+<on_crash>destroy</on_crash><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>${disks.join("\n")}
+<controller type='usb' model='none'/><memballoon model='none'/>
+<serial type='file'><source path='${this.#serial}'/></serial></devices></domain>`;
+  }
+
+  configure(host: Machine, flags: Flags): void {
+    const disks = Object.entries(flags).map(([target, commit]) => ({
+      target,
+      "one-shot-commit": commit,
+      ...this.#keys,
+    }));
+    const path = host.at(`${CONFIG}/${this.name}.json`);
+    Deno.writeTextFileSync(path, JSON.stringify({ disks }), { mode: 0o644 });
+  }
+
+  flags(host: Machine): Flags {
+    const { disks } = JSON.parse(Deno.readTextFileSync(host.at(`${CONFIG}/${this.name}.json`)));
+    return Object.fromEntries(
+      disks.map((disk: Record<string, unknown>) => [disk.target, disk["one-shot-commit"]]),
+    );
+  }
+
+  /** Starts it; gives what it counts first. */
+  async start(host: Machine): Promise<string> {
+    const { code, stderr } = await this.tryStart(host);
+    assertEquals(code, 0, `${stderr}\n${host.log()}`);
+    return await this.counted(host);
+  }
+
+  async tryStart(host: Machine): Promise<Result> {
+    if ((await host.tryVirsh("domuuid", this.name)).code !== 0) {
+      Deno.writeTextFileSync(host.at("/run/guest.xml"), this.#xml());
+      await host.virsh("define", host.at("/run/guest.xml"));
+    }
+    this.#forgetOutput(host);
+    return await host.tryVirsh("start", this.name);
+  }
+
+  async restore(host: Machine, save: string): Promise<void> {
+    this.#forgetOutput(host);
+    // As long as the other host merges, the start is refused.
+    await until(`${this.name} is restored`, async () => (await host.tryVirsh("restore", save)).code === 0);
+    await this.idle(host);
+  }
+
+  async key(host: Machine): Promise<string> {
+    this.#forgetOutput(host);
+    await host.virsh("send-key", this.name, "KEY_A");
+    return await this.counted(host);
+  }
+
+  async counted(host: Machine): Promise<string> {
+    let output = "";
+    await until(`${this.name} counts on ${host.name}`, () => {
+      output = Deno.readTextFileSync(host.at(this.#serial));
+      return Promise.resolve(output.endsWith("\n"));
+    });
+    return output.trim();
+  }
+
+  async tryMigrate(from: Machine, to: Machine, ...flags: string[]): Promise<Result> {
+    this.#forgetOutput(to);
+    return await from.tryVirsh(
+      ...["migrate", "--live", "--unsafe", "--persistent", "--undefinesource", ...flags],
+      ...[this.name, to.uri, "--migrateuri", "tcp://127.0.0.1"],
+    );
+  }
+
+  async migrate(from: Machine, to: Machine, ...flags: string[]): Promise<void> {
+    const { code, stderr } = await this.tryMigrate(from, to, ...flags);
+    assertEquals(code, 0, `${stderr}\n${from.log()}\n${to.log()}`);
+    await this.idle(from);
+    await this.idle(to);
+  }
+
+  async destroy(host: Machine): Promise<void> {
+    await host.virsh("destroy", this.name);
+    await this.idle(host);
+  }
+
+  async isOff(host: Machine): Promise<boolean> {
+    const { stdout } = await host.tryVirsh("list", "--name");
+    return !stdout.split("\n").includes(this.name);
+  }
+
+  /** Waits until no hook or merge works for this guest. */
+  async idle(host: Machine): Promise<void> {
+    for (const lock of ["lock", "merging"]) {
+      const path = host.at(`${CONFIG}/${this.name}.${lock}`);
+      if (exists(path)) await runIn("", "flock", "--wait", "20", path, "true");
+    }
+  }
+
+  /** What lies in the image folder of this guest, without its name. */
+  files(): string[] {
+    return [...Deno.readDirSync(one.at(IMAGES))].map(({ name }) => name)
+      .filter((name) => name.startsWith(`${this.name}-`)).map((name) => name.slice(this.name.length + 1))
+      .sort();
+  }
+
+  notes(host: Machine): string[] {
+    return [...Deno.readDirSync(host.at(CONFIG))].map(({ name }) => name)
+      .filter((name) => name === `${this.name}.session` || name === `${this.name}.starting`).sort();
+  }
+
+  #forgetOutput(host: Machine): void {
+    Deno.writeTextFileSync(host.at(this.#serial), "");
+  }
+}
+
+export function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
