@@ -1,6 +1,7 @@
 /** Guests that migrate between two hosts with one folder of images. */
 
 import { assertEquals } from "@std/assert";
+import { copyDown } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
 /** libvirt tells the reason of an end from 10.5 on. */
@@ -208,4 +209,34 @@ Deno.test("a restore that fails after the guest was called up keeps its session 
   assertEquals(here.read(here.image("vda")), { base: "vda", saved: "yes" });
   await here.stop("shutdown");
   assertEquals(here.files(), ["vda.img"]);
+});
+
+Deno.test("a start whose layers another host's merge changes meanwhile is refused, and the disk is whole", async () => {
+  for (const when of ["create", "rename"]) {
+    using hosts = new TwoHosts();
+    const { here, there } = hosts;
+    hosts.disks({ vda: true }, { vda: false });
+    await here.start();
+    here.write(here.image("vda"), "kept");
+    await here.good("release", "shutdown", { mergeDies: true });
+    let merged = false;
+    const { code, said } = await there.event("prepare", "-", {
+      perform: (inner) => async (step, control) => {
+        await inner(step, control);
+        if (merged || step.kind !== when) return;
+        merged = true;
+        const vda = here.image("vda");
+        // What a merge does at its end, with locks that this host doesn't see.
+        copyDown(`${vda}.backing_file.1`, 1);
+        Deno.removeSync(vda);
+        Deno.renameSync(`${vda}.backing_file`, `${vda}.backing_file.1`);
+        Deno.renameSync(`${vda}.backing_file.1`, vda);
+      },
+    });
+    assertEquals([code, said[0]?.includes("were changed by another host")], [1, true]);
+    await there.event("release", "failed");
+    assertEquals(there.disk("vda"), { base: "vda", kept: "yes" });
+    await there.start();
+    assertEquals(there.read(there.image("vda")), { base: "vda", kept: "yes" });
+  }
 });

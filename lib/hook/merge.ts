@@ -1,4 +1,4 @@
-import { withContext } from "../errors.ts";
+import { UserError, withContext } from "../errors.ts";
 import { type EventContext, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./decide.ts";
 import {
@@ -258,6 +258,12 @@ async function mergePair(
   if (now?.layers.join() !== state.layers.join()) return;
   await checkUnwritten(upper, copied, context);
   await checkAbove(names, now, context);
+  // The looks above take time, and another host has locks of its own.
+  const last = run.listing(names.image);
+  const isSame = layered(disk, context)?.layers.join() === state.layers.join() && !last.has(names.scratch);
+  if (!isSame) {
+    throw new UserError(`${quoted(names.image)} is being used by another host: it is merged later`);
+  }
   await run.take(target, way === "copy" ? renameMerged(names, now) : dropLowest(names, now));
 }
 

@@ -17,7 +17,8 @@ import { type GuestNames, namesOf } from "../state/paths.ts";
 import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { parse } from "../state/state.ts";
+import { parse, topOf } from "../state/state.ts";
+import type { Step } from "../state/step.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /**
@@ -94,7 +95,12 @@ async function beginSessions(
   const note = recordsAtPrepare(decided, host.now(), others, start);
   try {
     for (const { subject, steps } of planPrepare(decided, recovery, note, start, paths)) {
+      checkLayers(steps, decided, context);
       await run.take(subject, steps);
+    }
+    for (const { disk } of decided.filter(({ decision }) => beginsSession(decision))) {
+      const state = parse(disk.names, run.listing(disk.names.image));
+      if (state.kind !== "session") throw withContext(disk.target, changedMeanwhile(disk));
     }
   } catch (error) {
     await undo(decided, records, note, context);
@@ -125,6 +131,41 @@ function warnOfBases(
     const error = look && dataError(image, look);
     if (error !== undefined) run.logInfo(target, `warning: ${error.message}`);
   }
+}
+
+/**
+ * Another host has locks of its own: its merge may end in the moment in which the overlay is made here, and give the image the
+ * only name of the disk. A look just before the overlay takes that name.
+ *
+ * @throws {UserError} if the layer is gone that the overlay stands on
+ */
+function checkLayers(
+  steps: readonly Step[],
+  decided: readonly DecidedDisk[],
+  { run }: EventContext,
+): void {
+  const begun = decided.find(({ disk: { names }, decision }) =>
+    beginsSession(decision) &&
+    steps.some((step) => step.kind === "rename" && step.from === names.scratch && step.to === names.image)
+  );
+  if (begun === undefined) return;
+  const { target, names } = begun.disk;
+  const state = parse(names, run.listing(names.image));
+  const before = stateOf(begun.disk);
+  const top = "layers" in before ? topOf(before.layers) : 0;
+  if (!("layers" in state) || topOf(state.layers) !== top) {
+    throw withContext(target, changedMeanwhile(begun.disk));
+  }
+}
+
+function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
+  return new UserError(
+    `the layers of ${quoted(image)} were changed by another host while a session was begun`,
+    {
+      hint: "try again: nothing is lost by that",
+      healedBy: "event",
+    },
+  );
 }
 
 /**
