@@ -25,11 +25,11 @@ export function recordsAtPrepare(
     const aside = asideAtPrepare(disk, decision);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !beginsSession(decision)) {
-      const { aside: before, waits, flagged, came: _, ...rest } = record;
+      const { aside: before, waits, came: _, ...rest } = record;
+      const { flagged: __, ...unflagged } = rest;
       return {
-        ...rest,
         // What was noted of an earlier stay here says nothing against a mark that comes now.
-        ...flagged && came !== "migration" && { flagged },
+        ...came === "migration" ? unflagged : rest,
         target,
         ...goesOn.includes(decision) && { started: startAfter(others, disk, Date.parse(record.started)) },
         // A session that has not come up yet beside one that is set aside holds nothing.
