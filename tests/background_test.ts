@@ -9,6 +9,7 @@ Deno.test("a merge that may not start itself says which places are allowed", asy
     ...fixture.settings,
     programs: ["/etc/libvirt/hooks/qemu"],
     gated: "/etc/libvirt/hooks/autorevert",
+    packaged: "/usr/sbin/autorevert",
   };
   const script = `${fixture.root}/script.ts`;
   Deno.writeTextFileSync(
@@ -33,8 +34,8 @@ Deno.test("a merge that may not start itself says which places are allowed", asy
   }).output();
   assertEquals(
     new TextDecoder().decode(stdout),
-    `"/etc/libvirt/hooks/qemu" can't merge in the background: that can be done only by the program at "/etc/libvirt/hooks/qemu", "/etc/libvirt/hooks/autorevert"
-merge now: /etc/libvirt/hooks/qemu merge 'win 10'
+    `"${script}" can't merge in the background: that can be done only by the program at "/etc/libvirt/hooks/qemu", "/etc/libvirt/hooks/autorevert", "/usr/sbin/autorevert"
+merge now: ${script} merge 'win 10'
 `,
   );
 });

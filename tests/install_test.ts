@@ -66,7 +66,9 @@ Deno.test("the first installation makes the folders and says that libvirtd must 
 
 Deno.test("the command runs the program with its words, and says so itself where that can't be executed", async () => {
   using at = host();
-  Deno.writeTextFileSync(at.program, '#!/bin/sh\necho autorevert "$@"\nexit 3\n', { mode: 0o755 });
+  Deno.writeTextFileSync(at.program, '#!/bin/sh\necho autorevert "$@"\n[ "$1" = --version ] || exit 3\n', {
+    mode: 0o755,
+  });
   await at.install();
   const command = Deno.readTextFileSync(at.command).replace(/^program=.*$/m, `program=${at.place}`);
   const call = async () => {
