@@ -20,6 +20,7 @@ for (const tells of told) {
       here.write(here.image("vda"), "mine");
       await hosts.abort(there, said(tells, reason));
       assertEquals(here.state("vda").kind, "session");
+      assertEquals(there.files(there.config).filter((name) => name.endsWith(".session")), []);
       assertEquals(here.read(here.image("vda")), { base: "vda", mine: "yes" });
       await hosts.stop(here, said(tells, "shutdown"));
       assertEquals(here.disk("vda"), { base: "vda" });

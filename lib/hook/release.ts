@@ -69,7 +69,12 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
   // A restore may be tried again, whether libvirt has told that the guest is up or not.
   const isRestore = start === "resume" || end === "failed" && decided.some(isRestored);
   const isSavedNow = isRestore || extra === "saved" || end === "unknown" && isSaved(context);
-  const next = recordsAtRelease(decided, { isUp, isSaved: isSavedNow, isMigrated });
+  const next = recordsAtRelease(decided, {
+    isUp,
+    isSaved: isSavedNow,
+    isMigrated,
+    isGone: extra === "migrated",
+  });
   const noted = decided.some(({ decision }) => decision === "commit");
   await updateRecords(next, context, noted ? next : records);
   const disks = decided.map(({ disk }) => disk);

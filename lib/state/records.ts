@@ -27,9 +27,10 @@ export function recordsAtPrepare(
     if (record && !beginsSession(decision)) {
       const { aside: before, waits, came: _, ...rest } = record;
       const { flagged: __, ...unflagged } = rest;
+      const { visits: ___, ...own } = rest;
       return {
         // What was noted of an earlier stay here says nothing against a mark that comes now.
-        ...came === "migration" ? unflagged : rest,
+        ...came === "migration" ? unflagged : own,
         target,
         ...goesOn.includes(decision) && { started: startAfter(others, disk, Date.parse(record.started)) },
         // A session that has not come up yet beside one that is set aside holds nothing.
@@ -44,6 +45,7 @@ export function recordsAtPrepare(
       ...newRecord(disk, now, others),
       ...isFlaggedAtStart(disk) && { flagged: true } as const,
       ...came && { came },
+      ...came === "migration" && { visits: true } as const,
       ...aside && { aside },
     };
   });
@@ -107,19 +109,23 @@ export interface EndedGuest {
   readonly isUp: boolean;
   /** Its memory is in a save, or could not be brought back from one. */
   readonly isSaved?: boolean;
-  /** Its memory has gone to another host. */
+  /** Its memory has gone to another host, or may have. */
   readonly isMigrated?: boolean;
+  /** libvirt says so. */
+  readonly isGone?: boolean;
 }
 
 /** What the note says of the disks at an end, as long as something is left to end. */
 export function recordsAtRelease(
   decided: readonly DecidedDisk[],
-  { isUp, isSaved = false, isMigrated = false }: EndedGuest,
+  { isUp, isSaved = false, isMigrated = false, isGone = false }: EndedGuest,
 ): SessionRecord[] {
   return decided.flatMap(({ disk, decision }) => {
     const { record } = disk;
     if (record === undefined) return [];
-    const { aside, flagged, ...rest } = record;
+    // The guest did not come, and its session is its own host's matter.
+    if (record.visits && decision === "leave" && !isSaved && !isGone) return [];
+    const { aside, flagged, visits, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
@@ -128,6 +134,7 @@ export function recordsAtRelease(
     return [{
       ...rest,
       ...flagged && !isEnded && !isPassedOn && { flagged },
+      ...visits && !isEnded && { visits },
       ...holds.includes(decision) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&

@@ -21,6 +21,8 @@ export interface SessionRecord {
   readonly flagged?: true;
   /** How the guest's memory came to the session at its last start: from a save, or from another host. */
   readonly came?: "restore" | "migration";
+  /** It came by migration, and no session of this image was noted here before: the record goes if the guest doesn't come. */
+  readonly visits?: true;
   /**
    * What becomes of the session that is set aside, once the guest is up: it was there before, this start sets it aside, or
    * it is another guest's. Gone from the note as soon as the guest is up.
@@ -65,6 +67,7 @@ function parseRecord(value: unknown): SessionRecord {
     waits,
     flagged,
     came,
+    visits,
     aside,
     merging,
     undo,
@@ -88,6 +91,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...waits === true && { waits },
     ...flagged === true && { flagged },
     ...(came === "restore" || came === "migration") && { came },
+    ...visits === true && { visits },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
@@ -107,6 +111,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         waits,
         flagged,
         came,
+        visits,
         aside,
         merging,
         pending,
@@ -119,6 +124,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         ...waits && { waits },
         ...flagged && { flagged },
         ...came && { came },
+        ...visits && { visits },
         ...aside && { aside },
         ...merging !== undefined && { merging },
         ...pending && { [pending.verb]: pending.top },
