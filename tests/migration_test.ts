@@ -1,6 +1,7 @@
 /** Guests that migrate between two hosts with one folder of images. */
 
 import { assertEquals } from "@std/assert";
+import { atEveryStep, faults } from "./fault.ts";
 import { copyDown } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
@@ -241,3 +242,29 @@ Deno.test("a start whose layers another host's merge changes meanwhile is refuse
     assertEquals(there.read(there.image("vda")), { base: "vda", kept: "yes" });
   }
 });
+
+for (const fault of faults) {
+  Deno.test(`a flagged session that migrates is kept whatever step of its source's end goes wrong: ${fault}`, async () => {
+    await atEveryStep(fault, async (failing) => {
+      using hosts = new TwoHosts();
+      const { here, there } = hosts;
+      // One flag from the start, one by an editor while the guest runs.
+      hosts.disks({ vda: true, vdb: false }, { vda: false, vdb: false });
+      await hosts.start(here);
+      here.configure({ vda: true, vdb: true });
+      await hosts.announce(there);
+      await here.event("release", "migrated", { perform: failing.perform });
+      const flags = here.flags();
+      for (const target of ["vda", "vdb"]) {
+        const state = here.state(target);
+        const isMarked = state.kind === "session" && state.marked === true;
+        assertEquals(flags[target] || isMarked, true, `${target}: the word is in neither place`);
+        here.write(here.image(target), "kept");
+      }
+      const isMarked = here.files().includes("vdb.img.autorevert-keep");
+      await hosts.stop(there);
+      assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+      if (isMarked) assertEquals(here.disk("vdb"), { base: "vdb", kept: "yes" });
+    });
+  });
+}

@@ -149,21 +149,17 @@ function planPassOn(decided: readonly DecidedDisk[], paths: GuestNames): Stage[]
     .map(({ disk }) => disk);
   if (passed.length === 0) return [];
   const targets = passed.map(({ target }) => target);
-  return [
-    ...passed.map((disk) => {
+  // One stage: where a mark can't be made, no flag is cleared.
+  const steps: Step[] = [
+    ...passed.flatMap((disk) => {
       const state = stateOf(disk);
-      const isMarked = "marked" in state && state.marked;
-      return { subject: disk.target, steps: isMarked ? [] : moves.mark(disk.names) };
+      return "marked" in state && state.marked ? [] : moves.mark(disk.names);
     }),
-    {
-      subject: "",
-      steps: [
-        // Before the flag: as long as the mark counts as the flag's own, it would go with it.
-        { kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp: true }) },
-        { kind: "clear", config: paths.config, targets },
-      ],
-    },
+    // Before the flag: as long as the mark counts as the flag's own, it would go with it.
+    { kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp: true }) },
+    { kind: "clear", config: paths.config, targets },
   ];
+  return [{ subject: targets.join(" "), steps }];
 }
 
 function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[] {
