@@ -101,7 +101,7 @@ const events: readonly Shown[] = [
     of: "the end of a flagged session",
     setUp: (fixture) => up(fixture, true, true),
     event: ["release", "shutdown"],
-    steps: "note own sync link own sync link clear remove rename remove rename start",
+    steps: "note own sync link own sync link clear remove rename remove rename note start",
   },
   {
     of: "the end of a start that failed",

@@ -219,8 +219,10 @@ export async function commit(context: GuestCommand): Promise<void> {
   }
   // As the next event will find them, with the flags as they are now.
   const views = await inspectListed(meant, context);
+  // A mark that no note tells of counts by itself: it comes last, and goes first.
+  if (!flag) await markSessions(views, flag, context);
   await recordPromise(views, flag, context);
-  await markSessions(views, flag, context);
+  if (flag) await markSessions(views, flag, context);
   for (const view of views) {
     terminal.print(
       `${domain} ${view.target}: ${flag ? afterCommit(view, context) : afterCancel(view.condition)}`,

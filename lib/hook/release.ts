@@ -76,7 +76,7 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     isGone: extra === "migrated",
   });
   const noted = decided.some(({ decision }) => decision === "commit");
-  await updateRecords(next, context, noted ? next : records);
+  await updateRecords(next, context, noted ? recordsAtRelease(decided, { isUp, isOver: false }) : records);
   const disks = decided.map(({ disk }) => disk);
   if (start !== "refused" && files.lstat(paths.note) !== undefined) {
     for (const disk of disks) await flattenIdle(disk, context);

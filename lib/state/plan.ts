@@ -127,7 +127,13 @@ export function planRelease(decided: readonly DecidedDisk[], isUp: boolean, path
       ? [
         {
           subject: "",
-          steps: [{ kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp }) } as const],
+          steps: [
+            {
+              kind: "note",
+              path: paths.note,
+              records: recordsAtRelease(decided, { isUp, isOver: false }),
+            } as const,
+          ],
         },
         planCommit([], commits, paths),
       ]

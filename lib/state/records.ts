@@ -113,12 +113,14 @@ export interface EndedGuest {
   readonly isMigrated?: boolean;
   /** libvirt says so. */
   readonly isGone?: boolean;
+  /** Its commits are done. Until then a mark counts as the flag's own, which may still be cleared. */
+  readonly isOver?: boolean;
 }
 
 /** What the note says of the disks at an end, as long as something is left to end. */
 export function recordsAtRelease(
   decided: readonly DecidedDisk[],
-  { isUp, isSaved = false, isMigrated = false, isGone = false }: EndedGuest,
+  { isUp, isSaved = false, isMigrated = false, isGone = false, isOver = true }: EndedGuest,
 ): SessionRecord[] {
   return decided.flatMap(({ disk, decision }) => {
     const { record } = disk;
@@ -133,7 +135,7 @@ export function recordsAtRelease(
     const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
     return [{
       ...rest,
-      ...flagged && !isEnded && !isPassedOn && { flagged },
+      ...flagged && (!isEnded || decision === "commit" && !isOver) && !isPassedOn && { flagged },
       ...visits && !isEnded && { visits },
       ...holds.includes(decision) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
