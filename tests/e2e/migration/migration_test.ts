@@ -22,9 +22,11 @@ async function assertNothingLeft(guest: MigratingGuest, ...hosts: Machine[]): Pr
     await guest.destroy(host);
     await host.virsh("undefine", guest.name);
   }
-  const rest = () =>
-    guest.files().filter((file) => !/^[abc]\.img(\.backing_file|\.autorevert-ended)?$/.test(file));
-  await until("its commits are merged", () => Promise.resolve(rest().length === 0));
+  // A session that is set aside needs one layer to stand on, whatever its number.
+  const commits = () =>
+    guest.files().filter((file) => file.includes("backing_file")).length - guest.images.length;
+  await until("its commits are merged", () => Promise.resolve(commits() <= 0));
+  assertEquals(guest.files().filter((file) => /autorevert-(?!ended)/.test(file)), []);
   for (const image of guest.images) await ok("qemu-img", "check", "-q", image);
 }
 
