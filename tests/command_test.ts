@@ -393,7 +393,7 @@ Deno.test("merging inside the end takes no longer than it may, and goes on in th
   const paths = guestNames(fixture.config, DOMAIN);
   {
     using _guest = await run.locks.guest();
-    await mergeExcess({ run, host: run.host, domain: DOMAIN, paths, extra: "-" }, 50);
+    await mergeExcess({ run, host: run.host, domain: DOMAIN, paths, begun: new Date(), extra: "-" }, 50);
   }
   assertEquals(lines.at(-1), "guest vda: the merge takes more than 0.05 s, and goes on in the background");
   assertEquals([layersOf(fixture, "vda").length, fixture.disk("vda")], [17, disk]);

@@ -72,9 +72,9 @@ export const LONG_AGO = new Date("2001-01-01");
 /** After any write of a session. */
 export const LATER = new Date("2099-01-01");
 
-/** Waits until what the kernel stamps now is later than what it has stamped before. */
+/** Waits until what is stamped now is later than what was stamped before, by a clock that may know seconds only. */
 export async function afterClockTick(): Promise<void> {
-  await new Promise((wake) => setTimeout(wake, 20));
+  await new Promise((wake) => setTimeout(wake, 1100));
 }
 
 export class Fixture implements Disposable {
@@ -297,7 +297,9 @@ export class Fixture implements Disposable {
       const run = new Run(host, domain);
       const paths = guestNames(this.config, domain);
       try {
-        return await mergeGuest({ run, host, domain, paths, extra: "-" }) === "done" ? 0 : 1;
+        return await mergeGuest({ run, host, domain, paths, begun: host.now(), extra: "-" }) === "done"
+          ? 0
+          : 1;
       } catch (error) {
         run.report(error);
         return 1;

@@ -503,6 +503,7 @@ Deno.test("how far a merge is, is told to who watches, left in its lock, and log
     host,
     domain: DOMAIN,
     paths: guestNames(fixture.config, DOMAIN),
+    begun: new Date(),
     extra: "-",
   };
   await mergeGuest(context, (target, percent) => void watched.push([target, percent]));

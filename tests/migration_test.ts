@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { atEveryStep, faults } from "./fault.ts";
-import { copyDown } from "./fixture.ts";
+import { copyDown, Fixture } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
 /** libvirt tells the reason of an end from 10.5 on. */
@@ -268,3 +268,44 @@ for (const fault of faults) {
     });
   });
 }
+
+Deno.test("a flag that an editor has cleared before the migration doesn't come back", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  hosts.disks({ vda: true }, { vda: false });
+  await hosts.start(here);
+  here.configure({ vda: false });
+  await hosts.migrate(here, there);
+  here.write(here.image("vda"), "junk");
+  await hosts.stop(there);
+  assertEquals(here.disk("vda"), { base: "vda" });
+});
+
+Deno.test("a session that has left is not thrown away by a start where it began", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  hosts.disks({ vda: false });
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  there.configure({ vda: true });
+  here.write(here.image("vda"), "kept");
+  // The other host dies.
+  here.busy.clear();
+  assertEquals((await here.event("prepare")).code, 1);
+  await here.event("release", "failed");
+  await there.start();
+  await hosts.stop(there);
+  assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+});
+
+Deno.test("the mark of a session that was made a layer by hand goes", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
+  await fixture.start();
+  const image = fixture.image("vda");
+  Deno.renameSync(image, `${image}.backing_file.1`);
+  Deno.linkSync(`${image}.backing_file.1`, image);
+  fixture.configure({ vda: false });
+  await fixture.start();
+  assertEquals(fixture.files().includes("vda.img.autorevert-keep"), false);
+});

@@ -173,3 +173,24 @@ Deno.test("what a start that was cut short has made is no sign that the flag is 
   await fixture.stop();
   for (const target of ["vda", "vdb"]) assertEquals(fixture.disk(target), { base: target });
 });
+
+Deno.test("a session that a start was about to set aside is set aside again, whatever the start has made beside it", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vdb: false, vda: false });
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+  await afterClockTick();
+  fixture.configure({ vdb: false, vda: true }, new Date());
+  await afterClockTick();
+  let renames = 0;
+  await fixture.event("prepare", "-", {
+    perform: (inner) => async (step, control) => {
+      if (step.kind === "rename") renames++;
+      if (renames > 1) throw new Error("it has died");
+      await inner(step, control);
+    },
+  });
+  await fixture.start();
+  await fixture.stop();
+  for (const target of ["vda", "vdb"]) assertEquals(fixture.disk(target), { base: target });
+});

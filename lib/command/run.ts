@@ -147,7 +147,7 @@ function contexts({ domains }: Command, host: Host): EventContext[] {
 
 function contextOf(domain: string, host: Host): EventContext {
   const paths = guestNames(host.settings.configFolder, domain);
-  return { run: new Run(host, domain), host, domain, paths, extra: "-" };
+  return { run: new Run(host, domain), host, domain, paths, begun: host.now(), extra: "-" };
 }
 
 function checkManaged({ domain, paths, host }: EventContext): void {

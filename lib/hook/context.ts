@@ -14,6 +14,8 @@ export interface EventContext {
   readonly host: Host;
   readonly domain: string;
   readonly paths: GuestNames;
+  /** When libvirt called, before any lock was waited for. */
+  readonly begun: Date;
   /** Shutoff reason; `-` where libvirt gives none. */
   readonly extra: string;
 }

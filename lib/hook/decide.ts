@@ -42,7 +42,9 @@ function isFlagNewerThanCommit(found: readonly ObservedDisk[], { host, paths }: 
   const changed = files.lstat(paths.config)?.mtime?.getTime() ?? 0;
   // A time that is yet to come says nothing.
   if (!found.some(({ flag }) => flag === "set") || changed > host.now().getTime()) return false;
-  return found.some(({ names }) => changed > (files.lstat(names.committing)?.ctime?.getTime() ?? Infinity));
+  // Deno tells the seconds alone of this time.
+  const second = Math.floor(changed / 1000) * 1000;
+  return found.some(({ names }) => second > (files.lstat(names.committing)?.ctime?.getTime() ?? Infinity));
 }
 
 /**
@@ -152,7 +154,7 @@ export async function decisionFor(
     ...circumstances,
     state: state.kind,
     ended: "ended" in state && state.ended,
-    ours: disk.record !== undefined && (circumstances.start !== "fresh" || isAsOld(disk)) ||
+    ours: disk.record !== undefined && (circumstances.start !== "fresh" || isAsOld(disk) && !hasLeft(disk)) ||
       circumstances.start === "resume" && isSavedElsewhere(disk, context),
     unborn: isUnborn(disk),
     listed: disk.listed,
@@ -189,6 +191,11 @@ const MADE_LATE = 300_000;
  */
 function isAsOld({ made, record }: ObservedDisk): boolean {
   return made === undefined || record === undefined || made - Date.parse(record.started) < MADE_LATE;
+}
+
+/** Whether the session went on at another host, and nothing says that it is to be kept, wherever it goes on. */
+function hasLeft(disk: ObservedDisk): boolean {
+  return disk.record?.left === true && !isMarked(disk);
 }
 
 /** A session's file is made within this time of its start, in milliseconds, where nothing is wrong. */

@@ -30,7 +30,7 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
       run.logInfo("", `unknown operation ${quoted(given)}: nothing to do`);
       return 0;
     }
-    const context = { run, host, domain, paths, extra };
+    const context = { run, host, domain, paths, begun: host.now(), extra };
     if (operation === "started" || operation === "reconnect") {
       return await up(operation, context);
     }

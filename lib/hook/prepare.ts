@@ -12,7 +12,13 @@ import type { Config } from "../input/config.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
-import { isAwaited, isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import {
+  isAwaited,
+  isMarked,
+  type ObservedDisk,
+  stateOf,
+  waitsToBeSetAside,
+} from "../state/observed_disk.ts";
 import { type GuestNames, namesOf } from "../state/paths.ts";
 import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
@@ -41,7 +47,7 @@ export async function prepare(context: EventContext): Promise<0 | 1> {
 
 async function begin(context: EventContext): Promise<void> {
   const { run, host, domain, paths } = context;
-  const start = startThatBegins(paths, host.now());
+  const start = startThatBegins(paths, context.begun);
   const config = await configOf(context);
   const disks = parseDisks(host.readXml());
   // What was there of it is gone since the guest's lock was waited for: it is none of our business any more.
@@ -190,8 +196,8 @@ function checkMark({ target, names, listing }: ObservedDisk): void {
   );
 }
 
-/** How long after `restore` or `migrate` its `prepare` may come, in milliseconds: libvirt calls them in a row. */
-const IN_A_ROW = 60_000;
+/** How long after `restore` or `migrate` its `prepare` may be called, in milliseconds: libvirt does it in a row, within 0.1 s. */
+const IN_A_ROW = 10_000;
 
 function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "migrate" {
   const { word, more } = readStart(paths) ?? { word: "fresh", more: [] };
@@ -213,7 +219,9 @@ export function eventFacts(
   isFlagOlder: boolean,
 ): EventFacts {
   const { record } = disk;
-  const held = record?.held || isMarked(disk) || disk.listed && (record?.flagged || isFlagOlder);
+  // A session that a start was about to set aside is set aside again.
+  const held = !waitsToBeSetAside(disk) &&
+    (record?.held || isMarked(disk) || disk.listed && (record?.flagged || isFlagOlder));
   return {
     event: "prepare",
     start,

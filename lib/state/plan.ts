@@ -7,7 +7,7 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { isFlaggedAtStart, type ObservedDisk, stateOf } from "./observed_disk.ts";
+import { isFlaggedAtStart, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { recordsAtRelease } from "./records.ts";
 import type { Recovery } from "./recovery.ts";
@@ -172,6 +172,10 @@ function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[
   const state = stateOf(disk);
   if (state.kind !== "session") return [];
   if (decision === "set aside") return moves.setAside(disk.names, state, disk.owner);
+  // Its own flag was cleared by an editor, and the mark would count elsewhere.
+  if (decision === "leave" && isUp && state.marked && wishOf(disk) === "clear") {
+    return moves.removeMark(disk.names);
+  }
   if (decision !== "discard") return [];
   // Nobody was told that the guest is up.
   const forget = isUp && (disk.record?.aside === "forget" || disk.record?.aside === "others") && state.ended

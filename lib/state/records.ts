@@ -25,13 +25,14 @@ export function recordsAtPrepare(
     const aside = asideAtPrepare(disk, decision);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !beginsSession(decision)) {
-      const { aside: before, waits, came: _, ...rest } = record;
+      const { aside: before, waits, left, came: _, ...rest } = record;
       const { flagged: __, ...unflagged } = rest;
       const { visits: ___, ...own } = rest;
       return {
         // What was noted of an earlier stay here says nothing against a mark that comes now.
         ...came === "migration" ? unflagged : own,
         target,
+        ...left && !goesOn.includes(decision) && { left },
         ...goesOn.includes(decision) && { started: startAfter(others, disk, Date.parse(record.started)) },
         // A session that has not come up yet beside one that is set aside holds nothing.
         ...decision === "resume" && before === undefined && { held: true },
@@ -141,6 +142,7 @@ export function recordsAtRelease(
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&
         { waits: true },
+      ...isGone && record.came === undefined && isLeft && { left: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });

@@ -23,6 +23,8 @@ export interface SessionRecord {
   readonly came?: "restore" | "migration";
   /** It came by migration, and no session of this image was noted here before: the record goes if the guest doesn't come. */
   readonly visits?: true;
+  /** The guest has migrated to another host, and its session with it. */
+  readonly left?: true;
   /**
    * What becomes of the session that is set aside, once the guest is up: it was there before, this start sets it aside, or
    * it is another guest's. Gone from the note as soon as the guest is up.
@@ -68,6 +70,7 @@ function parseRecord(value: unknown): SessionRecord {
     flagged,
     came,
     visits,
+    left,
     aside,
     merging,
     undo,
@@ -92,6 +95,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...flagged === true && { flagged },
     ...(came === "restore" || came === "migration") && { came },
     ...visits === true && { visits },
+    ...left === true && { left },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
@@ -112,6 +116,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         flagged,
         came,
         visits,
+        left,
         aside,
         merging,
         pending,
@@ -125,6 +130,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         ...flagged && { flagged },
         ...came && { came },
         ...visits && { visits },
+        ...left && { left },
         ...aside && { aside },
         ...merging !== undefined && { merging },
         ...pending && { [pending.verb]: pending.top },

@@ -5,7 +5,7 @@
  * So a crash needs no handling here: whatever the names say next time is what the next event acts on.
  */
 
-import type { Names } from "./paths.ts";
+import { layerNumber, type Names } from "./paths.ts";
 import type { Owner } from "./session_record.ts";
 import { type Layers, type Listing, parse, type State, topOf } from "./state.ts";
 import type { Step } from "./step.ts";
@@ -155,6 +155,8 @@ export function recover(names: Names, listing: Listing): Step[] {
     ...image !== undefined && image === listing.get(names.ended)
       ? [{ kind: "remove", path: names.ended } as const]
       : [],
+    // What has become a layer by hand is kept already.
+    ...isLayer(names, listing, names.mark) ? removeMark(names) : [],
   ];
   const state = parse(names, listing);
   if (state.kind !== "headless") return leftovers;
@@ -162,6 +164,13 @@ export function recover(names: Names, listing: Listing): Step[] {
   return listing.has(names.image)
     ? [...leftovers, ...relink(names, top)]
     : [...leftovers, { kind: "link", from: top, to: names.image }];
+}
+
+/** Whether a file is a layer, too. */
+function isLayer(names: Names, listing: Listing, path: string): boolean {
+  const inode = listing.get(path);
+  return inode !== undefined &&
+    [...listing].some(([other, its]) => its === inode && layerNumber(names.image, other) !== undefined);
 }
 
 /** The first part of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
