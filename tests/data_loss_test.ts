@@ -211,3 +211,16 @@ Deno.test("a flag that was set since a commit was cut short keeps the next sessi
   assertEquals(fixture.disk("vda"), { ...session, next: "yes" });
   assertEquals(fixture.flags(), { vda: false });
 });
+
+Deno.test("a start that died before its first step says nothing about the session that lies there", async () => {
+  for (const reason of ["failed", "-"]) {
+    using fixture = await up(false);
+    fixture.configure({ vda: true }, LATER);
+    await fixture.event("prepare", "-", { perform: new Failing(0, "dies before").perform });
+    await fixture.event("release", reason);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), base);
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), base);
+  }
+});

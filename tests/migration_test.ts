@@ -309,3 +309,49 @@ Deno.test("the mark of a session that was made a layer by hand goes", async () =
   await fixture.start();
   assertEquals(fixture.files().includes("vda.img.autorevert-keep"), false);
 });
+
+Deno.test("a start that is refused doesn't forget a session that came from another host", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  hosts.disks({ vda: true }, { vda: false });
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  here.write(here.image("vda"), "kept");
+  // The power fails, and the configuration has a slip.
+  here.busy.clear();
+  there.configureText("{");
+  assertEquals((await there.event("prepare")).code, 1);
+  await there.event("release", "failed");
+  there.configure({ vda: false });
+  await there.start();
+  assertEquals(here.read(here.image("vda")), { base: "vda", kept: "yes" });
+});
+
+Deno.test("a session that came and has left again is not thrown away where it was in between", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  hosts.disks({ vda: false });
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  await hosts.migrate(there, here);
+  here.configure({ vda: true });
+  here.write(here.image("vda"), "kept");
+  here.busy.clear();
+  assertEquals((await there.event("prepare")).code, 1);
+  await there.event("release", "failed");
+  await here.start();
+  await here.stop();
+  assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+});
+
+Deno.test("check tells of a mark whose session somebody threw away", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true });
+  fixture.define();
+  await fixture.start();
+  const image = fixture.image("vda");
+  Deno.renameSync(`${image}.backing_file`, image);
+  const { code, printed } = await fixture.type(["check", "guest"]);
+  assertEquals(code, 1);
+  assertEquals(printed.some((line) => line.includes("is a session that was to be committed")), true);
+});

@@ -3,7 +3,7 @@ import type { EventContext } from "../hook/context.ts";
 import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/observe.ts";
-import { eventFacts } from "../hook/prepare.ts";
+import { checkMark, eventFacts } from "../hook/prepare.ts";
 import { explain } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
@@ -121,6 +121,7 @@ async function judge(
     return { condition: "attention", problem: orphanError(recovered.names.layer(state.layers[0])) };
   }
   if (!live && isElsewhere(recovered) && await isOpen(disk, context)) return fine("elsewhere");
+  checkMark(recovered);
   const start = isSaved(context) ? "resume" : "fresh";
   const { decision, reason } = await decisionFor(
     recovered,

@@ -24,7 +24,7 @@ import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
-import type { Step } from "../state/step.ts";
+import { formatStart, type Step } from "../state/step.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /**
@@ -52,6 +52,8 @@ async function begin(context: EventContext): Promise<void> {
   const disks = parseDisks(host.readXml());
   // What was there of it is gone since the guest's lock was waited for: it is none of our business any more.
   if (config === undefined && files.lstat(paths.note) === undefined) return;
+  // Until it is noted what this start does, its end must change nothing: a hook that is killed says no more.
+  if (!run.isDry) files.write(paths.starting, formatStart({ word: "refused" }), { durable: false });
   const images = imagesAtPrepare(config, disks, readRecords(paths.note), host.settings);
   using _folders = await run.locks.folders(images);
   await interruptMerges(context, images);
@@ -180,7 +182,7 @@ function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
  *
  * @throws {UserError} as long as it is there
  */
-function checkMark({ target, names, listing }: ObservedDisk): void {
+export function checkMark({ target, names, listing }: ObservedDisk): void {
   const { image, mark } = names;
   const inode = listing.get(mark);
   const isKnown = [...listing].some(([path, other]) => path !== mark && other === inode);

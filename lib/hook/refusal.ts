@@ -183,8 +183,11 @@ function hasGap(disk: ObservedDisk): boolean {
 }
 
 function discarding(disk: ObservedDisk): string {
-  const move = layers(disk).length === 1 && !disk.listing.has(disk.names.ended) ? "mv" : "ln -f";
-  return `${move} ${shellWord(topLayer(disk))} ${shellWord(disk.names.image)}`;
+  const { names, listing } = disk;
+  const move = layers(disk).length === 1 && !listing.has(names.ended) ? "mv" : "ln -f";
+  // Alone, it would be the mark of a session that was lost.
+  const unmark = listing.has(names.mark) ? `rm ${shellWord(names.mark)} && ` : "";
+  return `${unmark}${move} ${shellWord(topLayer(disk))} ${shellWord(names.image)}`;
 }
 
 function layers(disk: ObservedDisk): string[] {

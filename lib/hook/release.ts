@@ -74,6 +74,7 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     isSaved: isSavedNow,
     isMigrated,
     isGone: extra === "migrated",
+    isAborted: isUp || start === "migrate",
   });
   const noted = decided.some(({ decision }) => decision === "commit");
   await updateRecords(next, context, noted ? recordsAtRelease(decided, { isUp, isOver: false }) : records);

@@ -114,6 +114,8 @@ export interface EndedGuest {
   readonly isMigrated?: boolean;
   /** libvirt says so. */
   readonly isGone?: boolean;
+  /** A guest that was to come from another host may not have come. */
+  readonly isAborted?: boolean;
   /** Its commits are done. Until then a mark counts as the flag's own, which may still be cleared. */
   readonly isOver?: boolean;
 }
@@ -121,13 +123,13 @@ export interface EndedGuest {
 /** What the note says of the disks at an end, as long as something is left to end. */
 export function recordsAtRelease(
   decided: readonly DecidedDisk[],
-  { isUp, isSaved = false, isMigrated = false, isGone = false, isOver = true }: EndedGuest,
+  { isUp, isSaved = false, isMigrated = false, isGone = false, isAborted = false, isOver = true }: EndedGuest,
 ): SessionRecord[] {
   return decided.flatMap(({ disk, decision }) => {
     const { record } = disk;
     if (record === undefined) return [];
     // The guest did not come, and its session is its own host's matter.
-    if (record.visits && decision === "leave" && !isSaved && !isGone) return [];
+    if (record.visits && isAborted && decision === "leave" && !isSaved && !isGone) return [];
     const { aside, flagged, visits, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
@@ -142,7 +144,7 @@ export function recordsAtRelease(
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&
         { waits: true },
-      ...isGone && record.came === undefined && isLeft && { left: true },
+      ...isGone && (record.came === undefined || visits) && isLeft && { left: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });
