@@ -56,3 +56,14 @@ Deno.test("a disk that is no longer listed keeps its commits, and nothing is mad
     "vdb.img.backing_file.1",
   ]);
 });
+
+Deno.test("a guest without a configuration is left alone from its next start on, and nothing of it is noted", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  await fixture.start();
+  await fixture.stop("-");
+  Deno.removeSync(fixture.configFile);
+  await fixture.good("prepare");
+  assertEquals(fixture.files(), ["vda.img"]);
+  assertEquals(fixture.files(fixture.config).filter((name) => /session|starting/.test(name)), []);
+});

@@ -20,7 +20,7 @@ import {
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
 import { type GuestNames, namesOf } from "../state/paths.ts";
-import { planPrepare, planUndo, startingStep } from "../state/plan.ts";
+import { isLeftAlone, planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
@@ -115,6 +115,7 @@ async function beginSessions(
     throw error;
   }
   await updateRecords(note, context);
+  if (isLeftAlone(decided) && !run.isDry) files.removeIfThere(paths.starting);
 }
 
 /** The same context, which remembers what images look like: no process is started for a look that was taken. */

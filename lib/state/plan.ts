@@ -19,6 +19,11 @@ import * as moves from "./transitions.ts";
 /** The decisions after which a disk is none of ours. */
 const leavesAlone: readonly Decision[] = ["discard", "let go", "nothing"];
 
+/** A guest of which no disk is listed any more is left alone from its start on, and its end asks for nothing. */
+export function isLeftAlone(decided: readonly DecidedDisk[]): boolean {
+  return decided.every(({ decision }) => leavesAlone.includes(decision));
+}
+
 /** A start: all overlays are made before the first of them takes an image's name. */
 export function planPrepare(
   decided: readonly DecidedDisk[],
@@ -37,10 +42,7 @@ export function planPrepare(
       .map(({ disk }) => stage(disk.target, ...moves.removeSetAside(disk.names))),
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, records }),
-    // A guest of which no disk is listed any more is left alone from here on, and its end asks for nothing.
-    ...decided.some(({ decision }) => !leavesAlone.includes(decision))
-      ? [stage("", startingStep(paths, start, records))]
-      : [],
+    ...isLeftAlone(decided) ? [] : [stage("", startingStep(paths, start, records))],
     ...recovery,
     ...begun.map(({ disk }) =>
       stage(disk.target, ...moves.createOverlay(disk.names, startable(disk), disk.owner))
