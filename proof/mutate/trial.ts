@@ -52,9 +52,18 @@ export class Trial implements Disposable {
     const { success } = new Deno.Command("cp", {
       args: [
         "-a",
-        ...["main.ts", "deno.json", "deno.lock", "build", "npm", "lib", "tests", "demo", "man"].map((name) =>
-          `${root}/${name}`
-        ),
+        ...[
+          "main.ts",
+          "deno.json",
+          "deno.lock",
+          "config.schema.json",
+          "build",
+          "npm",
+          "lib",
+          "tests",
+          "demo",
+          "man",
+        ].map((name) => `${root}/${name}`),
         this.folder,
       ],
     }).outputSync();
