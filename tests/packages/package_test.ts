@@ -149,7 +149,7 @@ Deno.test("a removal is refused while a disk needs the hook, and touches no imag
     assertStringIncludes(said, 'error: disks of "needs" still need the hook:\n');
     assertStringIncludes(said, "hint: autorevert disable 'needs', then start it and shut it down once;");
   }
-  assertEquals(guest.files(), ["needs.img", "needs.img.backing_file"]);
+  assertEquals(guest.files(), ["needs.img", "needs.img.autorevert-keep", "needs.img.backing_file"]);
   // The package is as it was: the session is kept.
   await guest.destroy();
   await guest.isPlain(1);
