@@ -39,9 +39,10 @@ export async function planCheckedRecovery(
 
 /** Whether the flags were set after a commit that was cut short had been decided, and cleared its own. */
 function isFlagNewerThanCommit(found: readonly ObservedDisk[], { host, paths }: EventContext): boolean {
+  if (!found.some(({ flag }) => flag === "set")) return false;
   const changed = files.lstat(paths.config)?.mtime?.getTime() ?? 0;
   // A time that is yet to come says nothing.
-  if (!found.some(({ flag }) => flag === "set") || changed > host.now().getTime()) return false;
+  if (changed > host.now().getTime()) return false;
   // Deno tells the seconds alone of this time.
   const second = Math.floor(changed / 1000) * 1000;
   return found.some(({ names }) => second > (files.lstat(names.committing)?.ctime?.getTime() ?? Infinity));

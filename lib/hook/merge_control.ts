@@ -54,7 +54,7 @@ export async function resumeMerges(
 async function interruptMerge({ merging, stop }: GuestNames, { lock }: Host): Promise<void> {
   // A file that is made with the first merge.
   if (files.lstat(merging) === undefined) return;
-  files.mark(stop);
+  files.touch(stop);
   try {
     (await lock(merging, { patience: PATIENCE }))[Symbol.dispose]();
   } catch (cause) {

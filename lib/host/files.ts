@@ -41,7 +41,7 @@ export function createExclusive(path: string): void {
 }
 
 /** Makes an empty file where there is none, without waiting for the disk: that it is there says all. */
-export function mark(path: string): void {
+export function touch(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, create: true, mode: 0o600 }).close());
 }
 

@@ -32,13 +32,18 @@ export function isFlaggedAtStart(disk: ObservedDisk): boolean {
   return disk.flag === "set" && stateOf(disk).kind !== "session";
 }
 
+/** Whether the session bears a mark, whoever has made it. */
+export function bearsMark(disk: ObservedDisk): boolean {
+  const state = stateOf(disk);
+  return "marked" in state && state.marked === true;
+}
+
 /**
  * Whether the session bears a mark that another host, or an earlier stay on this one, has left. One that came of this host's own
  * flag says no more than the flag, which an editor may have cleared since.
  */
 export function isMarked(disk: ObservedDisk): boolean {
-  const state = stateOf(disk);
-  return state.kind === "session" && state.marked === true && disk.record?.flagged !== true;
+  return stateOf(disk).kind === "session" && bearsMark(disk) && disk.record?.flagged !== true;
 }
 
 /** Whether the session is to be committed: by its flag, or by its mark. */

@@ -7,7 +7,7 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { isFlaggedAtStart, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
+import { bearsMark, isFlaggedAtStart, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { recordsAtRelease } from "./records.ts";
 import type { Recovery } from "./recovery.ts";
@@ -69,9 +69,8 @@ export function startingStep(
 }
 
 function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
-  const state = stateOf(disk);
   // Of a session that goes: alone, it would be the mark of one that was lost.
-  const unmark = "marked" in state && state.marked ? moves.removeMark(disk.names) : [];
+  const unmark = bearsMark(disk) ? moves.removeMark(disk.names) : [];
   switch (decision) {
     case "new session":
       return [
@@ -159,10 +158,7 @@ function planPassOn(decided: readonly DecidedDisk[], paths: GuestNames): Stage[]
   const targets = passed.map(({ target }) => target);
   // One stage: where a mark can't be made, no flag is cleared.
   const steps: Step[] = [
-    ...passed.flatMap((disk) => {
-      const state = stateOf(disk);
-      return "marked" in state && state.marked ? [] : moves.mark(disk.names);
-    }),
+    ...passed.flatMap((disk) => bearsMark(disk) ? [] : moves.mark(disk.names)),
     // Before the flag: as long as the mark counts as the flag's own, it would go with it.
     { kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp: true }) },
     { kind: "clear", config: paths.config, targets },

@@ -1,6 +1,7 @@
 /** Two hosts, each with a libvirtd and a hook of its own, that share the folder of their images. */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { exists } from "../../fixture.ts";
 import { CONFIG, IMAGES, LOG, makeImage, type Result, runIn, until } from "../libvirt.ts";
 
 export type Flags = Readonly<Record<string, boolean>>;
@@ -197,6 +198,17 @@ export class MigratingGuest {
     );
   }
 
+  /** A migration that is under way, and takes so long that something can happen in its middle. */
+  async beginMigration(from: Machine, to: Machine): Promise<{ readonly migration: Promise<Result> }> {
+    await from.virsh("migrate-setspeed", this.name, "1");
+    const migration = this.tryMigrate(from, to);
+    await until(
+      "it migrates",
+      async () => (await to.tryVirsh("domstate", this.name)).stdout.includes("paused"),
+    );
+    return { migration };
+  }
+
   async migrate(from: Machine, to: Machine, ...flags: string[]): Promise<void> {
     const { code, stderr } = await this.tryMigrate(from, to, ...flags);
     assertEquals(code, 0, `${stderr}\n${from.log()}\n${to.log()}`);
@@ -236,14 +248,5 @@ export class MigratingGuest {
 
   #forgetOutput(host: Machine): void {
     Deno.writeTextFileSync(host.at(this.#serial), "");
-  }
-}
-
-export function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }

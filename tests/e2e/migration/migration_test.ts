@@ -75,12 +75,7 @@ for (const [from, to] of directions) {
     guest.configure(from, { vda: true });
     guest.configure(to, { vda: false });
     assertEquals(await guest.start(from), "1");
-    await from.virsh("migrate-setspeed", guest.name, "1");
-    const migration = guest.tryMigrate(from, to);
-    await until(
-      "it migrates",
-      async () => (await to.tryVirsh("domstate", guest.name)).stdout.includes("paused"),
-    );
+    const { migration } = await guest.beginMigration(from, to);
     await from.virsh("domjobabort", guest.name);
     assertEquals((await migration).code, 1);
     await guest.idle(to);
@@ -172,12 +167,7 @@ for (const [from, to] of directions) {
     guest.configure(from, { vda: true });
     guest.configure(to, { vda: false });
     assertEquals(await guest.start(from), "1");
-    await from.virsh("migrate-setspeed", guest.name, "1");
-    const migration = guest.tryMigrate(from, to);
-    await until(
-      "it migrates",
-      async () => (await to.tryVirsh("domstate", guest.name)).stdout.includes("paused"),
-    );
+    const { migration } = await guest.beginMigration(from, to);
     await from.killLibvirtd();
     await migration;
     await from.startLibvirtd();
