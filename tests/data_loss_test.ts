@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Failing } from "./fault.ts";
-import { afterClockTick, DOMAIN, Fixture, LATER } from "./fixture.ts";
+import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, session, up } from "./running_guest.ts";
 
 Deno.test("a commit that fails is done after the next session, if its flag was set after the last write", async () => {
@@ -222,5 +222,45 @@ Deno.test("a start that died before its first step says nothing about the sessio
     assertEquals(fixture.read(fixture.vda), base);
     await fixture.stop();
     assertEquals(fixture.disk("vda"), base);
+  }
+});
+
+Deno.test("a configuration that is edited between a commit and the clearing of its flag keeps what it says", async () => {
+  using fixture = await up(true);
+  let isDead = false;
+  await fixture.event("release", "shutdown", {
+    perform: (inner) => async (step, control) => {
+      isDead ||= step.kind === "clear";
+      if (isDead) throw new Error("it has died before the flag was cleared");
+      await inner(step, control);
+    },
+  });
+  assertEquals([fixture.state("vda").kind, fixture.flags()], ["committing", { vda: true }]);
+  await afterClockTick();
+  // A time in the past, as a copy from elsewhere has it: it isn't the file that asked for the commit.
+  fixture.configure({ vda: true }, new Date("2010-01-01"));
+  await fixture.start();
+  fixture.write(fixture.vda, "next");
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { ...session, next: "yes" });
+  assertEquals(fixture.flags(), { vda: false });
+});
+
+Deno.test("the flag of a commit that was cut short is used up, whatever the clocks say", async () => {
+  for (const now of [LONG_AGO, LATER]) {
+    using fixture = await up(true);
+    fixture.configure({ vda: true }, now);
+    let isDead = false;
+    await fixture.event("release", "shutdown", {
+      perform: (inner) => async (step, control) => {
+        isDead ||= step.kind === "clear";
+        if (isDead) throw new Error("it has died before the flag was cleared");
+        await inner(step, control);
+      },
+    });
+    await fixture.start();
+    fixture.write(fixture.vda, "junk");
+    await fixture.stop();
+    assertEquals([fixture.disk("vda"), fixture.flags()], [session, { vda: false }]);
   }
 });

@@ -116,7 +116,7 @@ const events: readonly Shown[] = [
     of: "an end without a reason",
     setUp: (fixture) => up(fixture, false),
     event: ["release", "-"],
-    steps: "link own link rename",
+    steps: "link own link rename note",
   },
   {
     of: "a crash in a flagged session",

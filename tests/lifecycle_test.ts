@@ -312,3 +312,20 @@ Deno.test("a flag that came after a power cut is no word about the session that 
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), base);
 });
+
+Deno.test("a power cut reverts, and an end ends, where the clock of the images' server is far from the host's", async () => {
+  for (const minutes of [-60, 60]) {
+    using fixture = new Fixture();
+    fixture.now = () => new Date(Date.now() + minutes * 60_000);
+    fixture.disks({ vda: false });
+    const vda = fixture.image("vda");
+    await fixture.start();
+    fixture.write(vda, "junk");
+    await fixture.start();
+    assertEquals(fixture.read(vda), { base: "vda" });
+    fixture.write(vda, "junk");
+    await fixture.stop();
+    assertEquals(fixture.read(vda), { base: "vda" });
+    assertEquals(fixture.files(), ["vda.img"]);
+  }
+});

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { atEveryStep, faults } from "./fault.ts";
-import { copyDown, Fixture } from "./fixture.ts";
+import { afterClockTick, copyDown, Fixture } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
 /** libvirt tells the reason of an end from 10.5 on. */
@@ -354,4 +354,71 @@ Deno.test("check tells of a mark whose session somebody threw away", async () =>
   const { code, printed } = await fixture.type(["check", "guest"]);
   assertEquals(code, 1);
   assertEquals(printed.some((line) => line.includes("is a session that was to be committed")), true);
+});
+
+Deno.test("what is noted of an earlier stay says nothing about a session that comes", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  here.keys = there.keys = { "keep-commits": 3 };
+  hosts.disks({ vda: true });
+  const vda = here.image("vda");
+  // A commit that stays unmerged, and so a note of it, an hour ago.
+  here.now = () => new Date(Date.now() - 3_600_000);
+  await hosts.start(here);
+  here.write(vda, "kept");
+  await hosts.stop(here);
+  here.now = () => new Date();
+  there.configure({ vda: false });
+
+  await hosts.start(there);
+  await hosts.migrate(there, here);
+  here.write(vda, "junk");
+  // A power cut, and a flag for the next session.
+  here.busy.clear();
+  await afterClockTick();
+  here.configure({ vda: true }, new Date());
+  await here.start();
+  assertEquals(here.read(vda), { base: "vda", kept: "yes" });
+});
+
+Deno.test("an aborted migration to a host with a note of an earlier stay leaves the session alone", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  here.keys = there.keys = { "keep-commits": 3 };
+  hosts.disks({ vda: true });
+  const vda = here.image("vda");
+  await hosts.start(here);
+  here.write(vda, "kept");
+  await hosts.stop(here);
+  there.configure({ vda: false });
+  await hosts.start(there);
+  here.write(vda, "mine");
+  await hosts.abort(here);
+  here.busy.clear();
+  // Its host has lost power meanwhile.
+  const { code } = await here.event("prepare");
+  assertEquals([code, here.read(vda)], [1, { base: "vda", kept: "yes", mine: "yes" }]);
+});
+
+Deno.test("disks of which the first host could mark only one are both there to be kept", async () => {
+  using hosts = new TwoHosts();
+  const { here, there } = hosts;
+  hosts.disks({ vda: false, vdb: false });
+  const [vda, vdb] = [here.image("vda"), here.image("vdb")];
+  await hosts.start(here);
+  here.configure({ vda: true, vdb: true });
+  await hosts.announce(there);
+  let marks = 0;
+  await here.event("release", "migrated", {
+    perform: (inner) => async (step, control) => {
+      if (step.kind === "link" && step.to.endsWith("-keep")) marks++;
+      if (marks > 1) throw new Error("it has died between two marks");
+      await inner(step, control);
+    },
+  });
+  for (const image of [vda, vdb]) here.write(image, "kept");
+  await hosts.stop(there);
+  assertEquals(there.disk("vda"), { base: "vda", kept: "yes" });
+  assertEquals((await there.type(["keep", "guest", "vdb"])).code, 0);
+  assertEquals(there.disk("vdb"), { base: "vdb", kept: "yes" });
 });

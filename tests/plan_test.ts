@@ -42,13 +42,15 @@ Deno.test("a merge is torn until the upper layer has taken the place of the lowe
   assertEquals(isTorn(record, { kind: "plain", ended: false }), false);
 });
 
-Deno.test("a record is pending as long as anything lies beside its disk, and forgets a merge that is done", () => {
+Deno.test("a record is pending as long as anything lies beside its disk, knows whether a session does, and forgets a merge that is done", () => {
   const merging = { ...record, merging: 1 };
+  const idle = { ...record, idle: true } as const;
   assertEquals(unfinished([record], () => new Map([[image, 1]])), []);
-  assertEquals(unfinished([record], () => new Map([[image, 1], [names.ended, 2]])), [record]);
-  assertEquals(unfinished([record], () => layered(0, 1)), [record]);
-  assertEquals(unfinished([merging], () => layered(0, 1)), [merging]);
-  assertEquals(unfinished([merging], () => layered(1, 2)), [record]);
+  assertEquals(unfinished([record], () => new Map([[image, 1], [names.ended, 2]])), [idle]);
+  assertEquals(unfinished([record], () => layered(0, 1)), [idle]);
+  assertEquals(unfinished([merging], () => layered(0, 1)), [{ ...idle, merging: 1 }]);
+  assertEquals(unfinished([merging], () => layered(1, 2)), [idle]);
+  assertEquals(unfinished([idle], () => new Map([...layered(0), [image, 1]])), [record]);
 });
 
 Deno.test("a session on a shared image is newer than every other guest's, whatever the clock says", () => {

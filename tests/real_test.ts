@@ -258,3 +258,35 @@ Deno.test("layers that were copied elsewhere stand on the original: refused, and
     assertEquals(snapshot(fixture.images), original);
   }
 });
+
+Deno.test("a relative backing file that a link leads past is refused, and the hint's command mends it", async () => {
+  using fixture = realFixture(false);
+  const [golden, linked] = [`${fixture.images}/golden.img`, `${fixture.root}/vm`];
+  Deno.renameSync(fixture.vda, golden);
+  qemuIo(["create", "-f", "qcow2", "-F", "qcow2", "-b", "golden.img", fixture.vda]);
+  // The link's folder has another golden image: without a session, the guest has that one.
+  Deno.mkdirSync(linked);
+  Deno.symlinkSync(fixture.vda, `${linked}/vda.img`);
+  plain(`${linked}/golden.img`);
+  write(`${linked}/golden.img`, 0, 7);
+  fixture.sources.set("vda", `${linked}/vda.img`);
+  fixture.define();
+  find(`${linked}/vda.img`, 7);
+  const before = snapshot(fixture.images);
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, said[0]], [
+    1,
+    `error: guest vda: the backing file of "${fixture.vda}" is relative: through the link "${linked}/vda.img" it is ` +
+    `"${linked}/golden.img", in a session it would be "${golden}"`,
+  ]);
+  assertEquals(snapshot(fixture.images), before);
+  await fixture.good("release", "failed");
+
+  const command = said[1]!.slice(said[1]!.indexOf("qemu-img")).replace("FORMAT", "qcow2");
+  assert(new Deno.Command("sh", { args: ["-c", command] }).outputSync().success, command);
+  await fixture.start();
+  find(fixture.vda, 7);
+  write(fixture.vda, 0, 9);
+  await fixture.stop();
+  find(`${linked}/vda.img`, 7);
+});

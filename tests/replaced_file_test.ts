@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
 import { Failing } from "./fault.ts";
-import { DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
+import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 import { snapshot } from "./tree.ts";
 
@@ -124,7 +124,8 @@ Deno.test("the name that a look for hard links left behind goes with the next ev
 });
 
 /** What an administrator moves into the session's place: an image of another time. */
-function putInPlace(fixture: Fixture, vda: string): void {
+async function putInPlace(fixture: Fixture, vda: string): Promise<void> {
+  await afterClockTick();
   const other = `${fixture.images}/new.img`;
   fixture.save(other, null, { golden: "yes" });
   Deno.renameSync(other, vda);
@@ -139,7 +140,7 @@ for (const reason of ["shutdown", "crashed", "-", "failed"]) {
       const vda = fixture.image("vda");
       await fixture.good("prepare");
       if (reason !== "failed") await fixture.good("started");
-      putInPlace(fixture, vda);
+      await putInPlace(fixture, vda);
       await fixture.event("release", reason);
       assertEquals(fixture.read(vda), { golden: "yes" });
       assertEquals(fixture.flags().vda, flag);
@@ -189,13 +190,6 @@ Deno.test("somebody's own overlay on an idle disk with layers is never thrown aw
   for (const listed of [true, false]) {
     using fixture = await committed({ "keep-commits": 3 });
     const { image, layer } = namesOf(fixture.vda);
-    const note = `${fixture.config}/${DOMAIN}.session`;
-    // The session was an hour ago.
-    const [record] = JSON.parse(Deno.readTextFileSync(note));
-    Deno.writeTextFileSync(
-      note,
-      JSON.stringify([{ ...record, started: new Date(Date.now() - 3_600_000).toISOString() }]),
-    );
     Deno.removeSync(image);
     fixture.save(image, layer(1), { own: "yes" });
     fixture.configureText(

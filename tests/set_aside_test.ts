@@ -108,6 +108,23 @@ Deno.test("a start that sets a session aside and fails has set nothing aside", a
   }
 });
 
+Deno.test("what a start has set aside, and couldn't take back when it failed, stays for a whole life", async () => {
+  using fixture = await up(false);
+  fixture.configure({ vda: true }, LATER);
+  let isSetAside = false;
+  const { code } = await fixture.event("prepare", "-", {
+    perform: (inner) => async (step, control) => {
+      if (isSetAside && step.kind !== "note") throw new Error("Input/output error");
+      await inner(step, control);
+      isSetAside ||= step.kind === "rename";
+      if (isSetAside && step.kind !== "note") throw new Error("Input/output error");
+    },
+  });
+  assertEquals(code, 1);
+  await fixture.start();
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`).session, "yes");
+});
+
 Deno.test("a guest that was saved to a file and comes back without its configuration finds its session, and spares the base", async () => {
   using fixture = await up(false);
   await fixture.stop("-");

@@ -52,7 +52,6 @@ export async function enable(context: GuestCommand): Promise<void> {
   const usual = { commit: false, keepCommits: 0, keepSession: false };
   const wanted = {
     disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
-    changed: Infinity,
   };
   const before = readRecords(paths.note);
   using _folders = await run.locks.folders(imagesAtPrepare(wanted, defined, before, host.settings));

@@ -5,7 +5,7 @@ import type { Run } from "../host/run.ts";
 import { readRecords, withSuperseded } from "../host/session_records.ts";
 import type { GuestNames } from "../state/paths.ts";
 import { unfinished } from "../state/records.ts";
-import type { SessionRecord } from "../state/session_record.ts";
+import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parseStart } from "../state/step.ts";
 
 /** An event of a managed guest, with what it needs to be dealt with. */
@@ -50,8 +50,6 @@ export async function updateRecords(
     const left = unfinished(next, (image) => run.listing(image));
     const records = withSuperseded(paths.note, left);
     const now = run.isDry ? shown : readRecords(paths.note);
-    return JSON.stringify(records) === JSON.stringify(now)
-      ? []
-      : [{ kind: "note", path: paths.note, records }];
+    return formatRecords(records) === formatRecords(now) ? [] : [{ kind: "note", path: paths.note, records }];
   });
 }

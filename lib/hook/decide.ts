@@ -1,11 +1,20 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
-import { explain } from "./refusal.ts";
+import { backingThroughLink, explain } from "./refusal.ts";
+import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import { decide, type Facts, type LookUp, type Refusal, type Row } from "../state/decision_table.ts";
-import { isMarked, isUnborn, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
+import {
+  isMadeAtStart,
+  isMarked,
+  isRecorded,
+  isUnborn,
+  type ObservedDisk,
+  stateOf,
+  wishOf,
+} from "../state/observed_disk.ts";
 import { imageOf, layerNumber, namesOf } from "../state/paths.ts";
 import { joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
 import { parse, topOf } from "../state/state.ts";
@@ -37,15 +46,14 @@ export async function planCheckedRecovery(
   return planRecovery(found, context.paths, strangers, isFlagNewer);
 }
 
-/** Whether the flags were set after a commit that was cut short had been decided, and cleared its own. */
-function isFlagNewerThanCommit(found: readonly ObservedDisk[], { host, paths }: EventContext): boolean {
+/** Whether the flags that are set are in a later version of the configuration than that whose flags a cut-short commit uses up. */
+function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
   if (!found.some(({ flag }) => flag === "set")) return false;
-  const changed = files.lstat(paths.config)?.mtime?.getTime() ?? 0;
-  // A time that is yet to come says nothing.
-  if (changed > host.now().getTime()) return false;
-  // Deno tells the seconds alone of this time.
-  const second = Math.floor(changed / 1000) * 1000;
-  return found.some(({ names }) => second > (files.lstat(names.committing)?.ctime?.getTime() ?? Infinity));
+  const now = configVersion(paths.config);
+  return found.some((disk) => {
+    const used = stateOf(disk).kind === "committing" ? disk.record?.flagVersion : undefined;
+    return used !== undefined && used !== now;
+  });
 }
 
 /**
@@ -155,7 +163,7 @@ export async function decisionFor(
     ...circumstances,
     state: state.kind,
     ended: "ended" in state && state.ended,
-    ours: disk.record !== undefined && (circumstances.start !== "fresh" || isAsOld(disk) && !hasLeft(disk)) ||
+    ours: isOurs(disk, circumstances.start) ||
       circumstances.start === "resume" && isSavedElsewhere(disk, context),
     unborn: isUnborn(disk),
     listed: disk.listed,
@@ -183,15 +191,10 @@ async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): 
   }
 }
 
-/** How much later than its start a session's file may be made, in milliseconds, on storage that hardly answers. */
-const MADE_LATE = 300_000;
-
-/**
- * Whether the file may be the session that the note tells of, by its age: somebody's own overlay, or the session that another
- * host has begun since, is younger. An older one goes on, or lies there since a start that was cut short.
- */
-function isAsOld({ made, record }: ObservedDisk): boolean {
-  return made === undefined || record === undefined || made - Date.parse(record.started) < MADE_LATE;
+/** Whether the note says that the session, or what is left of it, is this guest's. */
+function isOurs(disk: ObservedDisk, start: EventFacts["start"]): boolean {
+  if (disk.record === undefined || disk.record.idle && stateOf(disk).kind === "session") return false;
+  return start !== "fresh" || isRecorded(disk) && !hasLeft(disk);
 }
 
 /** Whether the session went on at another host, and nothing says that it is to be kept, wherever it goes on. */
@@ -199,18 +202,14 @@ function hasLeft(disk: ObservedDisk): boolean {
   return disk.record?.left === true && !isMarked(disk);
 }
 
-/** A session's file is made within this time of its start, in milliseconds, where nothing is wrong. */
-const MADE_WITHIN = 5_000;
-
 /**
  * Whether a file lies in the session's place that isn't the session: one that was made at another time is looked at. Where
  * the file system doesn't tell when that was, a file that can't be read is taken for the session.
  */
 async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<boolean> {
-  const { made, record } = disk;
-  if (made !== undefined && Math.abs(made - Date.parse(record?.started ?? "")) < MADE_WITHIN) return false;
+  if (isMadeAtStart(disk)) return false;
   const look = await inspectImage(disk, context);
-  return look === "replaced" || look === "moved" || look === "damaged" && made !== undefined;
+  return look === "replaced" || look === "moved" || look === "damaged" && disk.made !== undefined;
 }
 
 /** Whether libvirt holds a managed save of the guest. */
@@ -232,7 +231,12 @@ export async function inspectImage(
   if (look.kind !== "free") return look.kind;
   const { backing } = look;
   // It would be made its own backing file, and qemu-img follow it round and round.
-  if (!("layers" in state)) return layerNumber(image, backing ?? "") === undefined ? "sound" : "moved";
+  if (!("layers" in state)) {
+    const isOwnLayer = layerNumber(image, backing ?? "") !== undefined;
+    return isOwnLayer || await backingThroughLink(disk, backing, host.qemuImg) !== undefined
+      ? "moved"
+      : "sound";
+  }
   const layers = state.layers.map(layer);
   const below = layers.at(state.kind === "session" ? -1 : -2);
   if (below === undefined || backing !== undefined && files.sameFile(backing, below)) return "sound";

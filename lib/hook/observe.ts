@@ -32,7 +32,7 @@ function ownerOnDisk(names: Names, listing: Listing): Owner {
  * @throws {UserError} as {@link observeAtPrepare}
  */
 export function imagesAtPrepare(
-  config: Config | undefined,
+  config: Pick<Config, "disks"> | undefined,
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
   { imageFolders }: Settings,
@@ -54,7 +54,7 @@ export function imagesAtPrepare(
  */
 export function observeAtPrepare(
   domain: string,
-  config: Config | undefined,
+  config: Pick<Config, "disks"> | undefined,
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
   { imageFolders }: Settings,
@@ -117,6 +117,7 @@ export function observeListed(
     source: "same",
     listing,
     made: madeAt(image),
+    named: disks.find((disk) => disk.target === target && disk.file !== image)?.file,
     owner: record?.owner ?? ownerOnDisk(names, listing),
   };
 }
@@ -154,7 +155,8 @@ export function observeRecorded(
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
 }
 
-function madeAt(image: string): number | undefined {
+/** When an image's file was made, in milliseconds; undefined where there is none, or the file system doesn't tell. */
+export function madeAt(image: string): number | undefined {
   return lstat(image)?.birthtime?.getTime();
 }
 

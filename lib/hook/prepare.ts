@@ -2,7 +2,7 @@ import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
 import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
-import { imagesAtPrepare, isBeforeLastWrite, observeAtPrepare } from "./observe.ts";
+import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
 import { dataError } from "./refusal.ts";
 import * as files from "../host/files.ts";
@@ -14,6 +14,7 @@ import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import {
   isAwaited,
+  isMadeAtStart,
   isMarked,
   type ObservedDisk,
   stateOf,
@@ -114,8 +115,19 @@ async function beginSessions(
     await undo(decided, records, note, context);
     throw error;
   }
-  await updateRecords(note, context);
+  await updateRecords(withMade(note), context);
   if (isLeftAlone(decided) && !run.isDry) files.removeIfThere(paths.starting);
+}
+
+/** Where the file system's clock differs from ours, a session is told by when its file was made. */
+function withMade(records: readonly SessionRecord[]): SessionRecord[] {
+  return records.map((record) => {
+    const made = madeAt(record.image);
+    const isSession = parse(namesOf(record.image), files.listIfThere(record.image)).kind === "session";
+    const { made: _, ...rest } = record;
+    if (!isSession || made === undefined || isMadeAtStart({ made, record: rest })) return rest;
+    return { ...rest, made };
+  });
 }
 
 /** The same context, which remembers what images look like: no process is started for a look that was taken. */
@@ -247,13 +259,16 @@ async function undo(
   note: readonly SessionRecord[],
   { run, paths }: EventContext,
 ): Promise<void> {
-  for (const { disk, decision } of decided) {
-    if (beginsSession(decision)) {
-      await run.takeOrReport(
-        disk.target,
-        () => planUndo({ disk, decision }, files.list(disk.names.image)),
-      );
-    }
+  // What stays as the start left it: a session that was put back, and what can't be taken back.
+  const left = new Set(
+    decided.filter(({ decision }) => decision === "put back").map(({ disk }) => disk.names.image),
+  );
+  for (const { disk, decision } of decided.filter(({ decision }) => beginsSession(decision))) {
+    const isDone = await run.takeOrReport(
+      disk.target,
+      () => planUndo({ disk, decision }, files.list(disk.names.image)),
+    );
+    if (!isDone) left.add(disk.names.image);
   }
   await run.takeOrReport("", () => {
     if (files.lstat(paths.note) === undefined) return [];
@@ -263,13 +278,9 @@ async function undo(
       .filter(({ image, aside }) =>
         aside !== "others" || parse(namesOf(image), run.listing(image)).kind === "session"
       );
-    const kept = before.map((record) => {
-      // A session that was put back stays, and waits.
-      const isPutBack = decided.some(({ disk, decision }) =>
-        decision === "put back" && disk.names.image === record.image
-      );
-      return isPutBack ? note.find(({ image }) => image === record.image) ?? record : record;
-    });
+    const kept = before.map((record) =>
+      left.has(record.image) ? note.find(({ image }) => image === record.image) ?? record : record
+    );
     const records = [...kept, ...unfinished(added, (image) => files.list(image))];
     return [{ kind: "note", path: paths.note, records }];
   });

@@ -1,7 +1,8 @@
 import { UserError } from "../errors.ts";
 import type { EventContext } from "./context.ts";
 import { missingError, missingLayer } from "./layer_names.ts";
-import type { ImageInfo } from "../host/qemu_img.ts";
+import * as files from "../host/files.ts";
+import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { topOf } from "../state/state.ts";
@@ -22,6 +23,10 @@ export async function explain(
     return look.kind === "damaged" && look.isMarked ? markedCorrupt(image, otherwise) : refusal(kind, disk);
   }
   if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk);
+  const look = await host.qemuImg.info(image);
+  const backing = look.kind === "free" ? look.backing : undefined;
+  const linked = kind === "refuse: moved" && await backingThroughLink(disk, backing, host.qemuImg);
+  if (linked) return otherBacking(disk.named!, linked, backing!, image);
   for (const file of [...layers(disk), ...stateOf(disk).kind === "layered" ? [] : [image]]) {
     const look = await host.qemuImg.info(file);
     const missing = missingLayer(disk.names, look.kind === "free" ? look.backing : undefined);
@@ -29,6 +34,36 @@ export async function explain(
     return kind === "refuse: replaced" ? misplaced(disk, file, missing) : missingError(file, missing);
   }
   return refusal(kind, disk);
+}
+
+/**
+ * QEMU looks for a relative backing file beside the path that it is given. A session gives it the image's own path, so where the
+ * XML's path leads through a symbolic link, the disk would stand on another file.
+ *
+ * @returns what the disk stands on without a session, where that is another file
+ */
+export async function backingThroughLink(
+  { named }: ObservedDisk,
+  backing: string | undefined,
+  qemuImg: QemuImg,
+): Promise<string | undefined> {
+  if (named === undefined || backing === undefined) return undefined;
+  const look = await qemuImg.info(named);
+  const other = look.kind === "free" ? look.backing : undefined;
+  return other !== undefined && !files.sameFile(other, backing) ? other : undefined;
+}
+
+function otherBacking(named: string, linked: string, backing: string, image: string): UserError {
+  return new UserError(
+    `the backing file of ${quoted(image)} is relative: through the link ${quoted(named)} it is ${
+      quoted(linked)
+    }, in a session it would be ${quoted(backing)}`,
+    {
+      hint: `give it an absolute path: qemu-img rebase -u -b ${shellWord(linked)} -F FORMAT ${
+        shellWord(image)
+      }`,
+    },
+  );
 }
 
 /** What lies in the session's place may be the layer that is missing there: nobody may throw it away. */

@@ -7,7 +7,7 @@ import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
-import { isAwaited, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
+import { isAwaited, isMarked, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
 import { planRelease } from "../state/plan.ts";
 import { recordsAtRelease } from "../state/records.ts";
 import type { Recovery } from "../state/recovery.ts";
@@ -60,7 +60,8 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
   const decided = allOrNone(each, recovery, context);
   const isUp = start === "up";
   const isMigrated = isUp && (extra === "migrated" || end === "unknown");
-  for (const { subject, steps } of planRelease(decided, isUp, paths)) {
+  const flagVersion = typeof config === "object" ? config.version : undefined;
+  for (const { subject, steps } of planRelease(decided, isUp, paths, flagVersion)) {
     await run.takeOrReport(subject, () => steps);
   }
   // Without a reason this may be the end of a start that was cut short before it was noted.
@@ -77,7 +78,11 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     isAborted: isUp || start === "migrate",
   });
   const noted = decided.some(({ decision }) => decision === "commit");
-  await updateRecords(next, context, noted ? recordsAtRelease(decided, { isUp, isOver: false }) : records);
+  await updateRecords(
+    next,
+    context,
+    noted ? recordsAtRelease(decided, { isUp, isOver: false, flagVersion }) : records,
+  );
   const disks = decided.map(({ disk }) => disk);
   if (start !== "refused" && files.lstat(paths.note) !== undefined) {
     for (const disk of disks) await flattenIdle(disk, context);
@@ -106,7 +111,17 @@ function allOrNone(
     (decision === "hold" || decision === "pass on" || decision === "leave to a person" ||
       decision === "leave" && disk.source === "same")
   );
+  const isKeptByMark = decided.some(({ disk, decision }) =>
+    decision === "commit" && isMarked(disk) && disk.record?.came === "migration"
+  );
   return decided.map(({ disk, decision }) => {
+    if (isKeptByMark && decision === "discard" && disk.record?.came === "migration") {
+      run.logInfo(
+        disk.target,
+        "set aside: another disk is kept, and its old host may have been cut short before it marked this one",
+      );
+      return { disk, decision: "set aside" };
+    }
     if (!waits || decision !== "commit") return { disk, decision };
     run.logInfo(disk.target, "hold: another disk of the guest can't be committed yet");
     return { disk, decision: "hold" };

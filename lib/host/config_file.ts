@@ -23,9 +23,21 @@ export async function readConfig(path: string, owner: number): Promise<Config | 
   }
   checkWriters(path, info, owner);
   const text = read(path);
-  return text === undefined
-    ? undefined
-    : { disks: await parseConfig(path, text), changed: info.mtime?.getTime() ?? Infinity };
+  return text === undefined ? undefined : {
+    disks: await parseConfig(path, text),
+    changed: info.mtime?.getTime() ?? Infinity,
+    version: versionOf(info),
+  };
+}
+
+/** The version of a guest's file as it is now: {@link Config.version}. */
+export function configVersion(path: string): string | undefined {
+  const info = lstat(path);
+  return info && versionOf(info);
+}
+
+function versionOf({ ino, size, mtime }: Deno.FileInfo): string {
+  return `${ino} ${size} ${mtime?.toISOString()}`;
 }
 
 /** Whoever can write the configuration decides what root does to an image. */

@@ -17,6 +17,8 @@ export interface Config {
   readonly disks: readonly ConfiguredDisk[];
   /** When the file was last changed, in milliseconds. */
   readonly changed: number;
+  /** Differs from that of every other content that the file has had. */
+  readonly version: string;
 }
 
 /**

@@ -19,6 +19,8 @@ export interface ObservedDisk {
   readonly listing: Listing;
   /** When the image's file was made, in milliseconds, where the file system tells. */
   readonly made?: number | undefined;
+  /** The path that the domain's XML has for it, where that leads through a symbolic link. */
+  readonly named?: string | undefined;
   /** What its files belong to while it is idle. */
   readonly owner: Owner;
 }
@@ -57,6 +59,28 @@ export function waitsToBeSetAside(disk: ObservedDisk): boolean {
   const ended = listing.get(names.ended);
   return stateOf(disk).kind === "session" && record?.aside === "stay" &&
     (ended === undefined || ended === listing.get(names.image));
+}
+
+/** A session's file is made within this time of its start, in milliseconds, where nothing is wrong. */
+const MADE_WITHIN = 5_000;
+
+/** How much later than its start a session's file may be made, in milliseconds, on storage that hardly answers. */
+const MADE_LATE = 300_000;
+
+/** Whether the session's file was certainly made when the session began. */
+export function isMadeAtStart({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
+  if (made === undefined || record === undefined) return false;
+  return made === record.made || Math.abs(made - Date.parse(record.started)) < MADE_WITHIN;
+}
+
+/**
+ * Whether the session that lies there may be the one that the note tells of. A much younger file is somebody's own overlay, or
+ * the session that another host has begun since. Where the file system doesn't tell when it was made, every file may be.
+ */
+export function isRecorded({ made, record }: ObservedDisk): boolean {
+  if (record === undefined || record.idle) return false;
+  if (made === undefined) return true;
+  return record.made === undefined ? made - Date.parse(record.started) < MADE_LATE : made === record.made;
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */

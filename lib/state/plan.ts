@@ -120,8 +120,14 @@ export function planUndo({ disk, decision }: DecidedDisk, listing: Listing): Ste
  * An end: commits first and together, then each disk by itself.
  *
  * @param isUp whether the guest had come up
+ * @param flagVersion of the configuration that the flags are in
  */
-export function planRelease(decided: readonly DecidedDisk[], isUp: boolean, paths: GuestNames): Stage[] {
+export function planRelease(
+  decided: readonly DecidedDisk[],
+  isUp: boolean,
+  paths: GuestNames,
+  flagVersion?: string,
+): Stage[] {
   const commits = decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk);
   return [
     ...commits.length > 0
@@ -132,7 +138,7 @@ export function planRelease(decided: readonly DecidedDisk[], isUp: boolean, path
             {
               kind: "note",
               path: paths.note,
-              records: recordsAtRelease(decided, { isUp, isOver: false }),
+              records: recordsAtRelease(decided, { isUp, isOver: false, flagVersion }),
             } as const,
           ],
         },

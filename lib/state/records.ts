@@ -1,6 +1,12 @@
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { isFlaggedAtStart, type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
+import {
+  isFlaggedAtStart,
+  isRecorded,
+  type ObservedDisk,
+  stateOf,
+  waitsToBeSetAside,
+} from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
 import { type Listing, parse, type State } from "./state.ts";
@@ -23,15 +29,18 @@ export function recordsAtPrepare(
   return decided.map(({ disk, decision }): SessionRecord => {
     const { target, record } = disk;
     const aside = asideAtPrepare(disk, decision);
+    const isNew = beginsSession(decision) || came === "migration" && isStale(disk);
     // Its flag is looked up by its target, which may be another one than at its start.
-    if (record && !beginsSession(decision)) {
-      const { aside: before, waits, left, came: _, ...rest } = record;
+    if (record && !isNew) {
+      const { aside: before, waits, left, came: _, made, idle: _idle, ...rest } = record;
       const { flagged: __, ...unflagged } = rest;
       const { visits: ___, ...own } = rest;
       return {
         // What was noted of an earlier stay here says nothing against a mark that comes now.
         ...came === "migration" ? unflagged : own,
         target,
+        // Another file takes the session's place.
+        ...decision !== "put back" && made !== undefined && { made },
         ...left && !goesOn.includes(decision) && { left },
         ...goesOn.includes(decision) && { started: startAfter(others, disk, Date.parse(record.started)) },
         // A session that has not come up yet beside one that is set aside holds nothing.
@@ -47,9 +56,15 @@ export function recordsAtPrepare(
       ...isFlaggedAtStart(disk) && { flagged: true } as const,
       ...came && { came },
       ...came === "migration" && { visits: true } as const,
+      ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
       ...aside && { aside },
     };
   });
+}
+
+/** Whether the note tells of an earlier session on this host than the one that comes now. */
+function isStale(disk: ObservedDisk): boolean {
+  return disk.record?.left === true || !isRecorded(disk);
 }
 
 /** The decisions after which an older session is the guest's. */
@@ -118,18 +133,29 @@ export interface EndedGuest {
   readonly isAborted?: boolean;
   /** Its commits are done. Until then a mark counts as the flag's own, which may still be cleared. */
   readonly isOver?: boolean;
+  /** Version of the configuration that its flags are in. */
+  readonly flagVersion?: string | undefined;
 }
 
 /** What the note says of the disks at an end, as long as something is left to end. */
 export function recordsAtRelease(
   decided: readonly DecidedDisk[],
-  { isUp, isSaved = false, isMigrated = false, isGone = false, isAborted = false, isOver = true }: EndedGuest,
+  {
+    isUp,
+    isSaved = false,
+    isMigrated = false,
+    isGone = false,
+    isAborted = false,
+    isOver = true,
+    flagVersion,
+  }: EndedGuest,
 ): SessionRecord[] {
   return decided.flatMap(({ disk, decision }) => {
     const { record } = disk;
     if (record === undefined) return [];
     // The guest did not come, and its session is its own host's matter.
-    if (record.visits && isAborted && decision === "leave" && !isSaved && !isGone) return [];
+    const isTheirs = record.visits && isAborted && decision === "leave" && !isSaved && !isGone;
+    if (isTheirs && record.merging === undefined) return [];
     const { aside, flagged, visits, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
@@ -139,12 +165,13 @@ export function recordsAtRelease(
     return [{
       ...rest,
       ...flagged && (!isEnded || decision === "commit" && !isOver) && !isPassedOn && { flagged },
+      ...decision === "commit" && !isOver && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && { visits },
       ...holds.includes(decision) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&
         { waits: true },
-      ...isGone && (record.came === undefined || visits) && isLeft && { left: true },
+      ...(isTheirs || isGone && (record.came === undefined || visits)) && isLeft && { left: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });
@@ -161,9 +188,15 @@ export function unfinished(
   return records.flatMap((record) => {
     const state = parse(namesOf(record.image), listing(record.image));
     if (state.kind === "plain" && !state.ended) return [];
-    if (isTorn(record, state)) return [record];
-    const { merging: _done, ...rest } = record;
-    return [rest];
+    const { merging, flagVersion, held, idle: _, ...rest } = record;
+    const isIdle = state.kind === "plain" || state.kind === "layered";
+    return [{
+      ...rest,
+      held: held && (!isIdle || state.ended),
+      ...isIdle && { idle: true },
+      ...flagVersion !== undefined && state.kind === "committing" && { flagVersion },
+      ...isTorn(record, state) && { merging: merging! },
+    }];
   });
 }
 

@@ -8,6 +8,10 @@ export interface SessionRecord {
   readonly image: string;
   /** Start of the session, ISO 8601; later than all that other guests' notes say of the image at that time. */
   readonly started: string;
+  /** When the session's file was made, in milliseconds, where the clock of its file system differs from the host's. */
+  readonly made?: number;
+  /** The session has ended: another one that lies there isn't ours. */
+  readonly idle?: true;
   /** What the disk gets back when a session ends: libvirt gives the layers to its QEMU user and returns only the top. */
   readonly owner: Owner;
   /** An event held the session back, to be resumed at the next start if its flag is set then. */
@@ -19,6 +23,8 @@ export interface SessionRecord {
   readonly waits?: true;
   /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
   readonly flagged?: true;
+  /** Version of the configuration whose flag is used up by a commit that isn't complete: in a later one it is another flag. */
+  readonly flagVersion?: string;
   /** How the guest's memory came to the session at its last start: from a save, or from another host. */
   readonly came?: "restore" | "migration";
   /** It came by migration, and no session of this image was noted here before: the record goes if the guest doesn't come. */
@@ -62,12 +68,15 @@ function parseRecord(value: unknown): SessionRecord {
     target,
     image,
     started,
+    made,
+    idle,
     uid,
     gid,
     mode,
     held,
     waits,
     flagged,
+    flagVersion,
     came,
     visits,
     left,
@@ -91,8 +100,11 @@ function parseRecord(value: unknown): SessionRecord {
     : undefined;
   return {
     ...{ target, image, started, owner, held: held === true },
+    ...typeof made === "number" && { made },
+    ...idle === true && { idle },
     ...waits === true && { waits },
     ...flagged === true && { flagged },
+    ...typeof flagVersion === "string" && { flagVersion },
     ...(came === "restore" || came === "migration") && { came },
     ...visits === true && { visits },
     ...left === true && { left },
@@ -110,10 +122,13 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         target,
         image,
         started,
+        made,
+        idle,
         owner: { uid, gid, mode },
         held,
         waits,
         flagged,
+        flagVersion,
         came,
         visits,
         left,
@@ -125,9 +140,12 @@ export function formatRecords(records: readonly SessionRecord[]): string {
       const known = { target, image, started, uid, gid, mode: mode.toString(8) };
       return {
         ...known,
+        ...made !== undefined && { made },
+        ...idle && { idle },
         ...held && { held },
         ...waits && { waits },
         ...flagged && { flagged },
+        ...flagVersion !== undefined && { flagVersion },
         ...came && { came },
         ...visits && { visits },
         ...left && { left },
