@@ -36,8 +36,8 @@ export function configVersion(path: string): string | undefined {
   return info && versionOf(info);
 }
 
-function versionOf({ ino, size, mtime }: Deno.FileInfo): string {
-  return `${ino} ${size} ${mtime?.toISOString()}`;
+function versionOf({ size, mtime }: Deno.FileInfo): string {
+  return `${size} bytes of ${mtime?.toISOString()}`;
 }
 
 /** Whoever can write the configuration decides what root does to an image. */

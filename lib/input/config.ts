@@ -17,7 +17,7 @@ export interface Config {
   readonly disks: readonly ConfiguredDisk[];
   /** When the file was last changed, in milliseconds. */
   readonly changed: number;
-  /** Differs from that of every other content that the file has had. */
+  /** Differs from that of every other content that the file has had: by size and time. */
   readonly version: string;
 }
 
