@@ -4,23 +4,20 @@ import { parseConfig, withoutFlags } from "../lib/input/config.ts";
 import { type Refused, testRefused } from "./refused.ts";
 import { Fixture } from "./fixture.ts";
 
-const correct = (fixture: Fixture) => `correct ${fixture.configFile}, or remove it to leave the guest alone`;
+const FILE = "ROOT/config/guest.json";
 
 /** A file with this text is refused with these words after its path. */
 function invalid(wrong: string, text: string, what: string | RegExp): Refused {
   return {
     if: `the configuration ${wrong}`,
     arrange: (fixture) => fixture.configureText(text),
-    error: (fixture) =>
-      typeof what === "string"
-        ? `"${fixture.configFile}"${what}`
-        : new RegExp(`^"${fixture.configFile}"${what.source}$`),
-    hint: correct,
+    error: typeof what === "string" ? `"${FILE}"${what}` : new RegExp(`^"${FILE}"${what.source}$`),
+    hint: `correct ${FILE}, or remove it to leave the guest alone`,
   };
 }
 
 const asRoot = Deno.uid() === 0;
-const strange = (fixture: Fixture) => asRoot ? fixture.configFile : fixture.config;
+const strange = asRoot ? FILE : "ROOT/config";
 const disk = (text: string) => `{"disks": [${text}]}`;
 
 testRefused([
@@ -59,8 +56,8 @@ testRefused([
   {
     if: "the configuration begins with a byte order mark",
     arrange: (fixture) => fixture.configureText(`\ufeff${disk('{"target": "vda"}')}`),
-    error: (fixture) => `"${fixture.configFile}": begins with a byte order mark, should begin with {`,
-    hint: (fixture) => `sed -i '1s/^\\xEF\\xBB\\xBF//' ${fixture.configFile}`,
+    error: `"${FILE}": begins with a byte order mark, should begin with {`,
+    hint: `sed -i '1s/^\\xEF\\xBB\\xBF//' ${FILE}`,
   },
   invalid(
     "has an unknown key",
@@ -75,14 +72,14 @@ testRefused([
   {
     if: "the configuration can be written by others",
     arrange: (fixture) => Deno.chmodSync(fixture.configFile, 0o664),
-    error: (fixture) => `"${fixture.configFile}" can be written by others than root (mode 664)`,
-    hint: (fixture) => `chmod go-w ${fixture.configFile}`,
+    error: `"${FILE}" can be written by others than root (mode 664)`,
+    hint: `chmod go-w ${FILE}`,
   },
   {
     if: "the configuration's folder can be written by others",
     arrange: (fixture) => Deno.chmodSync(fixture.config, 0o777),
-    error: (fixture) => `"${fixture.config}" can be written by others than root (mode 777)`,
-    hint: (fixture) => `chmod go-w ${fixture.config}`,
+    error: '"ROOT/config" can be written by others than root (mode 777)',
+    hint: "chmod go-w ROOT/config",
   },
   {
     if: "the configuration belongs to another",
@@ -91,9 +88,8 @@ testRefused([
       if (asRoot) Deno.chownSync(fixture.configFile, 1234, 0);
       else fixture.settings = { ...fixture.settings, configOwner: 1234 };
     },
-    error: (fixture) =>
-      `"${strange(fixture)}" belongs to user ${asRoot ? 1234 : Deno.uid()}, it must belong to root`,
-    hint: (fixture) => `chown root: ${strange(fixture)}`,
+    error: `"${strange}" belongs to user ${asRoot ? 1234 : Deno.uid()}, it must belong to root`,
+    hint: `chown root: ${strange}`,
   },
   {
     if: "the configuration is a link",
@@ -101,8 +97,8 @@ testRefused([
       Deno.renameSync(fixture.configFile, `${fixture.root}/elsewhere.json`);
       Deno.symlinkSync(`${fixture.root}/elsewhere.json`, fixture.configFile);
     },
-    error: (fixture) => `"${fixture.configFile}" is not a regular file`,
-    hint: () => "put the configuration itself there, not a link",
+    error: `"${FILE}" is not a regular file`,
+    hint: "put the configuration itself there, not a link",
   },
 ]);
 

@@ -13,10 +13,9 @@ const unlist = "take its entry out of the configuration";
 function unfit(wrong: string, unusual: Unusual, reason: string, hint: string): Refused {
   return {
     if: `the disk ${wrong}`,
-    arrange: () => {},
     how: (fixture) => ({ xml: domainXml([diskXml("vda", fixture.image("vda"), unusual)]) }),
-    error: () => `vda: ${reason}`,
-    hint: () => hint,
+    error: `vda: ${reason}`,
+    hint,
   };
 }
 
@@ -26,13 +25,7 @@ function element(name: string, text: string, unusual: Unusual = { inside: `<${na
 }
 
 function badXml(wrong: string, xml: (fixture: Fixture) => string, error: string | RegExp): Refused {
-  return {
-    if: `the XML ${wrong}`,
-    arrange: () => {},
-    how: (fixture) => ({ xml: xml(fixture) }),
-    error: () => error,
-    hint: () => byHand,
-  };
+  return { if: `the XML ${wrong}`, how: (fixture) => ({ xml: xml(fixture) }), error, hint: byHand };
 }
 
 const convert =
