@@ -107,7 +107,7 @@ async function tryTrick(
   assertEquals(Deno.lstatSync(secret).mtime, before[2], "the secret's folder");
   assertEquals(fixture.files(fixture.config).filter((name) => name.includes("forged")), []);
   assertEquals(fixture.files().filter((name) => name === "obeyed"), [], "a line was obeyed");
-  if (!forged) assertEquals(fixture.read(fixture.image("vda")), disk, "the disk");
+  if (!forged) assertEquals(fixture.read(fixture.vda), disk, "the disk");
 }
 
 /** Texts that libvirt passes on from whoever may define a domain. */
@@ -126,7 +126,7 @@ async function tryForgery(places: Places, tally: Tally): Promise<void> {
       fixture.disks({ vda: false });
       const xml = domainXml([
         diskXml("vda", `${fixture.images}/${text}`),
-        diskXml(text, fixture.image("vda")),
+        diskXml(text, fixture.vda),
       ]);
       await event(fixture, "prepare", "-", { xml });
       await event(fixture, text, text);

@@ -93,7 +93,7 @@ interface Act {
 /** All that libvirt calls in a life of a guest. @returns whether it came up */
 async function live(sessions: Sessions, guest: string, reason: string, call: Call): Promise<boolean> {
   const { fixture } = sessions;
-  const vda = fixture.image("vda");
+  const vda = fixture.vda;
   const fail = async () => {
     await call(guest, "release", "end", reason === "-" ? reason : "failed");
     return false;
@@ -176,7 +176,7 @@ async function judge(sessions: Sessions): Promise<void> {
   assertEquals([...refused], [], "refused for ever");
   for (const domain of guests) await fixture.merge({ domain });
   assertEquals(fixture.files(), ["vda.img"]);
-  sessions.check(fixture.read(fixture.image("vda")));
+  sessions.check(fixture.read(fixture.vda));
   fixture.checkImages({ leaks: true });
 }
 

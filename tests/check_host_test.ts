@@ -8,9 +8,7 @@ import { Fixture } from "./fixture.ts";
 
 /** A host as `make install` leaves it. */
 function installed(): Fixture {
-  const fixture = new Fixture();
-  fixture.disks({ vda: false });
-  fixture.define();
+  const fixture = new Fixture().disks({ vda: false }).define();
   const gated = `${fixture.root}/autorevert`;
   fixture.settings = { ...fixture.settings, qemuImg: defaults.qemuImg, gated };
   program(gated, about(fixture.settings));
@@ -25,7 +23,7 @@ function program(path: string, version: string): void {
 
 /** The findings of `check`, message and hint, with the fixture's paths as `ROOT`. */
 async function findings(fixture: Fixture): Promise<string[]> {
-  const { printed } = await fixture.type(["check", "--json"]);
+  const { printed } = await fixture.type("check --json");
   const { findings } = JSON.parse(printed.join("\n").replaceAll(fixture.root, "ROOT"));
   return findings.flatMap(({ message, hint }: { message: string; hint: string }) => [message, hint]);
 }

@@ -14,9 +14,7 @@ const filesOf = ({ root }: Fixture) =>
 
 /** A host on which nothing is wrong. */
 function sound(): Fixture {
-  const fixture = new Fixture();
-  fixture.disks({ vda: false });
-  fixture.define();
+  const fixture = new Fixture().disks({ vda: false }).define();
   fixture.settings = { ...fixture.settings, qemuImg: defaults.qemuImg };
   installHook(fixture, about(fixture.settings));
   return fixture;
@@ -130,7 +128,7 @@ const wrongs: readonly Wrong[] = [
   },
   {
     what: "a note that is none",
-    arrange: (fixture) => Deno.writeTextFileSync(`${fixture.config}/guest.session`, "?"),
+    arrange: (fixture) => Deno.writeTextFileSync(fixture.note, "?"),
     message: /^"ROOT\/config\/guest.session" is not a note of this hook/,
     hint: /^restore it, or if no disk/,
     whom: ["guest"],
@@ -187,14 +185,14 @@ const wrongs: readonly Wrong[] = [
   },
   {
     what: "no image",
-    arrange: (fixture) => Deno.removeSync(fixture.image("vda")),
+    arrange: (fixture) => Deno.removeSync(fixture.vda),
     message: /^there is no image "ROOT\/images\/vda.img"$/,
     hint: /^restore it, or correct the domain with virsh edit$/,
     whom: onDisk,
   },
   {
     what: "an image that isn't qcow2",
-    arrange: (fixture) => Deno.writeTextFileSync(fixture.image("vda"), "MZ"),
+    arrange: (fixture) => Deno.writeTextFileSync(fixture.vda, "MZ"),
     message: /^"ROOT\/images\/vda.img" is no readable qcow2 image$/,
     hint: /^see what it is: qemu-img info ROOT\/images\/vda.img/,
     whom: onDisk,
@@ -202,7 +200,7 @@ const wrongs: readonly Wrong[] = [
   {
     what: "an overlay that isn't ours",
     arrange: (fixture) => {
-      const { image, layer } = namesOf(fixture.image("vda"));
+      const { image, layer } = namesOf(fixture.vda);
       Deno.renameSync(image, layer(0));
       fixture.save(image, layer(0), {});
     },
@@ -214,7 +212,7 @@ const wrongs: readonly Wrong[] = [
   {
     what: "XML that points at the backing file",
     arrange: (fixture) => {
-      fixture.sources.set("vda", `${fixture.image("vda")}.backing_file`);
+      fixture.sources.set("vda", `${fixture.vda}.backing_file`);
       fixture.define();
     },
     message: /^the domain's disk is "ROOT\/images\/vda.img.backing_file", which has the name of a layer/,
@@ -245,7 +243,7 @@ const wrongs: readonly Wrong[] = [
     what: "an event that was cut short",
     arrange: async (fixture) => {
       await fixture.start();
-      Deno.removeSync(fixture.image("vda"));
+      Deno.removeSync(fixture.vda);
     },
     message: /^an event was interrupted; the next start or stop completes it$/,
     hint: /^now: autorevert recover guest$/,
@@ -256,7 +254,7 @@ const wrongs: readonly Wrong[] = [
     what: "a folder that is nearly full",
     arrange: async (fixture) => {
       await fixture.start();
-      Deno.writeFileSync(fixture.image("vda"), new Uint8Array(4 * 1024 * 1024), { append: true });
+      Deno.writeFileSync(fixture.vda, new Uint8Array(4 * 1024 * 1024), { append: true });
       fixture.free = 1024 * 1024;
     },
     message:
@@ -297,7 +295,7 @@ const wrongs: readonly Wrong[] = [
     what: "an image whose name leaves no room for a commit's",
     arrange: (fixture) => {
       const path = `${fixture.images}/${"x".repeat(234)}`;
-      Deno.renameSync(fixture.image("vda"), path);
+      Deno.renameSync(fixture.vda, path);
       fixture.sources.set("vda", path);
       fixture.define();
     },
@@ -310,7 +308,7 @@ const wrongs: readonly Wrong[] = [
     what: "a commit with internal snapshots, which would not be merged",
     arrange: async (fixture) => {
       await commit(fixture);
-      const upper = `${fixture.image("vda")}.backing_file.1`;
+      const upper = `${fixture.vda}.backing_file.1`;
       const { info } = fixture.qemuImg;
       fixture.qemuImg = {
         ...fixture.qemuImg,
@@ -330,9 +328,9 @@ const wrongs: readonly Wrong[] = [
     what: "a commit that stands on another file, and would not be merged",
     arrange: async (fixture) => {
       await commit(fixture);
-      Deno.renameSync(`${fixture.image("vda")}.backing_file`, `${fixture.root}/base`);
-      fixture.save(`${fixture.image("vda")}.backing_file.1`, `${fixture.root}/base`, {});
-      fixture.save(`${fixture.image("vda")}.backing_file`, null, {});
+      Deno.renameSync(`${fixture.vda}.backing_file`, `${fixture.root}/base`);
+      fixture.save(`${fixture.vda}.backing_file.1`, `${fixture.root}/base`, {});
+      fixture.save(`${fixture.vda}.backing_file`, null, {});
     },
     message: /stands on "ROOT\/base", should be "ROOT\/images\/vda.img.backing_file"$/,
     hint: /^see what stands on what: /,
@@ -342,7 +340,7 @@ const wrongs: readonly Wrong[] = [
   {
     what: "two disks with one image",
     arrange: (fixture) => {
-      fixture.sources.set("vdb", fixture.image("vda"));
+      fixture.sources.set("vdb", fixture.vda);
       fixture.define();
       fixture.configure({ vda: false, vdb: false });
     },
@@ -353,7 +351,7 @@ const wrongs: readonly Wrong[] = [
   {
     what: "a guest with the same image, by another name of it, that the hook does nothing for",
     arrange: (fixture) => {
-      Deno.symlinkSync(fixture.image("vda"), `${fixture.images}/link.img`);
+      Deno.symlinkSync(fixture.vda, `${fixture.images}/link.img`);
       fixture.sources.set("vda", `${fixture.images}/link.img`);
       fixture.define("win 11");
     },
@@ -376,7 +374,7 @@ for (const { what, arrange, message, hint, severity = "error", whom = [] } of wr
     using fixture = sound();
     await arrange(fixture);
     const before = filesOf(fixture);
-    const { code, printed, said } = await fixture.type(["check", "--json"]);
+    const { code, printed, said } = await fixture.type("check --json");
     assertEquals([code, said], [1, []]);
     const { findings } = JSON.parse(printed.join("\n"));
     assertEquals(findings.length, 1, JSON.stringify(findings));
@@ -386,7 +384,7 @@ for (const { what, arrange, message, hint, severity = "error", whom = [] } of wr
     assert(hint.test(named(found.hint)), named(found.hint));
     assertEquals([found.severity, found.domain, found.target], [severity, whom[0] ?? null, whom[1] ?? null]);
 
-    const text = await fixture.type(["check"]);
+    const text = await fixture.type("check");
     const who = whom.map((name) => ` ${name}`).join("");
     assertEquals(text.printed.slice(0, 2), [
       `${severity}:${who}${who && ":"} ${found.message}`,
@@ -399,7 +397,7 @@ for (const { what, arrange, message, hint, severity = "error", whom = [] } of wr
 Deno.test("check finds nothing where nothing is wrong, and changes nothing", async () => {
   using fixture = sound();
   const before = filesOf(fixture);
-  const { code, printed, said } = await fixture.type(["check"]);
+  const { code, printed, said } = await fixture.type("check");
   assertEquals([code, printed, said], [0, ["1 guest, 1 disk: nothing is wrong"], []]);
   assertEquals(filesOf(fixture), before);
 });
@@ -407,22 +405,22 @@ Deno.test("check finds nothing where nothing is wrong, and changes nothing", asy
 Deno.test("check finds nothing wrong with a commit that waits to be merged, or is being merged", async () => {
   using fixture = sound();
   await commit(fixture);
-  assertEquals((await fixture.type(["check"])).printed, ["1 guest, 1 disk: nothing is wrong"]);
+  assertEquals((await fixture.type("check")).printed, ["1 guest, 1 disk: nothing is wrong"]);
   await fixture.merge({ perform: tearing(fixture) });
-  assertEquals((await fixture.type(["check"])).printed, ["1 guest, 1 disk: nothing is wrong"]);
+  assertEquals((await fixture.type("check")).printed, ["1 guest, 1 disk: nothing is wrong"]);
 });
 
 Deno.test("check says where it was not tried, which is nothing wrong", async () => {
   for (const [type, name] of [[0x2fc12fc1, "ZFS"], [0x1234, "a file system of type 0x1234"]] as const) {
     using fixture = sound();
     fixture.fileSystem = type;
-    const { code, printed } = await fixture.type(["check"]);
+    const { code, printed } = await fixture.type("check");
     assertEquals([code, printed], [0, [
       `note: "${fixture.images}" is on ${name}, where this program was not tried`,
       "hint: before you rely on it, see there with a guest that you can lose: a revert, a commit, an undo",
       "1 guest, 1 disk: nothing is wrong",
     ]]);
-    const { findings } = JSON.parse((await fixture.type(["check", "--json"])).printed.join(""));
+    const { findings } = JSON.parse((await fixture.type("check --json")).printed.join(""));
     assertEquals(findings.map(({ severity }: { severity: string }) => severity), ["note"]);
   }
 });
@@ -431,8 +429,8 @@ Deno.test("check tells once of guests that are configured for one image", async 
   using fixture = sound();
   fixture.define("other");
   Deno.copyFileSync(fixture.configFile, `${fixture.config}/other.json`);
-  assertEquals((await fixture.type(["check"])).printed, [
-    `warning: guest vda: "${fixture.image("vda")}" is a disk of "other", too: ` +
+  assertEquals((await fixture.type("check")).printed, [
+    `warning: guest vda: "${fixture.vda}" is a disk of "other", too: ` +
     "only one guest can run at a time, and each finds what another one commits",
     "hint: give each its own image: virsh edit other",
     "2 guests, 2 disks: 0 errors, 1 warning",
@@ -447,16 +445,16 @@ Deno.test("check believes a libvirtd that has called the hook since it started",
   const line = (time: Date) =>
     `${time.toISOString().replace("T", " ").replace("Z", "+0000")}: guest vda: new session: x\n`;
   Deno.writeTextFileSync(fixture.settings.log, line(new Date(0)));
-  assertEquals((await fixture.type(["check"])).code, 1);
+  assertEquals((await fixture.type("check")).code, 1);
   Deno.writeTextFileSync(fixture.settings.log, line(LATER));
-  assertEquals((await fixture.type(["check"])).code, 0);
+  assertEquals((await fixture.type("check")).code, 0);
 });
 
 Deno.test("check looks only at the guests that are named, and counts what it found", async () => {
   using fixture = sound();
   Deno.writeTextFileSync(`${fixture.config}/bad.json`, "{");
-  assertEquals((await fixture.type(["check", "guest"])).code, 0);
-  const { code, printed } = await fixture.type(["check"]);
+  assertEquals((await fixture.type("check guest")).code, 0);
+  const { code, printed } = await fixture.type("check");
   assertEquals([code, printed.at(-1)], [1, "2 guests, 1 disk: 1 error, 0 warnings"]);
   assertStringIncludes(printed[0]!, "error: bad: ");
 });
@@ -465,17 +463,17 @@ Deno.test("after an external snapshot, check finds one thing, whether the guest 
   using fixture = sound();
   await fixture.start();
   const overlay = `${fixture.images}/vda.snap`;
-  fixture.save(overlay, fixture.image("vda"), {});
-  const store = `<backingStore type="file"><source file="${fixture.image("vda")}"/></backingStore>`;
-  const xml = fixture.xml().replaceAll(fixture.image("vda"), overlay).replace("</disk>", `${store}</disk>`);
+  fixture.save(overlay, fixture.vda, {});
+  const store = `<backingStore type="file"><source file="${fixture.vda}"/></backingStore>`;
+  const xml = fixture.xml().replaceAll(fixture.vda, overlay).replace("</disk>", `${store}</disk>`);
   Deno.writeTextFileSync(`${fixture.settings.definedFolder}/guest.xml`, xml);
   const live = `${fixture.settings.liveFolder}/guest.xml`;
   Deno.writeTextFileSync(live, `<domstatus>${xml}</domstatus>`);
-  const running = await fixture.type(["check"]);
+  const running = await fixture.type("check");
   assertEquals(running.printed.length, 3);
   assertStringIncludes(running.printed[0]!, "error: guest vda: the guest writes to ");
   Deno.removeSync(live);
-  const off = await fixture.type(["check"]);
+  const off = await fixture.type("check");
   assertEquals(off.printed.length, 3);
   assertStringIncludes(off.printed[0]!, "error: guest vda: its XML has an explicit <backingStore>");
 });

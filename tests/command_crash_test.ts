@@ -67,7 +67,7 @@ for (const past of [...pasts, { ...one[2]!, aside: true }, { ...one[3]!, aside: 
     await cutShort(past, merge, async (fixture, history, before) => {
       for (const target of past.targets) assertEquals(placeOf(fixture, history, target), before);
       if (past.aside) {
-        const ended = `${fixture.image("vda")}.autorevert-ended`;
+        const ended = `${fixture.vda}.autorevert-ended`;
         assertEquals(fixture.read(ended), history.get("vda")!.at(-1), "the session that was set aside");
       }
       await whateverIsNext(fixture, past, history);
@@ -110,7 +110,7 @@ Deno.test("a torn pair stays known through sessions and commits, and only its up
   const history = new Map(
     [...await live(fixture, past)].map(([target, contents]) => [target, [...contents]]),
   );
-  const image = fixture.image("vda");
+  const image = fixture.vda;
   for (const reason of ["shutdown", "crashed", "-"]) {
     await fixture.start();
     fixture.write(image, "junk");

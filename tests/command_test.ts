@@ -6,12 +6,9 @@ import type { EventContext } from "../lib/hook/context.ts";
 import { mergeExcess } from "../lib/hook/merge.ts";
 import { waitForOrphan } from "../lib/hook/merge_control.ts";
 import { lock } from "../lib/host/lock.ts";
-import { performer } from "../lib/host/perform.ts";
 import type { QemuImg } from "../lib/host/qemu_img.ts";
-import { Run } from "../lib/host/run.ts";
 import type { Verb } from "../lib/input/event.ts";
-import { guestNames } from "../lib/state/paths.ts";
-import { tearing } from "./fault.ts";
+import { afterFirst, tearing } from "./fault.ts";
 import { DOMAIN, Fixture, type Manner } from "./fixture.ts";
 import { type History, layersOf, live, type Past, placeOf, tornOf, writeAll } from "./history.ts";
 import { snapshot } from "./tree.ts";
@@ -20,9 +17,9 @@ const plain: Past = { targets: ["vda"], layers: 1, keepCommits: 0, torn: false, 
 const committed: Past = { ...plain, layers: 2, keepCommits: 1 };
 const setAside: Past = { ...committed, aside: true };
 
-async function fixtureOf(past: Past): Promise<Fixture & { history: History; vda: string }> {
+async function fixtureOf(past: Past): Promise<Fixture & { history: History }> {
   const fixture = new Fixture();
-  return Object.assign(fixture, { history: await live(fixture, past), vda: fixture.image("vda") });
+  return Object.assign(fixture, { history: await live(fixture, past) });
 }
 
 const running = async (fixture: Fixture) => {
@@ -41,7 +38,7 @@ interface Refusal {
 
 const managedSave = {
   if: "libvirt holds a managed save",
-  arrange: (fixture: Fixture) => Deno.writeTextFileSync(`${fixture.settings.saveFolder}/${DOMAIN}.save`, ""),
+  arrange: (fixture: Fixture) => Deno.writeTextFileSync(fixture.managedSave, ""),
   said: [
     ": libvirt holds a managed save of the guest, which expects its disks as they are",
     "start it, or drop the save: virsh managedsave-remove guest",
@@ -49,7 +46,7 @@ const managedSave = {
 } as const;
 const inUse = {
   if: "the image is open in another process",
-  arrange: (fixture: Fixture) => void fixture.busy.add(fixture.image("vda")),
+  arrange: (fixture: Fixture) => void fixture.busy.add(fixture.vda),
   said: [' vda: "IMAGE" is open in another process', "find it: fuser -v IMAGE"],
 } as const;
 const noSuchTarget = {
@@ -373,28 +370,17 @@ Deno.test("merging inside the end takes no longer than it may, and goes on in th
   fixture.merges = false;
   await fixture.event("release", "shutdown", { mergeDies: true });
   fixture.merges = true;
-  const { qemuImg } = endless(fixture, true);
+  const { qemuImg } = fixture;
+  fixture.qemuImg = endless(fixture, true).qemuImg;
   const disk = fixture.disk("vda");
   const lines: string[] = [];
-  const tell = (line: string) => void lines.push(line);
-  const run = new Run({
-    settings: fixture.settings,
-    qemuImg,
-    perform: performer(qemuImg, () => {}),
-    freeBytes: () => Promise.resolve(Infinity),
-    fileSystem: () => Promise.resolve(0xef53),
-    lock,
-    log: tell,
-    say: tell,
-    show: undefined,
-    readXml: () => "",
-    now: () => new Date(),
-  }, DOMAIN);
-  const paths = guestNames(fixture.config, DOMAIN);
+  const log = (line: string) => void lines.push(line);
+  const context = fixture.context(fixture.host({ log, say: log }));
   {
-    using _guest = await run.locks.guest();
-    await mergeExcess({ run, host: run.host, domain: DOMAIN, paths, begun: new Date(), extra: "-" }, 50);
+    using _guest = await context.run.locks.guest();
+    await mergeExcess(context, 50);
   }
+  fixture.qemuImg = qemuImg;
   assertEquals(lines.at(-1), "guest vda: the merge takes more than 0.05 s, and goes on in the background");
   assertEquals([layersOf(fixture, "vda").length, fixture.disk("vda")], [17, disk]);
   assertEquals((await fixture.merge()).code, 0);
@@ -580,15 +566,12 @@ Deno.test("a merge leaves the names alone if they have changed while it copied",
   using fixture = await fixtureOf({ ...committed, keepCommits: 0 });
   const [one, two] = [1, 2].map((number) => `${fixture.vda}.backing_file.${number}`);
   const disk = { ...fixture.disk("vda"), later: "yes" };
-  let copied = 0;
   const { code } = await fixture.merge({
-    perform: (inner) => async (step, control) => {
-      await inner(step, control);
-      if (step.kind !== "sync" || copied++ > 0) return;
+    perform: afterFirst("sync", () => {
       fixture.save(two!, one!, { later: "yes" });
       Deno.removeSync(fixture.vda);
       Deno.linkSync(two!, fixture.vda);
-    },
+    }),
   });
   assertEquals([code, fixture.files(fixture.images), fixture.disk("vda")], [0, ["vda.img"], disk]);
 });
@@ -602,25 +585,24 @@ Deno.test("what asked a merge to make way, and died, asks no later one", async (
 });
 
 Deno.test("a merge waits for an orphan as long as it takes, but makes way at once", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  fixture.busy.add(fixture.image("vda"));
+  using fixture = new Fixture().disks({ vda: false });
+  fixture.busy.add(fixture.vda);
   const context = { host: { qemuImg: fixture.qemuImg } } as unknown as EventContext;
   const trouble = await assertRejects(
-    () => waitForOrphan(fixture.image("vda"), context, { patience: 0 }),
+    () => waitForOrphan(fixture.vda, context, { patience: 0 }),
     UserError,
     "is still written by the qemu-img of a merge that was killed",
   );
   assertEquals(trouble.healedBy, "event");
   const controller = new AbortController();
-  const waiting = waitForOrphan(fixture.image("vda"), context, {
+  const waiting = waitForOrphan(fixture.vda, context, {
     patience: Infinity,
     signal: controller.signal,
   });
   controller.abort(new Error("make way"));
   await assertRejects(() => waiting, Error, "make way");
   fixture.busy.clear();
-  await waitForOrphan(fixture.image("vda"), context, { patience: 0 });
+  await waitForOrphan(fixture.vda, context, { patience: 0 });
 });
 
 Deno.test(

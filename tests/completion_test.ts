@@ -8,8 +8,7 @@ import { Fixture } from "./fixture.ts";
 
 /** A host with these guests: configured, and only defined. */
 function fixtureOf(): Fixture {
-  const fixture = new Fixture();
-  fixture.disks({ vda: false });
+  const fixture = new Fixture().disks({ vda: false });
   for (const domain of ["guest", "win 10"]) {
     fixture.define(domain);
     Deno.copyFileSync(

@@ -3,17 +3,17 @@
 import { assertEquals } from "@std/assert";
 import { listDisk, setKey, unlistDisk } from "../lib/command/config_edit.ts";
 import { live } from "./history.ts";
+import { withoutPaths } from "./refused.ts";
 import { snapshot } from "./tree.ts";
-import { Fixture, LATER, type Result } from "./fixture.ts";
+import { Fixture, LATER } from "./fixture.ts";
+import { checkFails, checkPrints } from "./typed.ts";
 import { diskXml } from "./xml.ts";
 
-const ran = ({ code, printed, said }: Result) => [code, printed, said];
 const textOf = (fixture: Fixture) => Deno.readTextFileSync(fixture.configFile);
 
 /** A guest with two disks and no configuration. */
 function unconfigured(): Fixture {
-  const fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  const fixture = new Fixture().disks({ vda: false, vdb: false });
   Deno.removeSync(fixture.configFile);
   fixture.define();
   return fixture;
@@ -21,20 +21,15 @@ function unconfigured(): Fixture {
 
 Deno.test("enable makes the file, and the next start begins clean", async () => {
   using fixture = unconfigured();
-  assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
-    0,
-    ["guest vda: every start begins clean from now on"],
-    [],
-  ]);
+  await checkPrints(fixture, "enable guest vda", ["guest vda: every start begins clean from now on"]);
   assertEquals(
     textOf(fixture),
     `{\n  "disks": [\n    { "target": "vda", "one-shot-commit": false }\n  ]\n}\n`,
   );
   assertEquals(Deno.statSync(fixture.configFile).mode! & 0o777, 0o644);
-  assertEquals(ran(await fixture.type(["enable", "guest", "vda", "vdb"])), [
-    0,
-    ["guest vda: is listed already", "guest vdb: every start begins clean from now on"],
-    [],
+  await checkPrints(fixture, "enable guest vda vdb", [
+    "guest vda: is listed already",
+    "guest vdb: every start begins clean from now on",
   ]);
   await fixture.start();
   assertEquals(fixture.state("vda").kind, "session");
@@ -43,26 +38,22 @@ Deno.test("enable makes the file, and the next start begins clean", async () => 
 
 Deno.test("enable sets what is kept of a new disk, of a listed one, and of all that are listed", async () => {
   using fixture = unconfigured();
-  const enable = async (...words: string[]) => ran(await fixture.type(["enable", "guest", ...words]));
-  assertEquals(await enable("vda", "--keep-commits", "2", "--keep-session"), [0, [
+  await checkPrints(fixture, "enable guest vda --keep-commits 2 --keep-session", [
     "guest vda: every start begins clean from now on; the 2 newest commits can be undone; " +
     "an ended session is set aside until the guest is up again",
-  ], []]);
+  ]);
   assertEquals(
     textOf(fixture),
     `{\n  "disks": [\n    { "target": "vda", "one-shot-commit": false, "keep-commits": 2, "keep-session": true }\n  ]\n}\n`,
   );
-  assertEquals((await enable("vdb"))[0], 0);
-  assertEquals(await enable("--keep-commits", "1", "--no-keep-session"), [
-    0,
-    ["vda", "vdb"].map((target) =>
-      `guest ${target}: the newest commit can be undone; an ended session is forgotten`
-    ),
-    [],
+  assertEquals((await fixture.type("enable guest vdb")).code, 0);
+  await checkPrints(fixture, "enable guest --keep-commits 1 --no-keep-session", [
+    "guest vda: the newest commit can be undone; an ended session is forgotten",
+    "guest vdb: the newest commit can be undone; an ended session is forgotten",
   ]);
   const keys = () => JSON.parse(textOf(fixture)).disks.map((disk: object) => Object.values(disk));
   assertEquals(keys(), [["vda", false, 1, false], ["vdb", false, 1]]);
-  assertEquals(await enable("vdb", "--keep-commits=0"), [0, ["guest vdb: no commit can be undone"], []]);
+  await checkPrints(fixture, "enable guest vdb --keep-commits=0", ["guest vdb: no commit can be undone"]);
   assertEquals(keys(), [["vda", false, 1, false], ["vdb", false, 0]]);
 });
 
@@ -71,11 +62,11 @@ Deno.test("enable tells that commits are merged that were kept until now, and wr
   await live(fixture, { targets: ["vda"], layers: 3, keepCommits: 2, torn: false, aside: false });
   fixture.define();
   const { ino } = Deno.statSync(fixture.configFile);
-  assertEquals((await fixture.type(["enable", "guest", "vda", "--keep-commits", "2"])).printed, [
+  assertEquals((await fixture.type("enable guest vda --keep-commits 2")).printed, [
     "guest vda: the 2 newest commits can be undone",
   ]);
   assertEquals(Deno.statSync(fixture.configFile).ino, ino);
-  assertEquals((await fixture.type(["enable", "guest", "vda", "--keep-commits", "1"])).printed, [
+  assertEquals((await fixture.type("enable guest vda --keep-commits 1")).printed, [
     "guest vda: the newest commit can be undone; older ones are merged after the next session",
   ]);
   await fixture.start();
@@ -87,24 +78,23 @@ Deno.test("enable without a disk names those that it could list, and why it coul
   using fixture = unconfigured();
   fixture.sources.set("vdc", "/usr/share/os.img");
   fixture.define();
-  const { vda, vdb } = { vda: fixture.image("vda"), vdb: fixture.image("vdb") };
-  const outside =
-    `"vdc" can't be managed: image "/usr/share/os.img" is outside the permitted folders, which are "${fixture.images}"`;
-  for (const words of [["guest"], ["guest", "--keep-session"]]) {
-    assertEquals(ran(await fixture.type(["enable", ...words])), [2, [], [
-      `error: guest: which disks? There are vda ("${vda}"), vdb ("${vdb}"); ${outside}`,
+  const outside = '"vdc" can\'t be managed: image "/usr/share/os.img" is outside the permitted folders, ' +
+    'which are "ROOT/images"';
+  for (const line of ["enable guest", "enable guest --keep-session"]) {
+    await checkFails(fixture, line, [
+      `error: guest: which disks? There are vda ("IMAGE"), vdb ("ROOT/images/vdb.img"); ${outside}`,
       "hint: autorevert enable guest vda vdb",
-    ]]);
+    ], 2);
   }
   assertEquals(fixture.files(fixture.config).filter((name) => name.endsWith(".json")), []);
   fixture.configure({ vda: false });
-  assertEquals(ran(await fixture.type(["enable", "guest"])), [2, [], [
-    `error: guest: which disks? There is vdb ("${vdb}"); "vda" is listed already; ${outside}`,
+  await checkFails(fixture, "enable guest", [
+    `error: guest: which disks? There is vdb ("ROOT/images/vdb.img"); "vda" is listed already; ${outside}`,
     "hint: autorevert enable guest vdb",
-  ]]);
+  ], 2);
   fixture.configure({ vda: false, vdb: false });
   assertEquals(
-    (await fixture.type(["enable", "guest"])).said[0]?.split("; ")[0],
+    (await fixture.type("enable guest")).said[0]?.split("; ")[0],
     "error: guest: there is no other disk that could go back at every start",
   );
 });
@@ -112,10 +102,8 @@ Deno.test("enable without a disk names those that it could list, and why it coul
 Deno.test("enable tells that a guest that runs is not reverted yet", async () => {
   using fixture = unconfigured();
   fixture.run();
-  assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
-    0,
-    ["guest vda: every start begins clean from the next one on; until then the guest writes to the disk itself"],
-    [],
+  await checkPrints(fixture, "enable guest vda", [
+    "guest vda: every start begins clean from the next one on; until then the guest writes to the disk itself",
   ]);
 });
 
@@ -124,121 +112,102 @@ Deno.test("enable takes a disk back that was taken out while its guest runs", as
   fixture.configure({ vda: false });
   await fixture.start();
   fixture.run();
-  assertEquals((await fixture.type(["disable", "guest", "vda"])).code, 0);
-  assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
-    0,
-    ["guest vda: every start begins clean from now on"],
-    [],
-  ]);
+  assertEquals((await fixture.type("disable guest vda")).code, 0);
+  await checkPrints(fixture, "enable guest vda", ["guest vda: every start begins clean from now on"]);
 });
 
 Deno.test("enable takes a disk back that is being merged", async () => {
   using fixture = new Fixture();
   await live(fixture, { targets: ["vda"], layers: 2, keepCommits: 0, torn: true, aside: false });
   fixture.define();
-  fixture.busy.add(`${fixture.image("vda")}.backing_file`).add(`${fixture.image("vda")}.backing_file.1`);
+  fixture.busy.add(`${fixture.vda}.backing_file`).add(`${fixture.vda}.backing_file.1`);
   Deno.removeSync(fixture.configFile);
-  assertEquals(ran(await fixture.type(["enable", "guest", "vda"])), [
-    0,
-    ["guest vda: every start begins clean from now on"],
-    [],
-  ]);
+  await checkPrints(fixture, "enable guest vda", ["guest vda: every start begins clean from now on"]);
 });
 
 interface Refused {
   readonly if: string;
-  readonly words: string[];
+  readonly line?: string;
   readonly arrange?: (fixture: Fixture) => void;
   readonly error: string;
-  readonly hint?: string;
+  readonly hint: string;
 }
 
 const refusals: readonly Refused[] = [
   {
     if: "libvirt knows no such domain, but one like it",
-    words: ["gest", "vda"],
+    line: "enable gest vda",
     error: 'gest: libvirt knows no domain "gest"; it knows "guest"',
     hint: 'did you mean "guest"?',
   },
   {
     if: "libvirt knows nothing like it",
-    words: ["windows", "vda"],
+    line: "enable windows vda",
     error: 'windows: libvirt knows no domain "windows"; it knows "guest"',
     hint: "define it first: virsh define windows.xml",
   },
   {
     if: "the guest has no such disk",
-    words: ["guest", "sda"],
+    line: "enable guest sda",
     error: 'guest: the guest has no disk "sda", it has "vda", "vdb"',
     hint: 'did you mean "vda"?',
   },
   {
     if: "the disk can't be managed",
-    words: ["guest", "vda"],
-    arrange: (fixture) =>
-      Deno.writeTextFileSync(
-        `${fixture.settings.definedFolder}/guest.xml`,
-        fixture.xml().replace(/<disk [^]*?<\/disk>/, diskXml("vda", fixture.image("vda"), { format: "raw" })),
-      ),
+    arrange: (fixture) => {
+      const raw = diskXml("vda", fixture.vda, { format: "raw" });
+      const xml = fixture.xml().replace(/<disk [^]*?<\/disk>/, raw);
+      Deno.writeTextFileSync(`${fixture.settings.definedFolder}/guest.xml`, xml);
+    },
     error: 'guest vda: its driver type is "raw", only "qcow2" can be managed',
     hint: "convert the image (qemu-img convert -O qcow2) and set <driver type='qcow2'/> with virsh edit",
   },
   {
     if: "there is no image",
-    words: ["guest", "vda"],
-    arrange: (fixture) => Deno.removeSync(fixture.image("vda")),
+    arrange: (fixture) => Deno.removeSync(fixture.vda),
     error: 'guest vda: there is no image "IMAGE"',
     hint: "restore it, or correct the domain with virsh edit",
   },
   {
     if: "the image is in use",
-    words: ["guest", "vda"],
-    arrange: (fixture) => void fixture.busy.add(fixture.image("vda")),
+    arrange: (fixture) => void fixture.busy.add(fixture.vda),
     error: 'guest vda: "IMAGE" is open in another process',
     hint: "find it: fuser -v IMAGE",
   },
 ];
 
-for (const { if: wrong, words, arrange, error, hint } of refusals) {
+for (const { if: wrong, line = "enable guest vda", arrange, error, hint } of refusals) {
   Deno.test(`enable is refused if ${wrong}, and nothing has changed`, async () => {
     using fixture = unconfigured();
     arrange?.(fixture);
     const before = snapshot(fixture.images);
-    const named = (text: string) => text.replaceAll("IMAGE", fixture.image("vda"));
-    assertEquals(ran(await fixture.type(["enable", ...words])), [
-      1,
-      [],
-      [`error: ${named(error)}`, ...hint ? [`hint: ${named(hint)}`] : []],
-    ]);
+    await checkFails(fixture, line, [`error: ${error}`, `hint: ${hint}`]);
     assertEquals(fixture.files(fixture.config).filter((name) => name.endsWith(".json")), []);
     assertEquals(snapshot(fixture.images), before);
   });
 }
 
-Deno.test("enable is refused in a folder without hard links", async () => {
-  using fixture = unconfigured();
-  const perform: Parameters<Fixture["type"]>[2] = {
-    perform: (inner) => async (step, control) => {
-      if (step.kind === "link") throw new Error("Operation not permitted");
-      await inner(step, control);
-    },
-  };
-  const { code, said } = await fixture.type(["enable", "guest", "vda"], false, perform);
-  assertEquals([code, said], [1, ["error: guest vda: Operation not permitted"]]);
-  assertEquals(fixture.files(), ["vda.img", "vdb.img"]);
+Deno.test("enable is refused in a folder without hard links, or where one looks like another file", async () => {
+  const links: readonly (readonly [link: (from: string, to: string) => void, error: string])[] = [
+    [() => fail(), "Operation not permitted"],
+    [Deno.copyFileSync, 'a hard link to "IMAGE" is not told as the same file'],
+  ];
+  for (const [link, error] of links) {
+    using fixture = unconfigured();
+    const { code, said } = await fixture.type("enable guest vda", false, {
+      perform: (inner) => async (step, control) => {
+        if (step.kind === "link") return link(step.from, step.to);
+        await inner(step, control);
+      },
+    });
+    assertEquals([code, withoutPaths(said[0]!, fixture)], [1, `error: guest vda: ${error}`]);
+    assertEquals(fixture.files(), ["vda.img", "vdb.img"]);
+  }
 });
 
-Deno.test("enable is refused in a folder where a hard link looks like another file", async () => {
-  using fixture = unconfigured();
-  const { code, said } = await fixture.type(["enable", "guest", "vda"], false, {
-    perform: (inner) => async (step, control) => {
-      if (step.kind === "link") return Deno.copyFileSync(step.from, step.to);
-      await inner(step, control);
-    },
-  });
-  const error = `error: guest vda: a hard link to "${fixture.image("vda")}" is not told as the same file`;
-  assertEquals([code, said[0], fixture.files()], [1, error, ["vda.img", "vdb.img"]]);
-});
+function fail(): never {
+  throw new Error("Operation not permitted");
+}
 
 const next: readonly (readonly [
   when: string,
@@ -275,7 +244,7 @@ const next: readonly (readonly [
     async (fixture) => {
       await fixture.start();
       await fixture.stop("saved");
-      Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, "");
+      Deno.writeTextFileSync(fixture.managedSave, "");
     },
     "the session of the saved guest will be kept when it ends",
     "the session of the saved guest will be forgotten when it ends",
@@ -284,31 +253,23 @@ const next: readonly (readonly [
 
 for (const [when, arrange, keep, forget] of next) {
   Deno.test(`commit sets the flag of a guest that ${when}, --cancel clears it, and both say what happens next`, async () => {
-    using fixture = new Fixture();
-    fixture.disks({ vda: false });
-    fixture.define();
+    using fixture = new Fixture().disks({ vda: false }).define();
     await arrange(fixture);
     for (let time = 0; time < 2; time++) {
-      assertEquals(ran(await fixture.type(["commit", "guest"])), [0, [`guest vda: ${keep}`], []]);
+      await checkPrints(fixture, "commit guest", [`guest vda: ${keep}`]);
       assertEquals(fixture.flags(), { vda: true });
     }
-    assertEquals(ran(await fixture.type(["commit", "guest", "vda", "--cancel"])), [
-      0,
-      [`guest vda: ${forget}`],
-      [],
-    ]);
+    await checkPrints(fixture, "commit guest vda --cancel", [`guest vda: ${forget}`]);
     assertEquals(fixture.flags(), { vda: false });
   });
 }
 
 Deno.test("commit keeps the session that runs", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
-  fixture.define();
+  using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
   await fixture.start();
   for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
   fixture.run();
-  assertEquals((await fixture.type(["commit", "guest", "vda"])).code, 0);
+  assertEquals((await fixture.type("commit guest vda")).code, 0);
   fixture.halt();
   await fixture.stop();
   assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" });
@@ -317,24 +278,16 @@ Deno.test("commit keeps the session that runs", async () => {
 });
 
 Deno.test("disable takes disks out, with the last of them the file, and the guest ends as it is told", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
-  fixture.define();
-  assertEquals(ran(await fixture.type(["disable", "guest", "vdb"])), [
-    0,
-    ["guest vdb: is left alone from now on"],
-    [],
-  ]);
+  using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+  await checkPrints(fixture, "disable guest vdb", ["guest vdb: is left alone from now on"]);
   assertEquals(fixture.flags(), { vda: false });
   await fixture.start();
   fixture.run();
-  assertEquals(ran(await fixture.type(["disable", "guest"])), [
-    0,
-    ["guest vda: this session is still thrown away when it ends; then the disk is left alone"],
-    [],
+  await checkPrints(fixture, "disable guest", [
+    "guest vda: this session is still thrown away when it ends; then the disk is left alone",
   ]);
   fixture.halt();
-  fixture.write(fixture.image("vda"), "session");
+  fixture.write(fixture.vda, "session");
   await fixture.stop();
   await fixture.start();
   assertEquals(fixture.files(), ["vda.img", "vdb.img"]);
@@ -345,7 +298,7 @@ Deno.test("disable tells what becomes of commits and of a session set aside", as
   using fixture = new Fixture();
   await live(fixture, { targets: ["vda"], layers: 2, keepCommits: 3, torn: false, aside: true });
   fixture.define();
-  const { code, printed, merge } = await fixture.type(["disable", "guest"]);
+  const { code, printed, merge } = await fixture.type("disable guest");
   assertEquals([code, printed, merge?.code], [
     0,
     [
@@ -361,37 +314,31 @@ Deno.test("disable tells what becomes of commits and of a session set aside", as
 });
 
 Deno.test("disable is refused while a session is to be committed", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
-  fixture.define();
+  using fixture = new Fixture().disks({ vda: true }).define();
   await fixture.start();
   fixture.run();
   const before = textOf(fixture);
-  assertEquals(ran(await fixture.type(["disable", "guest"])), [1, [], [
+  await checkFails(fixture, "disable guest", [
     "error: guest vda: its session is to be committed, and would be lost",
     "hint: let it end first, or give it up: autorevert commit --cancel guest vda",
-  ]]);
+  ]);
   assertEquals(textOf(fixture), before);
 });
 
 Deno.test("an edit leaves owner, mode, other keys and the author's writing as they are", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  fixture.define();
+  using fixture = new Fixture().disks({ vda: false }).define();
   const text = `{\n\t"$schema": "x",\n\t"disks" : [ {"keep-commits": 3, "target":"vda"} ]}\n\n`;
   fixture.configureText(text);
   Deno.chmodSync(fixture.configFile, 0o600);
-  assertEquals((await fixture.type(["commit", "guest"])).code, 0);
+  assertEquals((await fixture.type("commit guest")).code, 0);
   assertEquals(textOf(fixture), text.replace('"vda"', '"vda", "one-shot-commit": true'));
   assertEquals(Deno.statSync(fixture.configFile).mode! & 0o777, 0o600);
-  assertEquals(ran(await fixture.type(["commit", "guest", "--cancel"]))[0], 0);
+  assertEquals((await fixture.type("commit guest --cancel")).code, 0);
   assertEquals(textOf(fixture), text.replace('"vda"', '"vda", "one-shot-commit": false'));
 });
 
 Deno.test("a configuration that isn't valid is not edited", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  fixture.define();
+  using fixture = new Fixture().disks({ vda: false }).define();
   fixture.configureText('{"disks": [{"target": "vda", "one-shot-commit": "no"}]}');
   const before = textOf(fixture);
   for (const words of [["commit", "guest"], ["disable", "guest"], ["enable", "guest", "vda"]]) {

@@ -1,7 +1,7 @@
 /** Sessions and commits that an ordinary day of an administrator must not lose. */
 
 import { assertEquals } from "@std/assert";
-import { Failing } from "./fault.ts";
+import { dyingAt, Failing } from "./fault.ts";
 import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, session, up } from "./running_guest.ts";
 
@@ -44,13 +44,12 @@ Deno.test("a guest that starts before its images are mounted finds its session w
 });
 
 Deno.test("a guest that is up when libvirtd comes back is up: its end is no end of a failed start", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
+  using fixture = new Fixture().disks({ vda: true });
   await fixture.good("prepare");
   await fixture.good("start");
   // libvirtd died before it called the hook again.
   await fixture.good("reconnect");
-  fixture.write(fixture.image("vda"), "session");
+  fixture.write(fixture.vda, "session");
   await fixture.stop();
   assertEquals([fixture.disk("vda"), fixture.flags().vda], [session, false]);
 });
@@ -64,7 +63,7 @@ Deno.test("a power cut keeps a session that was meant, though the file was edite
   using running = await up(false);
   running.define();
   running.run();
-  assertEquals((await running.type(["commit", DOMAIN])).code, 0);
+  assertEquals((await running.type("commit guest")).code, 0);
   running.halt();
   running.configure({ vda: true }, LATER);
   await running.start();
@@ -73,7 +72,7 @@ Deno.test("a power cut keeps a session that was meant, though the file was edite
   using cancelled = await up(true);
   cancelled.define();
   cancelled.run();
-  assertEquals((await cancelled.type(["commit", "--cancel", DOMAIN])).code, 0);
+  assertEquals((await cancelled.type("commit --cancel guest")).code, 0);
   cancelled.halt();
   cancelled.configure({ vda: true }, LATER);
   await cancelled.start();
@@ -93,7 +92,7 @@ for (const when of ["runs", "is saved", "died and goes on"] as const) {
         if (when === "is saved") Deno.writeTextFileSync(saveOf(fixture), "");
         await fixture.stop(when === "is saved" ? end : "crashed");
       }
-      const { code, printed } = await fixture.type(["commit", DOMAIN]);
+      const { code, printed } = await fixture.type("commit guest");
       assertEquals([code, printed.length], [0, 1]);
       if (when === "runs") fixture.halt();
       if (when === "is saved") Deno.removeSync(saveOf(fixture));
@@ -111,7 +110,7 @@ Deno.test("commit --cancel takes its word back, also of a session that an event 
   using fixture = await up(true);
   fixture.define();
   await fixture.stop("crashed");
-  assertEquals((await fixture.type(["commit", "--cancel", DOMAIN])).code, 0);
+  assertEquals((await fixture.type("commit --cancel guest")).code, 0);
   fixture.configure({ vda: true }, LATER);
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), base);
@@ -149,10 +148,10 @@ Deno.test("recover commits nothing as long as the configuration can't be read: i
   fixture.define();
   fixture.configureText("{");
   await fixture.event("release", "shutdown");
-  assertEquals((await fixture.type(["recover", "--keep", DOMAIN])).code, 1);
+  assertEquals((await fixture.type("recover --keep guest")).code, 1);
   assertEquals(fixture.read(fixture.vda), session);
   fixture.configure({ vda: true });
-  assertEquals((await fixture.type(["recover", "--keep", DOMAIN])).code, 0);
+  assertEquals((await fixture.type("recover --keep guest")).code, 0);
   assertEquals([fixture.disk("vda"), fixture.flags().vda], [session, false]);
 });
 
@@ -176,7 +175,7 @@ Deno.test("commit after a commit that was cut short is for the next session", as
     using fixture = await up(true);
     fixture.define();
     await fixture.event("release", "shutdown", { perform: new Failing(step, "dies before").perform });
-    assertEquals((await fixture.type(["commit", DOMAIN])).code, 0);
+    assertEquals((await fixture.type("commit guest")).code, 0);
     await fixture.start();
     fixture.write(fixture.vda, "next");
     await fixture.stop();
@@ -188,20 +187,13 @@ Deno.test("recover --discard takes the flag with the session that it was meant f
   using fixture = await up(true);
   fixture.define();
   await fixture.stop("crashed");
-  assertEquals((await fixture.type(["recover", "--discard", DOMAIN, "--yes"])).code, 0);
+  assertEquals((await fixture.type("recover --discard guest --yes")).code, 0);
   assertEquals([fixture.disk("vda"), fixture.flags().vda], [base, false]);
 });
 
 Deno.test("a flag that was set since a commit was cut short keeps the next session", async () => {
   using fixture = await up(true);
-  let isDead = false;
-  await fixture.event("release", "shutdown", {
-    perform: (inner) => async (step, control) => {
-      isDead ||= step.kind === "rename";
-      if (isDead) throw new Error("it has died when the flag was cleared");
-      await inner(step, control);
-    },
-  });
+  await fixture.event("release", "shutdown", { perform: dyingAt("rename") });
   assertEquals([fixture.state("vda").kind, fixture.flags()], ["committing", { vda: false }]);
   await afterClockTick();
   fixture.configure({ vda: true }, new Date());

@@ -13,7 +13,7 @@ const unlist = "take its entry out of the configuration";
 function unfit(wrong: string, unusual: Unusual, reason: string, hint: string): Refused {
   return {
     if: `the disk ${wrong}`,
-    how: (fixture) => ({ xml: domainXml([diskXml("vda", fixture.image("vda"), unusual)]) }),
+    how: (fixture) => ({ xml: domainXml([diskXml("vda", fixture.vda, unusual)]) }),
     error: `vda: ${reason}`,
     hint,
   };
@@ -110,13 +110,12 @@ testRefused([
 ]);
 
 Deno.test("of 200 disks those that are listed are frozen", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   const many = Array.from(
     { length: 200 },
     (_, n) => diskXml(`sd${n}`, `/elsewhere/${n}.img`, { format: "raw" }),
   );
-  await fixture.good("prepare", "-", { xml: domainXml([...many, diskXml("vda", fixture.image("vda"))]) });
+  await fixture.good("prepare", "-", { xml: domainXml([...many, diskXml("vda", fixture.vda)]) });
   assertEquals(fixture.state("vda").kind, "session");
 });
 

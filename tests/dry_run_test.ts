@@ -21,7 +21,7 @@ async function up(fixture: Fixture, ...flags: boolean[]): Promise<void> {
 /** A commit that is decided and not finished. */
 async function committing(fixture: Fixture): Promise<void> {
   await up(fixture, true);
-  Deno.linkSync(fixture.image("vda"), `${fixture.image("vda")}.autorevert-committing`);
+  Deno.linkSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
 }
 
 const freeze = "link create own sync";
@@ -61,7 +61,7 @@ const events: readonly Shown[] = [
     of: "a start that is refused",
     setUp: (fixture) => {
       fixture.disks({ vda: false });
-      Deno.removeSync(fixture.image("vda"));
+      Deno.removeSync(fixture.vda);
     },
     event: ["prepare", "-"],
     steps: "note",
@@ -178,8 +178,7 @@ for (const { of, setUp, event: [operation, extra], steps } of events) {
 }
 
 Deno.test("a dry run of an event that takes no step leaves no lock", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   await fixture.event("release", "-", { dry: true });
   assertEquals(fixture.files(fixture.config), [`${DOMAIN}.json`]);
 });
@@ -194,8 +193,7 @@ Deno.test("a dry run waits for nobody", async () => {
 });
 
 Deno.test("a dry run interrupts no merge", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   const { lock } = await import("../lib/host/lock.ts");
   using _merging = await lock(`${fixture.config}/${DOMAIN}.merging`);
   const { code, shown } = await fixture.event("prepare", "-", { dry: true });
@@ -203,8 +201,7 @@ Deno.test("a dry run interrupts no merge", async () => {
 });
 
 Deno.test("a dry run of `started` leaves the word of the start", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   await fixture.good("prepare");
   const before = snapshot(fixture.root);
   await fixture.event("started", "-", { dry: true });

@@ -54,8 +54,7 @@ Deno.test("a domain's name that is a file's name is taken", () => {
 const hostile = ["", ".", "..", "../etc/passwd", "a/b", "a\nb", "a\0b", "a\x7fb", "\t"];
 
 Deno.test("a domain's name that leads elsewhere or forges a line is refused, by any event that uses it", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   const before = snapshot(fixture.root);
   for (const domain of hostile) {
     assertThrows(() => checkDomainName(domain), UserError);
@@ -82,8 +81,7 @@ Deno.test("a domain named .. is told so", async () => {
 });
 
 Deno.test("an operation that nobody knows is logged, and nothing else", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   const before = snapshot(fixture.root);
   const { code, log, said } = await fixture.event("new-in-libvirt");
   assertEquals([code, said], [0, []]);
@@ -92,8 +90,7 @@ Deno.test("an operation that nobody knows is logged, and nothing else", async ()
 });
 
 Deno.test("events that are none of our business do nothing, even of a guest with a session", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
+  using fixture = new Fixture().disks({ vda: true });
   await fixture.start();
   const before = snapshot(fixture.root);
   for (const operation of ["start", "stopped", "attach"]) {

@@ -3,36 +3,26 @@
 import { assert, assertEquals } from "@std/assert";
 import { readRecords } from "../lib/host/session_records.ts";
 import type { Step } from "../lib/state/step.ts";
+import { failingAt } from "./fault.ts";
 import { snapshot } from "./tree.ts";
 import { session, up } from "./running_guest.ts";
-import { type Circumstance, DOMAIN, Fixture } from "./fixture.ts";
+import { Fixture } from "./fixture.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
-const failingAt = (kind: Step["kind"]): Circumstance => ({
-  perform: (inner) => (step) => step.kind === kind ? Promise.reject(new Error("EIO")) : inner(step),
-});
-
 Deno.test("a start is refused as a whole if one of its disks is", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   const before = snapshot(fixture.images);
-  const raw = [diskXml("vda", fixture.image("vda")), diskXml("vdb", fixture.image("vdb"), { format: "raw" })];
+  const raw = [diskXml("vda", fixture.vda), diskXml("vdb", fixture.image("vdb"), { format: "raw" })];
   assertEquals((await fixture.event("prepare", "-", { xml: domainXml(raw) })).code, 1);
   assertEquals(snapshot(fixture.images), before);
 });
 
 Deno.test("an undo that fails, too, leaves a disk that the next start still knows", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   // After both overlays were swapped in nothing can be renamed or removed any more.
   let renames = 0;
-  const { code } = await fixture.event("prepare", "-", {
-    perform: (inner) => async (step) => {
-      if (step.kind === "rename" && ++renames > 1) throw new Error("Input/output error");
-      await inner(step);
-    },
-  });
-  assertEquals(code, 1);
+  const perform = failingAt((step) => step.kind === "rename" && ++renames > 1);
+  assertEquals((await fixture.event("prepare", "-", { perform })).code, 1);
   await fixture.event("release", "failed");
   await fixture.start();
   for (const target of ["vda", "vdb"]) assertEquals(fixture.read(fixture.image(target)), { base: target });
@@ -58,11 +48,8 @@ Deno.test("a restore that fails at its last disk keeps the session that it had p
   fixture.sources.set("vdb", fixture.image("vdb"));
   fixture.configure({ vda: false, vdb: false });
   await fixture.good("restore");
-  const last = (step: Step) => step.kind === "rename" && step.to === fixture.image("vdb");
-  const { code } = await fixture.event("prepare", "-", {
-    perform: (inner) => (step) => last(step) ? Promise.reject(new Error("EIO")) : inner(step),
-  });
-  assertEquals(code, 1);
+  const perform = failingAt((step) => step.kind === "rename" && step.to === fixture.image("vdb"));
+  assertEquals((await fixture.event("prepare", "-", { perform })).code, 1);
   await fixture.event("release", "failed");
   await fixture.good("restore");
   await fixture.start();
@@ -71,10 +58,12 @@ Deno.test("a restore that fails at its last disk keeps the session that it had p
 
 Deno.test("a start that fails leaves the note as it was, and tells one error", async () => {
   using fixture = new Fixture();
-  const note = `${fixture.config}/${DOMAIN}.session`;
+  const note = fixture.note;
   const fail = async (kind: Step["kind"]) => {
     const before = readRecords(note);
-    const { code, said } = await fixture.event("prepare", "-", failingAt(kind));
+    const { code, said } = await fixture.event("prepare", "-", {
+      perform: failingAt((step) => step.kind === kind),
+    });
     const whom = kind === "create" ? "guest vda" : "guest";
     assertEquals([code, said, readRecords(note)], [1, [`error: ${whom}: EIO`], before]);
     await fixture.event("release", "failed");
@@ -89,18 +78,16 @@ Deno.test("a start that fails leaves the note as it was, and tells one error", a
 });
 
 Deno.test("a start that fails leaves each disk as it was, a session of a power cut, too", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   await fixture.start();
-  fixture.write(fixture.image("vda"), "session");
+  fixture.write(fixture.vda, "session");
   fixture.disks({ vdb: false });
   fixture.configure({ vda: false, vdb: false });
   Deno.removeSync(`${fixture.image("vdb")}.backing_file`);
   const before = snapshot(fixture.images);
   for (const target of ["vda", "vdb"]) {
-    const failing = (step: Step) => step.kind === "create" && step.overlay.startsWith(fixture.image(target));
     const { code, log, said } = await fixture.event("prepare", "-", {
-      perform: (inner) => (step) => failing(step) ? Promise.reject(new Error("EIO")) : inner(step),
+      perform: failingAt((step) => step.kind === "create" && step.overlay.startsWith(fixture.image(target))),
     });
     assertEquals([code, said], [1, [`error: guest ${target}: EIO`]]);
     assert(log.includes(`error: guest ${target}: EIO`));
@@ -109,12 +96,9 @@ Deno.test("a start that fails leaves each disk as it was, a session of a power c
 });
 
 Deno.test("a start that fails at its last disk takes the others back at once", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   const before = snapshot(fixture.images);
-  const last = (step: Step) => step.kind === "rename" && step.to === fixture.image("vdb");
-  await fixture.event("prepare", "-", {
-    perform: (inner) => (step) => last(step) ? Promise.reject(new Error("EIO")) : inner(step),
-  });
+  const perform = failingAt((step) => step.kind === "rename" && step.to === fixture.image("vdb"));
+  await fixture.event("prepare", "-", { perform });
   assertEquals(snapshot(fixture.images), before);
 });

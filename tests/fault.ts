@@ -94,13 +94,50 @@ export async function inContext(where: unknown, run: () => Promise<void>): Promi
   }
 }
 
-/** A merge that is killed when half of a layer is copied. */
-export function tearing(fixture: Fixture): (inner: Host["perform"]) => Host["perform"] {
+/** Stands between an event and the steps that it takes. */
+type Perform = (inner: Host["perform"]) => Host["perform"];
+
+/** The process dies before its first step of this kind, or of this nature. */
+export function dyingAt(which: Step["kind"] | ((step: Step) => boolean)): Perform {
   let dead = false;
   return (inner) => async (step, control) => {
-    if (!dead && step.kind !== "merge") return await inner(step, control);
-    if (step.kind === "merge" && !dead) fixture.copyHalf(step);
-    dead = true;
-    throw new Error("killed");
+    dead ||= typeof which === "string" ? step.kind === which : which(step);
+    if (dead) throw new Error("killed");
+    await inner(step, control);
+  };
+}
+
+/** A merge that is killed when half of a layer is copied. */
+export function tearing(fixture: Fixture): Perform {
+  return dyingAt((step) => {
+    if (step.kind === "merge") fixture.copyHalf(step);
+    return step.kind === "merge";
+  });
+}
+
+/** Such steps fail, and others work. */
+export function failingAt(which: (step: Step) => boolean): Perform {
+  return (inner) => async (step, control) => {
+    if (which(step)) throw new Error("EIO");
+    await inner(step, control);
+  };
+}
+
+/** Something else happens before each step of a kind. */
+export function before(kind: Step["kind"], act: (step: Step) => Promise<void> | void): Perform {
+  return (inner) => async (step, control) => {
+    if (step.kind === kind) await act(step);
+    await inner(step, control);
+  };
+}
+
+/** Something else happens after the first step of a kind. */
+export function afterFirst(kind: Step["kind"], act: () => Promise<void> | void): Perform {
+  let done = false;
+  return (inner) => async (step, control) => {
+    await inner(step, control);
+    if (done || step.kind !== kind) return;
+    done = true;
+    await act();
   };
 }

@@ -4,6 +4,7 @@
  */
 
 import { UserError } from "../lib/errors.ts";
+import type { EventContext } from "../lib/hook/context.ts";
 import { handle } from "../lib/hook/hook.ts";
 import { mergeGuest } from "../lib/hook/merge.ts";
 import { list, read, sameFile } from "../lib/host/files.ts";
@@ -142,17 +143,33 @@ export class Fixture implements Disposable {
     return `${this.images}/${target}.img`;
   }
 
+  /** Image of the first disk, as nearly all tests have it. */
+  get vda(): string {
+    return this.image("vda");
+  }
+
+  /** The guest's session records. */
+  get note(): string {
+    return `${this.config}/${DOMAIN}.session`;
+  }
+
+  /** Where libvirt keeps a managed save of the guest. */
+  get managedSave(): string {
+    return `${this.settings.saveFolder}/${DOMAIN}.save`;
+  }
+
   get configFile(): string {
     return `${this.config}/${DOMAIN}.json`;
   }
 
   /** Images for these targets, the guest's file listing them with their flags, and their content. */
-  disks(flags: Readonly<Record<string, boolean>>): void {
+  disks(flags: Readonly<Record<string, boolean>>): this {
     for (const target of Object.keys(flags)) {
       this.save(this.image(target), null, { base: target });
       this.sources.set(target, this.image(target));
     }
     this.configure(flags);
+    return this;
   }
 
   configure(flags: Readonly<Record<string, boolean>>, changed = LONG_AGO): void {
@@ -236,11 +253,10 @@ export class Fixture implements Disposable {
   }
 
   /** libvirt keeps the domain's definition, by which an administrator's command finds its disks. */
-  define(domain = DOMAIN): void {
-    Deno.writeTextFileSync(
-      `${this.settings.definedFolder}/${domain}.xml`,
-      `<!-- made by libvirt -->\n${this.xml()}`,
-    );
+  define(domain = DOMAIN): this {
+    const path = `${this.settings.definedFolder}/${domain}.xml`;
+    Deno.writeTextFileSync(path, `<!-- made by libvirt -->\n${this.xml()}`);
+    return this;
   }
 
   /** The guest runs: libvirt keeps its state, and QEMU has its images open. */
@@ -269,7 +285,7 @@ export class Fixture implements Disposable {
 
   /** What an administrator types, and answers if asked. */
   async type(
-    words: readonly string[],
+    line: string | readonly string[],
     answer: Manner["answer"] = false,
     how: Circumstance = {},
   ): Promise<Result> {
@@ -277,34 +293,49 @@ export class Fixture implements Disposable {
       this.asked.push(question);
       return typeof answer === "function" ? answer() : answer;
     };
+    const words = typeof line === "string" ? line.split(" ") : line;
     const { runCommand } = await import("../lib/command/run.ts");
-    return await this.#run(
-      (host, print) =>
-        runCommand(
-          words,
-          host,
-          { print, confirm, width: this.width, colour: false, draw: undefined },
-          (event) => handle(event, host),
-        ),
-      how,
-    );
+    return await this.#run((host, print) => {
+      const terminal = { print, confirm, width: this.width, colour: false, draw: undefined };
+      return runCommand(words, host, terminal, (event) => handle(event, host));
+    }, how);
   }
 
   /** The process that an end starts to merge what is pending. */
   async merge(how: Circumstance = {}): Promise<Result> {
     const { domain = DOMAIN } = how;
     return await this.#run(async (host) => {
-      const run = new Run(host, domain);
-      const paths = guestNames(this.config, domain);
+      const context = this.context(host, domain);
       try {
-        return await mergeGuest({ run, host, domain, paths, begun: host.now(), extra: "-" }) === "done"
-          ? 0
-          : 1;
+        return await mergeGuest(context) === "done" ? 0 : 1;
       } catch (error) {
-        run.report(error);
+        context.run.report(error);
         return 1;
       }
     }, how);
+  }
+
+  /** What an event needs of the world; `other` takes the place of a part of it. */
+  host(other: Partial<Host> = {}): Host {
+    return {
+      settings: this.settings,
+      qemuImg: this.qemuImg,
+      perform: performer(this.qemuImg, () => {}),
+      freeBytes: () => Promise.resolve(this.free),
+      fileSystem: () => Promise.resolve(this.fileSystem),
+      lock: this.lock,
+      log: () => {},
+      say: () => {},
+      show: undefined,
+      readXml: () => this.xml(),
+      now: () => this.now(),
+      ...other,
+    };
+  }
+
+  context(host: Host, domain = DOMAIN): EventContext {
+    const paths = guestNames(this.config, domain);
+    return { run: new Run(host, domain), host, domain, paths, begun: host.now(), extra: "-" };
   }
 
   async #run(
@@ -324,22 +355,14 @@ export class Fixture implements Disposable {
     const printed: string[] = [];
     const merges: string[] = [];
     const { background = (domain) => void merges.push(domain) } = how;
-    const code = await act(
-      wrap({
-        settings: this.settings,
-        qemuImg: this.qemuImg,
-        perform: perform(performer(this.qemuImg, background)),
-        freeBytes: () => Promise.resolve(this.free),
-        fileSystem: () => Promise.resolve(this.fileSystem),
-        lock: this.lock,
-        log: (line) => log.push(line),
-        say: (line) => said.push(line),
-        show: dry ? (line) => shown.push(line) : undefined,
-        readXml: () => xml,
-        now: () => this.now(),
-      }),
-      (text) => printed.push(...text.split("\n")),
-    );
+    const host = this.host({
+      perform: perform(performer(this.qemuImg, background)),
+      log: (line) => log.push(line),
+      say: (line) => said.push(line),
+      show: dry ? (line) => shown.push(line) : undefined,
+      readXml: () => xml,
+    });
+    const code = await act(wrap(host), (text) => printed.push(...text.split("\n")));
     const [domain] = merges;
     const merge = domain !== undefined && !mergeDies ? await this.merge({ ...how, domain }) : undefined;
     return { code, said, log, shown, printed, merge };

@@ -43,9 +43,8 @@ const cases: Readonly<
 
 for (const [what, [run, expected]] of Object.entries(cases)) {
   Deno.test(`${what} waits for ${expected.join(" and then ") || "nothing"} to be on stable storage`, () => {
-    using fixture = new Fixture();
-    fixture.disks({ vda: false });
-    assertEquals(synced(fixture, () => run(fixture.image("vda"), `${fixture.images}/two`)), [...expected]);
+    using fixture = new Fixture().disks({ vda: false });
+    assertEquals(synced(fixture, () => run(fixture.vda, `${fixture.images}/two`)), [...expected]);
   });
 }
 
@@ -64,8 +63,7 @@ const waits: Readonly<Record<string, readonly string[]>> = {
 };
 
 Deno.test("the note and a cleared flag are on stable storage before the next step, the word of a start need not be", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
+  using fixture = new Fixture().disks({ vda: true });
   const order: string[] = [];
   const { syncSync } = Deno.FsFile.prototype;
   Deno.FsFile.prototype.syncSync = function () {

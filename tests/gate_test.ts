@@ -228,7 +228,7 @@ for (const shell of shells) {
     }
     assertEquals(asked(fixture, shell, ["--version"]), undefined);
 
-    kinds.text!(`${fixture.config}/guest.session`);
+    kinds.text!(fixture.note);
     for (const operation of operations.filter((operation) => operation !== "prepare")) {
       assertEquals(asked(fixture, shell, ["guest", operation, "begin", "-"]), undefined);
     }
@@ -247,7 +247,7 @@ for (const shell of shells) {
 
   Deno.test(`in ${shell[0]} a program that doesn't run stops no running guest`, () => {
     using fixture = worldWithGate();
-    kinds.text!(`${fixture.config}/guest.session`);
+    kinds.text!(fixture.note);
     Deno.writeTextFileSync(`${fixture.config}/guest.starting`, "");
     Deno.chmodSync(fixture.settings.gated, 0o644);
     const call = (operation: string) =>

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { DOMAIN, Fixture } from "./fixture.ts";
+import { Fixture } from "./fixture.ts";
 
 /** Types a part of the hint as it stands. */
 function type(hint: string, after: string): void {
@@ -15,7 +15,7 @@ async function refusedOver(
   own: (fixture: Fixture, top: string) => void,
 ): Promise<string> {
   fixture.disks({ vda: false });
-  const image = fixture.image("vda");
+  const image = fixture.vda;
   let top = `${image}.backing_file`;
   Deno.renameSync(image, top);
   for (let number = 1; number < layers; number++) {
@@ -32,8 +32,8 @@ async function refusedOver(
 /** The guest starts, finds this, and leaves one file. */
 async function checkLife(fixture: Fixture, content: Record<string, string>): Promise<void> {
   await fixture.start();
-  assertEquals(fixture.read(fixture.image("vda")), content);
-  fixture.write(fixture.image("vda"), "junk");
+  assertEquals(fixture.read(fixture.vda), content);
+  fixture.write(fixture.vda, "junk");
   await fixture.stop();
   await fixture.start();
   await fixture.stop();
@@ -41,18 +41,17 @@ async function checkLife(fixture: Fixture, content: Record<string, string>): Pro
   assertEquals(fixture.files().filter((name) => name !== "vda.img.old"), ["vda.img"]);
 }
 
-const overlay = (fixture: Fixture, top: string) => fixture.save(fixture.image("vda"), top, { own: "yes" });
-const stranger = (fixture: Fixture) => fixture.save(fixture.image("vda"), null, { own: "yes" });
+const overlay = (fixture: Fixture, top: string) => fixture.save(fixture.vda, top, { own: "yes" });
+const stranger = (fixture: Fixture) => fixture.save(fixture.vda, null, { own: "yes" });
 
 /** A disk of so many layers, each but the lowest one a commit that is kept. */
 async function withLayers(layers: number): Promise<Fixture> {
-  const fixture = new Fixture();
-  fixture.disks({ vda: false });
+  const fixture = new Fixture().disks({ vda: false });
   fixture.keys = { "keep-commits": layers };
   for (let number = 1; number < layers; number++) {
     fixture.configure({ vda: true });
     await fixture.start();
-    fixture.write(fixture.image("vda"), `layer ${number}`);
+    fixture.write(fixture.vda, `layer ${number}`);
     await fixture.stop();
   }
   return fixture;
@@ -86,7 +85,7 @@ for (const layers of [1, 2, 3]) {
     using fixture = new Fixture();
     type(await refusedOver(fixture, layers, stranger), "move the layers away: ");
     await checkLife(fixture, { own: "yes" });
-    assertEquals(fixture.files(`${fixture.image("vda")}.old`).length, layers);
+    assertEquals(fixture.files(`${fixture.vda}.old`).length, layers);
   });
 }
 
@@ -94,7 +93,7 @@ for (const layers of [2, 3]) {
   Deno.test(`the hint's command gives a base over which ${layers - 1} lie its name back`, async () => {
     using fixture = new Fixture();
     const hint = await refusedOver(fixture, layers, (fixture) => {
-      const image = fixture.image("vda");
+      const image = fixture.vda;
       Deno.renameSync(`${image}.backing_file`, image);
     });
     type(hint, "is the missing file: ");
@@ -106,7 +105,7 @@ for (const layers of [2, 3]) {
 for (const layers of [1, 2, 3]) {
   Deno.test(`the hint's command mends a disk of ${layers} whose files were copied without their links`, async () => {
     using fixture = await withLayers(layers);
-    const image = fixture.image("vda");
+    const image = fixture.vda;
     fixture.keys = {};
     fixture.configure({ vda: false });
     await fixture.start();
@@ -126,7 +125,7 @@ for (const layers of [1, 2, 3]) {
 for (const [layers, into] of [[1, 0], [2, 1], [2, 0], [3, 1]] as const) {
   Deno.test(`the hint's command mends a disk of ${layers} after a blockcommit into layer ${into}`, async () => {
     using fixture = await withLayers(layers);
-    const image = fixture.image("vda");
+    const image = fixture.vda;
     fixture.configure({ vda: false });
     await fixture.start();
     fixture.write(image, "committed");
@@ -147,9 +146,8 @@ for (const [layers, into] of [[1, 0], [2, 1], [2, 0], [3, 1]] as const) {
 }
 
 Deno.test("the hint's command for a broken note is safe where no disk has layers", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  Deno.writeTextFileSync(`${fixture.config}/${DOMAIN}.session`, "[");
+  using fixture = new Fixture().disks({ vda: false });
+  Deno.writeTextFileSync(fixture.note, "[");
   const { code, said } = await fixture.event("prepare");
   assertEquals(code, 1);
   type(said[1]!, "beside it: ");

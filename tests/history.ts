@@ -5,7 +5,7 @@ import { readRecords } from "../lib/host/session_records.ts";
 import { inContext, tearing } from "./fault.ts";
 import { flagsOf } from "./scenario.ts";
 import { Tree } from "./tree.ts";
-import { type Content, DOMAIN, exists, type Fixture } from "./fixture.ts";
+import { type Content, exists, type Fixture } from "./fixture.ts";
 
 /** How the disks of a guest came to be as they are. */
 export interface Past {
@@ -67,9 +67,7 @@ export function layersOf(fixture: Fixture, target: string): readonly number[] {
 
 /** The note says that the lower of these two layers is torn. */
 export function tornOf(fixture: Fixture, target: string): boolean {
-  const record = readRecords(`${fixture.config}/${DOMAIN}.session`).find((record) =>
-    record.target === target
-  );
+  const record = readRecords(fixture.note).find((record) => record.target === target);
   return record?.merging !== undefined && layersOf(fixture, target)[1] === record.merging;
 }
 

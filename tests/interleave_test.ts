@@ -25,7 +25,7 @@ class Image {
   readonly #open = new Map<Task, Disposable>();
 
   constructor(readonly fixture: Fixture, readonly sessions: Sessions) {
-    this.vda = fixture.image("vda");
+    this.vda = fixture.vda;
   }
 
   how(task: Task, domain: string) {

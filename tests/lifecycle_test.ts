@@ -9,7 +9,7 @@ import { snapshot } from "./tree.ts";
 import { domainXml } from "./xml.ts";
 
 /** After this end the session is still there, and the next start goes on with it. */
-async function checkHeld(fixture: Fixture & { readonly vda: string }, mend: () => void): Promise<void> {
+async function checkHeld(fixture: Fixture, mend: () => void): Promise<void> {
   assertEquals(fixture.read(fixture.vda), session);
   mend();
   await fixture.start();
@@ -45,7 +45,7 @@ Deno.test("a flagged session outlives an end in which nothing can be written, fl
 
 Deno.test("a managed save keeps the session, where libvirt gives no reason", async () => {
   using fixture = await up(true);
-  Deno.writeTextFileSync(`${fixture.settings.saveFolder}/${DOMAIN}.save`, "");
+  Deno.writeTextFileSync(fixture.managedSave, "");
   await fixture.stop("-");
   assertEquals([fixture.state("vda").kind, fixture.flags().vda], ["session", true]);
   await fixture.good("restore");
@@ -122,15 +122,14 @@ Deno.test("a guest that is migrated away and back goes on with its session", asy
 });
 
 Deno.test("a guest that comes without its session is refused, and nothing is touched", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   const before = snapshot(fixture.images);
   await fixture.good("migrate");
   const { code, said } = await fixture.event("prepare");
   assertEquals(code, 1);
   checkSaid(
     said,
-    `vda: the guest migrates here without the session of "${fixture.image("vda")}" that it runs on`,
+    `vda: the guest migrates here without the session of "${fixture.vda}" that it runs on`,
     "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
   );
   await fixture.event("release", "failed");
@@ -168,18 +167,16 @@ Deno.test("a second guest on the same image is refused, and the first one's sess
 });
 
 Deno.test("a disk without an image gets it back from its layer, whether a note tells of it or not", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  Deno.renameSync(fixture.image("vda"), `${fixture.image("vda")}.backing_file`);
+  using fixture = new Fixture().disks({ vda: false });
+  Deno.renameSync(fixture.vda, `${fixture.vda}.backing_file`);
   await fixture.start();
-  assertEquals(fixture.read(fixture.image("vda")), base);
+  assertEquals(fixture.read(fixture.vda), base);
   await fixture.stop();
   assertEquals(fixture.files(), ["vda.img"]);
 });
 
 Deno.test("the end of a start that died before its overlay was made leaves one file", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   const beforeCreate = new Failing(3, "dies before");
   await fixture.event("prepare", "-", { perform: beforeCreate.perform });
   assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);

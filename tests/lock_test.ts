@@ -1,28 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
-import type { Host } from "../lib/host/host.ts";
 import { lock } from "../lib/host/lock.ts";
 import { Run } from "../lib/host/run.ts";
 import type { Step } from "../lib/state/step.ts";
 import { Fixture } from "./fixture.ts";
 
 const unwatched = { sanitizeResources: false, sanitizeOps: false };
-
-function hostOf({ settings, qemuImg }: Fixture): Host {
-  return {
-    settings,
-    qemuImg,
-    perform: () => Promise.resolve(),
-    freeBytes: () => Promise.resolve(Infinity),
-    fileSystem: () => Promise.resolve(0xef53),
-    lock,
-    log: () => {},
-    say: () => {},
-    show: undefined,
-    readXml: () => "",
-    now: () => new Date(),
-  };
-}
 
 /** Runs the event loop for long enough that whatever can happen has happened. */
 async function settle(): Promise<void> {
@@ -112,8 +95,7 @@ Deno.test("an event lets go of its locks when it fails", async () => {
 });
 
 Deno.test("an event of one guest waits for another of the same guest", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   const order: string[] = [];
   const held = await lock(`${fixture.config}/guest.lock`);
   const start = fixture.event("prepare").then(() => order.push("prepare is done"));
@@ -127,11 +109,10 @@ Deno.test("an event of one guest waits for another of the same guest", async () 
 
 for (const [operation, extra] of [["prepare", "-"], ["release", "shutdown"]] as const) {
   Deno.test(`${operation} waits for another guest's event on the same image folder, a dry run doesn't`, async () => {
-    using fixture = new Fixture();
-    fixture.disks({ vda: false });
+    using fixture = new Fixture().disks({ vda: false });
     if (operation === "release") await fixture.start();
     const before = fixture.files();
-    const held = await fixture.lockFolders([fixture.image("vda")]);
+    const held = await fixture.lockFolders([fixture.vda]);
     let done = false;
     const event = fixture.event(operation, extra).finally(() => done = true);
     await settle();
@@ -145,15 +126,11 @@ for (const [operation, extra] of [["prepare", "-"], ["release", "shutdown"]] as 
 }
 
 Deno.test("a step without the lock of what it changes is not taken", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   const performed: string[] = [];
-  const host = {
-    ...hostOf(fixture),
-    perform: (step: Step) => Promise.resolve(void performed.push(step.kind)),
-  };
-  const run = new Run(host, "guest");
-  const [vda, other] = [fixture.image("vda"), `${fixture.root}/other.img`];
+  const perform = (step: Step) => Promise.resolve(void performed.push(step.kind));
+  const run = new Run(fixture.host({ perform }), "guest");
+  const [vda, other] = [fixture.vda, `${fixture.root}/other.img`];
   const onImage: Step[] = [
     { kind: "link", from: vda, to: `${vda}.backing_file` },
     { kind: "rename", from: vda, to: `${vda}.backing_file` },
@@ -162,7 +139,7 @@ Deno.test("a step without the lock of what it changes is not taken", async () =>
     { kind: "own", path: vda, owner: { uid: 0, gid: 0, mode: 0o600 } },
   ];
   const onGuest: Step[] = [
-    { kind: "note", path: `${fixture.config}/guest.session`, records: [] },
+    { kind: "note", path: fixture.note, records: [] },
     { kind: "remove", path: `${fixture.config}/guest.starting` },
     { kind: "clear", config: fixture.configFile, targets: ["vda"] },
     { kind: "configure", config: fixture.configFile, text: undefined, change: "" },
@@ -201,7 +178,7 @@ Deno.test("a lock that comes when nobody waits for it any more is let go", unwat
 
 Deno.test("the same lock is not taken twice", async () => {
   using fixture = new Fixture();
-  const { locks } = new Run(hostOf(fixture), "guest");
+  const { locks } = new Run(fixture.host(), "guest");
   using _guest = await locks.guest();
   await assertRejects(() => locks.guest(), Error, "held already");
 });

@@ -18,23 +18,22 @@ const lines = [
 ].map((line) => time + line);
 
 function worldWithLog(): Fixture {
-  const fixture = new Fixture();
-  fixture.disks({ vda: false });
+  const fixture = new Fixture().disks({ vda: false });
   Deno.writeTextFileSync(fixture.settings.log, lines.join("\n") + "\n");
   return fixture;
 }
 
 Deno.test("log prints all lines, or those of one guest with their hints", async () => {
   using fixture = worldWithLog();
-  assertEquals((await fixture.type(["log"])).printed, lines);
-  assertEquals((await fixture.type(["log", "guest"])).printed, lines.slice(0, 5));
+  assertEquals((await fixture.type("log")).printed, lines);
+  assertEquals((await fixture.type("log guest")).printed, lines.slice(0, 5));
   assertEquals(lines.filter(linesOf("guest2")), lines.slice(5, 8));
   assertEquals(lines.filter(linesOf("a.c")), [lines[9]]);
 });
 
 Deno.test("log of a guest that nobody knows is met halfway", async () => {
   using fixture = worldWithLog();
-  const { code, printed, said } = await fixture.type(["log", "gues"]);
+  const { code, printed, said } = await fixture.type("log gues");
   assertEquals([code, printed, said], [1, [], [
     'error: the log tells nothing of "gues"; there are "guest"',
     'hint: did you mean "guest"?',
@@ -42,8 +41,7 @@ Deno.test("log of a guest that nobody knows is met halfway", async () => {
 });
 
 Deno.test("log of a host on which nothing has happened is empty", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  assertEquals((await fixture.type(["log"])).printed, []);
-  assertEquals((await fixture.type(["log", "guest"])).code, 0);
+  using fixture = new Fixture().disks({ vda: false });
+  assertEquals((await fixture.type("log")).printed, []);
+  assertEquals((await fixture.type("log guest")).code, 0);
 });

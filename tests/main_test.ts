@@ -37,7 +37,7 @@ Deno.test("a build's permissions are enough for a whole life, and the log tells 
       stderr: "",
     });
   }
-  qemuIo(["write", "-P", "7", "0", "64k"], fixture.image("vda"));
+  qemuIo(["write", "-P", "7", "0", "64k"], fixture.vda);
   assertEquals(await run(fixture, ["guest", "release", "end", "shutdown"], xml), {
     code: 0,
     stdout: "",
@@ -48,7 +48,7 @@ Deno.test("a build's permissions are enough for a whole life, and the log tells 
   }
   assertEquals(fixture.files(), ["vda.img"]);
   assertEquals(fixture.flags(), { vda: false });
-  qemuIo(["read", "-P", "7", "0", "64k"], fixture.image("vda"));
+  qemuIo(["read", "-P", "7", "0", "64k"], fixture.vda);
   const log = Deno.readTextFileSync(fixture.settings.log).trim().split("\n");
   for (const line of log) assert(/^\d{4}-\d\d-\d\d [\d:.]{12}\+0000: guest(?: vda)?: ./.test(line), line);
   assertEquals(log.filter((line) => line.includes("commit: asked for")).length, 1);
@@ -83,6 +83,6 @@ Deno.test("a dry run prints one line a step and leaves no trace, not even a log"
   );
   assertEquals([code, stderr], [0, ""]);
   assertEquals(stdout.trim().split("\n").every((line) => line.startsWith("guest")), true);
-  assertStringIncludes(stdout, `guest vda: link "${fixture.image("vda")}" to `);
+  assertStringIncludes(stdout, `guest vda: link "${fixture.vda}" to `);
   assertEquals(snapshot(fixture.root).filter((line) => !/record\.ts|autorevert"/.test(line)), before);
 });

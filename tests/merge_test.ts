@@ -5,12 +5,8 @@ import { UserError } from "../lib/errors.ts";
 import { mergeGuest } from "../lib/hook/merge.ts";
 import { progressOf } from "../lib/hook/merge_progress.ts";
 import type { Host } from "../lib/host/host.ts";
-import { lock } from "../lib/host/lock.ts";
-import { Run } from "../lib/host/run.ts";
 import { readRecords } from "../lib/host/session_records.ts";
-import { guestNames } from "../lib/state/paths.ts";
-import type { Step } from "../lib/state/step.ts";
-import { atEveryStep, Failing, tearing } from "./fault.ts";
+import { afterFirst, atEveryStep, before, Failing, failingAt, tearing } from "./fault.ts";
 import { type Circumstance, DOMAIN, Fixture, NOW } from "./fixture.ts";
 import { layersOf, live, type Past, placeOf, writeAll } from "./history.ts";
 import { snapshot, Tree } from "./tree.ts";
@@ -19,14 +15,8 @@ const committed: Past = { targets: ["vda"], layers: 2, keepCommits: 0, torn: fal
 
 async function fixtureOf(past: Past) {
   const fixture = new Fixture();
-  const history = await live(fixture, past);
-  const image = fixture.image("vda");
-  return Object.assign(fixture, {
-    history,
-    vda: image,
-    lower: `${image}.backing_file`,
-    upper: `${image}.backing_file.1`,
-  });
+  const [lower, upper] = [`${fixture.vda}.backing_file`, `${fixture.vda}.backing_file.1`];
+  return Object.assign(fixture, { history: await live(fixture, past), lower, upper });
 }
 type Layered = Awaited<ReturnType<typeof fixtureOf>>;
 
@@ -38,14 +28,6 @@ async function deep(): Promise<Layered> {
   writeAll(fixture, "vda", "last");
   return fixture;
 }
-
-/** Does something before each step of this kind. */
-const before = (kind: Step["kind"], act: () => Promise<void> | void): Circumstance => ({
-  perform: (inner) => async (step, control) => {
-    if (step.kind === kind) await act();
-    await inner(step, control);
-  },
-});
 
 const pause = (milliseconds: number) => new Promise((wake) => setTimeout(wake, milliseconds));
 
@@ -88,7 +70,7 @@ for (const { if: wrong, arrange, error } of impossible) {
   Deno.test(`a merge doesn't begin if ${wrong}, and nothing has changed`, async () => {
     using fixture = await fixtureOf(committed);
     arrange(fixture);
-    const note = `${fixture.config}/${DOMAIN}.session`;
+    const note = fixture.note;
     const before = [snapshot(fixture.images), readRecords(note)];
     const { code, said } = await fixture.merge();
     assertEquals([code, said[0]], [1, `error: guest vda: ${error(fixture)}`]);
@@ -210,20 +192,19 @@ for (const place of ["the background", "an end"] as const) {
       ? await deep()
       : await fixtureOf({ ...committed, targets: ["vda", "vdb"], layers: 3 });
     const noted: unknown[] = [];
-    const watching = before("merge", () => {
-      noted.push(readRecords(`${fixture.config}/${DOMAIN}.session`).map(({ merging }) => merging));
+    const perform = before("merge", () => {
+      noted.push(readRecords(fixture.note).map(({ merging }) => merging));
     });
-    if (place === "an end") await fixture.event("release", "shutdown", { ...watching, mergeDies: true });
-    else await fixture.merge(watching);
+    if (place === "an end") await fixture.event("release", "shutdown", { perform, mergeDies: true });
+    else await fixture.merge({ perform });
     assertEquals(noted.slice(0, 2), place === "an end" ? [[1]] : [[1, undefined], [2, undefined]]);
   });
 }
 
 const failingNote: Circumstance = {
-  perform: (inner) => (step) =>
+  perform: failingAt((step) =>
     step.kind === "note" && step.records.some(({ merging }) => merging !== undefined)
-      ? Promise.reject(new Error("EIO"))
-      : inner(step),
+  ),
 };
 
 Deno.test("an end merges nothing that it can't note, has no room for, or can't copy, and says so", async () => {
@@ -280,8 +261,7 @@ Deno.test("what was pending and cut short is done before anything is merged", as
 });
 
 Deno.test("a merge takes the name of a layer that nothing stands on", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   await fixture.event("prepare", "-", { perform: new Failing(3, "dies before").perform });
   assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
   assertEquals((await fixture.merge()).code, 0);
@@ -341,17 +321,13 @@ for (const { what, act, after, error } of meanwhiles) {
       if (whole) makeWhole(fixture, 1);
       const top = `${fixture.vda}.backing_file.2`;
       let before: string[] = [];
-      let acted = false;
       const { code, said } = await fixture.merge({
-        perform: (inner) => async (step, control) => {
-          await inner(step, control);
-          if (step.kind !== "sync" || acted) return;
-          acted = true;
+        perform: afterFirst("sync", async () => {
           // A clock tells files apart that are written one after the other only every few milliseconds.
           await pause(20);
           act(fixture, top);
           before = snapshot(fixture.images);
-        },
+        }),
       });
       assertEquals([code, said[0]], [1, `error: guest vda: ${error(fixture, top)}`]);
       assertEquals(snapshot(fixture.images), before);
@@ -397,7 +373,7 @@ Deno.test("a merge doesn't begin below a layer that stands on another one", asyn
     1,
     `error: guest vda: "${top}" stands on "${fixture.lower}", should be "${fixture.upper}"`,
   ]);
-  assertEquals(readRecords(`${fixture.config}/${DOMAIN}.session`)[0]?.merging, undefined);
+  assertEquals(readRecords(fixture.note)[0]?.merging, undefined);
 });
 
 Deno.test("a merge takes names under the folder's lock, a dry run takes no lock", async () => {
@@ -485,28 +461,12 @@ Deno.test("how far a merge is, is told to who watches, left in its lock, and log
     }
     return Promise.reject(new Error("enough"));
   };
-  const host: Host = {
-    settings: fixture.settings,
-    qemuImg: fixture.qemuImg,
+  const host = fixture.host({
     perform,
-    freeBytes: () => Promise.resolve(Infinity),
-    fileSystem: () => Promise.resolve(0xef53),
-    lock,
     log: (line) => void log.push(line),
-    say: () => {},
-    show: undefined,
-    readXml: () => "",
     now: () => new Date(seconds * 1000),
-  };
-  const context = {
-    run: new Run(host, DOMAIN),
-    host,
-    domain: DOMAIN,
-    paths: guestNames(fixture.config, DOMAIN),
-    begun: new Date(),
-    extra: "-",
-  };
-  await mergeGuest(context, (target, percent) => void watched.push([target, percent]));
+  });
+  await mergeGuest(fixture.context(host), (target, percent) => void watched.push([target, percent]));
   const percents = steps.map(([, percent]) => percent);
   assertEquals(left, percents);
   assertEquals(watched, percents.map((percent) => ["vda", percent]));

@@ -1,7 +1,7 @@
 /** Guests that migrate between two hosts with one folder of images. */
 
 import { assertEquals } from "@std/assert";
-import { atEveryStep, faults } from "./fault.ts";
+import { afterFirst, atEveryStep, faults } from "./fault.ts";
 import { afterClockTick, copyDown, Fixture } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
@@ -18,11 +18,11 @@ for (const tells of told) {
       const { here, there } = hosts;
       hosts.disks({ vda: false });
       await hosts.start(here);
-      here.write(here.image("vda"), "mine");
+      here.write(here.vda, "mine");
       await hosts.abort(there, said(tells, reason));
       assertEquals(here.state("vda").kind, "session");
       assertEquals(there.files(there.config).filter((name) => name.endsWith(".session")), []);
-      assertEquals(here.read(here.image("vda")), { base: "vda", mine: "yes" });
+      assertEquals(here.read(here.vda), { base: "vda", mine: "yes" });
       await hosts.stop(here, said(tells, "shutdown"));
       assertEquals(here.disk("vda"), { base: "vda" });
     }
@@ -36,11 +36,11 @@ for (const tells of told) {
     await hosts.migrate(here, there, said(tells, "migrated"));
     await hosts.migrate(there, here, said(tells, "migrated"));
     await hosts.migrate(here, there, said(tells, "migrated"));
-    here.write(here.image("vda"), "junk");
+    here.write(here.vda, "junk");
     await hosts.stop(there, said(tells, "shutdown"));
     assertEquals(here.disk("vda"), { base: "vda" });
     await hosts.start(here);
-    assertEquals(here.read(here.image("vda")), { base: "vda" });
+    assertEquals(here.read(here.vda), { base: "vda" });
     await hosts.stop(here);
     assertEquals(here.files(), ["vda.img"]);
   });
@@ -56,12 +56,12 @@ for (const tells of told) {
       hosts.disks({ vda: first }, { vda: second });
       await hosts.start(here);
       await hosts.migrate(here, there, said(tells, "migrated"));
-      here.write(here.image("vda"), "kept");
+      here.write(here.vda, "kept");
       await hosts.stop(there, said(tells, "shutdown"));
       assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
       assertEquals([here.flags(), there.flags()], [{ vda: false }, { vda: false }]);
       await hosts.start(here);
-      here.write(here.image("vda"), "junk");
+      here.write(here.vda, "junk");
       await hosts.stop(here);
       assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
       assertEquals(here.files(), ["vda.img"]);
@@ -76,7 +76,7 @@ for (const tells of told) {
     here.configure({ vda: true });
     await hosts.migrate(here, there, said(tells, "migrated"));
     assertEquals(here.flags(), { vda: false });
-    here.write(here.image("vda"), "kept");
+    here.write(here.vda, "kept");
     await hosts.stop(there, said(tells, "shutdown"));
     assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
     assertEquals(here.files(), ["vda.img"]);
@@ -91,7 +91,7 @@ for (const tells of told) {
       await hosts.abort(to, said(tells, "failed"));
       await hosts.migrate(from, to, said(tells, "migrated"));
     }
-    here.write(here.image("vda"), "kept");
+    here.write(here.vda, "kept");
     await hosts.stop(here, said(tells, "shutdown"));
     assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
     assertEquals([here.flags(), there.flags()], [{ vda: false }, { vda: false }]);
@@ -104,7 +104,7 @@ for (const tells of told) {
     hosts.disks({ vda: true }, { vda: false });
     await hosts.start(here);
     await hosts.announce(there);
-    here.write(here.image("vda"), "kept");
+    here.write(here.vda, "kept");
     await hosts.stop(there, said(tells, "shutdown"));
     await here.stop(said(tells, "migrated"));
     assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
@@ -123,13 +123,13 @@ for (const tells of told) {
         await hosts.abort(to, said(tells, "failed"));
         await hosts.migrate(from, to, said(tells, "migrated"));
       }
-      here.write(here.image("vda"), "written");
+      here.write(here.vda, "written");
       await hosts.stop(there, said(tells, "shutdown"));
       const written = flag ? { written: "yes" } as const : {};
       assertEquals(here.disk("vda"), { base: "vda", ...written });
       assertEquals(here.flags(), { vda: false });
       await hosts.start(here);
-      assertEquals(here.read(here.image("vda")), { base: "vda", ...written });
+      assertEquals(here.read(here.vda), { base: "vda", ...written });
       await hosts.stop(here);
       assertEquals(here.files(), ["vda.img"]);
     }
@@ -142,10 +142,10 @@ for (const tells of told) {
       hosts.disks({ vda: true }, { vda: false });
       await hosts.start(here);
       await hosts.migrate(here, there, said(tells, "migrated"));
-      here.write(here.image("vda"), "kept");
+      here.write(here.vda, "kept");
       hosts.here.busy.clear();
       await hosts.start(hosts[again]);
-      assertEquals(here.read(here.image("vda")), { base: "vda", kept: "yes" });
+      assertEquals(here.read(here.vda), { base: "vda", kept: "yes" });
       await hosts.stop(hosts[again], said(tells, "shutdown"));
       assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
       assertEquals(here.files(), ["vda.img"]);
@@ -160,7 +160,7 @@ Deno.test("an editor that clears the flag at home means it, and a mark from else
   await hosts.start(here);
   assertEquals(here.files(), ["vda.img", "vda.img.autorevert-keep", "vda.img.backing_file"]);
   here.configure({ vda: false });
-  here.write(here.image("vda"), "junk");
+  here.write(here.vda, "junk");
   await hosts.stop(here);
   assertEquals(here.disk("vda"), { base: "vda" });
   assertEquals(here.files(), ["vda.img"]);
@@ -174,7 +174,7 @@ Deno.test("a start is refused on the first host while the guest runs on the seco
   await hosts.migrate(here, there);
   const { code, said } = await here.event("prepare");
   await here.good("release", "failed");
-  assertEquals([code, said[0]], [1, `error: guest vda: "${here.image("vda")}" is open in another process`]);
+  assertEquals([code, said[0]], [1, `error: guest vda: "${here.vda}" is open in another process`]);
   assertEquals(here.state("vda"), { kind: "session", layers: [0], ended: false, marked: true });
 });
 
@@ -186,12 +186,12 @@ Deno.test("a flagged session that an older hook has thrown away is not forgotten
   await hosts.migrate(here, there);
   here.busy.clear();
   // It doesn't know the mark.
-  Deno.renameSync(`${here.image("vda")}.backing_file`, here.image("vda"));
+  Deno.renameSync(`${here.vda}.backing_file`, here.vda);
   const { code, said } = await here.event("prepare");
   assertEquals([code, said[0]], [
     1,
-    `error: guest vda: "${here.image("vda")}.autorevert-keep" is a session that was to be committed, ` +
-    `but is no session of "${here.image("vda")}" any more`,
+    `error: guest vda: "${here.vda}.autorevert-keep" is a session that was to be committed, ` +
+    `but is no session of "${here.vda}" any more`,
   ]);
 });
 
@@ -200,46 +200,42 @@ Deno.test("a restore that fails after the guest was called up keeps its session 
   const { here } = hosts;
   hosts.disks({ vda: false });
   await here.start();
-  here.write(here.image("vda"), "saved");
+  here.write(here.vda, "saved");
   await here.stop("saved");
   await here.good("restore");
   await here.start();
   await here.stop("failed");
-  assertEquals(here.read(here.image("vda")), { base: "vda", saved: "yes" });
+  assertEquals(here.read(here.vda), { base: "vda", saved: "yes" });
   await here.good("restore");
   await here.start();
-  assertEquals(here.read(here.image("vda")), { base: "vda", saved: "yes" });
+  assertEquals(here.read(here.vda), { base: "vda", saved: "yes" });
   await here.stop("shutdown");
   assertEquals(here.files(), ["vda.img"]);
 });
 
 Deno.test("a start whose layers another host's merge changes meanwhile is refused, and the disk is whole", async () => {
-  for (const when of ["create", "rename"]) {
+  for (const when of ["create", "rename"] as const) {
     using hosts = new TwoHosts();
     const { here, there } = hosts;
     hosts.disks({ vda: true }, { vda: false });
     await here.start();
-    here.write(here.image("vda"), "kept");
+    here.write(here.vda, "kept");
     await here.good("release", "shutdown", { mergeDies: true });
-    let merged = false;
     const { code, said } = await there.event("prepare", "-", {
-      perform: (inner) => async (step, control) => {
-        await inner(step, control);
-        if (merged || step.kind !== when) return;
-        merged = true;
-        const vda = here.image("vda");
+      perform: afterFirst(when, () => {
+        const { vda } = here;
         // What a merge does at its end, with locks that this host doesn't see.
         copyDown(`${vda}.backing_file.1`, 1);
         Deno.removeSync(vda);
         Deno.renameSync(`${vda}.backing_file`, `${vda}.backing_file.1`);
         Deno.renameSync(`${vda}.backing_file.1`, vda);
-      },
+      }),
     });
     assertEquals([code, said[0]?.includes("were changed by another host")], [1, true]);
     await there.event("release", "failed");
     assertEquals(there.disk("vda"), { base: "vda", kept: "yes" });
     await there.start();
-    assertEquals(there.read(there.image("vda")), { base: "vda", kept: "yes" });
+    assertEquals(there.read(there.vda), { base: "vda", kept: "yes" });
   }
 });
 
@@ -276,7 +272,7 @@ Deno.test("a flag that an editor has cleared before the migration doesn't come b
   await hosts.start(here);
   here.configure({ vda: false });
   await hosts.migrate(here, there);
-  here.write(here.image("vda"), "junk");
+  here.write(here.vda, "junk");
   await hosts.stop(there);
   assertEquals(here.disk("vda"), { base: "vda" });
 });
@@ -288,7 +284,7 @@ Deno.test("a session that has left is not thrown away by a start where it began"
   await hosts.start(here);
   await hosts.migrate(here, there);
   there.configure({ vda: true });
-  here.write(here.image("vda"), "kept");
+  here.write(here.vda, "kept");
   // The other host dies.
   here.busy.clear();
   assertEquals((await here.event("prepare")).code, 1);
@@ -299,10 +295,9 @@ Deno.test("a session that has left is not thrown away by a start where it began"
 });
 
 Deno.test("the mark of a session that was made a layer by hand goes", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
+  using fixture = new Fixture().disks({ vda: true });
   await fixture.start();
-  const image = fixture.image("vda");
+  const image = fixture.vda;
   Deno.renameSync(image, `${image}.backing_file.1`);
   Deno.linkSync(`${image}.backing_file.1`, image);
   fixture.configure({ vda: false });
@@ -316,7 +311,7 @@ Deno.test("a start that is refused doesn't forget a session that came from anoth
   hosts.disks({ vda: true }, { vda: false });
   await hosts.start(here);
   await hosts.migrate(here, there);
-  here.write(here.image("vda"), "kept");
+  here.write(here.vda, "kept");
   // The power fails, and the configuration has a slip.
   here.busy.clear();
   there.configureText("{");
@@ -324,7 +319,7 @@ Deno.test("a start that is refused doesn't forget a session that came from anoth
   await there.event("release", "failed");
   there.configure({ vda: false });
   await there.start();
-  assertEquals(here.read(here.image("vda")), { base: "vda", kept: "yes" });
+  assertEquals(here.read(here.vda), { base: "vda", kept: "yes" });
 });
 
 Deno.test("a session that came and has left again is not thrown away where it was in between", async () => {
@@ -335,7 +330,7 @@ Deno.test("a session that came and has left again is not thrown away where it wa
   await hosts.migrate(here, there);
   await hosts.migrate(there, here);
   here.configure({ vda: true });
-  here.write(here.image("vda"), "kept");
+  here.write(here.vda, "kept");
   here.busy.clear();
   assertEquals((await there.event("prepare")).code, 1);
   await there.event("release", "failed");
@@ -345,13 +340,11 @@ Deno.test("a session that came and has left again is not thrown away where it wa
 });
 
 Deno.test("check tells of a mark whose session somebody threw away", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
-  fixture.define();
+  using fixture = new Fixture().disks({ vda: true }).define();
   await fixture.start();
-  const image = fixture.image("vda");
+  const image = fixture.vda;
   Deno.renameSync(`${image}.backing_file`, image);
-  const { code, printed } = await fixture.type(["check", "guest"]);
+  const { code, printed } = await fixture.type("check guest");
   assertEquals(code, 1);
   assertEquals(printed.some((line) => line.includes("is a session that was to be committed")), true);
 });

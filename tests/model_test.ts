@@ -64,7 +64,7 @@ class Life {
   #writes = 0;
 
   constructor(readonly fixture: Fixture, readonly random: Random, readonly rules: Rules) {
-    this.vda = fixture.image("vda");
+    this.vda = fixture.vda;
     fixture.keys = { "keep-commits": rules.keepCommits, "keep-session": rules.keepSession };
     fixture.sources.set("vda", this.vda);
     fixture.configure({ vda: false }, new Date(this.now()));
@@ -102,7 +102,7 @@ class Life {
     const decided = `${vda}.autorevert-committing`;
     const committing = exists(decided);
     const disk = committing ? fixture.read(decided) : fixture.disk("vda");
-    const [record] = readRecords(`${fixture.config}/${DOMAIN}.session`);
+    const [record] = readRecords(fixture.note);
     const inode = (path: string) => exists(path) ? Deno.statSync(path).ino : undefined;
     const ended = inode(`${vda}.autorevert-ended`);
     const isApart = ended !== undefined && ended !== inode(vda);
@@ -471,7 +471,7 @@ async function sequences(count: number, make: () => Fixture): Promise<number> {
 Deno.test(`${SEQUENCES} random lives go as the model says`, async () => {
   const happened = await sequences(SEQUENCES, () => {
     const fixture = new Fixture();
-    fixture.save(fixture.image("vda"), null, { "0": "base" });
+    fixture.save(fixture.vda, null, { "0": "base" });
     return fixture;
   });
   assert(SEED !== undefined || happened >= SEQUENCES * 5, `${happened}`);

@@ -1,12 +1,13 @@
 /** Several disks of a guest: which of them are committed together, and what waits for what. */
 
 import { assert, assertEquals } from "@std/assert";
-import { afterClockTick, DOMAIN, Fixture } from "./fixture.ts";
+import { dyingAt } from "./fault.ts";
+import { afterClockTick, Fixture } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
 
 Deno.test("a decided commit that no note tells of is finished at the next start", async () => {
   using fixture = await up(false);
-  Deno.removeSync(`${fixture.config}/${DOMAIN}.session`);
+  Deno.removeSync(fixture.note);
   Deno.renameSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), session);
@@ -15,8 +16,7 @@ Deno.test("a decided commit that no note tells of is finished at the next start"
 });
 
 Deno.test("of two flagged disks none is committed as long as nobody can tell what stands on the other", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true, vdb: true });
+  using fixture = new Fixture().disks({ vda: true, vdb: true });
   await fixture.start();
   const loop = `${fixture.root}/loop`;
   Deno.symlinkSync(loop, loop);
@@ -28,10 +28,9 @@ Deno.test("of two flagged disks none is committed as long as nobody can tell wha
 
 Deno.test("a commit doesn't wait for a disk in use that isn't flagged, or is no longer the guest's", async () => {
   for (const flag of [false, true]) {
-    using fixture = new Fixture();
-    fixture.disks({ vda: true, vdb: flag });
+    using fixture = new Fixture().disks({ vda: true, vdb: flag });
     await fixture.start();
-    fixture.write(fixture.image("vda"), "session");
+    fixture.write(fixture.vda, "session");
     fixture.busy.add(fixture.image("vdb"));
     if (flag) fixture.sources.delete("vdb");
     await fixture.good("release", "-");
@@ -42,8 +41,7 @@ Deno.test("a commit doesn't wait for a disk in use that isn't flagged, or is no 
 });
 
 Deno.test("of two flagged disks none is committed as long as one can't be", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true, vdb: true });
+  using fixture = new Fixture().disks({ vda: true, vdb: true });
   await fixture.start();
   for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
   fixture.busy.add(fixture.image("vdb"));
@@ -64,8 +62,7 @@ Deno.test("of two flagged disks none is committed as long as one can't be", asyn
 });
 
 Deno.test("of two flagged disks none is committed as long as another file may stand on one", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true, vdb: true });
+  using fixture = new Fixture().disks({ vda: true, vdb: true });
   await fixture.start();
   fixture.sources.set("vdb", `${fixture.images}/snapshot.img`);
   await fixture.good("release", "shutdown");
@@ -85,11 +82,10 @@ Deno.test("a decided commit is not finished as long as its flag can't be read: i
 });
 
 Deno.test("a session without a flag, or that another file may stand on, doesn't join another disk's commit", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true, vdb: true, vdc: false });
+  using fixture = new Fixture().disks({ vda: true, vdb: true, vdc: false });
   await fixture.start();
   for (const target of ["vda", "vdc"]) fixture.write(fixture.image(target), "session");
-  Deno.linkSync(fixture.image("vda"), `${fixture.image("vda")}.autorevert-committing`);
+  Deno.linkSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
   fixture.sources.set("vdb", `${fixture.images}/snapshot.img`);
   await fixture.good("release", "shutdown");
   assertEquals(["vda", "vdb", "vdc"].map((target) => fixture.state(target).kind), [
@@ -125,8 +121,7 @@ Deno.test("somebody's own overlay doesn't join another disk's commit", async () 
 });
 
 Deno.test("a flag that was set before the guest's last write is for all of its sessions", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   await fixture.start();
   for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
   Deno.utimeSync(fixture.image("vdb"), new Date(1), new Date(1));
@@ -137,15 +132,14 @@ Deno.test("a flag that was set before the guest's last write is for all of its s
 });
 
 Deno.test("a flag that was set since another disk's commit was cut short is for the next session", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true, vdb: false });
+  using fixture = new Fixture().disks({ vda: true, vdb: false });
   await fixture.start();
   for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
-  Deno.linkSync(fixture.image("vda"), `${fixture.image("vda")}.autorevert-committing`);
+  Deno.linkSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
   await afterClockTick();
   fixture.configure({ vda: false, vdb: true }, new Date());
   await fixture.start();
-  assertEquals(fixture.read(fixture.image("vda")), { base: "vda", session: "yes" });
+  assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
   assertEquals(fixture.read(fixture.image("vdb")), { base: "vdb" });
   fixture.write(fixture.image("vdb"), "next");
   await fixture.stop();
@@ -154,8 +148,9 @@ Deno.test("a flag that was set since another disk's commit was cut short is for 
 
 Deno.test("sessions that a start was about to set aside are set aside again, whatever that start has made before it was cut short", async () => {
   for (const flags of [{ vda: true, vdb: true }, { vdb: false, vda: true }]) {
-    using fixture = new Fixture();
-    fixture.disks(Object.fromEntries(Object.keys(flags).map((target) => [target, false])));
+    using fixture = new Fixture().disks(
+      Object.fromEntries(Object.keys(flags).map((target) => [target, false])),
+    );
     await fixture.start();
     for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
     await afterClockTick();
@@ -164,11 +159,7 @@ Deno.test("sessions that a start was about to set aside are set aside again, wha
     // Between the two disks.
     let renames = 0;
     await fixture.event("prepare", "-", {
-      perform: (inner) => async (step, control) => {
-        if (step.kind === "rename") renames++;
-        if (renames > 1) throw new Error("it has died");
-        await inner(step, control);
-      },
+      perform: dyingAt((step) => step.kind === "rename" && ++renames > 1),
     });
     await fixture.start();
     await fixture.stop();

@@ -105,14 +105,14 @@ Deno.test("a start is refused from an image that is marked as corrupt, and enabl
   ];
   assertEquals((await fixture.event("prepare")).said, [`error: guest vda: ${said[0]}`, said[1]]);
   await fixture.good("release", "failed");
-  assert((await fixture.type(["check"])).printed.includes(`error: guest vda: ${said[0]}`));
+  assert((await fixture.type("check")).printed.includes(`error: guest vda: ${said[0]}`));
   Deno.removeSync(fixture.configFile);
-  assertEquals((await fixture.type(["enable", "guest", "vda"])).said, [
+  assertEquals((await fixture.type("enable guest vda")).said, [
     `error: guest vda: ${said[0]}`,
     said[1],
   ]);
   qemuIo(["check", "-r", "all", fixture.vda]);
-  assertEquals((await fixture.type(["enable", "guest", "vda"])).code, 0);
+  assertEquals((await fixture.type("enable guest vda")).code, 0);
   await fixture.start();
 });
 
@@ -155,16 +155,16 @@ for (const raw of ["on", "off"]) {
       `warning: guest vda: ${what}`,
       `hint: have it in one file: qemu-img convert -O qcow2 ${fixture.vda} NEW`,
     ];
-    const enabled = await fixture.type(["enable", "guest", "vda"]);
+    const enabled = await fixture.type("enable guest vda");
     assertEquals([enabled.code, enabled.said], [0, warning]);
-    assertEquals((await fixture.type(["check", "guest"])).printed.slice(-3, -1), warning);
+    assertEquals((await fixture.type("check guest")).printed.slice(-3, -1), warning);
     const { log } = await fixture.good("prepare");
     assert(log.includes(`guest vda: warning: ${what}`), log.join("\n"));
     write(fixture.vda, 0, 9);
     await fixture.stop();
     find(fixture.vda, 1);
 
-    assertEquals((await fixture.type(["commit", "guest"])).said, warning);
+    assertEquals((await fixture.type("commit guest")).said, warning);
     await fixture.start();
     write(fixture.vda, 1, 2);
     const { merge } = await fixture.event("release", "shutdown");
@@ -174,16 +174,15 @@ for (const raw of ["on", "off"]) {
   });
 }
 
-const grown:
-  readonly (readonly [when: string, grow: (fixture: Fixture & { vda: string }) => Promise<void> | void])[] = [
-    ["is idle", ({ vda }) => void qemuIo(["resize", "-q", vda, "2M"])],
-    ["has a commit that waits", async (fixture) => {
-      fixture.configure({ vda: true });
-      await fixture.start();
-      await fixture.good("release", "shutdown", { mergeDies: true });
-      qemuIo(["resize", "-q", fixture.vda, "2M"]);
-    }],
-  ];
+const grown: readonly (readonly [when: string, grow: (fixture: Fixture) => Promise<void> | void])[] = [
+  ["is idle", ({ vda }) => void qemuIo(["resize", "-q", vda, "2M"])],
+  ["has a commit that waits", async (fixture) => {
+    fixture.configure({ vda: true });
+    await fixture.start();
+    await fixture.good("release", "shutdown", { mergeDies: true });
+    qemuIo(["resize", "-q", fixture.vda, "2M"]);
+  }],
+];
 
 for (const [when, grow] of grown) {
   Deno.test(`a disk that is made larger while it ${when} is as large in the next session, and after a commit`, async () => {

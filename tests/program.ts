@@ -65,8 +65,8 @@ export const outsideDev = () => new Fixture(temporaryFolder("/tmp"));
 export function worldWithDisk(): Fixture {
   const fixture = outsideDev();
   fixture.qemuImg = qemuImg(defaults.qemuImg);
-  qemuIo(["create", "-f", "qcow2", fixture.image("vda"), "1M"]);
-  fixture.sources.set("vda", fixture.image("vda"));
+  qemuIo(["create", "-f", "qcow2", fixture.vda, "1M"]);
+  fixture.sources.set("vda", fixture.vda);
   fixture.configure({ vda: true });
   return fixture;
 }

@@ -12,12 +12,8 @@ export const find = (image: string, ...patterns: number[]) =>
   patterns.forEach((pattern, block) => qemuIo(["read", "-P", `${pattern}`, `${block * 64}k`, "64k"], image));
 
 /** A fixture with one real disk, whose first block has the pattern 1. */
-export function realFixture(
-  flag: boolean,
-  create: (image: string) => void = plain,
-): Fixture & { readonly vda: string } {
-  const fixture = Object.assign(new Fixture(), { vda: "" });
-  fixture.vda = fixture.image("vda");
+export function realFixture(flag: boolean, create: (image: string) => void = plain): Fixture {
+  const fixture = new Fixture();
   fixture.qemuImg = qemuImg(defaults.qemuImg);
   create(fixture.vda);
   fixture.sources.set("vda", fixture.vda);
@@ -38,7 +34,7 @@ export class RealFixture extends Fixture {
   constructor(root?: string) {
     super(root);
     this.qemuImg = qemuImg(defaults.qemuImg);
-    plain(this.image("vda"));
+    plain(this.vda);
   }
 
   override read(image: string): Content {

@@ -1,12 +1,13 @@
 /** What a merge does with layers that were changed behind its back, with the real `qemu-img`. */
 
 import { assert, assertEquals } from "@std/assert";
+import { afterFirst } from "./fault.ts";
 import { qemuIo } from "./qemu.ts";
 import { find, realFixture, write } from "./real_fixture.ts";
 import { snapshot } from "./tree.ts";
 import type { Fixture } from "./fixture.ts";
 
-type Layered = Fixture & { readonly vda: string };
+type Layered = Fixture;
 
 /** A disk with commits that are not merged, the n-th of which has written the pattern n + 1 to block n. */
 async function layered(commits: number): Promise<Layered & { readonly layer: (number: number) => string }> {
@@ -81,10 +82,7 @@ Deno.test("a layer with a bitmap, to which qemu-img itself writes when it copies
 Deno.test("what is written to a layer after it was copied is merged the next time", async () => {
   using fixture = await layered(1);
   const { code, said } = await fixture.merge({
-    perform: (inner) => async (step, control) => {
-      await inner(step, control);
-      if (step.kind === "sync") write(fixture.vda, 2, 7);
-    },
+    perform: afterFirst("sync", () => write(fixture.vda, 2, 7)),
   });
   assertEquals([code, said[0]?.includes("was written to after it was merged")], [1, true]);
   find(fixture.vda, 1, 2, 7);

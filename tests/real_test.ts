@@ -216,7 +216,7 @@ function copied(fixture: Fixture): string {
   const copy = `${fixture.root}/copy`;
   new Deno.Command("cp", { args: ["-a", fixture.images, copy] }).outputSync();
   fixture.settings = { ...fixture.settings, imageFolders: [copy] };
-  Deno.removeSync(`${fixture.config}/guest.session`);
+  Deno.removeSync(fixture.note);
   fixture.sources.set("vda", `${copy}/vda.img`);
   return `${copy}/vda.img`;
 }

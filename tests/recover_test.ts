@@ -1,71 +1,54 @@
 /** `recover`: the next event's recovery now, and an end for a session that lies there. */
 
 import { assertEquals } from "@std/assert";
-import type { Host } from "../lib/host/host.ts";
 import { namesOf } from "../lib/state/paths.ts";
+import { dyingAt } from "./fault.ts";
 import { snapshot } from "./tree.ts";
-import { Fixture, type Result } from "./fixture.ts";
+import { Fixture } from "./fixture.ts";
+import { checkFails, checkPrints } from "./typed.ts";
 
-const ran = ({ code, printed, said }: Result) => [code, printed, said];
-
-function fixtureOf(flags: Record<string, boolean> = { vda: false }): Fixture {
-  const fixture = new Fixture();
-  fixture.disks(flags);
-  fixture.define();
-  return fixture;
-}
+const fixtureOf = (flags: Record<string, boolean> = { vda: false }) => new Fixture().disks(flags).define();
 
 /** As the original Python hook leaves it after a crash: an overlay, and no note. */
 function foreign(): Fixture {
   const fixture = fixtureOf();
-  const { image, layer } = namesOf(fixture.image("vda"));
+  const { image, layer } = namesOf(fixture.vda);
   Deno.renameSync(image, layer(0));
   fixture.save(image, layer(0), { session: "yes" });
   return fixture;
 }
 
-/** The process dies before its first step of this kind. */
-const dyingAt = (kind: string) => (inner: Host["perform"]): Host["perform"] => {
-  let dead = false;
-  return async (step, control) => {
-    dead ||= step.kind === kind;
-    if (dead) throw new Error("killed");
-    await inner(step, control);
-  };
-};
-
 Deno.test("recover finishes a commit that was cut short", async () => {
   using fixture = fixtureOf({ vda: true });
   await fixture.start();
-  fixture.write(fixture.image("vda"), "session");
+  fixture.write(fixture.vda, "session");
   await fixture.event("release", "shutdown", { perform: dyingAt("clear") });
   assertEquals(fixture.state("vda").kind, "committing");
-  const result = await fixture.type(["recover", "guest"]);
-  assertEquals(ran(result), [0, ["guest vda: interrupted event completed"], []]);
+  await checkPrints(fixture, "recover guest", ["guest vda: interrupted event completed"]);
   assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" });
   assertEquals([fixture.flags(), fixture.files()], [{ vda: false }, ["vda.img"]]);
 });
 
 Deno.test("recover tells that nothing to recover, and of a session that lies there", async () => {
   using fixture = fixtureOf();
-  assertEquals(ran(await fixture.type(["recover", "guest"])), [0, ["guest: nothing to recover"], []]);
+  await checkPrints(fixture, "recover guest", ["guest: nothing to recover"]);
   await fixture.start();
   const before = snapshot(fixture.images);
-  assertEquals(ran(await fixture.type(["recover", "guest"])), [0, [
+  await checkPrints(fixture, "recover guest", [
     "guest: nothing to recover",
     "guest vda: a session lies there; to end it now: autorevert recover --keep|--discard guest vda",
-  ], []]);
+  ]);
   assertEquals(snapshot(fixture.images), before);
 });
 
 Deno.test("recover says what a session that was saved waits for", async () => {
   using fixture = fixtureOf();
   await fixture.start();
-  Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, "");
-  assertEquals(ran(await fixture.type(["recover", "guest"])), [0, [
+  Deno.writeTextFileSync(fixture.managedSave, "");
+  await checkPrints(fixture, "recover guest", [
     "guest: nothing to recover",
     "guest: the session waits for the saved guest: virsh start guest",
-  ], []]);
+  ]);
 });
 
 for (const [whose, fixture_] of [["the hook's own", fixtureOf], ["the Python hook's", foreign]] as const) {
@@ -73,17 +56,15 @@ for (const [whose, fixture_] of [["the hook's own", fixtureOf], ["the Python hoo
     const fixture = fixture_();
     if (whose === "the hook's own") {
       await fixture.start();
-      fixture.write(fixture.image("vda"), "session");
+      fixture.write(fixture.vda, "session");
     }
     return fixture;
   };
 
   Deno.test(`recover --keep makes ${whose} session part of the disk`, async () => {
     using fixture = await withSession();
-    assertEquals(ran(await fixture.type(["recover", "guest", "--keep"])), [
-      0,
-      ["guest vda: the session is part of the disk now: the next start begins with it"],
-      [],
+    await checkPrints(fixture, "recover guest --keep", [
+      "guest vda: the session is part of the disk now: the next start begins with it",
     ]);
     assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" });
     assertEquals([fixture.files(), fixture.asked], [["vda.img"], []]);
@@ -95,17 +76,15 @@ for (const [whose, fixture_] of [["the hook's own", fixtureOf], ["the Python hoo
   Deno.test(`recover --discard throws ${whose} session away, after asking`, async () => {
     using fixture = await withSession();
     const before = snapshot(fixture.images);
-    const { code, said } = await fixture.type(["recover", "guest", "--discard"], false);
+    const { code, said } = await fixture.type("recover guest --discard", false);
     assertEquals([code, said[0]], [
       1,
       "error: guest: nothing was changed: the question was not answered with yes",
     ]);
     assertEquals(fixture.asked.length, 1);
     assertEquals(snapshot(fixture.images), before);
-    assertEquals(ran(await fixture.type(["recover", "guest", "vda", "--discard", "--yes"])), [
-      0,
-      ["guest vda: the session is thrown away: the next start begins without it"],
-      [],
+    await checkPrints(fixture, "recover guest vda --discard --yes", [
+      "guest vda: the session is thrown away: the next start begins without it",
     ]);
     assertEquals([fixture.disk("vda"), fixture.files()], [{ base: "vda" }, ["vda.img"]]);
     await fixture.start();
@@ -122,7 +101,7 @@ interface Refused {
 const refusals: readonly Refused[] = [
   {
     if: "a process has it open",
-    arrange: (fixture) => void fixture.busy.add(fixture.image("vda")),
+    arrange: (fixture) => void fixture.busy.add(fixture.vda),
     error: ' vda: "IMAGE" is open in another process',
     hint: "find it: fuser -v IMAGE",
   },
@@ -134,14 +113,14 @@ const refusals: readonly Refused[] = [
   },
   {
     if: "the guest was saved in it",
-    arrange: (fixture) => Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, ""),
+    arrange: (fixture) => Deno.writeTextFileSync(fixture.managedSave, ""),
     error: ": libvirt holds a managed save of the guest, which expects its session",
   },
   {
     if: "another file is in its place",
     arrange: (fixture) => {
-      Deno.removeSync(fixture.image("vda"));
-      fixture.save(fixture.image("vda"), null, { other: "file" });
+      Deno.removeSync(fixture.vda);
+      fixture.save(fixture.vda, null, { other: "file" });
     },
     error:
       ' vda: "IMAGE" is no overlay on "IMAGE.backing_file": another file was put in the session\'s place',
@@ -155,8 +134,8 @@ for (const { if: wrong, arrange, error, hint } of refusals) {
       await fixture.start();
       arrange(fixture);
       const before = snapshot(fixture.images);
-      const { code, said } = await fixture.type(["recover", "guest", option, "--yes"]);
-      const named = (text: string) => text.replaceAll("IMAGE", fixture.image("vda"));
+      const { code, said } = await fixture.type(`recover guest ${option} --yes`);
+      const named = (text: string) => text.replaceAll("IMAGE", fixture.vda);
       assertEquals([code, said[0]], [1, `error: guest${named(error)}`]);
       if (hint !== undefined) assertEquals(said[1], `hint: ${named(hint)}`);
       assertEquals(snapshot(fixture.images), before);
@@ -166,20 +145,16 @@ for (const { if: wrong, arrange, error, hint } of refusals) {
 
 Deno.test("recover --keep is refused where there is no session", async () => {
   using fixture = fixtureOf();
-  assertEquals(ran(await fixture.type(["recover", "guest", "--keep"])), [
-    1,
-    [],
-    ["error: guest: there is no session to end"],
-  ]);
+  await checkFails(fixture, "recover guest --keep", ["error: guest: there is no session to end"]);
 });
 
 Deno.test("recover --keep that was cut short loses nothing: the next start refuses, or begins with the session", async () => {
   for (const [kind, code] of [["link", 1], ["clear", 0], ["rename", 0], ["note", 0]] as const) {
     using fixture = foreign();
-    await fixture.type(["commit", "guest"]);
-    await fixture.type(["recover", "guest", "--keep"], false, { perform: dyingAt(kind) });
+    await fixture.type("commit guest");
+    await fixture.type("recover guest --keep", false, { perform: dyingAt(kind) });
     assertEquals((await fixture.event("prepare")).code, code, kind);
-    const { image, layer } = namesOf(fixture.image("vda"));
+    const { image, layer } = namesOf(fixture.vda);
     const kept = code === 1 ? fixture.read(image) : fixture.read(layer(1));
     assertEquals(kept, { base: "vda", session: "yes" }, kind);
   }

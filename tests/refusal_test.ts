@@ -9,14 +9,14 @@ const noLinks = (inner: Host["perform"]): Host["perform"] => (step) =>
   step.kind === "link" ? Promise.resolve(link(step.from, "/proc/none")) : inner(step);
 
 const layer = (fixture: Fixture, number = 0) =>
-  `${fixture.image("vda")}.backing_file${number === 0 ? "" : `.${number}`}`;
+  `${fixture.vda}.backing_file${number === 0 ? "" : `.${number}`}`;
 
 const broughtBack = (file: string) =>
   `restore it from where it was moved or copied; what stands on what: qemu-img info -U --backing-chain ${file}`;
 
 /** Somebody's own overlay in the image's place. */
 function ownOverlay(fixture: Fixture, ...layers: number[]): void {
-  const image = fixture.image("vda");
+  const image = fixture.vda;
   Deno.renameSync(image, layer(fixture, layers[0]));
   layers.slice(1).forEach((number, index) =>
     fixture.save(layer(fixture, number), layer(fixture, layers[index]), {})
@@ -27,7 +27,7 @@ function ownOverlay(fixture: Fixture, ...layers: number[]): void {
 /** The domain's disk has a name of so many bytes, half as many letters. */
 function named(fixture: Fixture, bytes: number): void {
   const path = `${fixture.images}/${"ü".repeat(Math.floor(bytes / 2))}${bytes % 2 === 0 ? "" : "u"}`;
-  Deno.renameSync(fixture.image("vda"), path);
+  Deno.renameSync(fixture.vda, path);
   fixture.sources.set("vda", path);
 }
 
@@ -221,8 +221,7 @@ testRefused([
 ]);
 
 Deno.test("a disk with the longest name there may be has its session, and its commit", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
+  using fixture = new Fixture().disks({ vda: true });
   named(fixture, 233);
   await fixture.start();
   fixture.write(fixture.sources.get("vda")!, "session");

@@ -18,9 +18,8 @@ export interface Refused {
 export function testRefused(cases: readonly Refused[]): void {
   for (const { if: wrong, arrange, how, error, hint } of cases) {
     Deno.test(`a start is refused if ${wrong}`, async () => {
-      using fixture = new Fixture();
-      fixture.disks({ vda: false });
-      arrange?.(fixture, fixture.image("vda"));
+      using fixture = new Fixture().disks({ vda: false });
+      arrange?.(fixture, fixture.vda);
       const before = snapshot(fixture.images);
       const { code, said } = await fixture.event("prepare", "-", how?.(fixture));
       assertEquals(code, 1);
@@ -36,7 +35,7 @@ export function testRefused(cases: readonly Refused[]): void {
 
 /** The text with a fixture's paths as `IMAGE`, that of its first disk, and below `ROOT`. */
 export function withoutPaths(text: string, fixture: Fixture): string {
-  return text.replaceAll(fixture.image("vda"), "IMAGE").replaceAll(fixture.root, "ROOT");
+  return text.replaceAll(fixture.vda, "IMAGE").replaceAll(fixture.root, "ROOT");
 }
 
 export function checkSaid(said: readonly string[], error: string | RegExp, hint: string | undefined): void {

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
-import { Failing } from "./fault.ts";
+import { before, Failing } from "./fault.ts";
 import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 import { snapshot } from "./tree.ts";
@@ -21,8 +21,7 @@ Deno.test("what an external snapshot stood on is kept by the recovery that the m
 });
 
 Deno.test("a reconnect never fails, since libvirt would kill the guest", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
+  using fixture = new Fixture().disks({ vda: true });
   await fixture.start();
   Deno.mkdirSync(`${fixture.config}/${DOMAIN}.starting/in-the-way`, { recursive: true });
   const { code, said } = await fixture.event("reconnect");
@@ -52,8 +51,7 @@ Deno.test("recovery commits no file that somebody put in a session's place, nor 
   };
   for (const [what, arrange] of Object.entries(strangers)) {
     for (const next of ["prepare", "release"]) {
-      using fixture = new Fixture();
-      fixture.disks({ vda: true, vdb: true });
+      using fixture = new Fixture().disks({ vda: true, vdb: true });
       await fixture.start();
       for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
       // The commit of the first disk is decided, and nothing more.
@@ -64,7 +62,7 @@ Deno.test("recovery commits no file that somebody put in a session's place, nor 
       const inode = Deno.statSync(vdb).ino;
       await fixture.event(next, next === "release" ? "shutdown" : "-", { mergeDies: true });
       // A start is refused before it changes anything.
-      const decided = `${fixture.image("vda")}.autorevert-committing`;
+      const decided = `${fixture.vda}.autorevert-committing`;
       const vda = next === "prepare" ? fixture.read(decided) : fixture.disk("vda");
       assertEquals(vda, { base: "vda", session: "yes" }, what);
       assertEquals(fixture.disk("vdb"), { base: "vdb" }, what);
@@ -79,34 +77,27 @@ Deno.test("recovery commits no file that somebody put in a session's place, nor 
 
 Deno.test("an overlay that names its layer by another path is ended as the hint says", async () => {
   for (const end of ["--keep", "--discard"]) {
-    using fixture = new Fixture();
-    fixture.disks({ vda: false });
-    fixture.define();
-    const vda = fixture.image("vda");
+    using fixture = new Fixture().disks({ vda: false }).define();
+    const vda = fixture.vda;
     Deno.symlinkSync(fixture.images, `${fixture.root}/vm`);
     // As the Python hook leaves it after a crash, where the domain's XML names the image by way of a link.
     Deno.renameSync(vda, `${vda}.backing_file`);
     fixture.save(vda, `${fixture.root}/vm/vda.img.backing_file`, { session: "yes" });
-    const { printed } = await fixture.type(["check", DOMAIN]);
+    const { printed } = await fixture.type("check guest");
     assertEquals(printed.filter((line) => line.includes(`autorevert recover ${end} ${DOMAIN}`)).length, 1);
-    const { code, said } = await fixture.type(["recover", end, DOMAIN, "--yes"]);
+    const { code, said } = await fixture.type(`recover ${end} guest --yes`);
     assertEquals([code, said], [0, []]);
     assertEquals(fixture.disk("vda"), end === "--keep" ? session : base);
   }
 });
 
 Deno.test("an overlay is made under a name that nothing has: what is there is left alone", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  const vda = fixture.image("vda");
+  using fixture = new Fixture().disks({ vda: false });
+  const vda = fixture.vda;
   const scratch = `${vda}.autorevert-new`;
-  const { code } = await fixture.event("prepare", "-", {
-    perform: (inner) => async (step, control) => {
-      // Somebody links the disk to that name, just before.
-      if (step.kind === "create") Deno.linkSync(vda, scratch);
-      await inner(step, control);
-    },
-  });
+  // Somebody links the disk to that name, just before.
+  const perform = before("create", () => Deno.linkSync(vda, scratch));
+  const { code } = await fixture.event("prepare", "-", { perform });
   assertEquals(code, 1);
   await fixture.event("release", "failed");
   assertEquals(fixture.read(vda), base);
@@ -115,9 +106,8 @@ Deno.test("an overlay is made under a name that nothing has: what is there is le
 });
 
 Deno.test("the name that a look for hard links left behind goes with the next event", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  const vda = fixture.image("vda");
+  using fixture = new Fixture().disks({ vda: false });
+  const vda = fixture.vda;
   Deno.linkSync(vda, `${vda}.autorevert-probe`);
   await fixture.start();
   assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
@@ -137,7 +127,7 @@ for (const reason of ["shutdown", "crashed", "-", "failed"]) {
       using fixture = new Fixture();
       fixture.now = () => LONG_AGO;
       fixture.disks({ vda: flag });
-      const vda = fixture.image("vda");
+      const vda = fixture.vda;
       await fixture.good("prepare");
       if (reason !== "failed") await fixture.good("started");
       await putInPlace(fixture, vda);
@@ -156,7 +146,7 @@ for (const reason of ["shutdown", "crashed", "-", "failed"]) {
 /** A file that stands on the image, and the domain names it now. */
 function snapshotOn(fixture: Fixture): string {
   const snap = `${fixture.images}/vda.snap`;
-  fixture.save(snap, fixture.image("vda"), { snap: "yes" });
+  fixture.save(snap, fixture.vda, { snap: "yes" });
   fixture.sources.set("vda", snap);
   fixture.define();
   return snap;
@@ -179,9 +169,9 @@ Deno.test("recover neither proposes nor ends a session that an external snapshot
   const snap = snapshotOn(fixture);
   await fixture.stop();
   const before = fixture.read(snap);
-  assertEquals((await fixture.type(["recover", DOMAIN])).printed, [`${DOMAIN}: nothing to recover`]);
+  assertEquals((await fixture.type("recover guest")).printed, [`${DOMAIN}: nothing to recover`]);
   for (const way of ["--keep", "--discard"]) {
-    assertEquals((await fixture.type(["recover", way, DOMAIN, "--yes"])).code, 1);
+    assertEquals((await fixture.type(`recover ${way} guest --yes`)).code, 1);
   }
   assertEquals(fixture.read(snap), before);
 });

@@ -3,19 +3,15 @@
 import { Fixture } from "./fixture.ts";
 
 /** Such a guest, and where its disk is. */
-export async function up(flag: boolean): Promise<Fixture & { readonly vda: string }> {
-  const fixture = Object.assign(new Fixture(), { vda: "" });
-  fixture.vda = fixture.image("vda");
-  fixture.disks({ vda: flag });
+export async function up(flag: boolean): Promise<Fixture> {
+  const fixture = new Fixture().disks({ vda: flag });
   await fixture.start();
   fixture.write(fixture.vda, "session");
   return fixture;
 }
 
 /** A session that was committed, and is not merged yet. */
-export async function committed(
-  keys: Readonly<Record<string, unknown>>,
-): Promise<Fixture & { readonly vda: string }> {
+export async function committed(keys: Readonly<Record<string, unknown>>): Promise<Fixture> {
   const fixture = await up(true);
   fixture.keys = keys;
   fixture.configure({ vda: true });

@@ -45,9 +45,8 @@ for (const [what, value] of broken) {
 }
 
 Deno.test("a note lists what was frozen while it is, and is gone after the last end", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: true });
-  const note = `${fixture.config}/guest.session`;
+  using fixture = new Fixture().disks({ vda: false, vdb: true });
+  const note = fixture.note;
   await fixture.start();
   assertEquals(parseRecords(note, Deno.readTextFileSync(note)).map(({ target }) => target), ["vda", "vdb"]);
   await fixture.stop("crashed");
@@ -60,10 +59,9 @@ Deno.test("a note lists what was frozen while it is, and is gone after the last 
 });
 
 Deno.test("a disk whose record is gone is discarded at its end, and the guest is plain from then on", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true, vdb: false });
+  using fixture = new Fixture().disks({ vda: true, vdb: false });
   await fixture.start();
-  fixture.write(fixture.image("vda"), "session");
+  fixture.write(fixture.vda, "session");
   fixture.configure({ vdb: false });
   await fixture.stop();
   await fixture.start();
@@ -73,10 +71,9 @@ Deno.test("a disk whose record is gone is discarded at its end, and the guest is
 });
 
 Deno.test("a guest whose configuration is gone after a power cut is plain from its next start on", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   await fixture.start();
-  fixture.write(fixture.image("vda"), "session");
+  fixture.write(fixture.vda, "session");
   Deno.removeSync(fixture.configFile);
   await fixture.start();
   assertEquals(fixture.files(), ["vda.img"]);
@@ -85,10 +82,9 @@ Deno.test("a guest whose configuration is gone after a power cut is plain from i
 });
 
 Deno.test("a broken note keeps a guest from starting, and its end from touching anything", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
+  using fixture = new Fixture().disks({ vda: true });
   await fixture.start();
-  Deno.writeTextFileSync(`${fixture.config}/guest.session`, "");
+  Deno.writeTextFileSync(fixture.note, "");
   const files = fixture.files();
   for (const [operation, code] of [["release", 0], ["prepare", 1]] as const) {
     const result = await fixture.event(operation, "shutdown");

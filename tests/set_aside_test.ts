@@ -9,7 +9,7 @@ Deno.test("a managed save that is dropped keeps its session, if its flag was set
   for (const reason of ["saved", "-"]) {
     using fixture = await up(false);
     fixture.configure({ vda: true }, LATER);
-    const save = `${fixture.settings.saveFolder}/${DOMAIN}.save`;
+    const save = fixture.managedSave;
     Deno.writeTextFileSync(save, "");
     await fixture.stop(reason);
     Deno.removeSync(save);
@@ -19,19 +19,18 @@ Deno.test("a managed save that is dropped keeps its session, if its flag was set
 });
 
 /** A session or an undone commit that is set aside, and a disk that is idle. */
-const asides: readonly (readonly [what: string, make: () => Promise<Fixture & { readonly vda: string }>])[] =
-  [
-    ["a session that was set aside", async () => {
-      const fixture = await up(false);
-      await fixture.stop("-");
-      return fixture;
-    }],
-    ["an undone commit", async () => {
-      const fixture = await committed({ "keep-commits": 1 });
-      assertEquals((await fixture.command("undo")).code, 0);
-      return fixture;
-    }],
-  ];
+const asides: readonly (readonly [what: string, make: () => Promise<Fixture>])[] = [
+  ["a session that was set aside", async () => {
+    const fixture = await up(false);
+    await fixture.stop("-");
+    return fixture;
+  }],
+  ["an undone commit", async () => {
+    const fixture = await committed({ "keep-commits": 1 });
+    assertEquals((await fixture.command("undo")).code, 0);
+    return fixture;
+  }],
+];
 
 for (const [what, make] of asides) {
   Deno.test(`a start that fails in QEMU leaves ${what}; one that comes up forgets it`, async () => {
@@ -87,7 +86,7 @@ Deno.test("a flagged session that no event held is set aside where the file's ti
   assertEquals(fixture.read(fixture.vda), base);
   assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
   // It was meant, and the session that runs isn't.
-  assertEquals((await fixture.type(["commit", "--cancel", DOMAIN])).code, 0);
+  assertEquals((await fixture.type("commit --cancel guest")).code, 0);
   await fixture.stop();
   assertEquals((await fixture.command("keep")).code, 0);
   assertEquals(fixture.disk("vda"), session);
@@ -177,15 +176,15 @@ Deno.test("recover --keep asks before the session that is set aside goes with it
   await fixture.stop("-");
   await fixture.good("prepare");
   fixture.write(fixture.vda, "newer");
-  assertEquals((await fixture.type(["recover", "--keep", DOMAIN], false)).code, 1);
+  assertEquals((await fixture.type("recover --keep guest", false)).code, 1);
   assertEquals(fixture.asked[0]?.includes("the one that is set aside"), true);
   assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
-  assertEquals((await fixture.type(["recover", "--keep", DOMAIN], true)).code, 0);
+  assertEquals((await fixture.type("recover --keep guest", true)).code, 0);
   assertEquals(fixture.disk("vda"), { ...base, newer: "yes" });
 });
 
 /** A guest that was saved, and another session that runs since: the first one is set aside. */
-async function upSinceSave(): Promise<Fixture & { readonly vda: string }> {
+async function upSinceSave(): Promise<Fixture> {
   const fixture = await up(false);
   fixture.define();
   await fixture.stop("saved");
@@ -198,7 +197,7 @@ const newer = { ...base, newer: "yes" };
 Deno.test("a session that commit has promised beside one set aside outlives a power cut and a start that fails", async () => {
   using fixture = await upSinceSave();
   fixture.run();
-  assertEquals((await fixture.type(["commit", DOMAIN])).code, 0);
+  assertEquals((await fixture.type("commit guest")).code, 0);
   fixture.halt();
   await fixture.good("prepare");
   await fixture.stop("failed");
@@ -279,7 +278,7 @@ Deno.test("a session of which commit says that it is set aside is so, though lib
   for (const reason of ["failed", "crashed", "-"]) {
     using fixture = await up(false);
     fixture.define();
-    assertEquals((await fixture.type(["commit", DOMAIN])).code, 0);
+    assertEquals((await fixture.type("commit guest")).code, 0);
     await fixture.event("release", reason);
     await fixture.start();
     assertEquals(fixture.read(fixture.vda), base, reason);

@@ -7,9 +7,8 @@ import { DOMAIN, exists, Fixture } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
 Deno.test("a guest doesn't take another one's session on the same image for its own of long ago", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
-  const vda = fixture.image("vda");
+  using fixture = new Fixture().disks({ vda: false });
+  const vda = fixture.vda;
   const second = { domain: "second" };
   Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
   for (const operation of ["prepare", "started", "release"]) await fixture.event(operation, "-", second);
@@ -29,7 +28,7 @@ Deno.test("a guest leaves an image alone that it had long ago and another one ha
   for (const end of ["saved", "-"]) {
     using fixture = await up(false);
     await fixture.stop("-");
-    const note = `${fixture.config}/${DOMAIN}.session`;
+    const note = fixture.note;
     Deno.removeSync(fixture.configFile);
     const second = { domain: "second" };
     Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
@@ -65,9 +64,9 @@ Deno.test("another guest's session is neither thrown away nor committed by what 
   fixture.define("second");
   const hint = `hint: start that guest and end it, or: autorevert recover --keep|--discard ${DOMAIN}`;
   assertEquals((await fixture.event("prepare", "-", { domain: "second" })).said[1], hint);
-  assertEquals((await fixture.type(["check", "second"])).printed.includes(hint), true);
+  assertEquals((await fixture.type("check second")).printed.includes(hint), true);
   for (const way of ["--keep", "--discard"]) {
-    assertEquals((await fixture.type(["recover", way, "second", "--yes"])).code, 1);
+    assertEquals((await fixture.type(`recover ${way} second --yes`)).code, 1);
   }
   assertEquals(fixture.read(fixture.vda), session);
 });
@@ -86,10 +85,10 @@ Deno.test("recover of one guest knows what another one's merge has torn", async 
     '{"disks": [{"target": "vda", "keep-commits": 1}]}',
   );
   fixture.define("second");
-  const note = `${fixture.config}/${DOMAIN}.session`;
+  const note = fixture.note;
   const away = Deno.readTextFileSync(note);
   Deno.writeTextFileSync(note, away);
-  const { code } = await fixture.type(["recover", "--discard", DOMAIN, "--yes"]);
+  const { code } = await fixture.type("recover --discard guest --yes");
   assertEquals(code, 0);
   assertEquals((await fixture.command("undo", second)).code, 1);
   assertEquals(fixture.disk("vda"), session);
@@ -98,7 +97,7 @@ Deno.test("recover of one guest knows what another one's merge has torn", async 
 Deno.test("a guest knows another one's session on its image by another path", async () => {
   using fixture = await up(true);
   await fixture.stop("crashed");
-  const note = `${fixture.config}/${DOMAIN}.session`;
+  const note = fixture.note;
   // As a bind mount would have it: a name in the same folder by another path.
   Deno.writeTextFileSync(note, Deno.readTextFileSync(note).replace("/images/", "/images/../images/"));
   Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');

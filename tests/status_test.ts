@@ -2,8 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Condition } from "../lib/command/inspect.ts";
-import type { Host } from "../lib/host/host.ts";
 import { lock } from "../lib/host/lock.ts";
+import { dyingAt } from "./fault.ts";
 import { live, type Past } from "./history.ts";
 import { snapshot } from "./tree.ts";
 import { Fixture, LATER } from "./fixture.ts";
@@ -70,7 +70,7 @@ const told: readonly Told[] = [
     arrange: async (fixture) => {
       await fixture.start();
       await fixture.stop("saved");
-      Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, "");
+      Deno.writeTextFileSync(fixture.managedSave, "");
     },
     situation: "saved",
     session: true,
@@ -81,7 +81,7 @@ const told: readonly Told[] = [
     arrange: async (fixture) => {
       await fixture.start();
       await fixture.stop("-");
-      Deno.writeTextFileSync(`${fixture.settings.saveFolder}/guest.save`, "");
+      Deno.writeTextFileSync(fixture.managedSave, "");
     },
     situation: "saved",
     setAside: true,
@@ -143,7 +143,7 @@ const told: readonly Told[] = [
     disk: "is being merged",
     past: { layers: 2, torn: true },
     arrange: async (fixture) => {
-      fixture.busy.add(`${fixture.image("vda")}.backing_file`).add(`${fixture.image("vda")}.backing_file.1`);
+      fixture.busy.add(`${fixture.vda}.backing_file`).add(`${fixture.vda}.backing_file.1`);
       Deno.writeTextFileSync(`${fixture.config}/guest.merging`, "vda 43.21");
       return await lock(`${fixture.config}/guest.merging`);
     },
@@ -155,7 +155,7 @@ const told: readonly Told[] = [
   {
     disk: "is still written by the qemu-img of a merge that was killed",
     past: { layers: 2, torn: true },
-    arrange: (fixture) => void fixture.busy.add(`${fixture.image("vda")}.backing_file`),
+    arrange: (fixture) => void fixture.busy.add(`${fixture.vda}.backing_file`),
     situation: "attention",
     layers: 2,
     commits: 1,
@@ -164,7 +164,7 @@ const told: readonly Told[] = [
   {
     disk: "had a merge cut short, and is open elsewhere",
     past: { layers: 2, torn: true },
-    arrange: (fixture) => void fixture.busy.add(fixture.image("vda")),
+    arrange: (fixture) => void fixture.busy.add(fixture.vda),
     situation: "attention",
     layers: 2,
     commits: 1,
@@ -183,7 +183,7 @@ const told: readonly Told[] = [
     arrange: async (fixture) => {
       flag(fixture);
       await fixture.start();
-      await fixture.event("release", "shutdown", { perform: dieAtClear });
+      await fixture.event("release", "shutdown", { perform: dyingAt("clear") });
     },
     situation: "cut short",
     session: false,
@@ -192,15 +192,15 @@ const told: readonly Told[] = [
   },
   {
     disk: "has no image",
-    arrange: (fixture) => Deno.removeSync(fixture.image("vda")),
+    arrange: (fixture) => Deno.removeSync(fixture.vda),
     situation: "attention",
     state: 'needs attention: there is no image "',
   },
   {
     disk: "stands on somebody's own overlay",
     arrange: (fixture) => {
-      Deno.renameSync(fixture.image("vda"), `${fixture.image("vda")}.backing_file`);
-      fixture.save(fixture.image("vda"), `${fixture.image("vda")}.backing_file`, {});
+      Deno.renameSync(fixture.vda, `${fixture.vda}.backing_file`);
+      fixture.save(fixture.vda, `${fixture.vda}.backing_file`, {});
     },
     situation: "attention",
     session: true,
@@ -208,20 +208,11 @@ const told: readonly Told[] = [
   },
   {
     disk: "is open elsewhere",
-    arrange: (fixture) => void fixture.busy.add(fixture.image("vda")),
+    arrange: (fixture) => void fixture.busy.add(fixture.vda),
     situation: "attention",
     state: 'needs attention: "',
   },
 ];
-
-function dieAtClear(inner: Host["perform"]): Host["perform"] {
-  let dead = false;
-  return async (step, control) => {
-    dead ||= step.kind === "clear";
-    if (dead) throw new Error("killed");
-    await inner(step, control);
-  };
-}
 
 const plain: Past = { targets: ["vda"], layers: 1, keepCommits: 0, torn: false, aside: false };
 
@@ -235,13 +226,13 @@ for (const { disk, past, arrange, ...expected } of told) {
     const arranged = await arrange?.(fixture);
     using _held = arranged instanceof Deno.FsFile ? arranged : undefined;
     const before = snapshot(fixture.root);
-    const { code, printed, said } = await fixture.type(["status", "--json"]);
+    const { code, printed, said } = await fixture.type("status --json");
     assertEquals([code, said], [expected.situation === "attention" ? 1 : 0, []]);
     const [guest] = JSON.parse(printed.join("")).guests;
     assertEquals([guest.domain, guest.trouble, guest.disks.length], ["guest", null, 1]);
     const [found] = guest.disks;
-    const state = expected.state.replace("LAYER", `${fixture.image("vda")}.backing_file`)
-      .replace("IMAGE", fixture.image("vda"));
+    const state = expected.state.replace("LAYER", `${fixture.vda}.backing_file`)
+      .replace("IMAGE", fixture.vda);
     assert(found.state.startsWith(state), found.state);
     assertEquals(
       [
@@ -261,7 +252,7 @@ for (const { disk, past, arrange, ...expected } of told) {
     );
     if (expected.layers) assertEquals(found.layers, expected.layers);
 
-    const text = await fixture.type(["status", "guest"]);
+    const text = await fixture.type("status guest");
     assertEquals(text.printed.length, 2);
     assert(text.printed[1]!.includes(found.state), text.printed[1]);
     const hint = expected.situation === "attention"
@@ -273,12 +264,10 @@ for (const { disk, past, arrange, ...expected } of told) {
 }
 
 Deno.test("status tells of a guest whose files can't be read, and of the others beside it", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: true });
-  fixture.define();
+  using fixture = new Fixture().disks({ vda: false, vdb: true }).define();
   Deno.writeTextFileSync(`${fixture.config}/bad.json`, "{");
   Deno.writeTextFileSync(`${fixture.config}/gone.json`, '{"disks":[{"target":"vda"}]}');
-  const { code, printed, said } = await fixture.type(["status"]);
+  const { code, printed, said } = await fixture.type("status");
   assertEquals([code, said], [1, ["hint: what to do about it: autorevert check bad gone"]]);
   assertEquals(printed.map((line) => line.replace(/is not JSON.*/, "is not JSON")), [
     "DOMAIN  DISK  SESSION  AGE  LAYERS  FLAG    STATE",
@@ -290,16 +279,14 @@ Deno.test("status tells of a guest whose files can't be read, and of the others 
 });
 
 Deno.test("status tells of a disk that was taken out of the configuration in its session", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
-  fixture.define();
+  using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
   await starts(fixture);
   const states = async () =>
-    (await fixture.type(["status"])).printed.slice(1).map((line) => line.slice(line.indexOf("running")));
+    (await fixture.type("status")).printed.slice(1).map((line) => line.slice(line.indexOf("running")));
   const session = "running on a session";
-  await fixture.type(["disable", "guest", "vdb"]);
+  await fixture.type("disable guest vdb");
   assertEquals(await states(), [session, `${session}; not configured any more`]);
-  await fixture.type(["disable", "guest"]);
+  await fixture.type("disable guest");
   assertEquals(await states(), [
     `${session}; not configured any more`,
     `${session}; not configured any more`,
@@ -307,12 +294,11 @@ Deno.test("status tells of a disk that was taken out of the configuration in its
 });
 
 Deno.test("status keeps to the terminal's width, and counts wide characters as two columns", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: true });
+  using fixture = new Fixture().disks({ vda: true });
   for (const domain of ["guest", "财务"]) fixture.define(domain);
   Deno.copyFileSync(fixture.configFile, `${fixture.config}/财务.json`);
   fixture.width = 68;
-  assertEquals((await fixture.type(["status"])).printed, [
+  assertEquals((await fixture.type("status")).printed, [
     "DOMAIN  DISK  SESSION  AGE  LAYERS  FLAG    STATE",
     "guest   vda   -        -    1       commit  clean; commit at the",
     "                                            next session's end",
@@ -323,18 +309,18 @@ Deno.test("status keeps to the terminal's width, and counts wide characters as t
 
 Deno.test("status without any guest tells how to begin, and a slip in a name is met", async () => {
   using fixture = new Fixture();
-  assertEquals(await fixture.type(["status"]).then(({ code, printed, said }) => [code, printed, said]), [
+  assertEquals(await fixture.type("status").then(({ code, printed, said }) => [code, printed, said]), [
     0,
     [],
     ["hint: no guest is configured; to have a disk go back at every start: autorevert enable DOMAIN TARGET"],
   ]);
   fixture.disks({ vda: false });
   fixture.define("other");
-  assertEquals((await fixture.type(["status", "gust"])).said, [
+  assertEquals((await fixture.type("status gust")).said, [
     'error: there is no configured guest "gust"; there are "guest"',
     'hint: did you mean "guest"?',
   ]);
-  assertEquals((await fixture.type(["status", "other"])).said, [
+  assertEquals((await fixture.type("status other")).said, [
     'error: the guest "other" has no configuration; guests that have one: "guest"',
     "hint: see which of its disks could go back at every start: autorevert enable other",
   ]);
@@ -342,9 +328,7 @@ Deno.test("status without any guest tells how to begin, and a slip in a name is 
 
 for (const verb of ["status", "check"]) {
   Deno.test(`while a guest starts, ${verb} keeps no image from being opened`, async () => {
-    using fixture = new Fixture();
-    fixture.disks({ vda: false, vdb: false });
-    fixture.define();
+    using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
     await fixture.good("prepare");
     const { info } = fixture.qemuImg;
     const locked: string[] = [];
@@ -355,16 +339,16 @@ for (const verb of ["status", "check"]) {
         return info.call(fixture.qemuImg, image, look);
       },
     };
-    await fixture.type([verb]);
+    await fixture.type(`${verb}`);
     fixture.run();
-    const { printed } = await fixture.type([verb]);
+    const { printed } = await fixture.type(`${verb}`);
     assertEquals(locked, []);
     if (verb === "status") {
       assertEquals(printed.filter((line) => line.endsWith("running on a session")).length, 2);
     }
     await fixture.good("start");
     await fixture.good("started");
-    await fixture.type([verb]);
+    await fixture.type(`${verb}`);
     assertEquals(locked.sort(), ["vda", "vdb"].map((target) => fixture.image(target)));
   });
 }

@@ -53,7 +53,7 @@ Deno.test("merge draws how far it is on a terminal, and prints only the answer",
   using fixture = worldWithDisk();
   fixture.define();
   await fixture.start();
-  qemuIo(["write", "-P", "7", "0", "512k"], fixture.image("vda"));
+  qemuIo(["write", "-P", "7", "0", "512k"], fixture.vda);
   await fixture.event("release", "shutdown", { mergeDies: true });
   const program = install(fixture);
   const seen = await onTerminal(`${program} merge guest 2>/dev/tty > ${fixture.root}/answer`, 60);

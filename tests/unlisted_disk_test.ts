@@ -2,24 +2,22 @@
 
 import { assertEquals } from "@std/assert";
 import { readRecords } from "../lib/host/session_records.ts";
-import { DOMAIN, Fixture } from "./fixture.ts";
+import { Fixture } from "./fixture.ts";
 
 Deno.test("a disk that is no longer listed is forgotten at the next start, whatever its session was", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   await fixture.start();
   fixture.configure({ vda: false });
   await fixture.start();
   assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file", "vdb.img"]);
   assertEquals(
-    readRecords(`${fixture.config}/${DOMAIN}.session`).map(({ target }) => target),
+    readRecords(fixture.note).map(({ target }) => target),
     ["vda"],
   );
 });
 
 Deno.test("a disk that is no longer listed loses the session that was set aside", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   await fixture.start();
   await fixture.stop("-");
   fixture.configure({ vda: false });
@@ -28,8 +26,7 @@ Deno.test("a disk that is no longer listed loses the session that was set aside"
 });
 
 Deno.test("a disk that is no longer listed, and whose place another file has taken, keeps the session that was set aside", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   await fixture.start();
   await fixture.stop("-");
   fixture.configure({ vda: false });
@@ -58,8 +55,7 @@ Deno.test("a disk that is no longer listed keeps its commits, and nothing is mad
 });
 
 Deno.test("a guest without a configuration is left alone from its next start on, and nothing of it is noted", async () => {
-  using fixture = new Fixture();
-  fixture.disks({ vda: false });
+  using fixture = new Fixture().disks({ vda: false });
   await fixture.start();
   await fixture.stop("-");
   Deno.removeSync(fixture.configFile);
