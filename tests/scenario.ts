@@ -13,7 +13,7 @@ export interface Scenario {
   readonly name: string;
   readonly targets: readonly string[];
   /** To just before the event. */
-  readonly setUp: (fixture: Fixture) => Promise<void>;
+  readonly setUp: Act;
   readonly event: readonly [operation: string, extra: string];
   /** What may come next, and what the guest finds then. */
   readonly next: readonly (readonly [Sequence, Finds])[];
@@ -32,18 +32,21 @@ const restore: Sequence[number] = ["restore", "-"];
 /** The end of a start that failed. */
 export const failed: Sequence[number] = ["release", "failed"];
 
-const afterStart = (finds: Finds): Scenario["next"] => [
-  [[failed, fresh], finds],
-  [[fresh], finds],
-];
+const afterStart = (finds: Finds): Scenario["next"] => [[[failed, fresh], finds], [[fresh], finds]];
 const afterEnd = (finds: Finds): Scenario["next"] => [
   [[fresh], finds],
   [[["release", "daemon"], fresh], finds],
 ];
-const afterRestore: Scenario["next"] = [
-  [[failed, restore, fresh], "session"],
-  [[restore, fresh], "session"],
-];
+const afterRestore: Scenario["next"] = [[[failed, restore, fresh], "session"], [[restore, fresh], "session"]];
+
+/** Something that has happened to the guest. */
+type Act = (fixture: Fixture) => unknown;
+const all = (...acts: Act[]): Act => async (fixture) => {
+  for (const act of acts) await act(fixture);
+};
+const stops = (reason: string): Act => (fixture) => fixture.stop(reason);
+const restores: Act = (fixture) => fixture.good("restore");
+const prepares: Act = (fixture) => fixture.good("prepare");
 
 /** Disks of so many layers, all but the lowest being commits that could not be merged. */
 async function disksWith(fixture: Fixture, targets: readonly string[], layers: number): Promise<void> {
@@ -83,101 +86,75 @@ export function flagsOf(targets: readonly string[], flag: boolean): Record<strin
 
 /** The scenarios for these disks of so many layers. */
 export function scenarios(targets: readonly string[], layers: number): Scenario[] {
-  const size = `${targets.length} disk${targets.length > 1 ? "s" : ""}, ${layers} layer${
-    layers > 1 ? "s" : ""
-  }`;
+  const many = (count: number, what: string) => `${count} ${what}${count > 1 ? "s" : ""}`;
+  const size = `${many(targets.length, "disk")}, ${many(layers, "layer")}`;
   const flagged = flagsOf(targets, true);
   const clear = flagsOf(targets, false);
   const [first] = targets;
+  const idle: Act = (fixture) => disksWith(fixture, targets, layers);
+  const up = (flags: Readonly<Record<string, boolean>>): Act => (fixture) => session(fixture, flags, layers);
   const list: Omit<Scenario, "targets">[] = [
-    {
-      name: "a start",
-      setUp: (fixture) => disksWith(fixture, targets, layers),
-      event: fresh,
-      next: afterStart("base"),
-    },
+    { name: "a start", setUp: idle, event: fresh, next: afterStart("base") },
     {
       name: "a start that is to be committed",
-      setUp: async (fixture) => {
-        await disksWith(fixture, targets, layers);
-        fixture.configure(flagged);
-      },
+      setUp: all(idle, (fixture) => fixture.configure(flagged)),
       event: fresh,
       next: afterStart("base"),
     },
-    {
-      name: "a start after a power cut",
-      setUp: (fixture) => session(fixture, clear, layers),
-      event: fresh,
-      next: afterStart("base"),
-    },
+    { name: "a start after a power cut", setUp: up(clear), event: fresh, next: afterStart("base") },
     {
       name: "a start after a power cut, with a flag that came later",
-      setUp: async (fixture) => {
-        await session(fixture, clear, layers);
-        fixture.configure(flagged, LATER);
-      },
+      setUp: all(up(clear), (fixture) => fixture.configure(flagged, LATER)),
       event: fresh,
       next: [[[fresh], "base"]],
       heldByEnd: true,
     },
     {
       name: "a start after a power cut in a flagged session",
-      setUp: (fixture) => session(fixture, flagged, layers),
+      setUp: up(flagged),
       event: fresh,
       next: afterStart("session"),
       commits: targets,
     },
     {
       name: "a start after a crash of a flagged session",
-      setUp: async (fixture) => {
-        await session(fixture, flagged, layers);
-        await fixture.stop("crashed");
-      },
+      setUp: all(up(flagged), stops("crashed")),
       event: fresh,
       next: afterStart("session"),
       commits: targets,
     },
     {
       name: "a start that is refused half-way",
-      setUp: async (fixture) => {
-        await disksWith(fixture, targets, layers);
-        fixture.full.add(`${fixture.image(targets.at(-1)!)}.autorevert-new`);
-      },
+      setUp: all(idle, (fixture) => fixture.full.add(`${fixture.image(targets.at(-1)!)}.autorevert-new`)),
       mend: (fixture) => fixture.full.clear(),
       event: fresh,
       next: afterStart("base"),
     },
-    {
-      name: "an end",
-      setUp: (fixture) => session(fixture, clear, layers),
-      event: ["release", "shutdown"],
-      next: afterEnd("base"),
-    },
+    { name: "an end", setUp: up(clear), event: ["release", "shutdown"], next: afterEnd("base") },
     {
       name: "the end of a flagged session",
-      setUp: (fixture) => session(fixture, flagged, layers),
+      setUp: up(flagged),
       event: ["release", "shutdown"],
       next: afterEnd("session"),
       commits: targets,
     },
     {
       name: "the end of a session of which one disk is flagged",
-      setUp: (fixture) => session(fixture, { ...clear, [first!]: true }, layers),
+      setUp: up({ ...clear, [first!]: true }),
       event: ["release", "destroyed"],
       next: afterEnd("base"),
       commits: [first!],
     },
     {
       name: "the end of a flagged session without a reason",
-      setUp: (fixture) => session(fixture, flagged, layers),
+      setUp: up(flagged),
       event: ["release", "-"],
       next: [...afterEnd("session"), [[restore, fresh], "session"]],
       commits: targets,
     },
     {
       name: "an end without a reason",
-      setUp: (fixture) => session(fixture, clear, layers),
+      setUp: up(clear),
       event: ["release", "-"],
       next: [
         [[fresh], "base"],
@@ -188,86 +165,54 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
     },
     {
       name: "a second end without a reason",
-      setUp: async (fixture) => {
-        await session(fixture, clear, layers);
-        await fixture.stop("-");
-        await fixture.event("restore");
-        await fixture.start();
+      setUp: all(up(clear), stops("-"), restores, (fixture) => fixture.start(), (fixture) => {
         for (const target of targets) fixture.write(fixture.image(target), "session", "newer");
-      },
+      }),
       event: ["release", "-"],
       // Of a restore that has failed, for all that is told: it may be tried again.
       setsAside: true,
-      next: [
-        [[fresh], "base"],
-        [[restore, fresh], "session"],
-      ],
+      next: [[[fresh], "base"], [[restore, fresh], "session"]],
     },
     {
       name: "a start from a save that libvirt didn't tell of",
-      setUp: async (fixture) => {
-        await session(fixture, clear, layers);
-        await fixture.stop("-");
-        await fixture.event("restore");
-      },
+      setUp: all(up(clear), stops("-"), restores),
       event: fresh,
       next: afterRestore,
     },
     {
       name: "a start from a save",
-      setUp: async (fixture) => {
-        await session(fixture, clear, layers);
-        await fixture.stop("saved");
-        await fixture.event("restore");
-      },
+      setUp: all(up(clear), stops("saved"), restores),
       event: fresh,
       next: afterRestore,
     },
     {
       name: "a start without the session that was set aside",
-      setUp: async (fixture) => {
-        await session(fixture, clear, layers);
-        await fixture.stop("-");
-      },
+      setUp: all(up(clear), stops("-")),
       event: fresh,
       next: afterStart("base"),
     },
     {
       name: "the coming up of a guest that has a session set aside",
-      setUp: async (fixture) => {
-        await session(fixture, clear, layers);
-        await fixture.stop("-");
-        await fixture.good("prepare");
-      },
+      setUp: all(up(clear), stops("-"), prepares),
       event: ["started", "-"],
-      next: [[[failed, fresh], "base"], [[fresh], "base"]],
+      next: afterStart("base"),
     },
     {
       name: "a start in place of a saved guest",
-      setUp: async (fixture) => {
-        await session(fixture, clear, layers);
-        await fixture.stop("saved");
-      },
+      setUp: all(up(clear), stops("saved")),
       event: fresh,
       next: afterStart("base"),
       setsAside: true,
     },
     {
       name: "the end of a start that failed",
-      setUp: async (fixture) => {
-        await disksWith(fixture, targets, layers);
-        fixture.configure(flagged);
-        await fixture.good("prepare");
-      },
+      setUp: all(idle, (fixture) => fixture.configure(flagged), prepares),
       event: failed,
-      next: [[[failed, fresh], "base"], [[fresh], "base"]],
+      next: afterStart("base"),
     },
     {
       name: "the end of a guest whose configuration is gone",
-      setUp: async (fixture) => {
-        await session(fixture, clear, layers);
-        Deno.removeSync(fixture.configFile);
-      },
+      setUp: all(up(clear), (fixture) => Deno.removeSync(fixture.configFile)),
       mend: (fixture) => fixture.configure(clear),
       event: ["release", "shutdown"],
       next: afterEnd("base"),
