@@ -315,7 +315,7 @@ Deno.test("a power cut reverts, and an end ends, where the clock of the images' 
     using fixture = new Fixture();
     fixture.now = () => new Date(Date.now() + minutes * 60_000);
     fixture.disks({ vda: false });
-    const vda = fixture.image("vda");
+    const vda = fixture.vda;
     await fixture.start();
     fixture.write(vda, "junk");
     await fixture.start();

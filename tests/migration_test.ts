@@ -354,7 +354,7 @@ Deno.test("what is noted of an earlier stay says nothing about a session that co
   const { here, there } = hosts;
   here.keys = there.keys = { "keep-commits": 3 };
   hosts.disks({ vda: true });
-  const vda = here.image("vda");
+  const vda = here.vda;
   // A commit that stays unmerged, and so a note of it, an hour ago.
   here.now = () => new Date(Date.now() - 3_600_000);
   await hosts.start(here);
@@ -379,7 +379,7 @@ Deno.test("an aborted migration to a host with a note of an earlier stay leaves 
   const { here, there } = hosts;
   here.keys = there.keys = { "keep-commits": 3 };
   hosts.disks({ vda: true });
-  const vda = here.image("vda");
+  const vda = here.vda;
   await hosts.start(here);
   here.write(vda, "kept");
   await hosts.stop(here);
@@ -397,7 +397,7 @@ Deno.test("disks of which the first host could mark only one are both there to b
   using hosts = new TwoHosts();
   const { here, there } = hosts;
   hosts.disks({ vda: false, vdb: false });
-  const [vda, vdb] = [here.image("vda"), here.image("vdb")];
+  const [vda, vdb] = [here.vda, here.image("vdb")];
   await hosts.start(here);
   here.configure({ vda: true, vdb: true });
   await hosts.announce(there);
@@ -412,6 +412,6 @@ Deno.test("disks of which the first host could mark only one are both there to b
   for (const image of [vda, vdb]) here.write(image, "kept");
   await hosts.stop(there);
   assertEquals(there.disk("vda"), { base: "vda", kept: "yes" });
-  assertEquals((await there.type(["keep", "guest", "vdb"])).code, 0);
+  assertEquals((await there.type("keep guest vdb")).code, 0);
   assertEquals(there.disk("vdb"), { base: "vdb", kept: "yes" });
 });
