@@ -102,270 +102,152 @@ export interface Row {
 const idle = ["plain", "layered"] as const;
 const resumed = ["resume", "migrate"] as const;
 
-const prepare: readonly Row[] = [
+type Line = readonly [when: Condition, decision: Decision, reason: string];
+
+function rows(lines: readonly Line[]): readonly Row[] {
+  return lines.map(([when, decision, reason]) => ({ when, decision, reason }));
+}
+
+const prepare = rows([
   // Disks that are only in the note: their entry in the configuration is gone, or the domain names another file.
-  {
-    when: { listed: false, source: "other" },
-    decision: "leave to a person",
-    reason: "that file may stand on this session",
-  },
-  {
-    when: { listed: false, source: "unreadable" },
-    decision: "leave",
-    reason: "nobody can tell what stands on it",
-  },
-  {
-    when: { listed: false, start: "resume", state: "session", ours: true, unborn: true },
-    decision: "put back",
-    reason: "it was saved on this session, and no start came up since",
-  },
-  {
-    when: { listed: false, start: "resume", state: "layered", ended: true },
-    decision: "put back",
-    reason: "this is the session it was saved on",
-  },
-  { when: { listed: false, start: resumed }, decision: "keep", reason: "the guest's memory expects it" },
-  {
-    when: { listed: false, state: "session", source: "gone", look: "busy" },
-    decision: "leave",
-    reason: "the disk was detached and is used elsewhere",
-  },
-  {
-    when: { listed: false, state: "session", source: "gone", held: true },
-    decision: "leave to a person",
-    reason: "another file may stand on it, or it was to be kept",
-  },
-  {
-    when: { listed: false, state: "session", look: "busy" },
-    decision: "refuse: in use",
-    reason: "it may be another guest's",
-  },
-  {
-    when: { listed: false, state: "session", look: "replaced" },
-    decision: "refuse: replaced",
-    reason: "somebody's own file",
-  },
-  {
-    when: { listed: false, state: "session", look: "moved" },
-    decision: "refuse: moved",
-    reason: "nobody can tell which disk it is",
-  },
-  {
-    when: { listed: false, state: "session", ours: false },
-    decision: "refuse: not ours",
-    reason: "somebody's own overlay is never thrown away",
-  },
-  {
-    when: { listed: false, state: "session" },
-    decision: "discard",
-    reason: "no longer configured: plain from now on",
-  },
-  {
-    when: { listed: false, ended: true },
-    decision: "let go",
-    reason: "no longer configured: plain from now on",
-  },
-  {
-    when: { listed: false, state: "layered" },
-    decision: "let go",
-    reason: "no longer configured: plain from now on",
-  },
-  { when: { listed: false }, decision: "nothing", reason: "no longer configured, and idle" },
+  [{ listed: false, source: "other" }, "leave to a person", "that file may stand on this session"],
+  [{ listed: false, source: "unreadable" }, "leave", "nobody can tell what stands on it"],
+  [
+    { listed: false, start: "resume", state: "session", ours: true, unborn: true },
+    "put back",
+    "it was saved on this session, and no start came up since",
+  ],
+  [
+    { listed: false, start: "resume", state: "layered", ended: true },
+    "put back",
+    "this is the session it was saved on",
+  ],
+  [{ listed: false, start: resumed }, "keep", "the guest's memory expects it"],
+  [
+    { listed: false, state: "session", source: "gone", look: "busy" },
+    "leave",
+    "the disk was detached and is used elsewhere",
+  ],
+  [
+    { listed: false, state: "session", source: "gone", held: true },
+    "leave to a person",
+    "another file may stand on it, or it was to be kept",
+  ],
+  [{ listed: false, state: "session", look: "busy" }, "refuse: in use", "it may be another guest's"],
+  [{ listed: false, state: "session", look: "replaced" }, "refuse: replaced", "somebody's own file"],
+  [{ listed: false, state: "session", look: "moved" }, "refuse: moved", "nobody can tell which disk it is"],
+  [
+    { listed: false, state: "session", ours: false },
+    "refuse: not ours",
+    "somebody's own overlay is never thrown away",
+  ],
+  [{ listed: false, state: "session" }, "discard", "no longer configured: plain from now on"],
+  [{ listed: false, ended: true }, "let go", "no longer configured: plain from now on"],
+  [{ listed: false, state: "layered" }, "let go", "no longer configured: plain from now on"],
+  [{ listed: false }, "nothing", "no longer configured, and idle"],
 
-  { when: { state: "missing" }, decision: "refuse: missing", reason: "there is no disk" },
-  {
-    when: { state: "stray" },
-    decision: "refuse: stray commit",
-    reason: "its layers are gone, and not by the hook",
-  },
+  [{ state: "missing" }, "refuse: missing", "there is no disk"],
+  [{ state: "stray" }, "refuse: stray commit", "its layers are gone, and not by the hook"],
 
-  { when: { state: idle, look: "busy" }, decision: "refuse: in use", reason: "a process has it open" },
-  {
-    when: { state: idle, look: "damaged" },
-    decision: "refuse: unreadable",
-    reason: "there is no disk to stand on",
-  },
-  {
-    when: { state: idle, look: "moved" },
-    decision: "refuse: moved",
-    reason: "what it stands on lies elsewhere, or is gone",
-  },
+  [{ state: idle, look: "busy" }, "refuse: in use", "a process has it open"],
+  [{ state: idle, look: "damaged" }, "refuse: unreadable", "there is no disk to stand on"],
+  [{ state: idle, look: "moved" }, "refuse: moved", "what it stands on lies elsewhere, or is gone"],
 
   // The guest comes with a memory of its own, and the disk has to be the one that it remembers.
-  {
-    when: { start: "resume", state: "session", ours: true, unborn: true },
-    decision: "put back",
-    reason: "it was saved on this session, and no start came up since",
-  },
-  {
-    when: { start: "resume", state: "session", ours: true, ended: true, saved: false, flag: "set" },
-    decision: "refuse: not its session",
-    reason: "the guest was saved on the session that is set aside",
-  },
-  {
-    when: { start: "resume", state: "session", ours: true, ended: true, saved: false },
-    decision: "put back",
-    reason: "the guest was saved on the session that is set aside",
-  },
-  {
-    when: { start: "resume", state: "session", ours: true },
-    decision: "keep",
-    reason: "it was saved on this session",
-  },
-  {
-    when: { start: "migrate", state: "session" },
-    decision: "keep",
-    reason: "it runs on this session elsewhere",
-  },
-  {
-    when: { start: "migrate" },
-    decision: "refuse: no session to migrate",
-    reason: "a session can only come on shared storage",
-  },
-  {
-    when: { start: "resume", state: "layered", ended: true, ours: false },
-    decision: "refuse: not its session",
-    reason: "another guest's session is set aside",
-  },
-  {
-    when: { start: "resume", state: "layered", ended: true },
-    decision: "put back",
-    reason: "this is the session it was saved on",
-  },
-  {
-    when: { start: "resume", state: "plain", ended: true },
-    decision: "refuse: nothing to resume",
-    reason: "its layers are gone",
-  },
-  {
-    when: { start: "resume", state: idle },
-    decision: "new session",
-    reason: "after a commit, the disk is what the memory expects",
-  },
+  [
+    { start: "resume", state: "session", ours: true, unborn: true },
+    "put back",
+    "it was saved on this session, and no start came up since",
+  ],
+  [
+    { start: "resume", state: "session", ours: true, ended: true, saved: false, flag: "set" },
+    "refuse: not its session",
+    "the guest was saved on the session that is set aside",
+  ],
+  [
+    { start: "resume", state: "session", ours: true, ended: true, saved: false },
+    "put back",
+    "the guest was saved on the session that is set aside",
+  ],
+  [{ start: "resume", state: "session", ours: true }, "keep", "it was saved on this session"],
+  [{ start: "migrate", state: "session" }, "keep", "it runs on this session elsewhere"],
+  [{ start: "migrate" }, "refuse: no session to migrate", "a session can only come on shared storage"],
+  [
+    { start: "resume", state: "layered", ended: true, ours: false },
+    "refuse: not its session",
+    "another guest's session is set aside",
+  ],
+  [{ start: "resume", state: "layered", ended: true }, "put back", "this is the session it was saved on"],
+  [{ start: "resume", state: "plain", ended: true }, "refuse: nothing to resume", "its layers are gone"],
+  [{ start: "resume", state: idle }, "new session", "after a commit, the disk is what the memory expects"],
 
   // A session at a fresh start: it died without a word, or it isn't ours.
-  { when: { state: "session", look: "busy" }, decision: "refuse: in use", reason: "a process has it open" },
-  {
-    when: { state: "session", look: "replaced" },
-    decision: "refuse: replaced",
-    reason: "somebody put another file there",
-  },
-  {
-    when: { state: "session", look: "damaged", replaced: true },
-    decision: "refuse: replaced",
-    reason: "somebody put another file there",
-  },
-  {
-    when: { state: "session", look: "moved" },
-    decision: "refuse: moved",
-    reason: "it stands on another disk's file",
-  },
-  {
-    when: { state: "session", ours: false },
-    decision: "refuse: not ours",
-    reason: "somebody's own overlay is never thrown away",
-  },
-  {
-    when: { state: "session", flag: "set", held: true, look: "damaged" },
-    decision: "refuse: damaged",
-    reason: "it was to be kept",
-  },
-  {
-    when: { state: "session", flag: "set", held: true },
-    decision: "resume",
-    reason: "maintenance survives a power cut",
-  },
-  {
-    when: { state: "session", saved: true, unborn: false },
-    decision: "set aside, new session",
-    reason: "a guest was saved on it",
-  },
-  {
-    when: { state: "session", flag: "set", unborn: false },
-    decision: "set aside, new session",
-    reason: "the flag may have been meant for this session, or for the next one",
-  },
-  { when: { state: "session" }, decision: "new session", reason: "a power cut reverts, too" },
-  { when: { state: idle }, decision: "new session", reason: "every start begins clean" },
-];
+  [{ state: "session", look: "busy" }, "refuse: in use", "a process has it open"],
+  [{ state: "session", look: "replaced" }, "refuse: replaced", "somebody put another file there"],
+  [
+    { state: "session", look: "damaged", replaced: true },
+    "refuse: replaced",
+    "somebody put another file there",
+  ],
+  [{ state: "session", look: "moved" }, "refuse: moved", "it stands on another disk's file"],
+  [{ state: "session", ours: false }, "refuse: not ours", "somebody's own overlay is never thrown away"],
+  [{ state: "session", flag: "set", held: true, look: "damaged" }, "refuse: damaged", "it was to be kept"],
+  [{ state: "session", flag: "set", held: true }, "resume", "maintenance survives a power cut"],
+  [{ state: "session", saved: true, unborn: false }, "set aside, new session", "a guest was saved on it"],
+  [
+    { state: "session", flag: "set", unborn: false },
+    "set aside, new session",
+    "the flag may have been meant for this session, or for the next one",
+  ],
+  [{ state: "session" }, "new session", "a power cut reverts, too"],
+  [{ state: idle }, "new session", "every start begins clean"],
+]);
 
-const release: readonly Row[] = [
-  { when: { state: ["plain", "layered", "stray", "missing"] }, decision: "nothing", reason: "no session" },
-  { when: { ours: false }, decision: "nothing", reason: "not ours to touch" },
-  { when: { start: "refused" }, decision: "leave", reason: "it may be another guest's, and live" },
-  { when: { start: resumed }, decision: "leave", reason: "the saved guest is still to be resumed" },
-  { when: { waits: true }, decision: "leave", reason: "it waits for a saved guest, or to be set aside" },
-  { when: { source: "other" }, decision: "leave to a person", reason: "that file may stand on this session" },
-  { when: { source: "unreadable" }, decision: "hold", reason: "nobody can tell what stands on it" },
-  { when: { replaced: true }, decision: "hold", reason: "another file was put in the session's place" },
+const release = rows([
+  [{ state: ["plain", "layered", "stray", "missing"] }, "nothing", "no session"],
+  [{ ours: false }, "nothing", "not ours to touch"],
+  [{ start: "refused" }, "leave", "it may be another guest's, and live"],
+  [{ start: resumed }, "leave", "the saved guest is still to be resumed"],
+  [{ waits: true }, "leave", "it waits for a saved guest, or to be set aside"],
+  [{ source: "other" }, "leave to a person", "that file may stand on this session"],
+  [{ source: "unreadable" }, "hold", "nobody can tell what stands on it"],
+  [{ replaced: true }, "hold", "another file was put in the session's place"],
   // libvirt tells of a guest that is up before its memory has come.
-  {
-    when: { came: ["restore", "migration"], end: "failed" },
-    decision: "leave",
-    reason: "its memory did not come, and the session goes on where that is",
-  },
-  {
-    when: { start: "fresh", held: true },
-    decision: "leave",
-    reason: "it is the work of an earlier session that is, or may be, to be kept",
-  },
-  {
-    when: { source: "gone", look: "busy" },
-    decision: "leave",
-    reason: "the disk was detached and is used elsewhere",
-  },
-  { when: { start: "fresh" }, decision: "discard", reason: "the guest never came up; the flag stays" },
-  {
-    when: { source: "gone", flag: ["clear", "unreadable"] },
-    decision: "hold",
-    reason: "the disk was detached, and another file may stand on it",
-  },
-  {
-    when: { end: "suspended", flag: "set", saved: true },
-    decision: "hold",
-    reason: "libvirt holds a managed save: it goes on here",
-  },
-  {
-    when: { end: "suspended", flag: "set" },
-    decision: "pass on",
-    reason: "saved or migrated: it goes on, perhaps on another host",
-  },
-  { when: { end: "suspended" }, decision: "leave", reason: "saved or migrated: it goes on" },
-  {
-    when: { came: "migration", look: "busy" },
-    decision: "leave",
-    reason: "a process has it open: the guest runs on it elsewhere",
-  },
-  { when: { flag: "unreadable" }, decision: "hold", reason: "nobody can tell whether it is to be kept" },
-  {
-    when: { end: ["crashed", "failed"], flag: "set" },
-    decision: "hold",
-    reason: "maintenance survives a crash",
-  },
-  {
-    when: { end: ["crashed", "failed", "normal"], flag: "clear", keeps: true },
-    decision: "set aside",
-    reason: "keep-session is set",
-  },
-  { when: { end: ["crashed", "failed"] }, decision: "discard", reason: "a crash reverts, too" },
-  { when: { end: "normal", flag: "set" }, decision: "commit", reason: "asked for" },
-  { when: { end: "normal" }, decision: "discard", reason: "every session is forgotten" },
+  [
+    { came: ["restore", "migration"], end: "failed" },
+    "leave",
+    "its memory did not come, and the session goes on where that is",
+  ],
+  [
+    { start: "fresh", held: true },
+    "leave",
+    "it is the work of an earlier session that is, or may be, to be kept",
+  ],
+  [{ source: "gone", look: "busy" }, "leave", "the disk was detached and is used elsewhere"],
+  [{ start: "fresh" }, "discard", "the guest never came up; the flag stays"],
+  [
+    { source: "gone", flag: ["clear", "unreadable"] },
+    "hold",
+    "the disk was detached, and another file may stand on it",
+  ],
+  [{ end: "suspended", flag: "set", saved: true }, "hold", "libvirt holds a managed save: it goes on here"],
+  [{ end: "suspended", flag: "set" }, "pass on", "saved or migrated: it goes on, perhaps on another host"],
+  [{ end: "suspended" }, "leave", "saved or migrated: it goes on"],
+  [{ came: "migration", look: "busy" }, "leave", "a process has it open: the guest runs on it elsewhere"],
+  [{ flag: "unreadable" }, "hold", "nobody can tell whether it is to be kept"],
+  [{ end: ["crashed", "failed"], flag: "set" }, "hold", "maintenance survives a crash"],
+  [{ end: ["crashed", "failed", "normal"], flag: "clear", keeps: true }, "set aside", "keep-session is set"],
+  [{ end: ["crashed", "failed"] }, "discard", "a crash reverts, too"],
+  [{ end: "normal", flag: "set" }, "commit", "asked for"],
+  [{ end: "normal" }, "discard", "every session is forgotten"],
   // libvirt before 10.5 gives no reason, and a save looks like a shutdown.
-  { when: { saved: true, flag: "set" }, decision: "hold", reason: "libvirt holds a managed save" },
-  { when: { saved: true }, decision: "leave", reason: "libvirt holds a managed save" },
-  {
-    when: { look: "busy", flag: "set" },
-    decision: "pass on",
-    reason: "a process has it open: it goes on there",
-  },
-  { when: { look: "busy" }, decision: "leave", reason: "a process has it open: it goes on there" },
-  {
-    when: { flag: "set" },
-    decision: "commit",
-    reason: "asked for; were the guest only saved, it would expect just this",
-  },
-  { when: {}, decision: "set aside", reason: "it may have been saved to a file" },
-];
+  [{ saved: true, flag: "set" }, "hold", "libvirt holds a managed save"],
+  [{ saved: true }, "leave", "libvirt holds a managed save"],
+  [{ look: "busy", flag: "set" }, "pass on", "a process has it open: it goes on there"],
+  [{ look: "busy" }, "leave", "a process has it open: it goes on there"],
+  [{ flag: "set" }, "commit", "asked for; were the guest only saved, it would expect just this"],
+  [{}, "set aside", "it may have been saved to a file"],
+]);
 
 export const table: Readonly<Record<Facts["event"], readonly Row[]>> = { prepare, release };
 

@@ -16,11 +16,10 @@ export function tableMutants(file: string, source: string): Mutant[] {
   const add = adderOf(file, source, mutants);
   visit(parse(file, source), (node) => {
     if (ts.isArrayLiteralExpression(node) && node.elements.some(isRow)) {
-      const rows = node.elements.filter(ts.isObjectLiteralExpression);
-      const decisions = [...new Set(rows.map((row) => textOf(source, valueOf(row, "decision"))))];
+      const rows = node.elements.filter(isRow);
+      const decisions = [...new Set(rows.map(({ elements }) => textOf(source, elements[1]!)))];
       for (const [index, row] of rows.entries()) {
-        const decision = valueOf(row, "decision");
-        const when = valueOf(row, "when") as ts.ObjectLiteralExpression;
+        const [when, decision] = row.elements as unknown as [ts.ObjectLiteralExpression, ts.Expression];
         add("no row", row, "");
         const other = decisions[(decisions.indexOf(textOf(source, decision)) + 1) % decisions.length]!;
         add(`${other} instead of`, decision, other, row);
@@ -45,12 +44,10 @@ export function tableMutants(file: string, source: string): Mutant[] {
   return mutants.map((mutant) => withoutComma(mutant, source));
 }
 
-const isRow = (node: ts.Node) =>
-  ts.isObjectLiteralExpression(node) && node.properties.some((one) => one.name?.getText() === "decision");
-
-function valueOf(object: ts.ObjectLiteralExpression, key: string): ts.Expression {
-  return (object.properties.find((one) => one.name?.getText() === key) as ts.PropertyAssignment).initializer;
-}
+/** What holds of the facts, the decision, and why. */
+const isRow = (node: ts.Node): node is ts.ArrayLiteralExpression =>
+  ts.isArrayLiteralExpression(node) && node.elements.length === 3 &&
+  ts.isObjectLiteralExpression(node.elements[0]!) && node.elements.slice(1).every(ts.isStringLiteral);
 
 /** Actions: each step and each call left out, neighbours swapped, links for renames, conditions dropped, numbers shifted. */
 export function actionMutants(file: string, source: string): Mutant[] {
