@@ -29,10 +29,7 @@ export class UserError extends Error {
   readonly healedBy: "event" | "person";
   readonly subject: readonly string[];
 
-  constructor(
-    message: string,
-    { hint, cause, healedBy = "person", subject = [] }: ErrorDetails = {},
-  ) {
+  constructor(message: string, { hint, cause, healedBy = "person", subject = [] }: ErrorDetails = {}) {
     super(message, { cause });
     this.name = "UserError";
     this.hint = hint;

@@ -1,7 +1,6 @@
 /** What AppArmor and SELinux keep the hook and its guests from. */
 
 import { type Finding, finding } from "./finding.ts";
-import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import type { Settings } from "../settings.ts";
 import { printable, quoted, shellWord } from "../text.ts";
@@ -54,14 +53,11 @@ function appArmorFindings(settings: Settings): Finding[] {
     ...added.map(([, path]) => path!),
   ];
   return imageFolders.filter((folder) => !known.some((parent) => isBelow(folder, parent))).map((folder) =>
-    finding(
-      "warning",
-      new UserError(
-        `AppArmor's virt-aa-helper can't read the layers of disks in ${quoted(folder)}: ` +
-          `where AppArmor is on, a start fails with "Permission denied"`,
-        { hint: confine(settings) },
-      ),
-    )
+    finding("warning", {
+      message: `AppArmor's virt-aa-helper can't read the layers of disks in ${quoted(folder)}: ` +
+        `where AppArmor is on, a start fails with "Permission denied"`,
+      hint: confine(settings),
+    })
   );
 }
 
@@ -96,15 +92,17 @@ function seLinuxFindings(settings: Settings): Finding[] {
   if (policy.module === undefined) {
     const problem =
       "SELinux's policy doesn't let virtqemud execute a hook, and the module that does is not installed: ";
-    found.push(finding(severity, new UserError(problem + CONSEQUENCE, { hint: confine(settings) })));
+    found.push(finding(severity, { message: problem + CONSEQUENCE, hint: confine(settings) }));
   }
   for (const folder of settings.imageFolders) {
     if (isBelow(folder, KNOWN) || isLabelled(folder, policy.localContexts)) continue;
-    const problem = `SELinux doesn't know ${quoted(folder)} as a folder of images: virtqemud can't read it`;
-    const hint = `semanage fcontext -a -t virt_image_t ${shellWord(`${folder}(/.*)?`)} && restorecon -R ${
-      shellWord(folder)
-    }`;
-    found.push(finding("warning", new UserError(problem, { hint })));
+    const all = shellWord(`${folder}(/.*)?`);
+    found.push(
+      finding("warning", {
+        message: `SELinux doesn't know ${quoted(folder)} as a folder of images: virtqemud can't read it`,
+        hint: `semanage fcontext -a -t virt_image_t ${all} && restorecon -R ${shellWord(folder)}`,
+      }),
+    );
   }
   return found;
 }
@@ -140,11 +138,9 @@ function denials(settings: Settings): Finding[] {
   const what = last.replace(/^type=AVC msg=audit\(\S*\): */, "");
   const at = new Date(time).toISOString().slice(0, 19).replace("T", " ");
   return [
-    finding(
-      "error",
-      new UserError(`${who} denied the hook or a disk something, at ${at} UTC: ${printable(what)}`, {
-        hint: `${confine(settings)}; if it goes on: ausearch -m avc -ts recent`,
-      }),
-    ),
+    finding("error", {
+      message: `${who} denied the hook or a disk something, at ${at} UTC: ${printable(what)}`,
+      hint: `${confine(settings)}; if it goes on: ausearch -m avc -ts recent`,
+    }),
   ];
 }

@@ -151,19 +151,17 @@ export function sharedImages(guests: readonly Guest[], settings: Settings): Find
         .map((user) => user.domain);
       const [other] = others;
       if (other === undefined) return [];
-      const ownImage = `virsh edit ${shellWord(other)}`;
+      const shared = `${quoted(image)} is a disk of ${listed(others)}, too`;
+      const hint = `give each its own image: virsh edit ${shellWord(other)}`;
       const problem = managed.includes(other)
-        ? new UserError(
-          `${quoted(image)} is a disk of ${
-            listed(others)
-          }, too: only one guest can run at a time, and each finds ` +
-            "what another one commits",
-          { hint: `give each its own image: ${ownImage}` },
-        )
-        : new UserError(
-          `${quoted(image)} is a disk of ${listed(others)}, too, which would write to it without the hook`,
-          { hint: `give each its own image: ${ownImage}; or: autorevert enable ${shellWord(other)}` },
-        );
+        ? {
+          message: `${shared}: only one guest can run at a time, and each finds what another one commits`,
+          hint,
+        }
+        : {
+          message: `${shared}, which would write to it without the hook`,
+          hint: `${hint}; or: autorevert enable ${shellWord(other)}`,
+        };
       return [finding("warning", problem, domain, target)];
     })
   );
@@ -200,24 +198,22 @@ export async function spaceFindings(guests: readonly Guest[], host: Host): Promi
   const found: Finding[] = [];
   for (const [folder, bytes] of held) {
     const free = await host.freeBytes(folder);
+    const left = `${quoted(folder)} has ${size(free)} left`;
     if (free < OVERLAY) {
-      const problem = new UserError(
-        `${quoted(folder)} has ${size(free)} left: no start can make its overlay`,
-        {
+      found.push(
+        finding("error", {
+          message: `${left}: no start can make its overlay`,
           hint: `make room for ${size(Math.max(bytes, OVERLAY))}: df -h ${shellWord(folder)}`,
-        },
+        }),
       );
-      found.push(finding("error", problem));
-      continue;
+    } else if (free < bytes) {
+      found.push(
+        finding("warning", {
+          message: `${left}, and its sessions and commits hold ${size(bytes)}: merging could need as much`,
+          hint: `make room for ${size(bytes - free)}; a guest that runs out of room is paused by QEMU`,
+        }),
+      );
     }
-    if (free >= bytes) continue;
-    const problem = new UserError(
-      `${quoted(folder)} has ${size(free)} left, and its sessions and commits hold ${
-        size(bytes)
-      }: merging could need as much`,
-      { hint: `make room for ${size(bytes - free)}; a guest that runs out of room is paused by QEMU` },
-    );
-    found.push(finding("warning", problem));
   }
   return found;
 }
@@ -252,10 +248,12 @@ export async function untriedStores(guests: readonly Guest[], host: Host): Promi
     const type = await host.fileSystem(folder);
     if (Object.values(triedStores).includes(type)) continue;
     const name = storeNames[type] ?? `a file system of type 0x${type.toString(16)}`;
-    const note = new UserError(`${quoted(folder)} is on ${name}, where this program was not tried`, {
-      hint: "before you rely on it, see there with a guest that you can lose: a revert, a commit, an undo",
-    });
-    found.push(finding("note", note));
+    found.push(
+      finding("note", {
+        message: `${quoted(folder)} is on ${name}, where this program was not tried`,
+        hint: "before you rely on it, see there with a guest that you can lose: a revert, a commit, an undo",
+      }),
+    );
   }
   return found;
 }
@@ -280,35 +278,28 @@ export function leftovers(guests: readonly Guest[], settings: Settings): Finding
     ...found.map((problem) => finding("warning", problem)),
     ...torn.map((name) => {
       const path = `${settings.configFolder}/${name}`;
-      return finding(
-        "warning",
-        new UserError(`${quoted(path)} was left by a write that was cut short`, {
-          hint: `rm ${shellWord(path)}`,
-        }),
-      );
+      const message = `${quoted(path)} was left by a write that was cut short`;
+      return finding("warning", { message, hint: `rm ${shellWord(path)}` });
     }),
   ];
 }
 
-function strayFiles(image: string): UserError {
+function strayFiles(image: string): Parameters<typeof finding>[1] {
   const names = namesOf(image);
   const listing = files.list(image);
   const paths = [...listing.keys()].filter((path) => path !== image).sort();
   const state = parse(names, listing);
   const message = `${listed(paths)} belong${paths.length === 1 ? "s" : ""} to no configured disk`;
-  const top = "layers" in state ? shellWord(names.layer(state.layers.at(-1)!)) : "";
   if (
     state.kind === "plain" || state.kind === "missing" ||
     (state.kind === "layered" && state.layers.length === 1)
   ) {
-    return new UserError(message, {
-      hint: state.kind === "layered" && !state.ended
-        ? `it is another name of ${quoted(image)}, and can go: rm ${paths.map(shellWord).join(" ")}`
-        : `if nothing needs them: rm ${paths.map(shellWord).join(" ")}`,
-    });
+    const remove = `rm ${paths.map(shellWord).join(" ")}`;
+    return state.kind === "layered" && !state.ended
+      ? { message, hint: `it is another name of ${quoted(image)}, and can go: ${remove}` }
+      : { message, hint: `if nothing needs them: ${remove}` };
   }
-  return new UserError(message, {
-    hint:
-      `they are the disk: enable it for its guest again, or look at them yourself: qemu-img info --backing-chain ${top}`,
-  });
+  const top = shellWord("layers" in state ? names.layer(state.layers.at(-1)!) : names.committing);
+  const look = `look at them yourself: qemu-img info --backing-chain ${top}`;
+  return { message, hint: `they are the disk: enable it for its guest again, or ${look}` };
 }

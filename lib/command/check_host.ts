@@ -107,9 +107,7 @@ function checkMode(program: string): void {
   if (((mode ?? 0) & 0o111) === 0) {
     throw new UserError(
       `${quoted(program)} is not marked as executable: guests start without it, or not at all`,
-      {
-        hint: `chmod 755 ${shellWord(program)}`,
-      },
+      { hint: `chmod 755 ${shellWord(program)}` },
     );
   }
   if (((mode ?? 0) & 0o022) !== 0) {
@@ -153,9 +151,7 @@ function checkDaemon({ daemons, programs, log }: Settings): void {
     const name = /([^/]+)\.pid$/.exec(daemon)?.[1] ?? daemon;
     throw new UserError(
       `${name} was started before the hook was installed, and looks for hooks only when it starts`,
-      {
-        hint: `systemctl restart ${name}; guests run on`,
-      },
+      { hint: `systemctl restart ${name}; guests run on` },
     );
   }
 }

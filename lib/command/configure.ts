@@ -1,10 +1,11 @@
 /** The commands that change a guest's configuration, as an administrator could with an editor. */
 
 import { Usage } from "./arguments.ts";
+import { wordsOf } from "./conditions.ts";
 import { listDisk, setKey, unlistDisk } from "./config_edit.ts";
 import { disksIn, domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
-import { type Condition, type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
+import { type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
 import { asUserError, messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
@@ -50,9 +51,7 @@ export async function enable(context: GuestCommand): Promise<void> {
   if (targets.length === 0) throw nothingNamed(defined, old, context);
   const added = targets.filter((target) => !old.includes(target));
   const usual = { commit: false, keepCommits: 0, keepSession: false };
-  const wanted = {
-    disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
-  };
+  const wanted = { disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))] };
   const before = readRecords(paths.note);
   using _folders = await run.locks.folders(imagesAtPrepare(wanted, defined, before, host.settings));
   const disks = observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
@@ -224,7 +223,7 @@ export async function commit(context: GuestCommand): Promise<void> {
   if (flag) await markSessions(views, flag, context);
   for (const view of views) {
     terminal.print(
-      `${domain} ${view.target}: ${flag ? afterCommit(view, context) : afterCancel(view.condition)}`,
+      `${domain} ${view.target}: ${flag ? afterCommit(view, context) : wordsOf[view.condition].cancel}`,
     );
     if (flag && view.disk !== undefined) await warnOfBase(view.disk, context);
   }
@@ -287,48 +286,10 @@ function isPromised({ condition, disk }: InspectedDisk): boolean {
 
 function afterCommit(view: InspectedDisk, { domain }: GuestCommand): string {
   const { condition, target } = view;
-  switch (condition) {
-    case "running":
-      return "this session will be kept when it ends";
-    case "saved":
-      return isPromised(view)
-        ? "the session of the saved guest will be kept when it ends"
-        : "the next session will be kept when it ends";
-    case "resumes":
-      return "the session that died goes on at the next start, and will be kept when it ends";
-    case "is set aside":
-      return "the next session will be kept when it ends; the one that died is set aside at the next start; " +
-        `to keep it instead: autorevert recover --keep ${shellWord(domain)} ${target}`;
-    case "elsewhere":
-      return "the next session here will be kept when it ends; for the one that goes on elsewhere, type this there";
-    case "reverts":
-    case "unprotected":
-    case "clean":
-    case "cut short":
-      return "the next session will be kept when it ends";
-    case "attention":
-      return `the next session will be kept when it ends; but something is wrong, see: autorevert check ${
-        shellWord(domain)
-      }`;
-    default:
-      return condition satisfies never;
-  }
-}
-
-function afterCancel(condition: Condition): string {
-  switch (condition) {
-    case "running":
-    case "elsewhere":
-      return "this session will be forgotten when it ends";
-    case "saved":
-      return "the session of the saved guest will be forgotten when it ends";
-    case "resumes":
-    case "reverts":
-    case "is set aside":
-      return "the session that died will be forgotten at the next start";
-    default:
-      return "the next session will be forgotten when it ends";
-  }
+  // Where libvirt doesn't tell of a save, its session is set aside until it comes back.
+  const isNext = condition === "saved" && !isPromised(view);
+  const { commit } = wordsOf[isNext ? "clean" : condition];
+  return commit.replaceAll(/DOMAIN|TARGET/g, (word) => word === "DOMAIN" ? shellWord(domain) : target);
 }
 
 /**

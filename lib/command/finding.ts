@@ -1,5 +1,3 @@
-import type { UserError } from "../errors.ts";
-
 /** Something that is wrong, or will be. */
 export interface Finding {
   /**
@@ -17,7 +15,7 @@ export interface Finding {
 /** A finding about a guest's disk, about a guest, or about the host. */
 export function finding(
   severity: Finding["severity"],
-  { message, hint }: UserError,
+  { message, hint }: { readonly message: string; readonly hint?: string | undefined },
   domain: string | null = null,
   target: string | null = null,
 ): Finding {

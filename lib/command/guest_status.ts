@@ -1,3 +1,4 @@
+import { wordsOf } from "./conditions.ts";
 import { type Guest, inspectGuest } from "./guest.ts";
 import { type Condition, type InspectedDisk, isBeingMerged } from "./inspect.ts";
 import type { EventContext } from "../hook/context.ts";
@@ -96,45 +97,13 @@ function inWords(disk: Omit<DiskStatus, "state">, found: ObservedDisk | undefine
   if (situation === "attention") return `needs attention: ${trouble}`;
   const kept = Math.min(found?.keepCommits ?? 0, commits.length);
   const waiting = commits.length - kept;
+  const progress = merge ? `being merged, ${Math.floor(merge.percent)} %` : "waiting to be merged";
   const count = (number: number) => number === 1 ? "a commit" : `${number} commits`;
   return [
-    situations[situation],
-    ...oneShotCommit ? [flagged[situation]] : [],
-    ...waiting > 0
-      ? [
-        `${count(waiting)} ${
-          merge ? `being merged, ${Math.floor(merge.percent)} %` : "waiting to be merged"
-        }`,
-      ]
-      : [],
+    wordsOf[situation].state,
+    ...oneShotCommit ? [wordsOf[situation].flagged] : [],
+    ...waiting > 0 ? [`${count(waiting)} ${progress}`] : [],
     ...kept > 0 ? [`${count(kept)} can be undone`] : [],
     ...setAside && situation !== "saved" ? ["last session set aside"] : [],
   ].join("; ");
 }
-
-const situations: Readonly<Record<Condition, string>> = {
-  "clean": "clean",
-  "running": "running on a session",
-  "unprotected": "running on the disk itself until its next start",
-  "saved": "saved, its session waits for it",
-  "elsewhere": "its session runs on another host",
-  "reverts": "unclean shutdown; session discarded at the next start",
-  "is set aside": "unclean shutdown; session set aside at the next start",
-  "resumes": "unclean shutdown; session resumes at the next start",
-  "cut short": "interrupted; completes at the next start or stop",
-  "attention": "needs attention",
-};
-
-const next = "commit at the next session's end";
-const flagged: Readonly<Record<Condition, string>> = {
-  "clean": next,
-  "running": "commit at its end",
-  "unprotected": next,
-  "saved": "commit at its end",
-  "elsewhere": "commit at its end",
-  "reverts": next,
-  "is set aside": next,
-  "resumes": "commit at its end",
-  "cut short": "commit asked for",
-  "attention": "commit asked for",
-};

@@ -137,11 +137,7 @@ async function judge(
   }
   const condition = conditionOf(decision, state.kind === "session");
   if (condition === "attention") {
-    return {
-      condition,
-      problem: new UserError(`it is left as it is: ${reason}`),
-      decision,
-    };
+    return { condition, problem: new UserError(`it is left as it is: ${reason}`), decision };
   }
   return fine(stages.length > 0 ? "cut short" : condition, decision);
 }

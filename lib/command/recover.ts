@@ -52,9 +52,7 @@ export async function recover(context: GuestCommand): Promise<void> {
   const sessions = sessionsOf(disks, targets);
   if (options.has("keep") || options.has("discard")) {
     if (asked !== undefined && namesIn(sessions) !== asked) {
-      throw new UserError("aborted: the disks changed while waiting for confirmation", {
-        hint: "try again",
-      });
+      throw new UserError("aborted: the disks changed while waiting for confirmation", { hint: "try again" });
     }
     await endSessions(sessions, guest, context);
   } else if (stages.length === 0 && orders.length === 0) {
@@ -88,11 +86,7 @@ function sessionsOf(disks: readonly ObservedDisk[], targets: GuestCommand["targe
   return meant.filter((disk) => stateOf(disk).kind === "session");
 }
 
-function tellNothing(
-  sessions: readonly ObservedDisk[],
-  guest: Guest,
-  context: GuestCommand,
-): void {
+function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: GuestCommand): void {
   const { domain, terminal } = context;
   terminal.print(`${domain}: nothing to recover`);
   if (guest.isLive) return;

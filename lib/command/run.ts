@@ -65,26 +65,11 @@ async function dispatch(command: Command, host: Host, terminal: Terminal): Promi
   const { verb, options, word } = command;
   switch (verb) {
     case "status":
-      return await status(
-        contexts(command, host),
-        host,
-        options.has("json"),
-        terminal,
-      );
+      return await status(contexts(command, host), host, options.has("json"), terminal);
     case "check":
-      return await check(
-        contexts(command, host),
-        host,
-        options.has("json"),
-        terminal,
-      );
+      return await check(contexts(command, host), host, options.has("json"), terminal);
     case "log":
-      return await showLog(
-        command.domains[0],
-        host,
-        options.has("follow"),
-        terminal,
-      );
+      return await showLog(command.domains[0], host, options.has("follow"), terminal);
     case "schema":
       terminal.print(schemaText());
       return 0;
@@ -108,30 +93,13 @@ async function dispatch(command: Command, host: Host, terminal: Terminal): Promi
   }
 }
 
-type OneGuest = Exclude<Command["verb"], "status" | "check" | "log" | "schema" | "completion">;
+/** Commands on one guest; false if one failed and has reported why. */
+const ofOneGuest = { undo, keep, merge, enable, disable, commit, recover };
 
-/** @returns false if it failed and has reported why */
-async function onGuest(verb: OneGuest, context: GuestCommand): Promise<boolean | void> {
+async function onGuest(verb: keyof typeof ofOneGuest, context: GuestCommand): Promise<boolean | void> {
   checkDomainName(context.domain);
   if (verb !== "enable") checkManaged(context);
-  switch (verb) {
-    case "undo":
-      return await undo(context);
-    case "keep":
-      return await keep(context);
-    case "merge":
-      return await merge(context);
-    case "enable":
-      return await enable(context);
-    case "disable":
-      return await disable(context);
-    case "commit":
-      return await commit(context);
-    case "recover":
-      return await recover(context);
-    default:
-      return verb satisfies never;
-  }
+  return await ofOneGuest[verb](context);
 }
 
 /** The guests that are meant, or all that are managed. */

@@ -1,7 +1,7 @@
+import { wordsOf } from "./conditions.ts";
 import { type GuestStatus, statusOf } from "./guest_status.ts";
-import type { Condition } from "./inspect.ts";
 import { type Column, table } from "./table.ts";
-import { type Colour, paint, type Terminal } from "./terminal.ts";
+import { paint, type Terminal } from "./terminal.ts";
 import type { EventContext } from "../hook/context.ts";
 import type { Host } from "../host/host.ts";
 import { shellWord, size } from "../text.ts";
@@ -54,7 +54,7 @@ function tableOf(guests: readonly GuestStatus[], terminal: Terminal): string[] {
     column("FLAG", ({ oneShotCommit }) => oneShotCommit ? "commit" : "-"),
     {
       ...column("STATE", ({ state }) => state),
-      paint: (text, row) => paint(text, colours[rows[row]!.situation], terminal),
+      paint: (text, row) => paint(text, wordsOf[rows[row]!.situation].colour, terminal),
     },
   ];
   return table(columns, terminal.width);
@@ -68,18 +68,6 @@ const unknown = {
   oneShotCommit: false,
   situation: "attention",
 } as const;
-
-const colours: Readonly<Partial<Record<Condition, Colour>>> = {
-  "running": "green",
-  "unprotected": "yellow",
-  "saved": "blue",
-  "elsewhere": "blue",
-  "reverts": "yellow",
-  "is set aside": "yellow",
-  "resumes": "yellow",
-  "cut short": "yellow",
-  "attention": "red",
-};
 
 /** Time since then, as people say it. */
 function age(time: string): string {

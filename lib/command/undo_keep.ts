@@ -60,9 +60,7 @@ export async function undo(context: GuestCommand): Promise<void> {
       if (isBegun && state.layers.length === 2) {
         throw new UserError(
           "the commit is already being merged into the disk, and can't be undone any more",
-          {
-            hint: `to have the next ones kept: ${enableKeeping("keep-commits", context)}`,
-          },
+          { hint: `to have the next ones kept: ${enableKeeping("keep-commits", context)}` },
         );
       }
     },

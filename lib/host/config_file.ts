@@ -50,9 +50,7 @@ function checkWriters(path: string, { uid, mode }: Deno.FileInfo, owner: number)
   if (((mode ?? 0) & 0o022) !== 0) {
     throw new UserError(
       `${quoted(path)} can be written by others than root (mode ${((mode ?? 0) & 0o7777).toString(8)})`,
-      {
-        hint: `chmod go-w ${shellWord(path)}`,
-      },
+      { hint: `chmod go-w ${shellWord(path)}` },
     );
   }
 }

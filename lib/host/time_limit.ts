@@ -5,11 +5,7 @@
  * @param stop ends the wait at once
  * @returns "late" if the wait was ended; what was waited for goes on
  */
-export async function within<T>(
-  limit: number,
-  waited: Promise<T>,
-  stop?: AbortSignal,
-): Promise<T | "late"> {
+export async function within<T>(limit: number, waited: Promise<T>, stop?: AbortSignal): Promise<T | "late"> {
   const { promise: late, resolve } = Promise.withResolvers<"late">();
   const giveUp = () => resolve("late");
   const ends = [...limit === Infinity ? [] : [AbortSignal.timeout(limit)], ...stop ? [stop] : []];

@@ -33,10 +33,7 @@ const given = {
  */
 export function parseDisks(xml: string, { name, hint } = given): DomainDisk[] {
   if (xml.length > LONGEST_XML) {
-    throw new UserError(
-      `${name} has ${xml.length} characters, at most ${LONGEST_XML} are read`,
-      { hint },
-    );
+    throw new UserError(`${name} has ${xml.length} characters, at most ${LONGEST_XML} are read`, { hint });
   }
   if (xml.trim() === "") throw new UserError(`${name} is empty`, { hint });
   let root: unknown;
