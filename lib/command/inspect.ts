@@ -1,5 +1,5 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
-import type { EventContext } from "../hook/context.ts";
+import { type EventContext, lookingBy } from "../hook/context.ts";
 import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/observe.ts";
@@ -82,9 +82,7 @@ export async function inspectDisk(
 /** A look locks an image for a moment, and QEMU would not wait for that when it opens its disks: a start would fail. */
 function gently(context: EventContext): EventContext {
   if (!isStarting(context)) return context;
-  const { host, host: { qemuImg } } = context;
-  const info = (image: string) => qemuImg.info(image, { unlocked: true });
-  return { ...context, host: { ...host, qemuImg: { ...qemuImg, info } } };
+  return lookingBy((image) => context.host.qemuImg.info(image, { unlocked: true }), context);
 }
 
 function isStarting({ paths }: EventContext): boolean {

@@ -1,6 +1,7 @@
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
+import type { QemuImg } from "../host/qemu_img.ts";
 import type { Run } from "../host/run.ts";
 import { readRecords, withSuperseded } from "../host/session_records.ts";
 import type { GuestNames } from "../state/paths.ts";
@@ -18,6 +19,12 @@ export interface EventContext {
   readonly begun: Date;
   /** Shutoff reason; `-` where libvirt gives none. */
   readonly extra: string;
+}
+
+/** The same context, with another way to look at images. */
+export function lookingBy(info: QemuImg["info"], context: EventContext): EventContext {
+  const { host } = context;
+  return { ...context, host: { ...host, qemuImg: { ...host.qemuImg, info } } };
 }
 
 /** A guest with neither file is none of our business. */

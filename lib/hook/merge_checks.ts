@@ -157,10 +157,7 @@ export async function checkUnwritten(
   if (now.size === copied.size && now.written === copied.written) return;
   throw new UserError(
     `${quoted(upper)} was written to after it was merged: all names stay, and it is merged again`,
-    {
-      hint: `now: autorevert merge ${shellWord(domain)}`,
-      healedBy: "event",
-    },
+    { hint: `now: autorevert merge ${shellWord(domain)}`, healedBy: "event" },
   );
 }
 

@@ -1,12 +1,12 @@
 import { UserError, withContext } from "../errors.ts";
-import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
+import { configOf, type EventContext, lookingBy, readStart, updateRecords } from "./context.ts";
 import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
 import { dataError } from "./refusal.ts";
 import * as files from "../host/files.ts";
-import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
+import type { ImageInfo } from "../host/qemu_img.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import { parseDisks } from "../input/domain_xml.ts";
@@ -92,11 +92,13 @@ async function beginSessions(
   }
   const isFlagOlder = isBeforeLastWrite(config, recovery.disks);
   const looked = new Map<string, ImageInfo>();
-  const decided = await decideAll(
-    recovery.disks,
-    remembering(looked, context),
-    (disk) => eventFacts(disk, start, isFlagOlder),
-  );
+  // The warnings are made of the same looks: each would take a process.
+  const noting = lookingBy(async (image, how) => {
+    const look = await host.qemuImg.info(image, how);
+    looked.set(image, look);
+    return look;
+  }, context);
+  const decided = await decideAll(recovery.disks, noting, (disk) => eventFacts(disk, start, isFlagOlder));
   await refuse(decided, context);
   for (const disk of disks) checkMark(disk);
   warnOfBases(decided, looked, context);
@@ -130,17 +132,6 @@ function withMade(records: readonly SessionRecord[]): SessionRecord[] {
   });
 }
 
-/** The same context, which remembers what images look like: no process is started for a look that was taken. */
-function remembering(looked: Map<string, ImageInfo>, context: EventContext): EventContext {
-  const { host, host: { qemuImg } } = context;
-  const info: QemuImg["info"] = async (image, how) => {
-    const look = await qemuImg.info(image, how);
-    looked.set(image, look);
-    return look;
-  };
-  return { ...context, host: { ...host, qemuImg: { ...qemuImg, info } } };
-}
-
 /** A disk's first start tells that no commit could be merged with it; an end could tell it only when it is too late. */
 function warnOfBases(
   decided: readonly DecidedDisk[],
@@ -160,11 +151,7 @@ function warnOfBases(
  *
  * @throws {UserError} if the layer is gone that the overlay stands on
  */
-function checkLayers(
-  steps: readonly Step[],
-  decided: readonly DecidedDisk[],
-  { run }: EventContext,
-): void {
+function checkLayers(steps: readonly Step[], decided: readonly DecidedDisk[], { run }: EventContext): void {
   const begun = decided.find(({ disk: { names }, decision }) =>
     beginsSession(decision) &&
     steps.some((step) => step.kind === "rename" && step.from === names.scratch && step.to === names.image)
@@ -182,10 +169,7 @@ function checkLayers(
 function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
   return new UserError(
     `the layers of ${quoted(image)} were changed by another host while a session was begun`,
-    {
-      hint: "try again: nothing is lost by that",
-      healedBy: "event",
-    },
+    { hint: "try again: nothing is lost by that", healedBy: "event" },
   );
 }
 
@@ -228,22 +212,12 @@ function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "mi
  *
  * @param isFlagOlder the flags were there before the guest's last write: one that came later is meant for the next session
  */
-export function eventFacts(
-  disk: ObservedDisk,
-  start: EventFacts["start"],
-  isFlagOlder: boolean,
-): EventFacts {
+export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFlagOlder: boolean): EventFacts {
   const { record } = disk;
   // A session that a start was about to set aside is set aside again.
   const held = !waitsToBeSetAside(disk) &&
     (record?.held || isMarked(disk) || disk.listed && (record?.flagged || isFlagOlder));
-  return {
-    event: "prepare",
-    start,
-    end: "none",
-    held: held ?? false,
-    saved: isAwaited(disk),
-  };
+  return { event: "prepare", start, end: "none", held: held ?? false, saved: isAwaited(disk) };
 }
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {

@@ -102,9 +102,7 @@ export function dataError(image: string, look: ImageInfo): UserError | undefined
   if (look.kind !== "free" || look.data === undefined) return undefined;
   return new UserError(
     `${quoted(image)} has its data in ${quoted(look.data)}: no commit can be merged with it`,
-    {
-      hint: `have it in one file: qemu-img convert -O qcow2 ${shellWord(image)} NEW`,
-    },
+    { hint: `have it in one file: qemu-img convert -O qcow2 ${shellWord(image)} NEW` },
   );
 }
 
@@ -130,9 +128,7 @@ export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
     case "refuse: not ours":
       return new UserError(
         `${image} stands on ${quoted(topLayer(disk))}, but no session of this guest was begun by this hook`,
-        {
-          hint: waysOut(disk),
-        },
+        { hint: waysOut(disk) },
       );
     case "refuse: replaced":
       return new UserError(
@@ -164,9 +160,7 @@ export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
     case "refuse: stray commit":
       return new UserError(
         `there is a decided commit ${quoted(names.committing)}, but no layer for it to stand on`,
-        {
-          hint: `bring its backing file back, or give it up: rm ${shellWord(names.committing)}`,
-        },
+        { hint: `bring its backing file back, or give it up: rm ${shellWord(names.committing)}` },
       );
     case "refuse: nothing to resume":
       return new UserError(
@@ -180,9 +174,7 @@ export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
     case "refuse: not its session":
       return new UserError(
         `the session that the guest was saved on is set aside beside ${image}, and another one has begun since`,
-        {
-          hint: `end that one first; or see all that is there: ls -l ${word}*`,
-        },
+        { hint: `end that one first; or see all that is there: ls -l ${word}*` },
       );
     case "refuse: no session to migrate":
       return new UserError(`the guest migrates here without the session of ${image} that it runs on`, {

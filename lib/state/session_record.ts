@@ -84,9 +84,7 @@ function parseRecord(value: unknown): SessionRecord {
     merging,
     undo,
     keep,
-  } = Object(
-    value,
-  );
+  } = Object(value);
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {

@@ -54,9 +54,7 @@ export function formatStart({ word, more = [] }: { word: StartWord; more?: reado
 }
 
 /** What the text of `.starting` says; another word than the known ones is taken for `fresh`. */
-export function parseStart(
-  text: string,
-): { readonly word: StartWord; readonly more: readonly StartMark[] } {
+export function parseStart(text: string): { readonly word: StartWord; readonly more: readonly StartMark[] } {
   const [word, ...lines] = text.split("\n").map((line) => line.trim());
   const known = word === "resume" || word === "migrate" || word === "refused" ? word : "fresh";
   return { word: known, more: lines.filter((line) => line === "update" || line === "prepared") };

@@ -81,10 +81,7 @@ export function decideCommit(names: Names, { ended }: Of<"session">, owner: Owne
 }
 
 /** Makes a decided commit the top layer, once its flag is cleared. */
-export function finishCommit(
-  names: Names,
-  { layers, marked }: { layers: Layers; marked?: true },
-): Step[] {
+export function finishCommit(names: Names, { layers, marked }: { layers: Layers; marked?: true }): Step[] {
   return [...marked ? removeMark(names) : [], {
     kind: "rename",
     from: names.committing,
