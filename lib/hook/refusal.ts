@@ -108,79 +108,68 @@ export function dataError(image: string, look: ImageInfo): UserError | undefined
 
 /** Why a start is refused, for one disk, with what an administrator can do about it. */
 export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
+  const [message, hint] = messageAndHint(kind, disk);
+  return new UserError(message, { hint, healedBy: kind === "refuse: in use" ? "event" : "person" });
+}
+
+function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hint: string] {
   const { names } = disk;
   const image = quoted(names.image);
-  const word = shellWord(names.image);
+  const [word, ended, committing, old] = [names.image, names.ended, names.committing, `${names.image}.old`]
+    .map(shellWord);
   switch (kind) {
     case "refuse: missing":
-      return new UserError(`there is no image ${image}`, {
-        hint: "restore it, or correct the domain with virsh edit",
-      });
+      return [`there is no image ${image}`, "restore it, or correct the domain with virsh edit"];
     case "refuse: unreadable":
-      return new UserError(`${image} is no readable qcow2 image`, {
-        hint: `see what it is: qemu-img info ${word}; and mend it, or correct the domain with virsh edit`,
-      });
+      return [
+        `${image} is no readable qcow2 image`,
+        `see what it is: qemu-img info ${word}; and mend it, or correct the domain with virsh edit`,
+      ];
     case "refuse: in use":
-      return new UserError(`${image} is open in another process`, {
-        hint: `find it: fuser -v ${word}`,
-        healedBy: "event",
-      });
+      return [`${image} is open in another process`, `find it: fuser -v ${word}`];
     case "refuse: not ours":
-      return new UserError(
+      return [
         `${image} stands on ${quoted(topLayer(disk))}, but no session of this guest was begun by this hook`,
-        { hint: waysOut(disk) },
-      );
+        waysOut(disk),
+      ];
     case "refuse: replaced":
-      return new UserError(
+      return [
         `${image} is no overlay on ${quoted(topLayer(disk))}: another file was put in the session's place`,
-        {
-          hint: `to throw ${word} away: ${discarding(disk)}; to make it the disk, move the layers away: ` +
-            `mkdir ${shellWord(names.image + ".old")} && mv ${layers(disk).map(shellWord).join(" ")} ${
-              shellWord(names.image + ".old")
-            }`,
-        },
-      );
+        `to throw ${word} away: ${discarding(disk)}; to make it the disk, move the layers away: ` +
+        `mkdir ${old} && mv ${layers(disk).map(shellWord).join(" ")} ${old}`,
+      ];
     case "refuse: moved":
-      return new UserError(
+      return [
         `${image} stands on files with another path: its layers were copied, moved or renamed`,
-        {
-          hint: layers(disk).length === 0 || hasGap(disk)
-            ? `bring back what it stands on: qemu-img info -U ${word} names it`
-            : `if all of them lie here, tell each which one it stands on: ${rebasing(disk)}`,
-        },
-      );
+        layers(disk).length === 0 || hasGap(disk)
+          ? `bring back what it stands on: qemu-img info -U ${word} names it`
+          : `if all of them lie here, tell each which one it stands on: ${rebasing(disk)}`,
+      ];
     case "refuse: damaged":
-      return new UserError(
+      return [
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,
-        {
-          hint:
-            `try to mend it: qemu-img check -r all ${word}; or give it up: take the flag out of the configuration`,
-        },
-      );
+        `try to mend it: qemu-img check -r all ${word}; or give it up: take the flag out of the configuration`,
+      ];
     case "refuse: stray commit":
-      return new UserError(
+      return [
         `there is a decided commit ${quoted(names.committing)}, but no layer for it to stand on`,
-        { hint: `bring its backing file back, or give it up: rm ${shellWord(names.committing)}` },
-      );
+        `bring its backing file back, or give it up: rm ${committing}`,
+      ];
     case "refuse: nothing to resume":
-      return new UserError(
+      return [
         `${quoted(names.ended)} is the session the guest was saved on, but its layers are gone`,
-        {
-          hint: `bring its backing file back, or drop the saved guest and its session: rm ${
-            shellWord(names.ended)
-          }`,
-        },
-      );
+        `bring its backing file back, or drop the saved guest and its session: rm ${ended}`,
+      ];
     case "refuse: not its session":
-      return new UserError(
+      return [
         `the session that the guest was saved on is set aside beside ${image}, and another one has begun since`,
-        { hint: `end that one first; or see all that is there: ls -l ${word}*` },
-      );
+        `end that one first; or see all that is there: ls -l ${word}*`,
+      ];
     case "refuse: no session to migrate":
-      return new UserError(`the guest migrates here without the session of ${image} that it runs on`, {
-        hint:
-          "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
-      });
+      return [
+        `the guest migrates here without the session of ${image} that it runs on`,
+        "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
+      ];
     default:
       return kind satisfies never;
   }

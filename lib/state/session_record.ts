@@ -64,27 +64,9 @@ export function parseRecords(path: string, text: string): SessionRecord[] {
 }
 
 function parseRecord(value: unknown): SessionRecord {
-  const {
-    target,
-    image,
-    started,
-    made,
-    idle,
-    uid,
-    gid,
-    mode,
-    held,
-    waits,
-    flagged,
-    flagVersion,
-    came,
-    visits,
-    left,
-    aside,
-    merging,
-    undo,
-    keep,
-  } = Object(value);
+  const given = Object(value);
+  const { target, image, started, made, uid, gid, mode, flagVersion, came, aside, merging, undo, keep } =
+    given;
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
@@ -97,62 +79,31 @@ function parseRecord(value: unknown): SessionRecord {
     ? { verb: "keep", top: keep } as const
     : undefined;
   return {
-    ...{ target, image, started, owner, held: held === true },
+    ...{ target, image, started, owner, held: given.held === true },
     ...typeof made === "number" && { made },
-    ...idle === true && { idle },
-    ...waits === true && { waits },
-    ...flagged === true && { flagged },
+    ...given.idle === true && { idle: true },
+    ...given.waits === true && { waits: true },
+    ...given.flagged === true && { flagged: true },
     ...typeof flagVersion === "string" && { flagVersion },
     ...(came === "restore" || came === "migration") && { came },
-    ...visits === true && { visits },
-    ...left === true && { left },
+    ...given.visits === true && { visits: true },
+    ...given.left === true && { left: true },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
   };
 }
 
-/** The text of a note; `parseNote` reads it back. */
+/** The text of a note; {@link parseRecords} reads it back. */
 export function formatRecords(records: readonly SessionRecord[]): string {
-  const list = records.map(
-    (
-      {
-        target,
-        image,
-        started,
-        made,
-        idle,
-        owner: { uid, gid, mode },
-        held,
-        waits,
-        flagged,
-        flagVersion,
-        came,
-        visits,
-        left,
-        aside,
-        merging,
-        pending,
-      },
-    ) => {
-      const known = { target, image, started, uid, gid, mode: mode.toString(8) };
-      return {
-        ...known,
-        ...made !== undefined && { made },
-        ...idle && { idle },
-        ...held && { held },
-        ...waits && { waits },
-        ...flagged && { flagged },
-        ...flagVersion !== undefined && { flagVersion },
-        ...came && { came },
-        ...visits && { visits },
-        ...left && { left },
-        ...aside && { aside },
-        ...merging !== undefined && { merging },
-        ...pending && { [pending.verb]: pending.top },
-      };
-    },
-  );
+  const list = records.map((
+    { target, image, started, owner: { uid, gid, mode }, held, pending, ...rest },
+  ) => ({
+    ...{ target, image, started, uid, gid, mode: mode.toString(8) },
+    ...held && { held },
+    ...rest,
+    ...pending && { [pending.verb]: pending.top },
+  }));
   return JSON.stringify(list, undefined, 2) + "\n";
 }
 
