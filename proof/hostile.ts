@@ -124,10 +124,7 @@ async function tryForgery(places: Places, tally: Tally): Promise<void> {
     using fixture = new ProofFixture(places);
     try {
       fixture.disks({ vda: false });
-      const xml = domainXml([
-        diskXml("vda", `${fixture.images}/${text}`),
-        diskXml(text, fixture.vda),
-      ]);
+      const xml = domainXml([diskXml("vda", `${fixture.images}/${text}`), diskXml(text, fixture.vda)]);
       await event(fixture, "prepare", "-", { xml });
       await event(fixture, text, text);
       await event(fixture, "prepare", "-", { domain: text });

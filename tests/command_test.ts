@@ -81,11 +81,7 @@ const inSavedSession = {
   },
   said: [session, "start the guest and end it, or drop the save: virsh managedsave-remove guest"],
 } as const;
-const noGuest = {
-  if: "there is no such guest",
-  past: plain,
-  order: { domain: "gues" },
-} as const;
+const noGuest = { if: "there is no such guest", past: plain, order: { domain: "gues" } } as const;
 
 const refusals: readonly Refusal[] = [
   { verb: "undo", past: committed, ...inSession },
@@ -595,10 +591,7 @@ Deno.test("a merge waits for an orphan as long as it takes, but makes way at onc
   );
   assertEquals(trouble.healedBy, "event");
   const controller = new AbortController();
-  const waiting = waitForOrphan(fixture.vda, context, {
-    patience: Infinity,
-    signal: controller.signal,
-  });
+  const waiting = waitForOrphan(fixture.vda, context, { patience: Infinity, signal: controller.signal });
   controller.abort(new Error("make way"));
   await assertRejects(() => waiting, Error, "make way");
   fixture.busy.clear();

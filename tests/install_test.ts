@@ -164,10 +164,7 @@ Deno.test("a file that takes its name was whole, and was run, in the hooks' fold
   await at.install();
   const before = Deno.readTextFileSync(at.place);
   // It runs where it was built, and not beside the hooks, as on a file system without execution.
-  Deno.writeTextFileSync(
-    at.program,
-    `#!/bin/sh\ncase $0 in *.new) exit 126 ;; esac\necho autorevert 10\n`,
-  );
+  Deno.writeTextFileSync(at.program, `#!/bin/sh\ncase $0 in *.new) exit 126 ;; esac\necho autorevert 10\n`);
   const refused = await at.install();
   assertEquals(refused.code, 1);
   assertEquals(

@@ -418,12 +418,7 @@ function adopted(is: Model, before: Model, after: Model): Model {
   const saved = after.saved ?? before.saved;
   const restorable = saved &&
     [is.session?.content, is.aside?.content, disk].some((one) => same(one, saved.content));
-  return {
-    ...is,
-    history: left.history,
-    running: false,
-    saved: restorable ? saved : undefined,
-  };
+  return { ...is, history: left.history, running: false, saved: restorable ? saved : undefined };
 }
 
 function sorted(content: Content | undefined): unknown {

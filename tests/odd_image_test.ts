@@ -107,10 +107,7 @@ Deno.test("a start is refused from an image that is marked as corrupt, and enabl
   await fixture.good("release", "failed");
   assert((await fixture.type("check")).printed.includes(`error: guest vda: ${said[0]}`));
   Deno.removeSync(fixture.configFile);
-  assertEquals((await fixture.type("enable guest vda")).said, [
-    `error: guest vda: ${said[0]}`,
-    said[1],
-  ]);
+  assertEquals((await fixture.type("enable guest vda")).said, [`error: guest vda: ${said[0]}`, said[1]]);
   qemuIo(["check", "-r", "all", fixture.vda]);
   assertEquals((await fixture.type("enable guest vda")).code, 0);
   await fixture.start();

@@ -25,14 +25,8 @@ export function install(fixture: Fixture): string {
   const program = `${fixture.root}/autorevert`;
   const settings = { ...fixture.settings, programs: [program] };
   const main = JSON.stringify(import.meta.resolve("../main.ts"));
-  Deno.writeTextFileSync(
-    record,
-    `import { main } from ${main};\nawait main(${JSON.stringify(settings)});\n`,
-  );
-  const command = [
-    Deno.execPath(),
-    ...["run", "--quiet", ...resolution, ...permissions(settings), record],
-  ];
+  Deno.writeTextFileSync(record, `import { main } from ${main};\nawait main(${JSON.stringify(settings)});\n`);
+  const command = [Deno.execPath(), ...["run", "--quiet", ...resolution, ...permissions(settings), record]];
   // The program that it starts to merge: itself.
   Deno.writeTextFileSync(program, `#!/bin/sh\nexec ${command.map(shellWord).join(" ")} "$@"\n`, {
     mode: 0o755,

@@ -251,10 +251,7 @@ Deno.test("a look without the lock never asks for it", () =>
   inFolder(async (folder) => {
     const program = script(folder, `echo "$*" >> ${folder}/asked; exit 1`);
     assertEquals(await qemuImg(program).info("/o", { unlocked: true }), { kind: "damaged" });
-    assertEquals(
-      Deno.readTextFileSync(`${folder}/asked`),
-      "info --force-share --output=json -f qcow2 /o\n",
-    );
+    assertEquals(Deno.readTextFileSync(`${folder}/asked`), "info --force-share --output=json -f qcow2 /o\n");
   }));
 
 Deno.test("the real qemu-img tells an image that is none, or none any more", () =>

@@ -15,9 +15,5 @@ export function randomly(seed: number): Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
   const below = (limit: number) => Math.floor(next() * limit);
-  return {
-    chance: (share) => next() < share,
-    below,
-    one: (of) => of[below(of.length)]!,
-  };
+  return { chance: (share) => next() < share, below, one: (of) => of[below(of.length)]! };
 }

@@ -81,9 +81,7 @@ Deno.test("a layer with a bitmap, to which qemu-img itself writes when it copies
 
 Deno.test("what is written to a layer after it was copied is merged the next time", async () => {
   using fixture = await layered(1);
-  const { code, said } = await fixture.merge({
-    perform: afterFirst("sync", () => write(fixture.vda, 2, 7)),
-  });
+  const { code, said } = await fixture.merge({ perform: afterFirst("sync", () => write(fixture.vda, 2, 7)) });
   assertEquals([code, said[0]?.includes("was written to after it was merged")], [1, true]);
   find(fixture.vda, 1, 2, 7);
   assertEquals((await fixture.merge()).code, 0);

@@ -10,10 +10,7 @@ Deno.test("a disk that is no longer listed is forgotten at the next start, whate
   fixture.configure({ vda: false });
   await fixture.start();
   assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file", "vdb.img"]);
-  assertEquals(
-    readRecords(fixture.note).map(({ target }) => target),
-    ["vda"],
-  );
+  assertEquals(readRecords(fixture.note).map(({ target }) => target), ["vda"]);
 });
 
 Deno.test("a disk that is no longer listed loses the session that was set aside", async () => {

@@ -175,10 +175,7 @@ export function copyToLower(names: Names, state: Of<"layered">, owner: Owner): S
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
   const { lower, upper } = pair;
-  return [
-    { kind: "own", path: lower, owner },
-    { kind: "merge", layer: upper, into: lower },
-  ];
+  return [{ kind: "own", path: lower, owner }, { kind: "merge", layer: upper, into: lower }];
 }
 
 /** The second part: what was copied is whole, and on stable storage. `again` where a merge was cut short before. */

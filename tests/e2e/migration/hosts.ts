@@ -56,10 +56,7 @@ export class Machine {
     // A host name of its own: libvirt refuses to migrate to the same host.
     const start = `hostname ${this.name}; exec chroot ${this.root || "/"} libvirtd --daemon`;
     succeeded([start], await runIn("", "unshare", "--uts", "sh", "-c", start), this);
-    await until(
-      `libvirtd of ${this.name} answers`,
-      async () => (await this.tryVirsh("list")).code === 0,
-    );
+    await until(`libvirtd of ${this.name} answers`, async () => (await this.tryVirsh("list")).code === 0);
   }
 
   async killLibvirtd(): Promise<void> {
