@@ -275,8 +275,7 @@ const wrongs: readonly Wrong[] = [
       Deno.linkSync(`${fixture.images}/old.img`, `${fixture.images}/old.img.backing_file`);
     },
     message: /^"ROOT\/images\/old.img.backing_file" belongs to no configured disk$/,
-    hint:
-      /^it is another name of "ROOT\/images\/old.img", and can go: rm ROOT\/images\/old.img.backing_file$/,
+    hint: /^if a guest of another host uses it, look there: autorevert status; else enable it for its guest,/,
     severity: "warning",
   },
   {

@@ -114,7 +114,7 @@ class Life {
       marked: inode(`${vda}.autorevert-keep`) === inode(path) && record?.flagged !== true,
       restored: record?.came === "restore",
       // Cut short before it was set aside, it still is at the next start.
-      saved: record?.waits ?? (path === vda && record?.aside === "stay" && !isApart),
+      saved: record?.waits !== undefined || (path === vda && record?.aside === "stay" && !isApart),
       unborn: path === vda && isApart ? record?.aside : undefined,
     });
     const pending = fixture.ordered("vda");

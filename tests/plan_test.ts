@@ -42,7 +42,7 @@ Deno.test("a merge is torn until the upper layer has taken the place of the lowe
   assertEquals(isTorn(record, { kind: "plain", ended: false }), false);
 });
 
-Deno.test("a record is pending as long as anything lies beside its disk, knows whether a session does, and forgets a merge that is done", () => {
+Deno.test("a record is pending as long as anything lies beside its disk, knows that its session has ended, and forgets a merge that is done", () => {
   const merging = { ...record, merging: 1 };
   const idle = { ...record, idle: true } as const;
   assertEquals(unfinished([record], () => new Map([[image, 1]])), []);
@@ -50,7 +50,7 @@ Deno.test("a record is pending as long as anything lies beside its disk, knows w
   assertEquals(unfinished([record], () => layered(0, 1)), [idle]);
   assertEquals(unfinished([merging], () => layered(0, 1)), [{ ...idle, merging: 1 }]);
   assertEquals(unfinished([merging], () => layered(1, 2)), [idle]);
-  assertEquals(unfinished([idle], () => new Map([...layered(0), [image, 1]])), [record]);
+  assertEquals(unfinished([idle], () => new Map([...layered(0), [image, 1]])), [idle]);
 });
 
 Deno.test("a session on a shared image is newer than every other guest's, whatever the clock says", () => {

@@ -86,7 +86,14 @@ for (const depth of depths) {
       const steps = moves.createOverlay(names, before, owner);
       for (let count = 0; count <= steps.length; count++) {
         const failed = afterAll(layered, steps.slice(0, count));
-        assertEquals(check(failed, moves.removeOverlay(names, before, failed), depth), layered);
+        assertEquals(
+          check(
+            failed,
+            moves.removeOverlay(names, before, failed, new Set([names.scratch, names.layer(0)])),
+            depth,
+          ),
+          layered,
+        );
       }
     });
 
@@ -209,6 +216,7 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
       names,
       { kind: "plain", ended: false },
       new Map([...listing(1, "top"), [names.scratch, SESSION]]),
+      new Set([names.scratch, names.layer(0)]),
     ),
     "remove scratch, remove 0",
   ],

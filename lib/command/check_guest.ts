@@ -294,10 +294,12 @@ function strayFiles(image: string): Parameters<typeof finding>[1] {
     state.kind === "plain" || state.kind === "missing" ||
     (state.kind === "layered" && state.layers.length === 1)
   ) {
-    const remove = `rm ${paths.map(shellWord).join(" ")}`;
-    return state.kind === "layered" && !state.ended
-      ? { message, hint: `it is another name of ${quoted(image)}, and can go: ${remove}` }
-      : { message, hint: `if nothing needs them: ${remove}` };
+    // The only name of a disk, or of a session that was to be kept, may be among them a moment later: another host may use it.
+    return {
+      message,
+      hint: `if a guest of another host uses it, look there: autorevert status; ` +
+        `else enable it for its guest, whose next start removes what nothing needs`,
+    };
   }
   const top = shellWord("layers" in state ? names.layer(state.layers.at(-1)!) : names.committing);
   const look = `look at them yourself: qemu-img info --backing-chain ${top}`;

@@ -40,13 +40,21 @@ export const wordsOf: Readonly<Record<Condition, Words>> = {
     commit: "the session of the saved guest will be kept when it ends",
     cancel: "the session of the saved guest will be forgotten when it ends",
   },
+  "awaited": {
+    state: "saved to a file, or migrated; session set aside at a fresh start",
+    flagged: next,
+    colour: "blue",
+    commit: kept,
+    cancel: died,
+  },
   "elsewhere": {
     state: "its session runs on another host",
     flagged: "commit at its end",
     colour: "blue",
     commit:
       "the next session here will be kept when it ends; for the one that goes on elsewhere, type this there",
-    cancel: "this session will be forgotten when it ends",
+    cancel:
+      "the next session here will be forgotten when it ends; for the one that goes on elsewhere, type this there",
   },
   "reverts": {
     state: "unclean shutdown; session discarded at the next start",

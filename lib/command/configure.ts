@@ -19,7 +19,7 @@ import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.t
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import type { SessionRecord } from "../state/session_record.ts";
+import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 import { mark, removeMark } from "../state/transitions.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
@@ -234,9 +234,7 @@ async function finishRecovery(context: GuestCommand): Promise<void> {
   const { run, paths } = context;
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
   const config = await configOf(context);
-  const disks = readOwnRecords(paths.note).map((record) =>
-    observeRecorded(record, config, namedDisks(context))
-  );
+  const disks = observeRecorded(readOwnRecords(paths.note), config, namedDisks(context));
   for (const { subject, steps } of (await planCheckedRecovery(disks, context)).stages) {
     await run.take(subject, steps);
   }
@@ -259,7 +257,7 @@ async function recordPromise(
     const { flagged: _, ...rest } = record;
     return flag ? { ...rest, flagged: true } : { ...rest, held: false };
   });
-  if (JSON.stringify(records) === JSON.stringify(before)) return;
+  if (formatRecords(records) === formatRecords(before)) return;
   await run.take("", [{ kind: "note", path: paths.note, records }]);
 }
 
@@ -305,12 +303,9 @@ export async function disable(context: GuestCommand): Promise<void> {
   const views = await inspectListed(meant, context);
   for (const { target, condition, disk } of views) {
     const { commit } = config.disks.find((disk) => disk.target === target)!;
-    if (
-      !commit && !(disk && isMarked(disk)) ||
-      !["running", "saved", "resumes", "is set aside", "cut short"].includes(condition)
-    ) {
-      continue;
-    }
+    const isMeant = commit || disk !== undefined && (isMarked(disk) || disk.record?.held);
+    const isThere = disk === undefined || ["session", "committing"].includes(stateOf(disk).kind);
+    if (!isMeant || !isThere || condition === "reverts" || condition === "unprotected") continue;
     throw withContext(
       target,
       new UserError("its session is to be committed, and would be lost", {
@@ -370,12 +365,25 @@ async function inspectListed(
   return listed.map(({ target }) => disks.find((disk) => disk.target === target)!);
 }
 
+/** A flag that is older than a session's last write is meant for that session: the file's time says so only until it is changed. */
+async function holdResumed(context: GuestCommand): Promise<void> {
+  const { run, paths } = context;
+  const resumed = (await inspectGuest(context)).disks
+    .flatMap(({ condition, disk }) => condition === "resumes" && disk ? disk.names.image : []);
+  const before = readOwnRecords(paths.note);
+  const records = before.map((record) => resumed.includes(record.image) ? { ...record, held: true } : record);
+  if (formatRecords(records) === formatRecords(before)) return;
+  await run.take("", [{ kind: "note", path: paths.note, records }]);
+}
+
 /** Gives the guest's file another text, but never one that isn't valid. */
 async function configure(
   text: string | undefined,
   change: string,
-  { run, paths }: GuestCommand,
+  context: GuestCommand,
 ): Promise<void> {
+  const { run, paths } = context;
   if (text !== undefined) await parseConfig(paths.config, text);
+  await holdResumed(context);
   await run.take("", [{ kind: "configure", config: paths.config, text, change }]);
 }

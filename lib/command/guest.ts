@@ -88,7 +88,7 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   const defined = persistent ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
 
   const listed = defined === undefined ? [] : config?.disks ?? [];
-  const recorded = (record: SessionRecord) => observeRecorded(record, known, live ?? defined ?? "unreadable");
+  const recorded = observeRecorded(records, known, live ?? defined ?? "unreadable");
   const seen: FoundDisk[] = [];
   for (const configured of listed) {
     const { target } = configured;
@@ -97,13 +97,12 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
       checkOwnImage(disk, seen.flatMap(({ disk }) => disk ?? []), domain);
       seen.push({ target, disk });
     } catch (error) {
-      const record = records.find((record) => record.target === target);
-      seen.push({ target, disk: record && recorded(record), error });
+      seen.push({ target, disk: recorded.find((disk) => disk.target === target), error });
     }
   }
   const images = new Set(seen.map(({ disk }) => disk?.names.image));
-  const others = records.filter(({ image }) => !images.has(image));
-  seen.push(...others.map((record) => ({ target: record.target, disk: recorded(record) })));
+  const others = recorded.filter(({ names }) => !images.has(names.image));
+  seen.push(...others.map((disk) => ({ target: disk.target, disk })));
   const found = seen.flatMap(({ disk }) => disk ?? []);
   const surroundings = { isFlagOlder: isBeforeLastWrite(config, found), live };
   const views = await Promise.all(seen.map((disk) => inspectDisk(disk, surroundings, context)));

@@ -36,6 +36,8 @@ export type Condition =
   | "unprotected"
   /** Its session waits for a saved guest. */
   | "saved"
+  /** A guest was saved to a file on its session, or has gone with it: set aside at the next start, unless that is a restore. */
+  | "awaited"
   /** Its session has gone to another host, and runs there. */
   | "elsewhere"
   /** A session died without a word, and goes at the next start. */
@@ -133,7 +135,9 @@ async function judge(
   if (isRefusal(decision)) {
     return { condition: "attention", problem: await explain(decision, recovered, context), decision };
   }
-  const condition = conditionOf(decision, state.kind === "session");
+  const condition = recovered.record?.waits === "saved" && decision === "set aside, new session"
+    ? "awaited"
+    : conditionOf(decision, state.kind === "session");
   if (condition === "attention") {
     return { condition, problem: new UserError(`it is left as it is: ${reason}`), decision };
   }
@@ -142,7 +146,8 @@ async function judge(
 
 /** Whether this host has let the session go to another one, or was to get it from there. */
 function isElsewhere(disk: ObservedDisk): boolean {
-  return stateOf(disk).kind === "session" && (disk.record?.waits ?? disk.record?.came === "migration");
+  return stateOf(disk).kind === "session" &&
+    (disk.record?.waits !== undefined || disk.record?.came === "migration");
 }
 
 /** @throws {UserError} if the guest that runs writes to another file: after an external snapshot, or a blockcopy */

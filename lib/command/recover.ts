@@ -15,6 +15,7 @@ import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { explain } from "../hook/refusal.ts";
+import { version } from "../host/files.ts";
 import { readOtherRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -71,11 +72,16 @@ async function ask(context: GuestCommand): Promise<string> {
   const disks = (await inspectGuest(context)).disks.flatMap(({ disk }) => disk ?? []);
   const sessions = sessionsOf((await planCheckedRecovery(disks, context)).disks, targets);
   await checkSessions(sessions, context);
-  for (const { target, names, listing } of sessions) {
+  for (const { target, names, listing, record } of sessions) {
+    const saved = record?.waits === "saved"
+      ? ", on which a guest was saved to a file, or has gone to another host"
+      : "";
     const keeping = listing.has(names.ended)
       ? `keep the session; the one that is set aside, ${described(names.ended)}, goes with it`
       : undefined;
-    const question = options.has("discard") ? `throw the session ${described(names.image)}, away` : keeping;
+    const question = options.has("discard")
+      ? `throw the session ${described(names.image)}${saved}, away`
+      : keeping;
     if (question !== undefined) confirm(`${domain} ${target}: ${question}?`, context);
   }
   return namesIn(sessions);
@@ -96,8 +102,14 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
     }
     return;
   }
-  for (const { target, source } of sessions) {
+  for (const { target, source, record } of sessions) {
     if (source === "other") continue;
+    if (record?.waits === "saved") {
+      terminal.print(
+        `${domain} ${target}: the session waits for a guest that was saved to a file, or has gone to another host`,
+      );
+      continue;
+    }
     terminal.print(
       `${domain} ${target}: a session lies there; to end it now: autorevert recover --keep|--discard ${
         shellWord(domain)
@@ -118,10 +130,19 @@ async function endSessions(
     throw problem;
   }
   const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
+  const flagVersion = version(paths.config);
   const ours = sessions.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
+  const foreign = ours.filter((record) => !records.includes(record));
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   if (options.has("keep")) {
-    // The note comes last: a session that it knows, but that isn't decided yet, would go at the next start.
+    // Flags that are set later are meant for the next session.
+    const deciding = note.map((record) => ({
+      ...record,
+      ...ours.includes(record) && flagVersion && { flagVersion },
+      // One that isn't this guest's yet must not go at the next start.
+      ...foreign.includes(record) && { idle: true as const },
+    }));
+    await run.take("", [{ kind: "note", path: paths.note, records: deciding }]);
     const { subject, steps } = planCommit([], sessions, paths);
     await run.take(subject, steps);
   } else {

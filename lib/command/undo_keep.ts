@@ -197,7 +197,7 @@ async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Id
   const records = unfinished(readOwnRecords(paths.note), (image) => run.listing(image));
   checkTargets(meant, [...config?.disks ?? [], ...records]);
   const { stages, disks } = await planCheckedRecovery(
-    records.map((record) => observeRecorded(record, config, namedDisks(context))),
+    observeRecorded(records, config, namedDisks(context)),
     context,
   );
   for (const { subject, steps } of stages) await run.take(subject, steps);

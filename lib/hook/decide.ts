@@ -1,13 +1,12 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
-import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import { decide, type Facts, type LookUp, type Refusal, type Row } from "../state/decision_table.ts";
 import {
-  isMadeAtStart,
+  isMadeForIt,
   isMarked,
   isRecorded,
   isUnborn,
@@ -49,7 +48,7 @@ export async function planCheckedRecovery(
 /** Whether the flags that are set are in a later version of the configuration than that whose flags a cut-short commit uses up. */
 function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
   if (!found.some(({ flag }) => flag === "set")) return false;
-  const now = configVersion(paths.config);
+  const now = files.version(paths.config);
   return found.some((disk) => {
     const used = stateOf(disk).kind === "committing" ? disk.record?.flagVersion : undefined;
     return used !== undefined && used !== now;
@@ -193,8 +192,8 @@ async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): 
 
 /** Whether the note says that the session, or what is left of it, is this guest's. */
 function isOurs(disk: ObservedDisk, start: EventFacts["start"]): boolean {
-  if (disk.record === undefined || disk.record.idle && stateOf(disk).kind === "session") return false;
-  return start !== "fresh" || isRecorded(disk) && !hasLeft(disk);
+  if (disk.record === undefined || stateOf(disk).kind === "session" && !isRecorded(disk)) return false;
+  return start !== "fresh" || !hasLeft(disk);
 }
 
 /** Whether the session went on at another host, and nothing says that it is to be kept, wherever it goes on. */
@@ -207,7 +206,7 @@ function hasLeft(disk: ObservedDisk): boolean {
  * the file system doesn't tell when that was, a file that can't be read is taken for the session.
  */
 async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<boolean> {
-  if (isMadeAtStart(disk)) return false;
+  if (isMadeForIt(disk)) return false;
   const look = await inspectImage(disk, context);
   return look === "replaced" || look === "moved" || look === "damaged" && disk.made !== undefined;
 }

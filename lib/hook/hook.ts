@@ -39,7 +39,9 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
     switch (operation) {
       case "restore":
       case "migrate":
-        await run.take("", [startingStep(paths, operation === "restore" ? "resume" : "migrate")]);
+        await run.take("", [
+          { ...startingStep(paths, operation === "restore" ? "resume" : "migrate"), at: context.begun },
+        ]);
         return 0;
       case "prepare":
         return await prepare(context);

@@ -202,7 +202,7 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
   const config = await readConfig(paths.config, host.settings.configOwner);
   await resumePending(context);
   // A merge that was cut short may have left a disk without its image, which would look as if nothing were to merge.
-  const found = readOwnRecords(paths.note).map((record) => observeRecorded(record, config, []));
+  const found = observeRecorded(readOwnRecords(paths.note), config, []);
   for (const { subject, steps } of (await planCheckedRecovery(found, context)).stages) {
     await run.takeOrReport(subject, () => steps);
   }

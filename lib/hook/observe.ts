@@ -72,9 +72,7 @@ export function observeAtPrepare(
   const images = new Set(observed.map(({ names }) => names.image));
   return [
     ...observed,
-    ...records.filter(({ image }) => !images.has(image)).map((record) =>
-      observeRecorded(record, undefined, disks)
-    ),
+    ...observeRecorded(records.filter(({ image }) => !images.has(image)), undefined, disks),
   ];
 }
 
@@ -118,20 +116,33 @@ export function observeListed(
     listing,
     made: madeAt(image),
     named: disks.find((disk) => disk.target === target && disk.file !== image)?.file,
-    owner: record?.owner ?? ownerOnDisk(names, listing),
+    // While it is idle, whoever gives the disk to somebody means it.
+    owner: record === undefined || record.idle ? ownerOnDisk(names, listing) : record.owner,
   };
 }
 
 /**
- * A disk by its session's record, whatever became of the configuration since.
+ * The disks of a guest by their sessions' records, whatever became of the configuration since.
  *
  * @param config undefined if there is none
  * @param disks what the domain's XML names
  */
 export function observeRecorded(
+  records: readonly SessionRecord[],
+  config: Config | "unreadable" | undefined,
+  disks: readonly DomainDisk[] | "unreadable",
+): ObservedDisk[] {
+  const isRenamed = typeof config === "object" &&
+    config.disks.some(({ target }) => records.every((record) => record.target !== target));
+  return records.map((record) => observeOne(record, config, disks, isRenamed));
+}
+
+/** @param isRenamed the configuration lists a disk of which no record tells: it may be this one, under another target */
+function observeOne(
   record: SessionRecord,
   config: Config | "unreadable" | undefined,
   disks: readonly DomainDisk[] | "unreadable",
+  isRenamed: boolean,
 ): ObservedDisk {
   const { target, image } = record;
   const source = disks === "unreadable" ? disks : sourceOf(record, disks);
@@ -145,12 +156,12 @@ export function observeRecorded(
     made: madeAt(image),
     owner: record.owner,
   } as const;
-  if (config === "unreadable") return { ...known, flag: config, keepCommits: Infinity, keepSession: false };
+  const unreadable = { ...known, flag: "unreadable", keepCommits: Infinity, keepSession: false } as const;
+  if (config === "unreadable") return unreadable;
   const disk = config?.disks.find((disk) => disk.target === target);
-  if (disk === undefined && config !== undefined && record.flagged) {
-    // Its target was renamed, most likely: its flag will be found under the new one.
-    return { ...known, flag: "unreadable", keepCommits: Infinity, keepSession: false };
-  }
+  // Its flag may be found under another target, or when an editor has put the file back.
+  const isFlagged = record.flagged && stateOf({ ...unreadable }).kind === "session";
+  if (disk === undefined && (isFlagged || isRenamed)) return unreadable;
   const { commit, keepCommits, keepSession } = disk ?? { commit: false, keepCommits: 0, keepSession: false };
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
 }

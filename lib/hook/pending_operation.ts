@@ -1,6 +1,7 @@
 /** Operations of an administrator on a guest's disks: each is noted first, and then done for all of them, whatever is cut short. */
 
 import type { EventContext } from "./context.ts";
+import { version } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { namesOf } from "../state/paths.ts";
 import type { PendingOperation, SessionRecord } from "../state/session_record.ts";
@@ -21,7 +22,10 @@ export function withPending(
 ): SessionRecord[] {
   return records.map((record) => {
     const state = states.get(record.image);
-    return state ? { ...record, pending: { verb, top: topOf(state.layers) } } : record;
+    if (state === undefined) return record;
+    const top = topOf(state.layers);
+    const topVersion = version(namesOf(record.image).layer(top));
+    return { ...record, pending: { verb, top, ...topVersion !== undefined && { topVersion } } };
   });
 }
 
@@ -40,13 +44,18 @@ export async function resumePending({ run, paths }: EventContext): Promise<Pendi
     const names = namesOf(record.image);
     await run.take(record.target, moves.recover(names, run.listing(record.image)));
     const state = parse(names, run.listing(record.image));
-    if (state.kind !== "layered" || topOf(state.layers) !== record.pending.top) continue;
+    if (state.kind !== "layered" || !isTop(record.pending, names.layer(topOf(state.layers)), state)) continue;
     await run.take(record.target, stepsOf(record, record.pending, state));
     done.push(record.pending);
   }
   const cleared = records.map(({ pending: _, ...rest }) => rest);
   await run.take("", [{ kind: "note", path: paths.note, records: cleared }]);
   return done;
+}
+
+/** Whether the top layer is still the one at the time of the order: another host may have merged it, and committed another. */
+function isTop({ top, topVersion }: PendingOperation, layer: string, { layers }: Layered): boolean {
+  return topOf(layers) === top && (topVersion === undefined || topVersion === version(layer));
 }
 
 /** Both leave another layer at the top: an order that is done is never done again. */

@@ -1,4 +1,4 @@
-import { UserError, withContext } from "../errors.ts";
+import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, lookingBy, readStart, updateRecords } from "./context.ts";
 import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
@@ -14,7 +14,7 @@ import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import {
   isAwaited,
-  isMadeAtStart,
+  isMadeForIt,
   isMarked,
   type ObservedDisk,
   stateOf,
@@ -104,31 +104,71 @@ async function beginSessions(
   warnOfBases(decided, looked, context);
 
   const note = recordsAtPrepare(decided, host.now(), others, start);
+  const own = new Set<string>();
   try {
     for (const { subject, steps } of planPrepare(decided, recovery, note, start, paths)) {
       checkLayers(steps, decided, context);
-      await run.take(subject, steps);
+      await noteClock(steps, note, context);
+      for (const step of steps) await takeOwn(subject, step, own, context);
     }
     for (const { disk } of decided.filter(({ decision }) => beginsSession(decision))) {
       const state = parse(disk.names, run.listing(disk.names.image));
       if (state.kind !== "session") throw withContext(disk.target, changedMeanwhile(disk));
     }
   } catch (error) {
-    await undo(decided, records, note, context);
+    await undo(decided, { before: records, note, own }, context);
     throw error;
   }
   await updateRecords(withMade(note), context);
   if (isLeftAlone(decided) && !run.isDry) files.removeIfThere(paths.starting);
 }
 
-/** Where the file system's clock differs from ours, a session is told by when its file was made. */
+/** Takes a step of the start, and remembers the name that it makes: a start that fails takes back no other. */
+async function takeOwn(subject: string, step: Step, own: Set<string>, { run }: EventContext): Promise<void> {
+  const made = step.kind === "link" || step.kind === "rename"
+    ? step.to
+    : step.kind === "create"
+    ? step.overlay
+    : undefined;
+  try {
+    await run.take(subject, [step]);
+  } catch (error) {
+    // What is there already is another host's. Whatever else went wrong, the name may have been made.
+    const isThere = asUserError(error).cause instanceof Deno.errors.AlreadyExists;
+    if (made !== undefined && !isThere) own.add(made);
+    throw error;
+  }
+  if (made !== undefined) own.add(made);
+}
+
+/** Where the file system's clock differs from ours, a session is told by when its file was made: noted before it is the session. */
+async function noteClock(
+  steps: readonly Step[],
+  note: SessionRecord[],
+  { run, paths }: EventContext,
+): Promise<void> {
+  let isChanged = false;
+  for (const [index, record] of note.entries()) {
+    const { image, scratch } = namesOf(record.image);
+    const isBegun = steps.some((step) =>
+      step.kind === "rename" && step.from === scratch && step.to === image
+    );
+    const made = isBegun ? madeAt(scratch) : undefined;
+    if (made === undefined || isMadeForIt({ made, record })) continue;
+    note[index] = { ...record, made: [...record.made ?? [], made] };
+    isChanged = true;
+  }
+  if (isChanged) await run.take("", [{ kind: "note", path: paths.note, records: note }]);
+}
+
+/** The same of a session that has come back into its place. */
 function withMade(records: readonly SessionRecord[]): SessionRecord[] {
   return records.map((record) => {
     const made = madeAt(record.image);
     const isSession = parse(namesOf(record.image), files.listIfThere(record.image)).kind === "session";
-    const { made: _, ...rest } = record;
-    if (!isSession || made === undefined || isMadeAtStart({ made, record: rest })) return rest;
-    return { ...rest, made };
+    return isSession && made !== undefined && !isMadeForIt({ made, record })
+      ? { ...record, made: [made] }
+      : record;
   });
 }
 
@@ -199,12 +239,12 @@ export function checkMark({ target, names, listing }: ObservedDisk): void {
 const IN_A_ROW = 10_000;
 
 function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "migrate" {
-  const { word, more } = readStart(paths) ?? { word: "fresh", more: [] };
+  const { word, more, at } = readStart(paths) ?? { word: "fresh", more: [] };
   // libvirt announces each restore and each migration anew.
   if (word === "refused" || more.includes("prepared")) return "fresh";
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
-  const age = now.getTime() - (files.lstat(paths.starting)?.mtime?.getTime() ?? 0);
-  return age < IN_A_ROW ? word : "fresh";
+  const age = now.getTime() - (at?.getTime() ?? 0);
+  return Math.abs(age) < IN_A_ROW ? word : "fresh";
 }
 
 /**
@@ -229,20 +269,26 @@ async function refuse(decided: readonly DecidedDisk[], context: EventContext): P
 /** Takes back what a failed start did to the disks whose sessions it began. */
 async function undo(
   decided: readonly DecidedDisk[],
-  before: readonly SessionRecord[],
-  note: readonly SessionRecord[],
+  { before, note, own }: {
+    readonly before: readonly SessionRecord[];
+    readonly note: readonly SessionRecord[];
+    /** Names that the start has made, or may have. */
+    readonly own: ReadonlySet<string>;
+  },
   { run, paths }: EventContext,
 ): Promise<void> {
-  // What stays as the start left it: a session that was put back, and what can't be taken back.
+  // What stays as the start left it: a session that was put back, one in whose place another is, and what can't be taken back.
   const left = new Set(
     decided.filter(({ decision }) => decision === "put back").map(({ disk }) => disk.names.image),
   );
   for (const { disk, decision } of decided.filter(({ decision }) => beginsSession(decision))) {
     const isDone = await run.takeOrReport(
       disk.target,
-      () => planUndo({ disk, decision }, files.list(disk.names.image)),
+      () => planUndo({ disk, decision }, files.list(disk.names.image), own),
     );
-    if (!isDone) left.add(disk.names.image);
+    const isReplaced = stateOf(disk).kind === "session" &&
+      files.list(disk.names.image).get(disk.names.image) !== disk.listing.get(disk.names.image);
+    if (!isDone || isReplaced) left.add(disk.names.image);
   }
   await run.takeOrReport("", () => {
     if (files.lstat(paths.note) === undefined) return [];

@@ -44,7 +44,7 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
   const records = readOwnRecords(paths.note);
   const recovery = await planCheckedRecovery(
-    records.map((record) => observeRecorded(record, config, named)),
+    observeRecorded(records, config, named),
     context,
   );
   for (const { subject, steps } of recovery.stages) await run.take(subject, steps);

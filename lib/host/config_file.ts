@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import { lstat, ownerOf, read, remove, write } from "./files.ts";
+import { lstat, ownerOf, read, remove, versionOf, write } from "./files.ts";
 import { type Config, parseConfig, withoutFlags } from "../input/config.ts";
 import { folderOf } from "../state/paths.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -28,16 +28,6 @@ export async function readConfig(path: string, owner: number): Promise<Config | 
     changed: info.mtime?.getTime() ?? Infinity,
     version: versionOf(info),
   };
-}
-
-/** The version of a guest's file as it is now: {@link Config.version}. */
-export function configVersion(path: string): string | undefined {
-  const info = lstat(path);
-  return info && versionOf(info);
-}
-
-function versionOf({ size, mtime }: Deno.FileInfo): string {
-  return `${size} bytes of ${mtime?.toISOString()}`;
 }
 
 /** Whoever can write the configuration decides what root does to an image. */

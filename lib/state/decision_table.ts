@@ -141,6 +141,11 @@ const prepare = rows([
     "refuse: not ours",
     "somebody's own overlay is never thrown away",
   ],
+  [
+    { listed: false, state: "session", flag: "set" },
+    "resume",
+    "no longer configured, but to be committed, as its mark says",
+  ],
   [{ listed: false, state: "session" }, "discard", "no longer configured: plain from now on"],
   [{ listed: false, ended: true }, "let go", "no longer configured: plain from now on"],
   [{ listed: false, state: "layered" }, "let go", "no longer configured: plain from now on"],
@@ -236,6 +241,11 @@ const release = rows([
   [{ came: "migration", look: "busy" }, "leave", "a process has it open: the guest runs on it elsewhere"],
   [{ flag: "unreadable" }, "hold", "nobody can tell whether it is to be kept"],
   [{ end: ["crashed", "failed"], flag: "set" }, "hold", "maintenance survives a crash"],
+  [
+    { end: ["crashed", "failed"], look: "busy" },
+    "leave",
+    "a process has it open: the guest runs on it elsewhere",
+  ],
   [{ end: ["crashed", "failed", "normal"], flag: "clear", keeps: true }, "set aside", "keep-session is set"],
   [{ end: ["crashed", "failed"] }, "discard", "a crash reverts, too"],
   [{ end: "normal", flag: "set" }, "commit", "asked for"],

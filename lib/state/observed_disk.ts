@@ -67,25 +67,24 @@ const MADE_WITHIN = 5_000;
 /** How much later than its start a session's file may be made, in milliseconds, on storage that hardly answers. */
 const MADE_LATE = 300_000;
 
-/** Whether the session's file was certainly made when the session began. */
-export function isMadeAtStart({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
+/** Whether the session's file was certainly made for it. */
+export function isMadeForIt({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
   if (made === undefined || record === undefined) return false;
-  return made === record.made || Math.abs(made - Date.parse(record.started)) < MADE_WITHIN;
+  return record.made?.includes(made) || Math.abs(made - Date.parse(record.started)) < MADE_WITHIN;
 }
 
 /**
  * Whether the session that lies there may be the one that the note tells of. A much younger file is somebody's own overlay, or
  * the session that another host has begun since. Where the file system doesn't tell when it was made, every file may be.
  */
-export function isRecorded({ made, record }: ObservedDisk): boolean {
+export function isRecorded({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
   if (record === undefined || record.idle) return false;
-  if (made === undefined) return true;
-  return record.made === undefined ? made - Date.parse(record.started) < MADE_LATE : made === record.made;
+  return made === undefined || record.made?.includes(made) || made - Date.parse(record.started) < MADE_LATE;
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
 export function isAwaited(disk: ObservedDisk): boolean {
-  return disk.record?.waits === true || waitsToBeSetAside(disk);
+  return disk.record?.waits !== undefined || waitsToBeSetAside(disk);
 }
 
 /** Whether the session was begun by a start that never came up: the one that is set aside is the guest's last. */

@@ -103,16 +103,24 @@ function planUnmanage(disk: ObservedDisk): Step[] {
   ];
 }
 
-/** How a start that failed is taken back: every disk whose session it began, from wherever it stopped. */
-export function planUndo({ disk, decision }: DecidedDisk, listing: Listing): Step[] {
+/**
+ * How a start that failed is taken back: every disk whose session it began, from wherever it stopped.
+ *
+ * @param own names that it has made: another host may be beginning a session at the same time
+ */
+export function planUndo(
+  { disk, decision }: DecidedDisk,
+  listing: Listing,
+  own: ReadonlySet<string>,
+): Step[] {
   const before = stateOf(disk);
-  const steps = moves.removeOverlay(disk.names, before, listing);
+  const steps = moves.removeOverlay(disk.names, before, listing, own);
   const left = afterAll(listing, steps);
   const now = stateOf({ ...disk, listing: left });
   if (decision === "set aside, new session") {
     return [...steps, ...moves.takeBackAside(disk.names, disk.listing, left)];
   }
-  const isSwapped = now.kind === "session" && before.kind !== "session";
+  const isSwapped = now.kind === "session" && before.kind !== "session" && own.has(disk.names.image);
   return isSwapped ? moves.discard(disk.names, now, disk.owner) : steps;
 }
 

@@ -32,7 +32,7 @@ export function recordsAtPrepare(
     const isNew = beginsSession(decision) || came === "migration" && isStale(disk);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !isNew) {
-      const { aside: before, waits, left, came: _, made, idle: _idle, ...rest } = record;
+      const { aside: before, waits, left, came: _, made, idle, ...rest } = record;
       const { flagged: __, ...unflagged } = rest;
       const { visits: ___, ...own } = rest;
       return {
@@ -42,11 +42,12 @@ export function recordsAtPrepare(
         // Another file takes the session's place.
         ...decision !== "put back" && made !== undefined && { made },
         ...left && !goesOn.includes(decision) && { left },
+        ...idle && !goesOn.includes(decision) && { idle },
         ...goesOn.includes(decision) && { started: startAfter(others, disk, Date.parse(record.started)) },
         // A session that has not come up yet beside one that is set aside holds nothing.
         ...decision === "resume" && before === undefined && { held: true },
         // Until the guest is up, its memory may have to come back once more.
-        ...(decision === "put back" || waits && decision !== "resume") && { waits: true },
+        ...(decision === "put back" || waits && decision !== "resume") && { waits: waits ?? "saved" },
         ...came && { came },
         ...aside && { aside },
       };
@@ -55,7 +56,9 @@ export function recordsAtPrepare(
       ...newRecord(disk, now, others),
       ...isFlaggedAtStart(disk) && { flagged: true } as const,
       ...came && { came },
-      ...came === "migration" && { visits: true } as const,
+      ...came === "migration" && { visits: record === undefined ? "first" : "again" } as const,
+      // Until the new session has taken its place.
+      ...disk.made !== undefined && stateOf(disk).kind === "session" && { made: [disk.made] },
       ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
       ...aside && { aside },
     };
@@ -154,8 +157,8 @@ export function recordsAtRelease(
     const { record } = disk;
     if (record === undefined) return [];
     // The guest did not come, and its session is its own host's matter.
-    const isTheirs = record.visits && isAborted && decision === "leave" && !isSaved && !isGone;
-    if (isTheirs && record.merging === undefined) return [];
+    const isTheirs = record.visits !== undefined && isAborted && decision === "leave" && !isSaved && !isGone;
+    if (isTheirs && record.visits === "first" && record.merging === undefined) return [];
     const { aside, flagged, visits, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
@@ -166,11 +169,11 @@ export function recordsAtRelease(
       ...rest,
       ...flagged && (!isEnded || decision === "commit" && !isOver) && !isPassedOn && { flagged },
       ...decision === "commit" && !isOver && flagVersion !== undefined && { flagVersion },
-      ...visits && !isEnded && { visits },
+      ...visits && !isEnded && !isTheirs && { visits },
       ...holds.includes(decision) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&
-        { waits: true },
+        { waits: "saved" },
       ...(isTheirs || isGone && (record.came === undefined || visits)) && isLeft && { left: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
@@ -188,11 +191,12 @@ export function unfinished(
   return records.flatMap((record) => {
     const state = parse(namesOf(record.image), listing(record.image));
     if (state.kind === "plain" && !state.ended) return [];
-    const { merging, flagVersion, held, idle: _, ...rest } = record;
+    const { merging, flagVersion, held, ...rest } = record;
     const isIdle = state.kind === "plain" || state.kind === "layered";
     return [{
       ...rest,
       held: held && (!isIdle || state.ended),
+      // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
       ...flagVersion !== undefined && state.kind === "committing" && { flagVersion },
       ...isTorn(record, state) && { merging: merging! },

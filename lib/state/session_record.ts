@@ -8,8 +8,11 @@ export interface SessionRecord {
   readonly image: string;
   /** Start of the session, ISO 8601; later than all that other guests' notes say of the image at that time. */
   readonly started: string;
-  /** When the session's file was made, in milliseconds, where the clock of its file system differs from the host's. */
-  readonly made?: number;
+  /**
+   * When files of this session were made, in milliseconds, that were made at another time than its start: the session that it
+   * replaces, and its own where the clock of its file system differs from the host's.
+   */
+  readonly made?: readonly number[];
   /** The session has ended: another one that lies there isn't ours. */
   readonly idle?: true;
   /** What the disk gets back when a session ends: libvirt gives the layers to its QEMU user and returns only the top. */
@@ -18,17 +21,17 @@ export interface SessionRecord {
   readonly held: boolean;
   /**
    * The session waits for something else than the guest's next end: for a saved guest that may come back, or to be set aside
-   * at the next start. Gone as soon as a guest is up on it.
+   * at the next start; `saved` for a guest. Gone as soon as a guest is up on it.
    */
-  readonly waits?: true;
+  readonly waits?: true | "saved";
   /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
   readonly flagged?: true;
   /** Version of the configuration whose flag is used up by a commit that isn't complete: in a later one it is another flag. */
   readonly flagVersion?: string;
   /** How the guest's memory came to the session at its last start: from a save, or from another host. */
   readonly came?: "restore" | "migration";
-  /** It came by migration, and no session of this image was noted here before: the record goes if the guest doesn't come. */
-  readonly visits?: true;
+  /** It came by migration, for the first time or again: if the guest doesn't come, the session is its other host's. */
+  readonly visits?: "first" | "again";
   /** The guest has migrated to another host, and its session with it. */
   readonly left?: true;
   /**
@@ -42,10 +45,12 @@ export interface SessionRecord {
   readonly pending?: PendingOperation;
 }
 
-/** An order, and the top layer at that time: with another one it is done. */
+/** An order, and the top layer at that time: with another one it is done, or none of this host's any more. */
 export interface PendingOperation {
   readonly verb: "undo" | "keep";
   readonly top: number;
+  /** Size and time of that layer. */
+  readonly topVersion?: string;
 }
 
 /** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
@@ -65,28 +70,29 @@ export function parseRecords(path: string, text: string): SessionRecord[] {
 
 function parseRecord(value: unknown): SessionRecord {
   const given = Object(value);
-  const { target, image, started, made, uid, gid, mode, flagVersion, came, aside, merging, undo, keep } =
-    given;
+  const { target, image, started, made, uid, gid, mode, flagVersion, came, aside, merging } = given;
+  const { undo, keep, topVersion } = given;
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
     throw new TypeError(`is no disk: ${quoted(value)}`);
   }
   const owner = { uid, gid, mode: Number.parseInt(mode, 8) };
-  const pending = Number.isInteger(undo)
+  const order = Number.isInteger(undo)
     ? { verb: "undo", top: undo } as const
     : Number.isInteger(keep)
     ? { verb: "keep", top: keep } as const
     : undefined;
+  const pending = order && { ...order, ...typeof topVersion === "string" && { topVersion } };
   return {
     ...{ target, image, started, owner, held: given.held === true },
-    ...typeof made === "number" && { made },
+    ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...given.idle === true && { idle: true },
-    ...given.waits === true && { waits: true },
+    ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
     ...given.flagged === true && { flagged: true },
     ...typeof flagVersion === "string" && { flagVersion },
     ...(came === "restore" || came === "migration") && { came },
-    ...given.visits === true && { visits: true },
+    ...given.visits !== undefined && { visits: given.visits === "again" ? "again" : "first" },
     ...given.left === true && { left: true },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...Number.isInteger(merging) && { merging },
@@ -102,7 +108,11 @@ export function formatRecords(records: readonly SessionRecord[]): string {
     ...{ target, image, started, uid, gid, mode: mode.toString(8) },
     ...held && { held },
     ...rest,
-    ...pending && { [pending.verb]: pending.top },
+    ...pending &&
+      {
+        [pending.verb]: pending.top,
+        ...pending.topVersion !== undefined && { topVersion: pending.topVersion },
+      },
   }));
   return JSON.stringify(list, undefined, 2) + "\n";
 }

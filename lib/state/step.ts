@@ -33,6 +33,8 @@ export type Step =
     readonly path: string;
     readonly word: StartWord;
     readonly more?: readonly StartMark[];
+    /** When libvirt has announced it, by the host's clock. */
+    readonly at?: Date;
   };
 
 /** What is repaired of an image: what harms nothing, or whatever can be. */
@@ -48,16 +50,29 @@ export type StartMark =
   /** `prepare` was called after what libvirt has announced: until then it may come to nothing, and the guest be up. */
   | "prepared";
 
-/** The text of `.starting`: the word, and a line for each mark. */
-export function formatStart({ word, more = [] }: { word: StartWord; more?: readonly StartMark[] }): string {
-  return [word, ...more].map((line) => `${line}\n`).join("");
+/** What `.starting` says. */
+export interface Announced {
+  readonly word: StartWord;
+  readonly more?: readonly StartMark[];
+  readonly at?: Date;
+}
+
+/** The text of `.starting`: the word, a line for each mark, and the time. */
+export function formatStart({ word, more = [], at }: Announced): string {
+  const lines = [word, ...more, ...at === undefined ? [] : [`at ${at.toISOString()}`]];
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 /** What the text of `.starting` says; another word than the known ones is taken for `fresh`. */
-export function parseStart(text: string): { readonly word: StartWord; readonly more: readonly StartMark[] } {
+export function parseStart(text: string): Announced & { readonly more: readonly StartMark[] } {
   const [word, ...lines] = text.split("\n").map((line) => line.trim());
   const known = word === "resume" || word === "migrate" || word === "refused" ? word : "fresh";
-  return { word: known, more: lines.filter((line) => line === "update" || line === "prepared") };
+  const at = lines.find((line) => line.startsWith("at "));
+  return {
+    word: known,
+    more: lines.filter((line) => line === "update" || line === "prepared"),
+    ...at !== undefined && { at: new Date(at.slice(3)) },
+  };
 }
 
 /** One line for the log and for a dry run. */

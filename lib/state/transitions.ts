@@ -36,10 +36,18 @@ export function replaceImage(names: Names): Step[] {
 }
 
 /** Takes back what {@link createOverlay} made, from wherever it failed. */
-export function removeOverlay(names: Names, before: State, listing: Listing): Step[] {
-  const steps: Step[] = listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch }] : [];
+export function removeOverlay(
+  names: Names,
+  before: State,
+  listing: Listing,
+  own: ReadonlySet<string>,
+): Step[] {
+  const isOwn = (path: string) => own.has(path) && listing.has(path);
+  const steps: Step[] = isOwn(names.scratch) ? [{ kind: "remove", path: names.scratch }] : [];
   const now = parse(names, listing);
-  return before.kind === "plain" && now.kind === "layered" ? [...steps, ...flatten(names, now)] : steps;
+  return before.kind === "plain" && now.kind === "layered" && isOwn(names.layer(0))
+    ? [...steps, ...flatten(names, now)]
+    : steps;
 }
 
 /** Forgets a session. Its mark goes first: alone, it would be that of a session which was lost. */
