@@ -2,15 +2,6 @@ import { assert, assertEquals } from "@std/assert";
 import { DOMAIN, Fixture, LATER } from "./fixture.ts";
 import { snapshot, Tree } from "./tree.ts";
 
-interface Shown {
-  /** The event, as the end of "a dry run of …". */
-  readonly of: string;
-  readonly setUp: (fixture: Fixture) => Promise<void> | void;
-  readonly event: readonly [operation: string, extra: string];
-  /** Kinds of the steps it shows, in order. */
-  readonly steps: string;
-}
-
 async function up(fixture: Fixture, ...flags: boolean[]): Promise<void> {
   const targets = ["vda", "vdb"].slice(0, flags.length);
   fixture.disks(Object.fromEntries(targets.map((target, index) => [target, flags[index]!])));
@@ -24,141 +15,50 @@ async function committing(fixture: Fixture): Promise<void> {
   Deno.linkSync(fixture.vda, `${fixture.vda}.autorevert-committing`);
 }
 
-const freeze = "link create own sync";
+type SetUp = (fixture: Fixture) => unknown;
+const idle: SetUp = (fixture) => fixture.disks({ vda: false });
+const withSetAside: SetUp = async (fixture) => {
+  await up(fixture, false);
+  await fixture.stop("-");
+};
 
-const events: readonly Shown[] = [
-  {
-    of: "a start",
-    setUp: (fixture) => fixture.disks({ vda: false, vdb: false }),
-    event: ["prepare", "-"],
-    steps: `note note ${freeze} ${freeze} rename rename`,
-  },
-  {
-    of: "a start of a guest that isn't ours",
-    setUp: () => {},
-    event: ["prepare", "-"],
-    steps: "",
-  },
-  {
-    of: "a start after a power cut",
-    setUp: (fixture) => up(fixture, false),
-    event: ["prepare", "-"],
-    steps: "note note create own sync rename",
-  },
-  {
-    of: "a start after a power cut in a flagged session",
-    setUp: (fixture) => up(fixture, true),
-    event: ["prepare", "-"],
-    steps: "note note",
-  },
-  {
-    of: "a start that finishes a commit",
-    setUp: committing,
-    event: ["prepare", "-"],
-    steps: "note note clear remove rename create own sync rename",
-  },
-  {
-    of: "a start that is refused",
-    setUp: (fixture) => {
-      fixture.disks({ vda: false });
-      Deno.removeSync(fixture.vda);
+/** Events by operation and reason, of which something is shown. */
+const events: readonly (readonly [of: string, setUp: SetUp, operation: string, extra?: string])[] = [
+  ["a start", (fixture) => fixture.disks({ vda: false, vdb: false }), "prepare"],
+  ["a start after a power cut", (fixture) => up(fixture, false), "prepare"],
+  ["a start after a power cut in a flagged session", (fixture) => up(fixture, true), "prepare"],
+  ["a start that finishes a commit", committing, "prepare"],
+  ["a start that is refused", (fixture) => Deno.removeSync(fixture.disks({ vda: false }).vda), "prepare"],
+  ["a start with a configuration that isn't valid", (fixture) => fixture.configureText("{"), "prepare"],
+  ["a start from a save", async (fixture) => {
+    await withSetAside(fixture);
+    await fixture.event("restore");
+  }, "prepare"],
+  ["a start without the session that was set aside", withSetAside, "prepare"],
+  ["an end", (fixture) => up(fixture, false, false), "release", "shutdown"],
+  ["the end of a flagged session", (fixture) => up(fixture, true, true), "release", "shutdown"],
+  [
+    "the end of a start that failed",
+    async (fixture) => {
+      await fixture.disks({ vda: true }).good("prepare");
     },
-    event: ["prepare", "-"],
-    steps: "note",
-  },
-  {
-    of: "a start with a configuration that isn't valid",
-    setUp: (fixture) => fixture.configureText("{"),
-    event: ["prepare", "-"],
-    steps: "note",
-  },
-  {
-    of: "a start from a save",
-    setUp: async (fixture) => {
-      await up(fixture, false);
-      await fixture.stop("-");
-      await fixture.event("restore");
-    },
-    event: ["prepare", "-"],
-    steps: "note note rename",
-  },
-  {
-    of: "a start without the session that was set aside",
-    setUp: async (fixture) => {
-      await up(fixture, false);
-      await fixture.stop("-");
-    },
-    event: ["prepare", "-"],
-    steps: "note note create own sync rename",
-  },
-  {
-    of: "an end",
-    setUp: (fixture) => up(fixture, false, false),
-    event: ["release", "shutdown"],
-    steps: "own rename own rename remove",
-  },
-  {
-    of: "the end of a flagged session",
-    setUp: (fixture) => up(fixture, true, true),
-    event: ["release", "shutdown"],
-    steps: "note own sync link own sync link clear remove rename remove rename note start",
-  },
-  {
-    of: "the end of a start that failed",
-    setUp: async (fixture) => {
-      fixture.disks({ vda: true });
-      await fixture.good("prepare");
-    },
-    event: ["release", "failed"],
-    steps: "remove own rename remove remove",
-  },
-  {
-    of: "an end without a reason",
-    setUp: (fixture) => up(fixture, false),
-    event: ["release", "-"],
-    steps: "link own link rename note",
-  },
-  {
-    of: "a crash in a flagged session",
-    setUp: (fixture) => up(fixture, true),
-    event: ["release", "crashed"],
-    steps: "note",
-  },
-  {
-    of: "a save",
-    setUp: (fixture) => up(fixture, true),
-    event: ["release", "saved"],
-    steps: "note clear note",
-  },
-  {
-    of: "a resume",
-    setUp: (fixture) => fixture.disks({ vda: false }),
-    event: ["restore", "-"],
-    steps: "note",
-  },
-  {
-    of: "an incoming migration",
-    setUp: (fixture) => fixture.disks({ vda: false }),
-    event: ["migrate", "-"],
-    steps: "note",
-  },
-  {
-    of: "an event that nobody knows",
-    setUp: (fixture) => fixture.disks({ vda: false }),
-    event: ["new-in-libvirt", "-"],
-    steps: "",
-  },
-  {
-    of: "an event that is none of our business",
-    setUp: (fixture) => up(fixture, true),
-    event: ["stopped", "-"],
-    steps: "",
-  },
+    "release",
+    "failed",
+  ],
+  ["an end without a reason", (fixture) => up(fixture, false), "release"],
+  ["a crash in a flagged session", (fixture) => up(fixture, true), "release", "crashed"],
+  ["a save", (fixture) => up(fixture, true), "release", "saved"],
+  ["a resume", idle, "restore"],
+  ["an incoming migration", idle, "migrate"],
+  ["an event that nobody knows", idle, "new-in-libvirt"],
+];
+/** … and those of which nothing is. */
+const nothing: typeof events = [
+  ["a start of a guest that isn't ours", () => {}, "prepare"],
+  ["an event that is none of our business", (fixture) => up(fixture, true), "stopped"],
 ];
 
-const kinds = /^guest(?: vd[ab])*: (link|rename|remove|own|sync|create|merge|clear|note|start)\b/;
-
-for (const { of, setUp, event: [operation, extra], steps } of events) {
+for (const [of, setUp, operation, extra] of [...events, ...nothing]) {
   Deno.test(`a dry run of ${of} shows what will happen, and nothing happens`, async () => {
     using fixture = new Fixture();
     await setUp(fixture);
@@ -173,7 +73,7 @@ for (const { of, setUp, event: [operation, extra], steps } of events) {
     const errors = new Set(real.said);
     assertEquals(real.log.filter((line) => errors.has(line)), real.said);
     assertEquals(dry.shown, real.log.filter((line) => !errors.has(line)));
-    assertEquals(dry.shown.map((line) => kinds.exec(line)?.[1]).filter(Boolean).join(" "), steps);
+    assertEquals(dry.shown.length > 0, nothing.every(([name]) => name !== of));
   });
 }
 
