@@ -14,9 +14,8 @@ for (const tells of told) {
 
   Deno.test(`an aborted migration leaves the session to the guest that runs on it, ${libvirt}`, async () => {
     for (const reason of ["failed", "destroyed"]) {
-      using hosts = new TwoHosts();
+      using hosts = new TwoHosts({ vda: false });
       const { here, there } = hosts;
-      hosts.disks({ vda: false });
       await hosts.start(here);
       here.write(here.vda, "mine");
       await hosts.abort(there, said(tells, reason));
@@ -29,9 +28,8 @@ for (const tells of told) {
   });
 
   Deno.test(`an unflagged session is reverted where it ends, ${libvirt}`, async () => {
-    using hosts = new TwoHosts();
+    using hosts = new TwoHosts({ vda: false });
     const { here, there } = hosts;
-    hosts.disks({ vda: false });
     await hosts.start(here);
     await hosts.migrate(here, there, said(tells, "migrated"));
     await hosts.migrate(there, here, said(tells, "migrated"));
@@ -51,9 +49,8 @@ for (const tells of told) {
   const flags = [[true, false], [true, true], [false, true]] as const;
   for (const [first, second] of flags) {
     Deno.test(`a flag counts once wherever the session ends, flags ${first} and ${second}, ${libvirt}`, async () => {
-      using hosts = new TwoHosts();
+      using hosts = new TwoHosts({ vda: first }, { vda: second });
       const { here, there } = hosts;
-      hosts.disks({ vda: first }, { vda: second });
       await hosts.start(here);
       await hosts.migrate(here, there, said(tells, "migrated"));
       here.write(here.vda, "kept");
@@ -69,9 +66,8 @@ for (const tells of told) {
   }
 
   Deno.test(`a flag that an editor sets while the guest runs goes with the session, ${libvirt}`, async () => {
-    using hosts = new TwoHosts();
+    using hosts = new TwoHosts({ vda: false });
     const { here, there } = hosts;
-    hosts.disks({ vda: false });
     await hosts.start(here);
     here.configure({ vda: true });
     await hosts.migrate(here, there, said(tells, "migrated"));
@@ -83,9 +79,8 @@ for (const tells of told) {
   });
 
   Deno.test(`a flagged session goes there and back, and is committed once, ${libvirt}`, async () => {
-    using hosts = new TwoHosts();
+    using hosts = new TwoHosts({ vda: true }, { vda: false });
     const { here, there } = hosts;
-    hosts.disks({ vda: true }, { vda: false });
     await hosts.start(here);
     for (const [from, to] of [[here, there], [there, here]] as const) {
       await hosts.abort(to, said(tells, "failed"));
@@ -99,9 +94,8 @@ for (const tells of told) {
   });
 
   Deno.test(`a session that ends there before its source has let it go is kept, ${libvirt}`, async () => {
-    using hosts = new TwoHosts();
+    using hosts = new TwoHosts({ vda: true }, { vda: false });
     const { here, there } = hosts;
-    hosts.disks({ vda: true }, { vda: false });
     await hosts.start(here);
     await hosts.announce(there);
     here.write(here.vda, "kept");
@@ -115,9 +109,8 @@ for (const tells of told) {
 
   Deno.test(`both hosts may have one folder of configurations, ${libvirt}`, async () => {
     for (const flag of [false, true]) {
-      using hosts = new TwoHosts({ sharesConfig: true });
+      using hosts = new TwoHosts({ vda: flag }, { vda: flag }, { sharesConfig: true });
       const { here, there } = hosts;
-      hosts.disks({ vda: flag });
       await hosts.start(here);
       for (const [from, to] of [[here, there], [there, here], [here, there]] as const) {
         await hosts.abort(to, said(tells, "failed"));
@@ -137,9 +130,8 @@ for (const tells of told) {
 
   Deno.test(`a flagged session whose second host dies goes on at either, ${libvirt}`, async () => {
     for (const again of ["here", "there"] as const) {
-      using hosts = new TwoHosts();
+      using hosts = new TwoHosts({ vda: true }, { vda: false });
       const { here, there } = hosts;
-      hosts.disks({ vda: true }, { vda: false });
       await hosts.start(here);
       await hosts.migrate(here, there, said(tells, "migrated"));
       here.write(here.vda, "kept");
@@ -154,9 +146,8 @@ for (const tells of told) {
 }
 
 Deno.test("an editor that clears the flag at home means it, and a mark from elsewhere stays", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: true });
   const { here } = hosts;
-  hosts.disks({ vda: true });
   await hosts.start(here);
   assertEquals(here.files(), ["vda.img", "vda.img.autorevert-keep", "vda.img.backing_file"]);
   here.configure({ vda: false });
@@ -167,9 +158,8 @@ Deno.test("an editor that clears the flag at home means it, and a mark from else
 });
 
 Deno.test("a start is refused on the first host while the guest runs on the second", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
   const { here, there } = hosts;
-  hosts.disks({ vda: true }, { vda: false });
   await hosts.start(here);
   await hosts.migrate(here, there);
   const { code, said } = await here.event("prepare");
@@ -179,9 +169,8 @@ Deno.test("a start is refused on the first host while the guest runs on the seco
 });
 
 Deno.test("a flagged session that an older hook has thrown away is not forgotten", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
   const { here, there } = hosts;
-  hosts.disks({ vda: true }, { vda: false });
   await hosts.start(here);
   await hosts.migrate(here, there);
   here.busy.clear();
@@ -196,9 +185,8 @@ Deno.test("a flagged session that an older hook has thrown away is not forgotten
 });
 
 Deno.test("a restore that fails after the guest was called up keeps its session for the next try", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: false });
   const { here } = hosts;
-  hosts.disks({ vda: false });
   await here.start();
   here.write(here.vda, "saved");
   await here.stop("saved");
@@ -215,9 +203,8 @@ Deno.test("a restore that fails after the guest was called up keeps its session 
 
 Deno.test("a start whose layers another host's merge changes meanwhile is refused, and the disk is whole", async () => {
   for (const when of ["create", "rename"] as const) {
-    using hosts = new TwoHosts();
+    using hosts = new TwoHosts({ vda: true }, { vda: false });
     const { here, there } = hosts;
-    hosts.disks({ vda: true }, { vda: false });
     await here.start();
     here.write(here.vda, "kept");
     await here.good("release", "shutdown", { mergeDies: true });
@@ -242,10 +229,8 @@ Deno.test("a start whose layers another host's merge changes meanwhile is refuse
 for (const fault of faults) {
   Deno.test(`a flagged session that migrates is kept whatever step of its source's end goes wrong: ${fault}`, async () => {
     await atEveryStep(fault, async (failing) => {
-      using hosts = new TwoHosts();
+      using hosts = new TwoHosts({ vda: true, vdb: false }, { vda: false, vdb: false });
       const { here, there } = hosts;
-      // One flag from the start, one by an editor while the guest runs.
-      hosts.disks({ vda: true, vdb: false }, { vda: false, vdb: false });
       await hosts.start(here);
       here.configure({ vda: true, vdb: true });
       await hosts.announce(there);
@@ -266,9 +251,8 @@ for (const fault of faults) {
 }
 
 Deno.test("a flag that an editor has cleared before the migration doesn't come back", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
   const { here, there } = hosts;
-  hosts.disks({ vda: true }, { vda: false });
   await hosts.start(here);
   here.configure({ vda: false });
   await hosts.migrate(here, there);
@@ -278,9 +262,8 @@ Deno.test("a flag that an editor has cleared before the migration doesn't come b
 });
 
 Deno.test("a session that has left is not thrown away by a start where it began", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: false });
   const { here, there } = hosts;
-  hosts.disks({ vda: false });
   await hosts.start(here);
   await hosts.migrate(here, there);
   there.configure({ vda: true });
@@ -306,9 +289,8 @@ Deno.test("the mark of a session that was made a layer by hand goes", async () =
 });
 
 Deno.test("a start that is refused doesn't forget a session that came from another host", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
   const { here, there } = hosts;
-  hosts.disks({ vda: true }, { vda: false });
   await hosts.start(here);
   await hosts.migrate(here, there);
   here.write(here.vda, "kept");
@@ -323,9 +305,8 @@ Deno.test("a start that is refused doesn't forget a session that came from anoth
 });
 
 Deno.test("a session that came and has left again is not thrown away where it was in between", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: false });
   const { here, there } = hosts;
-  hosts.disks({ vda: false });
   await hosts.start(here);
   await hosts.migrate(here, there);
   await hosts.migrate(there, here);
@@ -350,10 +331,10 @@ Deno.test("check tells of a mark whose session somebody threw away", async () =>
 });
 
 Deno.test("what is noted of an earlier stay says nothing about a session that comes", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: true });
   const { here, there } = hosts;
   here.keys = there.keys = { "keep-commits": 3 };
-  hosts.disks({ vda: true });
+  for (const host of [here, there]) host.configure({ vda: true });
   const vda = here.vda;
   // A commit that stays unmerged, and so a note of it, an hour ago.
   here.now = () => new Date(Date.now() - 3_600_000);
@@ -375,10 +356,10 @@ Deno.test("what is noted of an earlier stay says nothing about a session that co
 });
 
 Deno.test("an aborted migration to a host with a note of an earlier stay leaves the session alone", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: true });
   const { here, there } = hosts;
   here.keys = there.keys = { "keep-commits": 3 };
-  hosts.disks({ vda: true });
+  for (const host of [here, there]) host.configure({ vda: true });
   const vda = here.vda;
   await hosts.start(here);
   here.write(vda, "kept");
@@ -394,9 +375,8 @@ Deno.test("an aborted migration to a host with a note of an earlier stay leaves 
 });
 
 Deno.test("disks of which the first host could mark only one are both there to be kept", async () => {
-  using hosts = new TwoHosts();
+  using hosts = new TwoHosts({ vda: false, vdb: false });
   const { here, there } = hosts;
-  hosts.disks({ vda: false, vdb: false });
   const [vda, vdb] = [here.vda, here.image("vdb")];
   await hosts.start(here);
   here.configure({ vda: true, vdb: true });

@@ -6,21 +6,24 @@ export class TwoHosts implements Disposable {
   readonly here = new Fixture();
   readonly there: Fixture;
 
-  /** @param config the folder of the second host's configurations: the first one's, where it is shared, too */
-  constructor({ sharesConfig = false } = {}) {
+  /**
+   * Makes the guest's disks; each host's file has flags of its own.
+   *
+   * @param sharesConfig both have one folder of configurations
+   */
+  constructor(
+    flags: Readonly<Record<string, boolean>>,
+    flagsThere: Readonly<Record<string, boolean>> = flags,
+    { sharesConfig = false } = {},
+  ) {
     this.there = new Fixture(undefined, this.here.images);
     this.there.busy = this.here.busy;
+    this.here.disks(flags);
+    for (const [target, image] of this.here.sources) this.there.sources.set(target, image);
     if (sharesConfig) {
       this.there.settings = { ...this.there.settings, configFolder: this.here.config };
       Object.assign(this.there, { config: this.here.config });
-    }
-  }
-
-  /** Makes the guest's disks; each host's file has flags of its own. */
-  disks(here: Readonly<Record<string, boolean>>, there: Readonly<Record<string, boolean>> = here): void {
-    this.here.disks(here);
-    for (const [target, image] of this.here.sources) this.there.sources.set(target, image);
-    if (this.there.config !== this.here.config) this.there.configure(there);
+    } else this.there.configure(flagsThere);
   }
 
   /** A start, after which a QEMU has the disks open. */
