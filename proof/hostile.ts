@@ -40,7 +40,7 @@ const tricks: readonly Trick[] = [
   ...names.flatMap((name) => placed.map(([what, line]): Trick => [`${what} as ${name}`, line(name)])),
   ["names with line ends", `touch "$(printf 'vda.img.backing_file\\n2026-01-01: forged')"`],
   [
-    "names that a shell or a terminal would obey",
+    "names that a shell or a terminal would run",
     `touch '$(touch obeyed)' '; touch obeyed' "$(printf '\\033[2J')"`,
   ],
   ["names that are no text", `touch "$(printf 'vda.img.\\377\\376')"`],

@@ -33,7 +33,7 @@ const two = [false, true].map((torn): Past => ({ ...one[0]!, targets: ["vda", "v
 const pasts = [...one, ...two];
 const asides = pasts.map((past): Past => ({ ...past, aside: true }));
 
-function told_({ targets, layers, keepCommits, torn, aside }: Past): string {
+function inWords({ targets, layers, keepCommits, torn, aside }: Past): string {
   const kept = keepCommits > 0 ? ", one commit kept" : "";
   return `${targets.length > 1 ? "two disks of " : ""}${layers} layers${kept}${torn ? ", torn" : ""}` +
     (aside ? ", with a session set aside" : "");
@@ -63,7 +63,7 @@ async function cutShort(
 }
 
 for (const past of [...pasts, { ...one[2]!, aside: true }, { ...one[3]!, aside: true }]) {
-  Deno.test(`a merge of ${told_(past)} changes nothing, wherever it is cut short`, async () => {
+  Deno.test(`a merge of ${inWords(past)} changes nothing, wherever it is cut short`, async () => {
     await cutShort(past, merge, async (fixture, history, before) => {
       for (const target of past.targets) assertEquals(placeOf(fixture, history, target), before);
       if (past.aside) {
@@ -76,7 +76,7 @@ for (const past of [...pasts, { ...one[2]!, aside: true }, { ...one[3]!, aside: 
 }
 
 for (const past of [...pasts, ...asides.filter(({ layers }) => layers === 3)]) {
-  Deno.test(`an undo on ${told_(past)} is done or not, wherever it is cut short`, async () => {
+  Deno.test(`an undo on ${inWords(past)} is done or not, wherever it is cut short`, async () => {
     if (past.torn && past.layers === 2) {
       using fixture = new Fixture();
       return await checkUndo(fixture, past, await live(fixture, past));
@@ -89,7 +89,7 @@ for (const past of [...pasts, ...asides.filter(({ layers }) => layers === 3)]) {
 }
 
 for (const past of asides) {
-  Deno.test(`a keep on ${told_(past)} is done or not, wherever it is cut short`, async () => {
+  Deno.test(`a keep on ${inWords(past)} is done or not, wherever it is cut short`, async () => {
     await cutShort(past, keep, async (fixture, history, before, { code }) => {
       const waits = checkKept(fixture, past, history, before, code === 0);
       const now = new Tree(fixture.root);

@@ -207,7 +207,7 @@ Deno.test("a disk that is no longer configured keeps no guest from starting but 
 
 const isIdle = ({ state }: Facts) => state === "plain" || state === "layered";
 
-Deno.test("a fresh start of an idle disk freezes it, whatever lies beside it", () => {
+Deno.test("a fresh start of an idle disk begins a session, whatever lies beside it", () => {
   always(
     listedAtPrepare,
     "new session",

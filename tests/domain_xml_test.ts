@@ -109,7 +109,7 @@ testRefused([
   ),
 ]);
 
-Deno.test("of 200 disks those that are listed are frozen", async () => {
+Deno.test("of 200 disks those that are listed get a session", async () => {
   using fixture = new Fixture().disks({ vda: false });
   const many = Array.from(
     { length: 200 },

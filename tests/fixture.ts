@@ -315,7 +315,7 @@ export class Fixture implements Disposable {
     }, how);
   }
 
-  /** What an event needs of the world; `other` takes the place of a part of it. */
+  /** What an event needs of the system; `other` takes the place of a part of it. */
   host(other: Partial<Host> = {}): Host {
     return {
       settings: this.settings,

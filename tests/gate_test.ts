@@ -14,7 +14,7 @@ const operations = [
 ];
 
 /** A gate whose program only says that it was asked, and what. */
-function worldWithGate(): Fixture {
+function fixtureWithGate(): Fixture {
   const fixture = new Fixture();
   const gated = `${fixture.root}/program`;
   fixture.settings = { ...fixture.settings, gated };
@@ -62,7 +62,7 @@ const kinds: Readonly<Record<string, (path: string) => void>> = {
 
 for (const shell of shells) {
   Deno.test(`in ${shell[0]} the gate leaves for every event and all files that there may be where the program would`, () => {
-    using fixture = worldWithGate();
+    using fixture = fixtureWithGate();
     const paths = ["json", "session", "starting"].map((suffix) => `${fixture.config}/guest.${suffix}`);
     const names = Object.keys(kinds);
     for (
@@ -110,7 +110,7 @@ for (const shell of shells) {
     ];
     for (const operation of ["started", "reconnect"]) {
       for (const text of [...alone, ...more]) {
-        using fixture = worldWithGate();
+        using fixture = fixtureWithGate();
         const path = `${fixture.config}/guest.starting`;
         Deno.writeTextFileSync(path, text);
         const args = ["guest", operation, "begin", "-"];
@@ -126,7 +126,7 @@ for (const shell of shells) {
   });
 
   Deno.test(`in ${shell[0]} the gate lets the program judge names that are no ordinary ones, and passes them on`, () => {
-    using fixture = worldWithGate();
+    using fixture = fixtureWithGate();
     const odd = [
       ...[
         "",
@@ -164,7 +164,7 @@ for (const shell of shells) {
   });
 
   Deno.test(`in ${shell[0]} the gate passes on what is no event`, () => {
-    using fixture = worldWithGate();
+    using fixture = fixtureWithGate();
     const lines = [
       [],
       ["--version"],
@@ -183,7 +183,7 @@ for (const shell of shells) {
   });
 
   Deno.test(`in ${shell[0]} the gate asks the program where it can't look, or can't remove`, () => {
-    using fixture = worldWithGate();
+    using fixture = fixtureWithGate();
     const prepare = ["guest", "prepare", "begin", "-"];
     Deno.renameSync(fixture.config, `${fixture.config}.old`);
     assertEquals(asked(fixture, shell, prepare), prepare);
@@ -210,7 +210,7 @@ for (const shell of shells) {
   });
 
   Deno.test(`in ${shell[0]} the gate calls the first of its programs that is there`, () => {
-    using fixture = worldWithGate();
+    using fixture = fixtureWithGate();
     const { gated: program } = fixture.settings;
     for (const places of [{ gated: "/nowhere/autorevert", packaged: program }, { packaged: "/bin/false" }]) {
       Deno.writeTextFileSync(`${fixture.root}/gate`, gate({ ...fixture.settings, ...places }));
@@ -219,7 +219,7 @@ for (const shell of shells) {
   });
 
   Deno.test(`in ${shell[0]} a gate whose program was removed leaves, but for a guest that needs it`, () => {
-    using fixture = worldWithGate();
+    using fixture = fixtureWithGate();
     const { gated: program } = fixture.settings;
     Deno.removeSync(program);
     kinds.text!(`${fixture.config}/guest.json`);
@@ -246,7 +246,7 @@ for (const shell of shells) {
   });
 
   Deno.test(`in ${shell[0]} a program that doesn't run stops no running guest`, () => {
-    using fixture = worldWithGate();
+    using fixture = fixtureWithGate();
     kinds.text!(fixture.note);
     Deno.writeTextFileSync(`${fixture.config}/guest.starting`, "");
     Deno.chmodSync(fixture.settings.gated, 0o644);

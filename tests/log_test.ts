@@ -17,14 +17,14 @@ const lines = [
   "abc vda: new session",
 ].map((line) => time + line);
 
-function worldWithLog(): Fixture {
+function fixtureWithLog(): Fixture {
   const fixture = new Fixture().disks({ vda: false });
   Deno.writeTextFileSync(fixture.settings.log, lines.join("\n") + "\n");
   return fixture;
 }
 
 Deno.test("log prints all lines, or those of one guest with their hints", async () => {
-  using fixture = worldWithLog();
+  using fixture = fixtureWithLog();
   assertEquals((await fixture.type("log")).printed, lines);
   assertEquals((await fixture.type("log guest")).printed, lines.slice(0, 5));
   assertEquals(lines.filter(linesOf("guest2")), lines.slice(5, 8));
@@ -32,7 +32,7 @@ Deno.test("log prints all lines, or those of one guest with their hints", async 
 });
 
 Deno.test("log of a guest that nobody knows is met halfway", async () => {
-  using fixture = worldWithLog();
+  using fixture = fixtureWithLog();
   const { code, printed, said } = await fixture.type("log gues");
   assertEquals([code, printed, said], [1, [], [
     'error: the log tells nothing of "gues"; there are "guest"',

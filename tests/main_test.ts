@@ -4,7 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { help } from "../lib/command/help.ts";
 import { defaults } from "../lib/settings.ts";
 import { qemuIo } from "./qemu.ts";
-import { outsideDev, run, worldWithDisk } from "./program.ts";
+import { fixtureWithDisk, outsideDev, run } from "./program.ts";
 import { snapshot } from "./tree.ts";
 
 Deno.test("a wrong number of arguments ends with 2 and the way to the usage", async () => {
@@ -28,7 +28,7 @@ Deno.test("help and version are told on standard output", async () => {
 });
 
 Deno.test("a build's permissions are enough for a whole life, and the log tells of it", async () => {
-  using fixture = worldWithDisk();
+  using fixture = fixtureWithDisk();
   const xml = fixture.xml();
   for (const operation of ["prepare", "start", "started"]) {
     assertEquals(await run(fixture, ["guest", operation, "begin", "-"], xml), {
@@ -55,7 +55,7 @@ Deno.test("a build's permissions are enough for a whole life, and the log tells 
 });
 
 Deno.test("a build's permissions end at its image folders, and the error tells how to widen them", async () => {
-  using fixture = worldWithDisk();
+  using fixture = fixtureWithDisk();
   fixture.sources.set("vda", "/usr/share/os.img");
   const { code, stdout, stderr } = await run(fixture, ["guest", "prepare", "begin", "-"], fixture.xml());
   assertEquals([code, stdout], [1, ""]);
@@ -67,14 +67,14 @@ Deno.test("a build's permissions end at its image folders, and the error tells h
 });
 
 Deno.test("an operation that nobody knows is logged and ends with 0", async () => {
-  using fixture = worldWithDisk();
+  using fixture = fixtureWithDisk();
   const ran = await run(fixture, ["guest", "new-in-libvirt", "begin", "-"], fixture.xml());
   assertEquals(ran, { code: 0, stdout: "", stderr: "" });
   assertStringIncludes(Deno.readTextFileSync(fixture.settings.log), 'unknown operation "new-in-libvirt"');
 });
 
 Deno.test("a dry run prints one line a step and leaves no trace, not even a log", async () => {
-  using fixture = worldWithDisk();
+  using fixture = fixtureWithDisk();
   const before = snapshot(fixture.root);
   const { code, stdout, stderr } = await run(
     fixture,

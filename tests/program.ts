@@ -56,7 +56,7 @@ export async function run(fixture: Fixture, args: readonly string[], xml = ""): 
 export const outsideDev = () => new Fixture(temporaryFolder("/tmp"));
 
 /** A guest with a real image, and its flag set. */
-export function worldWithDisk(): Fixture {
+export function fixtureWithDisk(): Fixture {
   const fixture = outsideDev();
   fixture.qemuImg = qemuImg(defaults.qemuImg);
   qemuIo(["create", "-f", "qcow2", fixture.vda, "1M"]);

@@ -88,7 +88,7 @@ Deno.test("an image that another process writes to loses nothing by a start that
   find(fixture.vda, 1);
 });
 
-Deno.test("a session that a guest runs on is never frozen anew, nor ended without a word", async () => {
+Deno.test("a session that a guest runs on is never replaced by another, nor ended at a start", async () => {
   using fixture = realFixture(false);
   await fixture.start();
   write(fixture.vda, 1, 2);

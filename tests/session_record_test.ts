@@ -44,7 +44,7 @@ for (const [what, value] of broken) {
   });
 }
 
-Deno.test("a note lists what was frozen while it is, and is gone after the last end", async () => {
+Deno.test("session records list the disks with a session, and are gone after the last end", async () => {
   using fixture = new Fixture().disks({ vda: false, vdb: true });
   const note = fixture.note;
   await fixture.start();

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { qemuIo } from "./qemu.ts";
-import { install, worldWithDisk } from "./program.ts";
+import { fixtureWithDisk, install } from "./program.ts";
 import type { Fixture } from "./fixture.ts";
 
 /** Runs a command line of sh on a terminal of so many columns. */
@@ -22,7 +22,7 @@ async function onTerminal(
 }
 
 async function runningWorld(): Promise<Fixture> {
-  const fixture = worldWithDisk();
+  const fixture = fixtureWithDisk();
   fixture.define();
   await fixture.start();
   return fixture;
@@ -50,7 +50,7 @@ Deno.test("status has colours on a terminal, unless NO_COLOR is set, and keeps t
 });
 
 Deno.test("merge draws how far it is on a terminal, and prints only the answer", async () => {
-  using fixture = worldWithDisk();
+  using fixture = fixtureWithDisk();
   fixture.define();
   await fixture.start();
   qemuIo(["write", "-P", "7", "0", "512k"], fixture.vda);
@@ -64,7 +64,7 @@ Deno.test("merge draws how far it is on a terminal, and prints only the answer",
 });
 
 Deno.test("log -f prints what comes, also after the log was rotated", async () => {
-  using fixture = worldWithDisk();
+  using fixture = fixtureWithDisk();
   const { log } = fixture.settings;
   const line = (text: string) => `2026-11-23 02:14:49.000+0000: ${text}\n`;
   Deno.writeTextFileSync(log, line("guest: one"));

@@ -51,7 +51,7 @@ function check(start: Listing, steps: readonly Step[], ...disks: readonly (numbe
 const asides = [[], [names.ended]] as const;
 const depths = [1, 2, 3];
 
-Deno.test("a freeze of a plain disk makes it layer 0 below a session", () => {
+Deno.test("a session on a plain disk makes that layer 0", () => {
   const plain = new Map([[names.image, 1]]);
   const steps = [...moves.createOverlay(names, stateOf("plain", plain), owner), ...moves.replaceImage(names)];
   const now = check(plain, steps, 1);
@@ -69,7 +69,7 @@ for (const depth of depths) {
     const layered = listing(depth, "top", more);
     const numbers = stateOf("session", session).layers;
 
-    Deno.test(`a freeze keeps ${like}`, () => {
+    Deno.test(`a new session keeps ${like}`, () => {
       for (const [kind, before] of [["layered", layered], ["session", session]] as const) {
         const steps = [
           ...moves.createOverlay(names, stateOf(kind, before), owner),
@@ -81,7 +81,7 @@ for (const depth of depths) {
       }
     });
 
-    Deno.test(`a freeze that failed anywhere is taken back on ${like}`, () => {
+    Deno.test(`an overlay that was begun is removed again on ${like}`, () => {
       const before = stateOf("layered", layered);
       const steps = moves.createOverlay(names, before, owner);
       for (let count = 0; count <= steps.length; count++) {
@@ -209,9 +209,9 @@ const overScratch = listing(2, "none", [names.scratch]);
 
 /** A file has its owner, and its content is on stable storage, before it takes a name that counts. */
 const orders: readonly (readonly [move: string, steps: readonly Step[], words: string])[] = [
-  ["a freeze", moves.createOverlay(names, twoLayers, owner), "create scratch 1, own scratch, sync scratch"],
+  ["an overlay", moves.createOverlay(names, twoLayers, owner), "create scratch 1, own scratch, sync scratch"],
   [
-    "a freeze that failed",
+    "the removal of an overlay",
     moves.removeOverlay(
       names,
       { kind: "plain", ended: false },

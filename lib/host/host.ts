@@ -4,7 +4,7 @@ import type { Control, QemuImg } from "./qemu_img.ts";
 import type { Settings } from "../settings.ts";
 import type { Step } from "../state/step.ts";
 
-/** What an event needs of the world. */
+/** What an event needs of the system. */
 export interface Host {
   readonly settings: Settings;
   readonly qemuImg: QemuImg;

@@ -8,7 +8,7 @@ import { qemuImg } from "./qemu_img.ts";
 import type { Settings } from "../settings.ts";
 import { listed, quoted, shellWord } from "../text.ts";
 
-/** The world as it is, for the places that a build fixes. */
+/** The system itself, for the paths that a build fixes. */
 export function realHost(settings: Settings): Host {
   const program = qemuImg(settings.qemuImg);
   const now = () => new Date();

@@ -23,7 +23,7 @@ interface Life {
   readonly events: readonly (readonly [operation: string, extra: string])[];
 }
 
-/** Whole events: nothing is written but in the image folder and the configuration folder, and no start goes unfrozen. */
+/** Whole events: nothing is written but in the image folder and the configuration folder, and no start goes without an overlay. */
 export const life: Subject = {
   name: "lives",
   share: 0.02,
@@ -61,7 +61,7 @@ export const life: Subject = {
         } else if (code === 0 && life.xml === undefined && exists(configOf(fixture, life))) {
           for (const { target } of valid!) {
             const image = Deno.realPathSync(life.sources[target]!);
-            assert(exists(`${image}.backing_file`), `${target} is frozen`);
+            assert(exists(`${image}.backing_file`), `${target} has an overlay`);
           }
         }
         taken &&= code === 0;
