@@ -36,7 +36,7 @@ Deno.test("recover tells that nothing to recover, and of a session that lies the
   const before = snapshot(fixture.images);
   await checkPrints(fixture, "recover guest", [
     "guest: nothing to recover",
-    "guest vda: a session lies there; to end it now: autorevert recover --keep|--discard guest vda",
+    "guest vda: it has a session; to end it now: autorevert recover --keep|--discard guest vda",
   ]);
   assertEquals(snapshot(fixture.images), before);
 });

@@ -27,50 +27,50 @@ const yes = "don't ask";
 
 export const commandSpecs: Readonly<Record<Verb, CommandSpec>> = {
   status: {
-    summary: "how the disks of the configured guests are",
+    summary: "show session, layers, flag and state of each disk",
     domains: any,
     targets: none,
     options: { json },
-    text: `Prints one line a disk: its session's size and age, its layers (the base and the commits
-on it), whether its flag is set, and its state. Touches nothing, and needs no libvirtd.
-Exits with 1 if something needs attention; "autorevert check" tells what to do then.`,
+    text: `Prints one line per disk: size and age of its session, its layers (the base and the commits
+on it), whether its flag is set, and its state. Changes nothing, and needs no libvirtd.
+Exits with 1 if something needs attention; "autorevert check" then says what to do.`,
   },
   check: {
-    summary: "find what is wrong before it hurts",
+    summary: "find problems on the host and in the configurations",
     domains: any,
     targets: none,
     options: { json },
-    text: `Looks at the hook, libvirtd, qemu-img, the configurations, the domains, the images and what
-lies beside them, and prints what is wrong, each with the next command to type. Changes
-nothing. Exits with 1 if it found something.`,
+    text: `Checks the hook, libvirtd, qemu-img, the configurations, the domains, the images and the
+files beside them, and prints each problem with the next command to type. Changes nothing.
+Exits with 1 if it found something.`,
   },
   enable: {
-    summary: "let disks of a guest go back at every start",
+    summary: "add disks to a guest's configuration: every start begins clean",
     domains: one,
     targets: any,
     options: {
       "keep-commits": `keep the N newest commits unmerged, so that they can be undone: 0 to ${MOST_KEPT}`,
       "keep-session": "set every ended session aside until the guest is up again",
-      "no-keep-session": "forget ended sessions again",
+      "no-keep-session": "discard ended sessions again",
     },
-    text: `Lists the disks in the guest's configuration, which is made if there is none, after a look
-whether they can be managed. Takes effect at the guest's next start. The options also change disks
-that are listed: without a TARGET all of them. Without both it tells which disks it could list.`,
+    text: `Adds disks to the guest's configuration, and creates it if there is none. Refused if they
+can't be managed. Takes effect at the guest's next start. The options also change disks that are
+listed already; without a TARGET, all of them. With neither, it names the disks that it could add.`,
   },
   disable: {
-    summary: "leave disks of a guest alone again",
+    summary: "remove disks from a guest's configuration",
     domains: one,
     targets: any,
     options: {},
-    text: `Takes the disks, or all of them, out of the guest's configuration. Commits that were kept are
-merged and stay; a session that runs is still thrown away at its end. Refused while a
-session is to be committed.`,
+    text: `Removes the disks, or all of them, from the guest's configuration. Commits are merged and
+stay; a session that runs is still discarded at its end. Refused while a session is to be
+committed.`,
   },
   commit: {
     summary: "keep one session of a guest: the running one, or the next",
     domains: one,
     targets: any,
-    options: { cancel: "change your mind: the session is not kept after all" },
+    options: { cancel: "clear the flag: the session is not kept" },
     text: `Sets "one-shot-commit" of the disks, or of all that are listed. The session that runs, or else
 the next one, becomes part of the disk when it ends; then the flag clears itself.`,
   },
@@ -92,44 +92,44 @@ the configuration is the number of newest commits kept unmerged. The commit is s
 guest is up again; "autorevert keep" brings it back.`,
   },
   merge: {
-    summary: "merge the commits that wait for it, now",
+    summary: "merge pending commits now",
     domains: one,
     targets: none,
     options: {},
-    text: `Does in the foreground what otherwise a process in the background does after an end. May be
-interrupted at any time: the disk reads the same, and doing it again finishes it. While other
-guests write to the folder it copies 32 MiB a second, so that they hardly notice.`,
+    text: `Merges in the foreground what is otherwise merged in the background after the guest has ended.
+May be interrupted at any time: the disk reads the same, and doing it again finishes it. While
+other guests write to the same folder, it copies 32 MiB a second, so that they hardly notice.`,
   },
   recover: {
-    summary: "finish what a crash cut short, now instead of at the next event",
+    summary: "complete an event that a crash interrupted, or end a session",
     domains: one,
     targets: any,
     options: {
-      keep: "then make the session that lies there part of the disk",
-      discard: "then throw the session that lies there away, after asking",
+      keep: "then make the session part of the disk",
+      discard: "then discard the session, after asking",
       yes,
     },
-    text: `Finishes decided commits, makes a missing image again from its layers, and removes what is
-left over. A session of a guest that is shut off stays, unless --keep or --discard says
-what becomes of it: also one that this hook did not begin, as the original Python hook
-leaves after a crash. --keep asks, too, where a session that is set aside goes with it.`,
+    text: `Completes what a crash interrupted, as the guest's next event would. A session of a guest
+that is shut off stays, unless --keep makes it part of the disk or --discard discards it. This
+also applies to an overlay that this hook did not create, for example one that the original
+Python hook left after a crash. --keep asks if a session that is set aside is lost by it.`,
   },
   log: {
-    summary: "what the hook did",
+    summary: "show what the hook did",
     domains: [0, 1],
     targets: none,
     options: { follow: "wait for more (-f)" },
     text: `Prints the lines of the log, or those of one guest.`,
   },
   schema: {
-    summary: "the JSON schema of a configuration file, for editors",
+    summary: "print the JSON schema of a configuration, for editors",
     domains: none,
     targets: none,
     options: {},
-    text: `Editors that know JSON schemas complete and check the file with it.`,
+    text: `With it, editors complete and check the file.`,
   },
   completion: {
-    summary: "the script that lets a shell complete these commands",
+    summary: "print the script that lets a shell complete these commands",
     domains: none,
     targets: none,
     words: ["bash", "zsh", "fish"],

@@ -111,7 +111,7 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
       continue;
     }
     terminal.print(
-      `${domain} ${target}: a session lies there; to end it now: autorevert recover --keep|--discard ${
+      `${domain} ${target}: it has a session; to end it now: autorevert recover --keep|--discard ${
         shellWord(domain)
       } ${target}`,
     );
