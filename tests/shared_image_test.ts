@@ -2,15 +2,19 @@
 
 import { assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
-import { Failing } from "./fault.ts";
+import { Failing, tearing } from "./fault.ts";
 import { DOMAIN, exists, Fixture } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
+
+/** Another guest, configured for the same image. */
+const second = { domain: "second" };
+const configureSecond = ({ config }: Fixture) =>
+  Deno.writeTextFileSync(`${config}/second.json`, '{"disks": [{"target": "vda"}]}');
 
 Deno.test("a guest doesn't take another one's session on the same image for its own of long ago", async () => {
   using fixture = new Fixture().disks({ vda: false });
   const vda = fixture.vda;
-  const second = { domain: "second" };
-  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  configureSecond(fixture);
   for (const operation of ["prepare", "started", "release"]) await fixture.event(operation, "-", second);
   assertEquals(exists(`${vda}.autorevert-ended`), true);
   fixture.configure({ vda: true });
@@ -30,8 +34,7 @@ Deno.test("a guest leaves an image alone that it had long ago and another one ha
     await fixture.stop("-");
     const note = fixture.note;
     Deno.removeSync(fixture.configFile);
-    const second = { domain: "second" };
-    Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+    configureSecond(fixture);
     for (const operation of ["prepare", "started"]) await fixture.event(operation, "-", second);
     fixture.write(fixture.vda, "session", "second's");
 
@@ -46,9 +49,7 @@ Deno.test("a guest leaves an image alone that it had long ago and another one ha
 
 Deno.test("undo of one guest knows that another's merge has torn the layer below", async () => {
   using fixture = await committed({ "keep-commits": 0 });
-  const { tearing } = await import("./fault.ts");
-  const second = { domain: "second" };
-  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  configureSecond(fixture);
   await fixture.merge({ perform: tearing(fixture) });
   await fixture.event("prepare", "-", second);
   await fixture.event("started", "-", second);
@@ -60,10 +61,10 @@ Deno.test("undo of one guest knows that another's merge has torn the layer below
 Deno.test("another guest's session is neither thrown away nor committed by what a guest of the same image is advised", async () => {
   using fixture = await up(true);
   await fixture.stop("crashed");
-  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  configureSecond(fixture);
   fixture.define("second");
   const hint = `hint: start that guest and end it, or: autorevert recover --keep|--discard ${DOMAIN}`;
-  assertEquals((await fixture.event("prepare", "-", { domain: "second" })).said[1], hint);
+  assertEquals((await fixture.event("prepare", "-", second)).said[1], hint);
   assertEquals((await fixture.type("check second")).printed.includes(hint), true);
   for (const way of ["--keep", "--discard"]) {
     assertEquals((await fixture.type(`recover ${way} second --yes`)).code, 1);
@@ -73,13 +74,11 @@ Deno.test("another guest's session is neither thrown away nor committed by what 
 
 Deno.test("recover of one guest knows what another one's merge has torn", async () => {
   using fixture = await committed({ "keep-commits": 0 });
-  const { tearing } = await import("./fault.ts");
   await fixture.merge({ perform: tearing(fixture) });
   const { layer, image } = namesOf(fixture.vda);
   Deno.removeSync(image);
   fixture.save(image, layer(1), { session: "foreign" });
   Deno.removeSync(fixture.configFile);
-  const second = { domain: "second" };
   Deno.writeTextFileSync(
     `${fixture.config}/second.json`,
     '{"disks": [{"target": "vda", "keep-commits": 1}]}',
@@ -100,22 +99,20 @@ Deno.test("a guest knows another one's session on its image by another path", as
   const note = fixture.note;
   // As a bind mount would have it: a name in the same folder by another path.
   Deno.writeTextFileSync(note, Deno.readTextFileSync(note).replace("/images/", "/images/../images/"));
-  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  configureSecond(fixture);
   const of = (started: string) =>
     JSON.stringify([{ ...JSON.parse(Deno.readTextFileSync(note))[0], image: fixture.vda, started }]);
   Deno.writeTextFileSync(`${fixture.config}/second.session`, of("2001-01-01T00:00:00.000Z"));
-  assertEquals((await fixture.event("prepare", "-", { domain: "second" })).code, 1);
+  assertEquals((await fixture.event("prepare", "-", second)).code, 1);
   assertEquals(fixture.read(fixture.vda), session);
 });
 
 Deno.test("what is known of an image outlives another guest's start that fails", async () => {
   using fixture = await committed({ "keep-commits": 0 });
-  const { tearing } = await import("./fault.ts");
   await fixture.merge({ perform: tearing(fixture) });
   await fixture.start();
   await fixture.event("release", "-", { mergeDies: true });
-  const second = { domain: "second" };
-  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  configureSecond(fixture);
   fixture.define();
   await fixture.event("prepare", "-", second);
   // Meanwhile this guest's start is refused, and has its end.
@@ -133,10 +130,10 @@ Deno.test("what is known of an image outlives another guest's start that fails",
 Deno.test("a start of another guest that was cut short before it made a session has taken nothing over", async () => {
   using fixture = await up(false);
   await fixture.good("release", "-");
-  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  configureSecond(fixture);
   // The note is written, and nothing else.
   const { perform } = new Failing(1, "dies before");
-  await fixture.event("prepare", "-", { domain: "second", perform });
+  await fixture.event("prepare", "-", { ...second, perform });
   for (const operation of ["restore", "prepare", "started"]) await fixture.good(operation);
   assertEquals(fixture.read(fixture.vda), session);
 });
@@ -145,8 +142,7 @@ Deno.test("a saved guest's session is its own again after another guest's start 
   for (const fault of ["fails before", "dies before"] as const) {
     using fixture = await up(false);
     await fixture.good("release", "-");
-    const second = { domain: "second" };
-    Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+    configureSecond(fixture);
     // The overlay can't be made.
     const { perform } = new Failing(2, fault);
     await fixture.event("prepare", "-", { ...second, perform });
