@@ -11,6 +11,7 @@ import type { Verb } from "../lib/input/event.ts";
 import { afterFirst, tearing } from "./fault.ts";
 import { DOMAIN, Fixture, type Manner } from "./fixture.ts";
 import { type History, layersOf, live, type Past, placeOf, tornOf, writeAll } from "./history.ts";
+import { withoutPaths } from "./refused.ts";
 import { snapshot } from "./tree.ts";
 
 const plain: Past = { targets: ["vda"], layers: 1, keepCommits: 0, torn: false, aside: false };
@@ -22,9 +23,7 @@ async function fixtureOf(past: Past): Promise<Fixture & { history: History }> {
   return Object.assign(fixture, { history: await live(fixture, past) });
 }
 
-const running = async (fixture: Fixture) => {
-  await fixture.start();
-};
+const running = (fixture: Fixture) => fixture.start();
 
 interface Refusal {
   readonly verb: Verb;
@@ -32,7 +31,7 @@ interface Refusal {
   readonly past: Past;
   readonly arrange?: (fixture: Fixture) => Promise<void> | void;
   readonly order?: Manner;
-  /** Both lines, without `error: guest`; the image's path as `IMAGE`. */
+  /** Both lines, without `error: guest`. */
   readonly said: readonly [error: string, hint?: string];
 }
 
@@ -81,7 +80,7 @@ const inSavedSession = {
   },
   said: [session, "start the guest and end it, or drop the save: virsh managedsave-remove guest"],
 } as const;
-const noGuest = { if: "there is no such guest", past: plain, order: { domain: "gues" } } as const;
+const keepNext = (option: string) => `to have the next ones kept: autorevert enable guest ${option}`;
 
 const refusals: readonly Refusal[] = [
   { verb: "undo", past: committed, ...inSession },
@@ -95,10 +94,7 @@ const refusals: readonly Refusal[] = [
     verb: "undo",
     if: "there is no commit",
     past: plain,
-    said: [
-      ": there is no commit that can be undone",
-      "to have the next ones kept: autorevert enable guest --keep-commits 1",
-    ],
+    said: [": there is no commit that can be undone", keepNext("--keep-commits 1")],
   },
   {
     verb: "undo",
@@ -106,7 +102,7 @@ const refusals: readonly Refusal[] = [
     past: { ...committed, torn: true },
     said: [
       ": the commit is already being merged into the disk, and can't be undone any more",
-      "to have the next ones kept: autorevert enable guest --keep-commits 1",
+      keepNext("--keep-commits 1"),
     ],
   },
   {
@@ -132,10 +128,7 @@ const refusals: readonly Refusal[] = [
     verb: "keep",
     if: "no session was set aside",
     past: committed,
-    said: [
-      ": no session was set aside",
-      "to have the next ones kept: autorevert enable guest --keep-session",
-    ],
+    said: [": no session was set aside", keepNext("--keep-session")],
   },
 ];
 
@@ -145,11 +138,9 @@ for (const { verb, if: wrong, past, arrange, order, said: [error, hint] } of ref
     await arrange?.(fixture);
     const before = [snapshot(fixture.images), Deno.readTextFileSync(fixture.configFile)];
     const result = await fixture.command(verb, order);
-    const named = (text: string) =>
-      text.replaceAll("IMAGE", fixture.vda).replaceAll("CONFIG", fixture.configFile);
-    assertEquals(result.said, [
-      `error: guest${named(error)}`,
-      ...hint === undefined ? [] : [`hint: ${named(hint)}`],
+    assertEquals(result.said.map((line) => withoutPaths(line, fixture)), [
+      `error: guest${error}`,
+      ...hint === undefined ? [] : [`hint: ${hint}`],
     ]);
     assertEquals([result.code, result.printed], [1, []]);
     assertEquals([snapshot(fixture.images), Deno.readTextFileSync(fixture.configFile)], before);
@@ -159,7 +150,7 @@ for (const { verb, if: wrong, past, arrange, order, said: [error, hint] } of ref
 for (const verb of ["undo", "keep", "merge"] as const) {
   Deno.test(`${verb} is refused for a guest without a configuration, or with a name that is none`, async () => {
     using fixture = new Fixture();
-    const { code, said } = await fixture.command(verb, noGuest.order);
+    const { code, said } = await fixture.command(verb, { domain: "gues" });
     assertEquals([code, said], [1, [
       'error: gues: there is no configured guest "gues"; there are none',
       "hint: see the domains that libvirt knows: virsh list --all",
@@ -403,59 +394,52 @@ Deno.test("a layer that has its data in another file is not merged", async () =>
   assertEquals([fixture.disk("vda"), layersOf(fixture, "vda").length], [disk, 2]);
 });
 
-const reasons: readonly (readonly [reason: string, aside: boolean, session: boolean])[] = [
-  ["shutdown", true, false],
-  ["destroyed", true, false],
-  ["from snapshot", true, false],
-  ["crashed", true, false],
-  ["daemon", true, false],
-  ["failed", true, false],
-  ["-", true, false],
-  ["saved", false, true],
-  ["migrated", false, true],
-];
+const over = ["shutdown", "destroyed", "from snapshot", "crashed", "daemon", "failed", "-"];
+const reasons = [...over, "saved", "migrated"];
 
-for (const [reason, aside, session] of reasons) {
+/** A guest whose ended sessions are set aside, up. */
+async function keepingUp(flag = false): Promise<Fixture> {
+  const fixture = await fixtureOf(plain);
+  fixture.keys = { "keep-session": true };
+  fixture.configure({ vda: flag });
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  return fixture;
+}
+const kept = { base: "vda", session: "yes" };
+
+for (const reason of reasons) {
+  const aside = over.includes(reason);
   Deno.test(`with keep-session, an end with the reason "${reason}" ${aside ? "sets aside" : "leaves"} the session`, async () => {
-    using fixture = await fixtureOf(plain);
-    fixture.keys = { "keep-session": true };
-    fixture.configure({ vda: false });
-    await fixture.start();
-    fixture.write(fixture.vda, "session");
+    using fixture = await keepingUp();
     await fixture.stop(reason);
     const ended = `${fixture.vda}.autorevert-ended`;
     assertEquals(fixture.files().includes("vda.img.autorevert-ended"), aside);
-    assertEquals(fixture.state("vda").kind, session ? "session" : "layered");
-    assertEquals(fixture.read(aside ? ended : fixture.vda), { base: "vda", session: "yes" });
+    assertEquals(fixture.state("vda").kind, aside ? "layered" : "session");
+    assertEquals(fixture.read(aside ? ended : fixture.vda), kept);
     assertEquals(fixture.disk("vda"), { base: "vda" });
   });
 }
 
 Deno.test("with keep-session, the end of a start that failed sets nothing aside, nor does the one of a flagged session", async () => {
-  using fixture = await fixtureOf(plain);
-  fixture.keys = { "keep-session": true };
-  fixture.configure({ vda: false });
-  await fixture.good("prepare");
-  await fixture.stop("failed");
-  assertEquals(fixture.files(), ["vda.img"]);
+  using failed = await fixtureOf(plain);
+  failed.keys = { "keep-session": true };
+  failed.configure({ vda: false });
+  await failed.good("prepare");
+  await failed.stop("failed");
+  assertEquals(failed.files(), ["vda.img"]);
 
-  fixture.configure({ vda: true });
-  await fixture.start();
-  fixture.write(fixture.vda, "session");
-  await fixture.stop();
-  assertEquals([fixture.files(), fixture.disk("vda")], [["vda.img"], { base: "vda", session: "yes" }]);
+  using flagged = await keepingUp(true);
+  await flagged.stop();
+  assertEquals([flagged.files(), flagged.disk("vda")], [["vda.img"], kept]);
 });
 
 Deno.test("a session that was set aside by keep-session is kept by the command, once", async () => {
-  using fixture = await fixtureOf(plain);
-  fixture.keys = { "keep-session": true };
-  fixture.configure({ vda: false });
-  await fixture.start();
-  fixture.write(fixture.vda, "session");
+  using fixture = await keepingUp();
   await fixture.stop();
   assertEquals((await fixture.command("keep")).code, 0);
   assertEquals((await fixture.command("keep")).code, 1);
-  assertEquals([fixture.files(), fixture.disk("vda")], [["vda.img"], { base: "vda", session: "yes" }]);
+  assertEquals([fixture.files(), fixture.disk("vda")], [["vda.img"], kept]);
 });
 
 /** A merge that copies until it is asked to stop, if it listens. */

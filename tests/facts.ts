@@ -27,34 +27,23 @@ function* product(values: { readonly [K in keyof Known]: readonly Known[K][] }):
   yield* from(0, {});
 }
 
+const prepare = {
+  ...everywhere,
+  event: ["prepare"],
+  waits: [false],
+  start: ["fresh", "resume", "migrate"],
+  end: ["none"],
+  came: ["not"],
+  ours: both,
+  flag: ["set", "clear"],
+  saved: both,
+} as const;
 /** All that can be true of a disk that the configuration lists, at a start. */
-export const listedAtPrepare = [...product({
-  ...everywhere,
-  event: ["prepare"],
-  waits: [false],
-  start: ["fresh", "resume", "migrate"],
-  end: ["none"],
-  came: ["not"],
-  ours: both,
-  listed: [true],
-  flag: ["set", "clear"],
-  source: ["same"],
-  saved: both,
-})];
+export const listedAtPrepare = [...product({ ...prepare, listed: [true], source: ["same"] })];
 /** … and of one that only the note knows. */
-export const unlistedAtPrepare = [...product({
-  ...everywhere,
-  event: ["prepare"],
-  waits: [false],
-  start: ["fresh", "resume", "migrate"],
-  end: ["none"],
-  came: ["not"],
-  ours: both,
-  listed: [false],
-  flag: ["set", "clear"],
-  source: ["same", "other", "gone", "unreadable"],
-  saved: both,
-})];
+export const unlistedAtPrepare = [
+  ...product({ ...prepare, listed: [false], source: ["same", "other", "gone", "unreadable"] }),
+];
 export const atPrepare = [...listedAtPrepare, ...unlistedAtPrepare];
 const release = {
   ...everywhere,

@@ -5,7 +5,7 @@ import { isNoop } from "../lib/hook/filter.ts";
 import { gate } from "../lib/hook/gate.ts";
 import { eventOf } from "../lib/input/event.ts";
 import { snapshot } from "./tree.ts";
-import { Fixture } from "./fixture.ts";
+import { exists, Fixture } from "./fixture.ts";
 
 const shells = [["dash"], ["bash", "--posix"], ["busybox", "sh"]];
 const operations = [
@@ -18,31 +18,26 @@ function fixtureWithGate(): Fixture {
   const fixture = new Fixture();
   const gated = `${fixture.root}/program`;
   fixture.settings = { ...fixture.settings, gated };
-  Deno.writeTextFileSync(
-    gated,
-    `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done > "${fixture.root}/asked"\nexit 3\n`,
-    {
-      mode: 0o755,
-    },
-  );
+  const text = `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done > "${fixture.root}/asked"\nexit 3\n`;
+  Deno.writeTextFileSync(gated, text, { mode: 0o755 });
   Deno.writeTextFileSync(`${fixture.root}/gate`, gate(fixture.settings), { mode: 0o755 });
   return fixture;
 }
 
-/** Calls the gate; the words that it passed on, or undefined if it left. */
-function asked(
-  fixture: Fixture,
-  [shell, ...options]: readonly string[],
-  args: readonly string[],
-): string[] | undefined {
-  const { code, stdout, stderr } = new Deno.Command(shell!, {
-    args: [...options, `${fixture.root}/gate`, ...args],
-    stdin: "null",
-  }).outputSync();
+/** Calls the gate. */
+function call(fixture: Fixture, [shell, ...options]: readonly string[], args: readonly string[]) {
+  const command = [...options, `${fixture.root}/gate`, ...args];
+  const { code, stdout, stderr } = new Deno.Command(shell!, { args: command, stdin: "null" }).outputSync();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  assertEquals([text(stdout), text(stderr)], ["", ""]);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** The words that it passed on, or undefined if it left. */
+function asked(fixture: Fixture, shell: readonly string[], args: readonly string[]): string[] | undefined {
+  const { code, stdout, stderr } = call(fixture, shell, args);
+  assertEquals([stdout, stderr], ["", ""]);
   const path = `${fixture.root}/asked`;
-  const isAsked = Deno.readDirSync(fixture.root).some(({ name }) => name === "asked");
+  const isAsked = exists(path);
   // At reconnect a failure of the program would stop the guest.
   assertEquals(code, isAsked && args[1] !== "reconnect" ? 3 : 0);
   if (!isAsked) return undefined;
@@ -82,31 +77,18 @@ for (const shell of shells) {
         const words = asked(fixture, shell, args);
         const which = `${operation}: ${config}, ${note}, ${starting}`;
         assertEquals(words, nothing || ends ? undefined : args, which);
-        const isThere = Deno.readDirSync(fixture.config).some(({ name }) => name === "guest.starting");
-        assertEquals(isThere, starting !== "nothing" && !ends, which);
+        assertEquals(exists(paths[2]!), starting !== "nothing" && !ends, which);
         if (ends) kinds[starting]!(paths[2]!);
       }
-      for (const path of paths) {
-        try {
-          Deno.removeSync(path);
-        } catch { /* it was nothing */ }
-      }
+      for (const path of paths.filter(exists)) Deno.removeSync(path);
     }
   });
 
   Deno.test(`in ${shell[0]} the gate ends a start only by a word that stands alone`, async () => {
     const alone = ["fresh\n", "resume\n", "migrate\n", "refused\n"];
     const more = [
-      "",
-      "\n",
-      "fresh",
-      "fresh\n\n",
-      "fresh\nforget\n",
-      "fresh\nforget",
-      "fresh more\n",
-      "FRESH\n",
-      "../x\n",
-      "*\n",
+      ...["", "\n", "fresh", "fresh\n\n", "fresh\nforget\n", "fresh\nforget", "fresh more\n"],
+      ...["FRESH\n", "../x\n", "*\n"],
     ];
     for (const operation of ["started", "reconnect"]) {
       for (const text of [...alone, ...more]) {
@@ -145,9 +127,8 @@ for (const shell of shells) {
         "a/b",
         "/etc",
         ".a",
-        "*",
-        "[a]",
       ],
+      ...["*", "[a]"],
       ...["a;b", "$(touch x)", "`x`", "~", "#", "中文", "é", "\u007f", "a\tb", "!"],
       "a".repeat(250),
     ];
@@ -232,10 +213,8 @@ for (const shell of shells) {
     for (const operation of operations.filter((operation) => operation !== "prepare")) {
       assertEquals(asked(fixture, shell, ["guest", operation, "begin", "-"]), undefined);
     }
-    const { code, stderr } = new Deno.Command(shell[0]!, {
-      args: [...shell.slice(1), `${fixture.root}/gate`, "guest", "prepare", "begin", "-"],
-    }).outputSync();
-    assertEquals([code, new TextDecoder().decode(stderr)], [
+    const { code, stderr } = call(fixture, shell, ["guest", "prepare", "begin", "-"]);
+    assertEquals([code, stderr], [
       1,
       `error: disks of this guest still need autorevert, and there is neither ${program} nor ${fixture.settings.packaged}\nhint: install autorevert again\n`,
     ]);
@@ -250,11 +229,7 @@ for (const shell of shells) {
     kinds.text!(fixture.note);
     Deno.writeTextFileSync(`${fixture.config}/guest.starting`, "");
     Deno.chmodSync(fixture.settings.gated, 0o644);
-    const call = (operation: string) =>
-      new Deno.Command(shell[0]!, {
-        args: [...shell.slice(1), `${fixture.root}/gate`, "guest", operation, "begin", "-"],
-        stderr: "null",
-      }).outputSync().code;
-    assertEquals([call("reconnect"), call("prepare")], [0, 126]);
+    const code = (operation: string) => call(fixture, shell, ["guest", operation, "begin", "-"]).code;
+    assertEquals([code("reconnect"), code("prepare")], [0, 126]);
   });
 }
