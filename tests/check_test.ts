@@ -20,7 +20,10 @@ function sound(): Fixture {
   return fixture;
 }
 
-function installHook(fixture: Fixture, version: string, path = fixture.settings.programs[0]!): void {
+const hook = ({ settings }: Fixture) => settings.programs[0]!;
+const xmlOf = ({ settings }: Fixture, domain = "guest") => `${settings.definedFolder}/${domain}.xml`;
+
+function installHook(fixture: Fixture, version: string, path = hook(fixture)): void {
   Deno.writeTextFileSync(path, `#!/bin/sh\ncat <<'END'\n${version}\nEND\n`);
   Deno.chmodSync(path, 0o755);
 }
@@ -48,26 +51,26 @@ const onDisk = ["guest", "vda"] as const;
 const wrongs: readonly Wrong[] = [
   {
     what: "no hook",
-    arrange: (fixture) => Deno.removeSync(fixture.settings.programs[0]!),
+    arrange: (fixture) => Deno.removeSync(hook(fixture)),
     message: /^the hook is not installed: there is no "ROOT\/qemu"$/,
     hint: /^make install, or by hand: install -m 755 dist\/qemu ROOT\/qemu$/,
   },
   {
     what: "a hook that is not marked as executable",
-    arrange: (fixture) => Deno.chmodSync(fixture.settings.programs[0]!, 0o644),
+    arrange: (fixture) => Deno.chmodSync(hook(fixture), 0o644),
     message: /^"ROOT\/qemu" is not marked as executable: guests start without it, or not at all$/,
     hint: /^chmod 755 ROOT\/qemu$/,
   },
   {
     what: "a hook that can't be executed",
-    arrange: (fixture) => Deno.writeTextFileSync(fixture.settings.programs[0]!, "#!/no/such/shell\n"),
+    arrange: (fixture) => Deno.writeTextFileSync(hook(fixture), "#!/no/such/shell\n"),
     message:
       /^"ROOT\/qemu" can't be executed: libvirt starts no guest, and stops every guest that runs when its daemon restarts$/,
     hint: /^see why: ROOT\/qemu --version; is it mounted with noexec\? findmnt -T ROOT\/qemu$/,
   },
   {
     what: "a hook that others can write",
-    arrange: (fixture) => Deno.chmodSync(fixture.settings.programs[0]!, 0o775),
+    arrange: (fixture) => Deno.chmodSync(hook(fixture), 0o775),
     message: /^"ROOT\/qemu" can be written by others than root, and runs as root$/,
     hint: /^chmod 755 ROOT\/qemu$/,
   },
@@ -135,7 +138,7 @@ const wrongs: readonly Wrong[] = [
   },
   {
     what: "a domain that is gone",
-    arrange: (fixture) => Deno.removeSync(`${fixture.settings.definedFolder}/guest.xml`),
+    arrange: (fixture) => Deno.removeSync(xmlOf(fixture)),
     message: /^libvirt knows no such domain; without a configuration are none$/,
     hint: /^if it was renamed, rename ROOT\/config\/guest.json with it; if it is gone, remove that$/,
     whom: ["guest"],
@@ -145,10 +148,7 @@ const wrongs: readonly Wrong[] = [
     arrange: async (fixture) => {
       await fixture.start();
       await fixture.stop("saved");
-      Deno.renameSync(
-        `${fixture.settings.definedFolder}/guest.xml`,
-        `${fixture.settings.definedFolder}/other.xml`,
-      );
+      Deno.renameSync(xmlOf(fixture), xmlOf(fixture, "other"));
     },
     message: /^libvirt knows no such domain; without a configuration are "other"$/,
     hint:
@@ -157,11 +157,7 @@ const wrongs: readonly Wrong[] = [
   },
   {
     what: "a domain whose name is nearly the same",
-    arrange: (fixture) =>
-      Deno.renameSync(
-        `${fixture.settings.definedFolder}/guest.xml`,
-        `${fixture.settings.definedFolder}/gest.xml`,
-      ),
+    arrange: (fixture) => Deno.renameSync(xmlOf(fixture), xmlOf(fixture, "gest")),
     message: /without a configuration are "gest"$/,
     hint: /^if it is called "gest" now: mv ROOT\/config\/guest.json ROOT\/config\/gest.json$/,
     whom: ["guest"],
@@ -465,7 +461,7 @@ Deno.test("after an external snapshot, check finds one thing, whether the guest 
   fixture.save(overlay, fixture.vda, {});
   const store = `<backingStore type="file"><source file="${fixture.vda}"/></backingStore>`;
   const xml = fixture.xml().replaceAll(fixture.vda, overlay).replace("</disk>", `${store}</disk>`);
-  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/guest.xml`, xml);
+  Deno.writeTextFileSync(xmlOf(fixture), xml);
   const live = `${fixture.settings.liveFolder}/guest.xml`;
   Deno.writeTextFileSync(live, `<domstatus>${xml}</domstatus>`);
   const running = await fixture.type("check");

@@ -191,14 +191,8 @@ function leavingOut(left: RegExp, times: number, run: () => void): void {
 
 test("a listing that leaves something out is made again, and not taken if it still does", (folder) => {
   const image = `${folder}/os.img`;
-  const names = [
-    "",
-    ".backing_file.3",
-    ".backing_file.4",
-    ".backing_file.5",
-    ".autorevert-ended",
-    ".autorevert-committing",
-  ];
+  const layers = [3, 4, 5].map((number) => `.backing_file.${number}`);
+  const names = ["", ...layers, ".autorevert-ended", ".autorevert-committing"];
   for (const name of names) put(image + name, "");
   const whole = files.list(image);
   for (const left of [/^os.img$/, /3$/, /[45]$/, /4$/, /5$/, /ended$/, /committing$/]) {

@@ -32,15 +32,9 @@ const broken: readonly (readonly [string, unknown])[] = [
 
 for (const [what, value] of broken) {
   Deno.test(`a note that ${what} is not taken`, () => {
-    const trouble = assertThrows(
-      () => parseRecords("/n o", JSON.stringify(value)),
-      UserError,
-      '"/n o" is not a note',
-    );
-    assertEquals(
-      trouble.hint,
-      `restore it, or if no disk of the guest has a ".backing_file" beside it: rm '/n o'`,
-    );
+    const text = JSON.stringify(value);
+    const { hint } = assertThrows(() => parseRecords("/n o", text), UserError, '"/n o" is not a note');
+    assertEquals(hint, `restore it, or if no disk of the guest has a ".backing_file" beside it: rm '/n o'`);
   });
 }
 

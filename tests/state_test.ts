@@ -11,60 +11,50 @@ function stateOf(files: Readonly<Record<string, number>>): State {
   return parse(names, new Map(Object.entries(files).map(([end, inode]) => [image + end, inode])));
 }
 
+/** A state by its kind, its layers and what else is there. */
+const is = (kind: State["kind"], layers?: number[], ended = false) =>
+  ({ kind, ...layers && { layers }, ...["missing", "stray"].includes(kind) ? {} : { ended } }) as State;
+
 const states: readonly (readonly [what: string, files: Record<string, number>, state: State])[] = [
-  ["an image alone is plain", { "": 1 }, { kind: "plain", ended: false }],
-  ["nothing is missing", {}, { kind: "missing" }],
-  ["an image that is the top layer is layered", { "": 1, ".backing_file": 1 }, {
-    kind: "layered",
-    layers: [0],
-    ended: false,
-  }],
-  ["layers are sorted by number, not by text", {
-    "": 10,
-    ".backing_file.10": 10,
-    ".backing_file.9": 9,
-    ".backing_file": 1,
-  }, { kind: "layered", layers: [0, 9, 10], ended: false }],
-  ["another image over layers is a session", { "": 3, ".backing_file": 1, ".backing_file.1": 2 }, {
-    kind: "session",
-    layers: [0, 1],
-    ended: false,
-  }],
-  ["layers without an image are headless", { ".backing_file": 1 }, {
-    kind: "headless",
-    layers: [0],
-    ended: false,
-  }],
-  ["an image that is a lower layer is headless", { "": 1, ".backing_file": 1, ".backing_file.1": 2 }, {
-    kind: "headless",
-    layers: [0, 1],
-    ended: false,
-  }],
-  ["a decided commit comes before all else", { "": 2, ".autorevert-committing": 2, ".backing_file": 1 }, {
-    kind: "committing",
-    layers: [0],
-    ended: false,
-  }],
-  ["a decided commit without layers is stray", { "": 2, ".autorevert-committing": 2 }, { kind: "stray" }],
-  ["a session set aside is seen", { "": 1, ".backing_file": 1, ".autorevert-ended": 3 }, {
-    kind: "layered",
-    layers: [0],
-    ended: true,
-  }],
-  ["scratch means nothing", { "": 1, ".autorevert-new": 2 }, { kind: "plain", ended: false }],
+  ["an image alone is plain", { "": 1 }, is("plain")],
+  ["nothing is missing", {}, is("missing")],
+  ["an image that is the top layer is layered", { "": 1, ".backing_file": 1 }, is("layered", [0])],
+  [
+    "layers are sorted by number, not by text",
+    { "": 10, ".backing_file.10": 10, ".backing_file.9": 9, ".backing_file": 1 },
+    is("layered", [0, 9, 10]),
+  ],
+  [
+    "another image over layers is a session",
+    { "": 3, ".backing_file": 1, ".backing_file.1": 2 },
+    is("session", [0, 1]),
+  ],
+  ["layers without an image are headless", { ".backing_file": 1 }, is("headless", [0])],
+  [
+    "an image that is a lower layer is headless",
+    { "": 1, ".backing_file": 1, ".backing_file.1": 2 },
+    is("headless", [0, 1]),
+  ],
+  [
+    "a decided commit comes before all else",
+    { "": 2, ".autorevert-committing": 2, ".backing_file": 1 },
+    is("committing", [0]),
+  ],
+  ["a decided commit without layers is stray", { "": 2, ".autorevert-committing": 2 }, is("stray")],
+  [
+    "a session set aside is seen",
+    { "": 1, ".backing_file": 1, ".autorevert-ended": 3 },
+    is("layered", [0], true),
+  ],
+  ["scratch means nothing", { "": 1, ".autorevert-new": 2 }, is("plain")],
   ["somebody's own names mean nothing", {
-    "": 1,
-    ".new": 2,
-    ".committing": 3,
-    ".ended": 4,
-    ".backing_file.01": 5,
-    ".backing_file.old": 6,
-    ".backing_file.0": 7,
-  }, { kind: "plain", ended: false }],
+    ...{ "": 1, ".new": 2, ".committing": 3, ".ended": 4 },
+    ...{ ".backing_file.01": 5, ".backing_file.old": 6, ".backing_file.0": 7 },
+  }, is("plain")],
 ];
 
 for (const [what, files, state] of states) {
-  Deno.test(`${what}`, () => assertEquals(stateOf(files), state));
+  Deno.test(what, () => assertEquals(stateOf(files), state));
 }
 
 Deno.test("a layer's name tells its number, and back", () => {
