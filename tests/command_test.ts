@@ -374,26 +374,6 @@ Deno.test("merging inside the end takes no longer than it may, and goes on in th
   assertEquals([layersOf(fixture, "vda").length, fixture.disk("vda")], [13, disk]);
 });
 
-Deno.test("a layer that has its data in another file is not merged", async () => {
-  using fixture = await fixtureOf({ ...committed, keepCommits: 0 });
-  const inner = fixture.qemuImg;
-  fixture.qemuImg = {
-    ...inner,
-    info: async (image) => {
-      const look = await inner.info(image);
-      return look.kind === "free" && image.endsWith(".1") ? { ...look, data: "/secret" } : look;
-    },
-  };
-  const disk = fixture.disk("vda");
-  const { said, code } = await fixture.merge();
-  assertEquals(code, 1);
-  assertEquals(
-    said[0],
-    `error: guest vda: "${fixture.vda}.backing_file.1" has its data in "/secret": no commit can be merged with it`,
-  );
-  assertEquals([fixture.disk("vda"), layersOf(fixture, "vda").length], [disk, 2]);
-});
-
 const over = ["shutdown", "destroyed", "from snapshot", "crashed", "daemon", "failed", "-"];
 const reasons = [...over, "saved", "migrated"];
 
