@@ -13,7 +13,7 @@ import { Fixture, temporaryFolder } from "./fixture.ts";
  */
 const resolution = Deno.env.get("RESOLUTION")!.split(" ");
 
-export interface Ran {
+interface Ran {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;

@@ -14,25 +14,21 @@ Deno.test("a guest without a configuration is left alone", async () => {
 });
 
 Deno.test("every start begins clean", async () => {
-  const guest = await Guest.define("clean");
-  guest.configure({ vda: false });
+  const guest = await Guest.define("clean", { flags: { vda: false } });
   assertEquals([await guest.boot(), await guest.boot(), await guest.boot()], ["1", "1", "1"]);
   await guest.reverted(0);
 });
 
 Deno.test("while it runs, the domain's XML shows the backing file", async () => {
-  const guest = await Guest.define("shown", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("shown", { stay: true, flags: { vda: false } });
   assertEquals(await guest.start(), "1");
   await guest.showsBackingFile();
   assertEquals(guest.files(), ["shown.img", "shown.img.backing_file"]);
-  await guest.destroy();
-  await guest.reverted(0);
+  await guest.endsAs(0);
 });
 
 Deno.test("a one-shot commit keeps one session, and clears itself", async () => {
-  const guest = await Guest.define("commit");
-  guest.configure({ vda: true });
+  const guest = await Guest.define("commit", { flags: { vda: true } });
   assertEquals(await guest.boot(), "1");
   assertEquals(guest.flags(), { vda: false });
   await guest.isPlain(1);
@@ -41,8 +37,7 @@ Deno.test("a one-shot commit keeps one session, and clears itself", async () => 
 });
 
 Deno.test("the flag can be set while the guest runs", async () => {
-  const guest = await Guest.define("late", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("late", { stay: true, flags: { vda: false } });
   await guest.start();
   guest.configure({ vda: true });
   await guest.destroy();
@@ -85,32 +80,27 @@ Deno.test("of several disks, the listed ones revert, the flagged ones commit, th
 });
 
 Deno.test("a managed save is resumed on its session, and then reverted", async () => {
-  const guest = await Guest.define("managed", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("managed", { stay: true, flags: { vda: false } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
   await virsh("managedsave", "managed");
   assertEquals(guest.files(), ["managed.img", "managed.img.backing_file"]);
   await virsh("start", "managed");
   assertEquals(await guest.key(), "3");
-  await guest.destroy();
-  await guest.reverted(0);
+  await guest.endsAs(0);
 });
 
 Deno.test("a save to a file is resumed on its session, and then reverted", async () => {
-  const guest = await Guest.define("saved", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("saved", { stay: true, flags: { vda: false } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
   await virsh("save", "saved", "/run/saved.state");
   await guest.idle();
   await virsh("restore", "/run/saved.state");
   assertEquals(await guest.key(), "3");
-  await guest.destroy();
-  await guest.reverted(0);
+  await guest.endsAs(0);
 });
 
 Deno.test("a save with the flag set loses nothing either", async () => {
-  const guest = await Guest.define("saved-flagged", { stay: true });
-  guest.configure({ vda: true });
+  const guest = await Guest.define("saved-flagged", { stay: true, flags: { vda: true } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
   await virsh("save", "saved-flagged", "/run/saved-flagged.state");
   await guest.idle();
@@ -123,8 +113,7 @@ Deno.test("a save with the flag set loses nothing either", async () => {
 });
 
 Deno.test("a guest whose saved state is dropped starts clean", async () => {
-  const guest = await Guest.define("dropped", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("dropped", { stay: true, flags: { vda: false } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
   await virsh("managedsave", "dropped");
   await virsh("managedsave-remove", "dropped");
@@ -132,13 +121,11 @@ Deno.test("a guest whose saved state is dropped starts clean", async () => {
   assertEquals(await countOn(`${guest.images[0]!}.autorevert-ended`), 2, "it may still come back");
   await guest.destroy();
   assertEquals(await guest.start(), "1");
-  await guest.destroy();
-  await guest.reverted(0);
+  await guest.endsAs(0);
 });
 
 Deno.test("a start that fails after prepare leaves no session, and the flag", async () => {
-  const guest = await Guest.define("failing", { broken: true });
-  guest.configure({ vda: true });
+  const guest = await Guest.define("failing", { broken: true, flags: { vda: true } });
   await refused("start", "failing");
   await guest.idle();
   await guest.isPlain(0);
@@ -146,8 +133,7 @@ Deno.test("a start that fails after prepare leaves no session, and the flag", as
 });
 
 Deno.test("a restore that fails keeps the session for the next try", async () => {
-  const guest = await Guest.define("unrestored", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("unrestored", { stay: true, flags: { vda: false } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
   await virsh("save", "unrestored", "/run/unrestored.state");
   await guest.idle();
@@ -160,13 +146,11 @@ Deno.test("a restore that fails keeps the session for the next try", async () =>
   await guest.idle();
   await virsh("restore", "/run/unrestored.state");
   assertEquals(await guest.key(), "3");
-  await guest.destroy();
-  await guest.reverted(0);
+  await guest.endsAs(0);
 });
 
 Deno.test("a guest whose QEMU is killed reverts", async () => {
-  const guest = await Guest.define("killed", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("killed", { stay: true, flags: { vda: false } });
   await guest.start();
   await guest.killQemu();
   await guest.off();
@@ -174,8 +158,7 @@ Deno.test("a guest whose QEMU is killed reverts", async () => {
 });
 
 Deno.test("a flagged session whose QEMU is killed goes on, and is committed at its end", async () => {
-  const guest = await Guest.define("killed-flagged", { stay: true });
-  guest.configure({ vda: true });
+  const guest = await Guest.define("killed-flagged", { stay: true, flags: { vda: true } });
   await guest.start();
   await guest.killQemu();
   await guest.off();
@@ -187,8 +170,7 @@ Deno.test("a flagged session whose QEMU is killed goes on, and is committed at i
 });
 
 Deno.test("libvirtd may be restarted while a guest runs", async () => {
-  const guest = await Guest.define("restarted", { stay: true });
-  guest.configure({ vda: true });
+  const guest = await Guest.define("restarted", { stay: true, flags: { vda: true } });
   assertEquals(await guest.start(), "1");
   await libvirt.stopLibvirtd();
   await libvirt.startLibvirtd();
@@ -198,31 +180,26 @@ Deno.test("libvirtd may be restarted while a guest runs", async () => {
 });
 
 Deno.test("libvirtd may be killed while a guest runs", async () => {
-  const guest = await Guest.define("bereft", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("bereft", { stay: true, flags: { vda: false } });
   assertEquals(await guest.start(), "1");
   await libvirt.stopLibvirtd("SIGKILL");
   // As if that had come before it told the hook that the guest is up.
   Deno.writeTextFileSync(at(`${CONFIG}/bereft.starting`), "resume\n");
   await libvirt.startLibvirtd();
   assertEquals(await guest.key(), "2");
-  await guest.destroy();
-  await guest.reverted(0);
+  await guest.endsAs(0);
 });
 
 Deno.test("after a power cut a guest starts clean", async () => {
-  const guest = await Guest.define("cut", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("cut", { stay: true, flags: { vda: false } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
   await powerCut();
   assertEquals(await guest.start(), "1");
-  await guest.destroy();
-  await guest.reverted(0);
+  await guest.endsAs(0);
 });
 
 Deno.test("a power cut at rest changes nothing", async () => {
-  const guest = await Guest.define("resting");
-  guest.configure({ vda: true });
+  const guest = await Guest.define("resting", { flags: { vda: true } });
   await guest.boot();
   await powerCut();
   assertEquals(await guest.boot(), "2");
@@ -230,30 +207,25 @@ Deno.test("a power cut at rest changes nothing", async () => {
 });
 
 Deno.test("a flagged session survives a power cut, and is committed at its end", async () => {
-  const guest = await Guest.define("cut-flagged", { stay: true });
-  guest.configure({ vda: true });
+  const guest = await Guest.define("cut-flagged", { stay: true, flags: { vda: true } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
   await powerCut();
   assertEquals(await guest.start(), "3");
-  await guest.destroy();
-  await guest.reverted(3);
+  await guest.endsAs(3);
   assertEquals(guest.flags(), { vda: false });
 });
 
 Deno.test("a flag that is set after a power cut is for the next session", async () => {
-  const guest = await Guest.define("cut-late", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("cut-late", { stay: true, flags: { vda: false } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
   await powerCut();
   guest.configure({ vda: true });
   assertEquals(await guest.start(), "1");
-  await guest.destroy();
-  await guest.reverted(1);
+  await guest.endsAs(1);
 });
 
 Deno.test("an external snapshot in a session: nothing is reverted under it, and the way back works", async () => {
-  const guest = await Guest.define("snapped", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("snapped", { stay: true, flags: { vda: false } });
   await guest.start();
   await virsh("snapshot-create-as", "snapped", "one", "--disk-only", "--no-metadata");
   assertEquals(await guest.key(), "2");
@@ -274,13 +246,11 @@ Deno.test("an external snapshot in a session: nothing is reverted under it, and 
   await ok("qemu-img", "commit", "-q", "-d", `${IMAGES}/snapped.one`);
   await guest.redefine();
   assertEquals(await guest.start(), "3");
-  await guest.destroy();
-  await guest.reverted(3);
+  await guest.endsAs(3);
 });
 
 Deno.test("an active blockcommit in a session: the start is refused, and the way back works", async () => {
-  const guest = await Guest.define("committed", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("committed", { stay: true, flags: { vda: false } });
   await guest.start();
   await virsh("blockcommit", "committed", "vda", "--active", "--pivot", "--wait");
   assertEquals(await guest.key(), "2");
@@ -297,28 +267,16 @@ Deno.test("an active blockcommit in a session: the start is refused, and the way
   await ok("ln", "-f", `${image}.backing_file`, image);
   await guest.redefine();
   assertEquals(await guest.start(), "3");
-  await guest.destroy();
-  await guest.reverted(2);
+  await guest.endsAs(2);
 });
 
 Deno.test("a linked clone reverts and commits, and its golden image never changes", async () => {
   const golden = `${IMAGES}/golden.qcow2`;
   await libvirt.makeImage(golden, false);
   const before = await ok("sha256sum", golden);
-  await ok(
-    "qemu-img",
-    "create",
-    "-q",
-    "-f",
-    "qcow2",
-    "-F",
-    "qcow2",
-    "-b",
-    "golden.qcow2",
-    `${IMAGES}/clone.img`,
-  );
-  const guest = await Guest.define("clone", { made: true });
-  guest.configure({ vda: false });
+  const create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"];
+  await ok(...create, "golden.qcow2", `${IMAGES}/clone.img`);
+  const guest = await Guest.define("clone", { made: true, flags: { vda: false } });
   assertEquals([await guest.boot(), await guest.boot()], ["1", "1"]);
   guest.configure({ vda: true });
   assertEquals([await guest.boot(), await guest.boot()], ["1", "2"]);
@@ -341,13 +299,11 @@ Deno.test("of two guests on one image the second is refused, and the first loses
   await first.destroy();
   await first.isPlain(2);
   assertEquals(await second.start(), "3");
-  await second.destroy();
-  await second.reverted(2);
+  await second.endsAs(2);
 });
 
 Deno.test("a disk that is taken out of the configuration while it runs is reverted, and plain from then on", async () => {
-  const guest = await Guest.define("unlisted", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("unlisted", { stay: true, flags: { vda: false } });
   await guest.start();
   guest.unconfigure();
   await guest.destroy();
@@ -395,30 +351,27 @@ Deno.test("an invalid configuration keeps the guest from starting, and virsh say
 });
 
 Deno.test("a configuration that breaks while the guest runs loses nothing", async () => {
-  const guest = await Guest.define("broken", { stay: true });
-  guest.configure({ vda: true });
+  const guest = await Guest.define("broken", { stay: true, flags: { vda: true } });
   assertEquals(await guest.start(), "1");
   Deno.writeTextFileSync(at(`${CONFIG}/broken.json`), `{"disks": [`);
   await guest.destroy();
   await refused("start", "broken");
   guest.configure({ vda: true });
   assertEquals(await guest.start(), "2");
-  await guest.destroy();
-  await guest.reverted(2);
+  await guest.endsAs(2);
 });
 
-for (
-  const name of [
-    "a b.img",
-    `q"u'o.img`,
-    "a,b.img",
-    "a:b.img",
-    "-dash.img",
-    "100%.img",
-    "磁盘.img",
-    "trailing .img ",
-  ]
-) {
+const names = [
+  "a b.img",
+  `q"u'o.img`,
+  "a,b.img",
+  "a:b.img",
+  "-dash.img",
+  "100%.img",
+  "磁盘.img",
+  "trailing .img ",
+];
+for (const name of names) {
   Deno.test(`an image named ${JSON.stringify(name)} reverts and commits`, async () => {
     const guest = await Guest.define(`named-${name.codePointAt(1)}`, { images: [name] });
     guest.configure({ vda: true });
@@ -428,13 +381,11 @@ for (
 }
 
 Deno.test("a guest reboot keeps the session", async () => {
-  const guest = await Guest.define("rebooted", { stay: true });
-  guest.configure({ vda: false });
+  const guest = await Guest.define("rebooted", { stay: true, flags: { vda: false } });
   assertEquals(await guest.start(), "1");
   await virsh("reset", "rebooted");
   assertEquals(await guest.counted(/1 ?\n2 ?\n$/), "1 \n2");
-  await guest.destroy();
-  await guest.reverted(0);
+  await guest.endsAs(0);
 });
 
 Deno.test("no event prints on standard output, and the log tells what was done", async () => {

@@ -117,7 +117,7 @@ export async function until(what: string, holds: () => Promise<boolean>): Promis
 }
 
 /** Major and minor version of the libvirt under test. */
-export async function libvirtVersion(): Promise<number> {
+async function libvirtVersion(): Promise<number> {
   const [, major, minor] = /(\d+)\.(\d+)/.exec(await ok("libvirtd", "--version"))!;
   return Number(major) * 1000 + Number(minor);
 }
@@ -136,6 +136,8 @@ interface GuestOptions {
   made?: boolean;
   /** QEMU doesn't start with it. */
   broken?: boolean;
+  /** Its configuration; without one it is left alone. */
+  flags?: Record<string, boolean>;
 }
 
 const escaped = (text: string) =>
@@ -153,6 +155,7 @@ export class Guest {
     const guest = new Guest(name, options);
     if (!options.made) { for (const image of guest.images) await makeImage(image, options.stay ?? false); }
     await guest.redefine(options.broken);
+    if (options.flags) guest.configure(options.flags);
     return guest;
   }
 
@@ -244,12 +247,8 @@ export class Guest {
   /** Writes to the first disk from outside the guest's own code, as its kernel would. */
   async write(kilobytes: number): Promise<void> {
     const device = "/machine/peripheral/virtio-disk0/virtio-backend";
-    await virsh(
-      "qemu-monitor-command",
-      this.name,
-      "--hmp",
-      `qemu-io -d ${device} "write -P 7 64k ${kilobytes}k"`,
-    );
+    const command = `qemu-io -d ${device} "write -P 7 64k ${kilobytes}k"`;
+    await virsh("qemu-monitor-command", this.name, "--hmp", command);
   }
 
   /** Waits until its merge has come to its end. */
@@ -293,6 +292,12 @@ export class Guest {
   async destroy(): Promise<void> {
     await virsh("destroy", this.name);
     await this.off();
+  }
+
+  /** Ends, after which it has {@link reverted} to these counts. */
+  async endsAs(...counts: number[]): Promise<void> {
+    await this.destroy();
+    await this.reverted(...counts);
   }
 
   #forgetOutput(): void {
@@ -354,11 +359,6 @@ export class Guest {
 
   async killQemu(): Promise<void> {
     await ok("pkill", "-9", "-f", `qemu-system.*guest=${this.name},`);
-  }
-
-  /** Makes the flag one that was set before the session's last write. */
-  async holdsFlagFromBefore(): Promise<void> {
-    await ok("touch", "-d", "@0", `${CONFIG}/${this.name}.json`);
   }
 
   async showsBackingFile(): Promise<void> {

@@ -30,8 +30,7 @@ Deno.test("the end of a guest doesn't wait for the merge, nor does its next star
     assertEquals(guest.files(), ["slow.img", "slow.img.backing_file", "slow.img.backing_file.1"]);
     assertStringIncludes(Deno.readTextFileSync(at(libvirt.LOG)), "slow vda: merge interrupted by a start");
   }
-  await guest.destroy();
-  await guest.reverted(1);
+  await guest.endsAs(1);
   await ok("qemu-img", "check", "-q", guest.images[0]!);
 });
 
@@ -51,8 +50,7 @@ Deno.test("twenty merges that are killed at random, theirs or their qemu-img, lo
   }
   guest.configure({ vda: false });
   assertEquals(await guest.startPatiently(), `${commits + 1}`);
-  await guest.destroy();
-  await guest.reverted(commits);
+  await guest.endsAs(commits);
   await ok("qemu-img", "check", "-q", guest.images[0]!);
 });
 

@@ -4,7 +4,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { exists } from "../../fixture.ts";
 import { CONFIG, IMAGES, LOG, makeImage, type Result, runIn, until } from "../libvirt.ts";
 
-export type Flags = Readonly<Record<string, boolean>>;
+type Flags = Readonly<Record<string, boolean>>;
 
 export class Machine {
   /** As `virsh` of the machine that runs the tests reaches it. */
