@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { dyingAt, Failing } from "./fault.ts";
 import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
-import { base, session, up } from "./running_guest.ts";
+import { base, committed, session, up } from "./running_guest.ts";
 
 Deno.test("a commit that fails is done after the next session, if its flag was set after the last write", async () => {
   for (const fault of ["fails before", "dies before"] as const) {
@@ -255,4 +255,75 @@ Deno.test("the flag of a commit that was cut short is used up, whatever the cloc
     await fixture.stop();
     assertEquals([fixture.disk("vda"), fixture.flags()], [session, { vda: false }]);
   }
+});
+
+Deno.test("a flag that is set after a recover --keep was cut short keeps the next session", async () => {
+  let tried = 0;
+  for (let step = 1; step < 7; step++) {
+    using fixture = (await up(false)).define();
+    await fixture.type("recover guest --keep", true, { perform: new Failing(step, "dies before").perform });
+    if (fixture.state("vda").kind !== "committing") continue;
+    tried++;
+    await afterClockTick();
+    fixture.configure({ vda: true }, new Date());
+    await fixture.start();
+    fixture.write(fixture.vda, "next");
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), { ...session, next: "yes" });
+  }
+  assertEquals(tried > 0, true);
+});
+
+Deno.test("disable refuses a flagged session that died, whatever else is wrong with its disk", async () => {
+  {
+    using fixture = (await up(true)).define();
+    await fixture.stop("crashed");
+    fixture.busy.add(fixture.vda);
+    assertEquals((await fixture.type("disable guest")).code, 1);
+  }
+  using fixture = await up(true);
+  await fixture.stop("crashed");
+  // Its bus was changed, and its target with it.
+  fixture.sources.clear();
+  fixture.sources.set("sda", fixture.vda);
+  fixture.define();
+  assertEquals((await fixture.type("disable guest vda")).code, 1);
+});
+
+Deno.test("a command that changes the configuration leaves a flag meant for the session that it was set in", async () => {
+  using fixture = (await up(false)).define();
+  fixture.configure({ vda: true });
+  await afterClockTick();
+  fixture.write(fixture.vda, "more");
+  assertEquals((await fixture.type("enable guest vda --keep-commits 2")).code, 0);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { ...session, more: "yes" });
+});
+
+Deno.test("a target that is renamed for the next start while the guest runs takes flag and commits along", async () => {
+  for (const flag of [true, false]) {
+    using fixture = await committed({ "keep-commits": 3 });
+    fixture.configure({ vda: false });
+    await fixture.start();
+    fixture.write(fixture.vda, "more");
+    const xml = fixture.xml();
+    fixture.sources.clear();
+    fixture.sources.set("sda", fixture.vda);
+    fixture.configure({ sda: flag });
+    const { merge } = await fixture.event("release", "shutdown", { xml });
+    assertEquals(merge, undefined);
+    fixture.configure({ sda: flag });
+    await fixture.start();
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), { ...session, ...flag && { more: "yes" } });
+  }
+});
+
+Deno.test("a flagged session outlives a configuration that isn't there for a moment, as an editor saves it", async () => {
+  using fixture = await up(true);
+  Deno.renameSync(fixture.configFile, `${fixture.configFile}~`);
+  await fixture.event("release", "shutdown");
+  Deno.renameSync(`${fixture.configFile}~`, fixture.configFile);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
 });

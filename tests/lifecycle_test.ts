@@ -1,10 +1,10 @@
 /** Lives of a guest that are not as they should be, on whole sequences of libvirt's calls. */
 
 import { assert, assertEquals } from "@std/assert";
-import { Failing } from "./fault.ts";
+import { atEveryStep, Failing, type Fault } from "./fault.ts";
 import { DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { checkSaid } from "./refused.ts";
-import { base, session, up } from "./running_guest.ts";
+import { base, committed, session, up } from "./running_guest.ts";
 import { snapshot } from "./tree.ts";
 import { domainXml } from "./xml.ts";
 
@@ -324,4 +324,59 @@ Deno.test("a power cut reverts, and an end ends, where the clock of the images' 
     assertEquals(fixture.read(vda), { base: "vda" });
     assertEquals(fixture.files(), ["vda.img"]);
   }
+});
+
+/** Starts that are cut short at every step, where the clock of the images' server is an hour ahead. */
+async function startsAgain(
+  faults: readonly Fault[],
+  arrange: (fixture: Fixture) => Promise<void>,
+  flags: Readonly<Record<string, boolean>>,
+): Promise<void> {
+  for (const fault of faults) {
+    await atEveryStep(fault, async (failing) => {
+      using fixture = new Fixture().disks(flags);
+      fixture.now = () => new Date(Date.now() - 3_600_000);
+      await arrange(fixture);
+      await fixture.event("prepare", "-", { perform: failing.perform });
+      if (fault.startsWith("fails")) await fixture.event("release", "failed");
+      await fixture.good("prepare");
+    });
+  }
+}
+
+Deno.test("a start that died is begun again, where the clock of the images' server is ahead", async () => {
+  const faults = ["dies before", "dies after"] as const;
+  await startsAgain(faults, async () => {}, { vda: false });
+  await startsAgain(faults, (fixture) => fixture.start(), { vda: false });
+});
+
+Deno.test("a start in place of two dead sessions that fails at the second is begun again", async () => {
+  const faults = ["fails before", "fails after"] as const;
+  await startsAgain(faults, (fixture) => fixture.start(), { vda: false, vdb: false });
+});
+
+Deno.test("a restore finds its session, whatever the clock of the configurations' server says", async () => {
+  using fixture = await up(false);
+  await fixture.stop("saved");
+  await fixture.good("restore");
+  const behind = new Date(Date.now() - 15_000);
+  Deno.utimeSync(`${fixture.config}/${DOMAIN}.starting`, behind, behind);
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a restore that came to nothing keeps no session, though the clock was set back since", async () => {
+  using fixture = await up(false);
+  await fixture.good("restore");
+  fixture.now = () => new Date(Date.now() - 3_600_000);
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), base);
+});
+
+Deno.test("the mode that an administrator gives an idle disk with commits stays", async () => {
+  using fixture = await committed({ "keep-commits": 3 });
+  Deno.chmodSync(fixture.vda, 0o600);
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(Deno.statSync(fixture.vda).mode! & 0o777, 0o600);
 });

@@ -1,7 +1,7 @@
 /** Guests that migrate between two hosts with one folder of images. */
 
 import { assertEquals } from "@std/assert";
-import { afterFirst, atEveryStep, faults } from "./fault.ts";
+import { afterFirst, atEveryStep, Failing, faults } from "./fault.ts";
 import { afterClockTick, copyDown, Fixture } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
@@ -394,4 +394,110 @@ Deno.test("disks of which the first host could mark only one are both there to b
   assertEquals(there.disk("vda"), { base: "vda", kept: "yes" });
   assertEquals((await there.type("keep guest vdb")).code, 0);
   assertEquals(there.disk("vdb"), { base: "vdb", kept: "yes" });
+});
+
+Deno.test("a flagged session goes on here when the other host dies, though coming back was tried and aborted", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  await hosts.abort(here);
+  here.write(here.vda, "kept");
+  here.busy.clear();
+  await here.good("prepare");
+  assertEquals(here.read(here.vda), { base: "vda", kept: "yes" });
+});
+
+Deno.test("a marked session is kept on a host whose configuration doesn't list its disk", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  here.define();
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  here.write(here.vda, "kept");
+  assertEquals((await here.type("disable guest vda")).code, 1);
+  here.save(here.image("vdb"), null, {});
+  here.sources.set("vdb", here.image("vdb"));
+  here.configure({ vdb: false });
+  here.busy.clear();
+  await here.start();
+  assertEquals(here.read(here.vda), { base: "vda", kept: "yes" });
+  await here.stop();
+  assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+});
+
+Deno.test("two hosts that start a guest at once leave its disk the only name that it has", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  const isBase = (path: string) => path.endsWith(".backing_file");
+  const [othersTurn, own, removal] = [
+    Promise.withResolvers<void>(),
+    Promise.withResolvers<void>(),
+    Promise.withResolvers<void>(),
+  ];
+  const looked = Promise.withResolvers<void>();
+  // The other host has looked before this one links the base, and takes back what it made when this one has begun its session.
+  const other = there.event("prepare", "-", {
+    perform: (inner) => async (step, control) => {
+      if (step.kind === "link" && isBase(step.to)) {
+        looked.resolve();
+        await othersTurn.promise;
+      }
+      if (step.kind === "remove" && isBase(step.path)) await removal.promise;
+      await inner(step, control);
+    },
+  });
+  await looked.promise;
+  let timer = 0;
+  const late = new Promise((wake) => timer = setTimeout(wake, 100));
+  await here.event("prepare", "-", {
+    perform: (inner) => async (step, control) => {
+      await inner(step, control);
+      if (step.kind === "link" && isBase(step.to)) {
+        othersTurn.resolve();
+        await Promise.race([other, late]);
+      }
+      if (step.kind === "rename") own.resolve();
+    },
+  });
+  await own.promise;
+  clearTimeout(timer);
+  removal.resolve();
+  assertEquals((await other).code, 1);
+  assertEquals(here.disk("vda"), { base: "vda" });
+});
+
+Deno.test("the end of a start that came to nothing leaves another host's session alone, though a session died here", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  there.define();
+  await hosts.start(here);
+  here.busy.clear();
+  await there.type("recover guest --discard", true);
+  await hosts.start(there);
+  here.write(here.vda, "live");
+  await here.event("release", "failed");
+  assertEquals(here.read(here.vda), { base: "vda", live: "yes" });
+});
+
+Deno.test("an undo that was cut short is not done to what another host has committed since", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  here.keys = { "keep-commits": 3 };
+  here.configure({ vda: true });
+  here.define();
+  await hosts.start(here);
+  here.write(here.vda, "one");
+  await hosts.stop(here);
+  await here.type("undo guest", true, { perform: new Failing(1, "dies before").perform });
+  for (const key of ["two", "three"]) {
+    await afterClockTick();
+    there.configure({ vda: true });
+    await hosts.start(there);
+    here.write(here.vda, key);
+    here.busy.clear();
+    await there.event("release", "shutdown", { mergeDies: key === "three" });
+  }
+  await here.good("prepare");
+  assertEquals(here.disk("vda"), { base: "vda", one: "yes", two: "yes", three: "yes" });
 });

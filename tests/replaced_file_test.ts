@@ -193,3 +193,20 @@ Deno.test("somebody's own overlay on an idle disk with layers is never thrown aw
     assertEquals(fixture.read(image), { ...session, own: "yes" });
   }
 });
+
+Deno.test("somebody's own overlay on an idle disk outlives a second start, and a merge", async () => {
+  for (const between of ["a start", "a merge"]) {
+    using fixture = await committed({ "keep-commits": 3 });
+    const { image, layer } = namesOf(fixture.vda);
+    Deno.removeSync(image);
+    fixture.save(image, layer(1), { own: "yes" });
+    fixture.configure({ vda: false });
+    if (between === "a merge") await fixture.merge();
+    else {
+      assertEquals((await fixture.event("prepare")).code, 1);
+      await fixture.event("release", "failed");
+    }
+    assertEquals((await fixture.event("prepare")).code, 1);
+    assertEquals(fixture.read(image), { ...session, own: "yes" });
+  }
+});

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Failing } from "./fault.ts";
-import { DOMAIN, exists, type Fixture, LATER } from "./fixture.ts";
+import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
 Deno.test("a managed save that is dropped keeps its session, if its flag was set after the last write", async () => {
@@ -284,4 +284,29 @@ Deno.test("a session of which commit says that it is set aside is so, though lib
     assertEquals(fixture.read(fixture.vda), base, reason);
     assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session, reason);
   }
+});
+
+Deno.test("status and recover know a session on which a guest was saved to a file", async () => {
+  using fixture = (await up(false)).define();
+  await fixture.stop("saved");
+  const { printed } = await fixture.type("status guest");
+  assert(printed.some((line) => line.includes("saved to a file")), printed.join("\n"));
+  assertEquals((await fixture.type("recover guest")).printed, [
+    "guest: nothing to recover",
+    "guest vda: the session waits for a guest that was saved to a file, or has gone to another host",
+  ]);
+  await fixture.type("recover guest --discard");
+  assert(fixture.asked[0]!.includes("on which a guest was saved to a file"), fixture.asked[0]);
+});
+
+Deno.test("a session that was saved with its flag goes on, though its entry in the configuration is gone", async () => {
+  using fixture = new Fixture().disks({ vda: true, vdb: false });
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop("saved");
+  fixture.configure({ vdb: false });
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), session);
 });
