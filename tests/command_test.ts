@@ -505,8 +505,9 @@ Deno.test("a start waits for a qemu-img that outlived its merge, and says so if 
   const before = snapshot(fixture.images);
   const { code, said } = await fixture.event("prepare", "-", { mergeDies: true });
   assertEquals([code, said], [1, [
-    `error: guest: "${lower}" is still written by the qemu-img of a merge that was killed`,
-    `hint: see that it is one: fuser -v ${lower}; wait until it is done, or end it, which harms nothing: fuser -k -w ${lower}`,
+    `error: guest: "${lower}" is still written by the qemu-img of a merge that was killed, or is another host's`,
+    `hint: wait until it is done; or see whether it is here: fuser -v ${lower}; and end it, which harms nothing: ` +
+    `fuser -k -w ${lower}`,
   ]]);
   await fixture.event("release", "failed");
   assertEquals(snapshot(fixture.images), before);

@@ -1,7 +1,6 @@
 /** Disks of several commits, what each of them reads as, and what may become of them. */
 
 import { assert, assertEquals } from "@std/assert";
-import { readRecords } from "../lib/host/session_records.ts";
 import { inContext, tearing } from "./fault.ts";
 import { flagsOf } from "./scenario.ts";
 import { Tree } from "./tree.ts";
@@ -65,10 +64,10 @@ export function layersOf(fixture: Fixture, target: string): readonly number[] {
   return "layers" in state ? state.layers : [];
 }
 
-/** The note says that the lower of these two layers is torn. */
+/** A name beside the image says that the lower of these two layers is torn. */
 export function tornOf(fixture: Fixture, target: string): boolean {
-  const record = readRecords(fixture.note).find((record) => record.target === target);
-  return record?.merging !== undefined && layersOf(fixture, target)[1] === record.merging;
+  const state = fixture.state(target);
+  return "layers" in state && state.torn === true;
 }
 
 /** Where in its history a disk is: never in between. */
@@ -107,7 +106,8 @@ export async function checkLives(fixture: Fixture, { targets, keepCommits }: Pas
     const layers = layersOf(fixture, target);
     assert(layers.length !== 1, "a name that nothing needs");
     const names = layers.map((number) => `${target}.img.backing_file${number === 0 ? "" : `.${number}`}`);
-    return [`${target}.img`, ...names];
+    const mark = tornOf(fixture, target) ? [`${target}.img.autorevert-merge.${layers[1]}`] : [];
+    return [`${target}.img`, ...mark, ...names];
   });
   assertEquals(fixture.files(), files.sort());
   lived.set(fixture, (lived.get(fixture) ?? new Set()).add(key));

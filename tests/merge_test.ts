@@ -187,29 +187,28 @@ Deno.test("neither of two layers may have its data in another file", async () =>
 });
 
 for (const place of ["the background", "an end"] as const) {
-  Deno.test(`before ${place} copies, the note says of that disk alone which layer is torn from now on`, async () => {
+  Deno.test(`before ${place} copies, a name says of that disk alone which layer is torn from now on`, async () => {
     using fixture = place === "an end"
       ? await deep()
       : await fixtureOf({ ...committed, targets: ["vda", "vdb"], layers: 3 });
     const noted: unknown[] = [];
     const perform = before("merge", () => {
-      noted.push(readRecords(fixture.note).map(({ merging }) => merging));
+      noted.push(fixture.files().filter((name) => name.includes("autorevert-merge")));
     });
     if (place === "an end") await fixture.event("release", "shutdown", { perform, mergeDies: true });
     else await fixture.merge({ perform });
-    assertEquals(noted.slice(0, 2), place === "an end" ? [[1]] : [[1, undefined], [2, undefined]]);
+    const names = ["vda.img.autorevert-merge.1", "vda.img.autorevert-merge.2"];
+    assertEquals(noted.slice(0, 2), names.slice(0, place === "an end" ? 1 : 2).map((name) => [name]));
   });
 }
 
-const failingNote: Circumstance = {
-  perform: failingAt((step) =>
-    step.kind === "note" && step.records.some(({ merging }) => merging !== undefined)
-  ),
+const failingMark: Circumstance = {
+  perform: failingAt((step) => step.kind === "link" && step.to.includes("autorevert-merge")),
 };
 
-Deno.test("an end merges nothing that it can't note, has no room for, or can't copy, and says so", async () => {
+Deno.test("an end merges nothing that it can't mark, has no room for, or can't copy, and says so", async () => {
   const cases: readonly (readonly [(fixture: Layered) => Circumstance, RegExp])[] = [
-    [() => failingNote, /^error: guest vda: EIO$/],
+    [() => failingMark, /^error: guest vda: EIO$/],
     [(fixture) => (fixture.free = 0, {}), /^error: guest vda: to merge .* are needed in/],
     [(fixture) => (fixture.merges = false, {}), /^error: guest vda: qemu-img commit failed/],
   ];
@@ -373,7 +372,7 @@ Deno.test("a merge doesn't begin below a layer that stands on another one", asyn
     1,
     `error: guest vda: "${top}" stands on "${fixture.lower}", should be "${fixture.upper}"`,
   ]);
-  assertEquals(readRecords(fixture.note)[0]?.merging, undefined);
+  assertEquals(fixture.files().some((name) => name.includes("autorevert-merge")), false);
 });
 
 Deno.test("a merge takes names under the folder's lock, a dry run takes no lock", async () => {

@@ -1,9 +1,11 @@
 /** Guests that migrate between two hosts with one folder of images. */
 
 import { assertEquals } from "@std/assert";
-import { afterFirst, atEveryStep, Failing, faults } from "./fault.ts";
+import { afterFirst, atEveryStep, Failing, faults, tearing } from "./fault.ts";
 import { afterClockTick, copyDown, Fixture } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
+import { readRecords } from "../lib/host/session_records.ts";
+import { formatRecords } from "../lib/state/session_record.ts";
 
 /** libvirt tells the reason of an end from 10.5 on. */
 const told = [true, false];
@@ -500,4 +502,93 @@ Deno.test("an undo that was cut short is not done to what another host has commi
   }
   await here.good("prepare");
   assertEquals(here.disk("vda"), { base: "vda", one: "yes", two: "yes", three: "yes" });
+});
+
+/** Two hosts that have a record of a disk with one commit, which ended on the second. */
+async function committedThere(): Promise<TwoHosts> {
+  const hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  for (const key of ["a", "b"]) here.write(here.vda, key);
+  here.busy.clear();
+  await there.good("release", "shutdown", { mergeDies: true });
+  return hosts;
+}
+const whole = { base: "vda", a: "yes", b: "yes" };
+
+Deno.test("a commit whose merge another host has begun can't be undone, and the disk is whole", async () => {
+  using hosts = await committedThere();
+  const { here, there } = hosts;
+  await there.merge({ perform: tearing(there) });
+  const { code, said } = await here.command("undo");
+  assertEquals(here.disk("vda"), whole);
+  assertEquals([code, said[0]], [
+    1,
+    "error: guest: the commit is already being merged into the disk, and can't be undone any more",
+  ]);
+  // Either host completes it.
+  assertEquals((await here.merge()).code, 0);
+  assertEquals(here.disk("vda"), whole);
+  assertEquals(here.files(), ["vda.img"]);
+});
+
+for (const fault of faults) {
+  Deno.test(`an undo finds the disk as it is or was, wherever another host's merge is cut short: ${fault}`, async () => {
+    await atEveryStep(fault, async (failing) => {
+      using hosts = await committedThere();
+      const { here, there } = hosts;
+      await there.merge({ perform: failing.perform });
+      const { code } = await here.command("undo", { mergeDies: true });
+      const disk = code === 0 ? { base: "vda" } as const : whole;
+      for (const host of [here, there]) {
+        assertEquals(host.disk("vda"), disk);
+        await host.start();
+        assertEquals(host.read(host.image("vda")), disk);
+        await host.stop();
+      }
+      assertEquals(here.files(), ["vda.img"]);
+    });
+  });
+}
+
+Deno.test("a merge that an earlier version has begun and noted keeps its commit from being undone", async () => {
+  using hosts = await committedThere();
+  const { there } = hosts;
+  const vda = there.vda;
+  copyDown(`${vda}.backing_file.1`, 0.5);
+  const noted = readRecords(there.note).map((record) => ({ ...record, merging: 1 }));
+  Deno.writeTextFileSync(there.note, formatRecords(noted));
+  assertEquals((await there.command("undo")).code, 1);
+  assertEquals(there.disk("vda"), whole);
+  const { code, log } = await there.merge();
+  assertEquals([code, log.some((line) => line.includes(`repair "${vda}.backing_file"`))], [0, true]);
+  assertEquals([there.disk("vda"), there.files()], [whole, ["vda.img"]]);
+});
+
+Deno.test("a commit that is thrown away in the middle of its merge is not forgotten, and can be brought back", async () => {
+  for (const isAside of [true, false]) {
+    using hosts = await committedThere();
+    const { here, there } = hosts;
+    await there.merge({ perform: tearing(there) });
+    // An undo, by hand or by a hook that doesn't know the mark.
+    const vda = here.vda;
+    Deno.renameSync(`${vda}.backing_file.1`, `${vda}.autorevert-ended`);
+    Deno.removeSync(vda);
+    Deno.linkSync(`${vda}.backing_file`, vda);
+    if (!isAside) Deno.removeSync(`${vda}.autorevert-ended`);
+    const { code, said } = await here.event("prepare");
+    await here.event("release", "failed");
+    assertEquals([code, said[0]], [
+      1,
+      `error: guest vda: "${vda}.autorevert-merge.1" is a commit that was being merged, but is no layer of "${vda}" ` +
+      "any more: what is left may be half written",
+    ]);
+    const [, command] = /^hint: to bring it back: (.*); to give it up: rm /.exec(said[1]!)!;
+    new Deno.Command("sh", { args: ["-c", command!] }).outputSync();
+    await here.start();
+    assertEquals(here.read(vda), whole);
+    await here.stop();
+    assertEquals([here.disk("vda"), here.files()], [whole, ["vda.img"]]);
+  }
 });

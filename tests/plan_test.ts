@@ -4,7 +4,7 @@ import type { ObservedDisk } from "../lib/state/observed_disk.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../lib/state/records.ts";
 import type { SessionRecord } from "../lib/state/session_record.ts";
-import type { Layers, Listing, State } from "../lib/state/state.ts";
+import { type Layers, type Listing, parse, type State } from "../lib/state/state.ts";
 
 const image = "/images/os.img";
 const names = namesOf(image);
@@ -32,14 +32,19 @@ const layered = (...layers: Layers): Listing =>
 
 Deno.test("a merge is torn until the upper layer has taken the place of the lower one", () => {
   const state = (...layers: Layers): State => ({ kind: "layered", layers, ended: false });
-  const merging = { ...record, merging: 1 };
-  assertEquals(isTorn(merging, state(0, 1)), true);
-  assertEquals(isTorn(merging, state(0, 1, 2)), true);
-  assertEquals(isTorn(merging, state(1, 2)), false);
-  assertEquals(isTorn(merging, { kind: "plain", ended: false }), false);
-  assertEquals(isTorn(record, state(0)), false);
-  assertEquals(isTorn(record, state(0, 1)), false);
-  assertEquals(isTorn(record, { kind: "plain", ended: false }), false);
+  const noted = [record, { ...record, merging: 1 }];
+  assertEquals(isTorn(state(0, 1), noted), true);
+  assertEquals(isTorn(state(0, 1, 2), noted), true);
+  assertEquals(isTorn(state(1, 2), noted), false);
+  assertEquals(isTorn({ kind: "plain", ended: false }, noted), false);
+  assertEquals(isTorn(state(0), [record]), false);
+  assertEquals(isTorn(state(0, 1), [record]), false);
+  assertEquals(isTorn({ kind: "plain", ended: false }, [record]), false);
+  const marked = (...layers: Layers) => parse(names, new Map([...layered(...layers), [names.merge(1), 1]]));
+  assertEquals(isTorn(marked(0, 1), []), true);
+  assertEquals(isTorn(marked(0, 1, 2), [record]), true);
+  assertEquals(isTorn(marked(1, 2), []), false);
+  assertEquals(isTorn(marked(1), []), false);
 });
 
 Deno.test("a record is pending as long as anything lies beside its disk, knows that its session has ended, and forgets a merge that is done", () => {

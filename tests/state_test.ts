@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { imageOf, layerNumber, namesOf } from "../lib/state/paths.ts";
+import { belongsTo, imageOf, layerNumber, mergeNumber, namesOf } from "../lib/state/paths.ts";
 import { type Listing, parse, type State } from "../lib/state/state.ts";
 import { after, type Step } from "../lib/state/step.ts";
 
@@ -62,7 +62,17 @@ Deno.test("a layer's name tells its number, and back", () => {
     assertEquals(layerNumber(image, names.layer(number)), number);
     assertEquals(imageOf(names.layer(number)), image);
   }
-  for (const path of [names.committing, names.ended, names.scratch]) assertEquals(imageOf(path), image);
+  for (const path of [names.committing, names.ended, names.mark, names.merge(12), names.scratch]) {
+    assertEquals([imageOf(path), belongsTo(image, path)], [image, true]);
+  }
+  assertEquals(mergeNumber(image, names.merge(12)), 12);
+  for (const path of [`${image}.autorevert-merge`, `${image}.autorevert-merge.0`]) {
+    assertEquals([imageOf(path), mergeNumber(image, path), belongsTo(image, path)], [
+      undefined,
+      undefined,
+      false,
+    ]);
+  }
   assertEquals(layerNumber(image, `${image}.backing_file.1234567890`), undefined);
   assertEquals(layerNumber(image, "/images/os.img2.backing_file"), undefined);
   assertEquals(imageOf(image), undefined);

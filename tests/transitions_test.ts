@@ -192,8 +192,40 @@ Deno.test("a recovery has nothing to do on any whole listing", () => {
   }
 });
 
+/** With the mark of a merge of layer 1 into layer 0. */
+function marked(before: Listing): Listing {
+  return new Map([...before, [names.merge(1), 2]]);
+}
+
+Deno.test("a recovery removes the mark of a merge that is done, and no other", () => {
+  for (const depth of [2, 3]) {
+    for (const image of ["top", "session"] as const) {
+      const torn = marked(listing(depth, image));
+      assertEquals([moves.recover(names, torn), moves.lostMerges(names, torn)], [[], []]);
+      assertEquals(stateOf(image === "top" ? "layered" : "session", torn).torn, true);
+      const merged = after(torn, { kind: "rename", from: names.layer(0), to: names.layer(1) });
+      assertEquals(moves.lostMerges(names, merged), []);
+      assertEquals(check(merged, moves.recover(names, merged), diskOf(merged)).has(names.merge(1)), false);
+    }
+  }
+  // The lower layer was moved away.
+  const alone = after(marked(listing(2, "top")), { kind: "remove", path: names.layer(0) });
+  assertEquals([moves.recover(names, alone), moves.lostMerges(names, alone)], [[], []]);
+  const flat = after(alone, { kind: "remove", path: names.layer(1) });
+  assertEquals(afterAll(flat, moves.recover(names, flat)), new Map([[names.image, 2]]));
+  for (const lost of [marked(listing(1, "top")), marked(new Map([[names.image, 1]]))]) {
+    assertEquals([moves.recover(names, lost), moves.lostMerges(names, lost)], [[], [names.merge(1)]]);
+  }
+});
+
 const short = (path: string) =>
-  [...Object.entries(names), ...[0, 1, 2].map((number) => [`${number}`, names.layer(number)])]
+  [
+    ...Object.entries(names),
+    ...[0, 1, 2].flatMap((number) => [
+      [`${number}`, names.layer(number)],
+      [`merge.${number}`, names.merge(number)],
+    ]),
+  ]
     .find(([, other]) => other === path)?.[0] ?? path;
 /** The steps of a move in a line of words. */
 const words = (steps: readonly Step[]) =>
@@ -203,6 +235,7 @@ const words = (steps: readonly Step[]) =>
   ).join(", ");
 
 const twoLayers = stateOf("layered", listing(2, "top"));
+const torn = stateOf("layered", marked(listing(2, "top")));
 const aside = stateOf("layered", listing(2, "top", [names.ended]));
 const overAside = stateOf("session", listing(2, "session", [names.ended]));
 const overScratch = listing(2, "none", [names.scratch]);
@@ -237,6 +270,19 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     moves.keep(names, aside, owner),
     "own ended, sync ended, remove image, rename ended 2, link 2 image",
   ],
+  ["a merge's mark", moves.markMerge(names, twoLayers), "link 1 merge.1"],
+  ["a second merge's mark", moves.markMerge(names, torn), ""],
+  [
+    "a merge's last names",
+    moves.renameMerged(names, torn),
+    "remove image, rename 0 1, remove merge.1, rename 1 image",
+  ],
+  [
+    "a merge's last names below another layer",
+    moves.renameMerged(names, stateOf("layered", marked(listing(3, "top")))),
+    "rename 0 1, remove merge.1",
+  ],
+  ["letting a torn layer go", moves.dropLowest(names, torn), "remove 0, remove merge.1, remove 1"],
   ["a merge's copying", moves.copyToLower(names, twoLayers, owner), "own 0, merge 1 0"],
   ["what follows a merge's copying", moves.settleMerged(names, twoLayers, false), "sync 0"],
   ["what follows it over a torn layer", moves.settleMerged(names, twoLayers, true), "repair 0 leaks, sync 0"],

@@ -97,7 +97,7 @@ async function checkLinks(disk: ObservedDisk, context: EventContext): Promise<vo
 async function checkMerge(disk: ObservedDisk, context: EventContext): Promise<void> {
   const state = stateOf(disk);
   if (!isPending(disk, state)) return;
-  const again = disk.record !== undefined && isTorn(disk.record, state);
+  const again = isTorn(state, disk.record ? [disk.record] : []);
   await wayToMerge({ disk, state, again }, context);
 }
 

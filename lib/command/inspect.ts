@@ -1,9 +1,10 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { type EventContext, lookingBy } from "../hook/context.ts";
 import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
+import { checkMarks } from "../hook/marks.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/observe.ts";
-import { checkMark, eventFacts } from "../hook/prepare.ts";
+import { eventFacts } from "../hook/prepare.ts";
 import { explain } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
@@ -121,7 +122,7 @@ async function judge(
     return { condition: "attention", problem: orphanError(recovered.names.layer(state.layers[0])) };
   }
   if (!live && isElsewhere(recovered) && await isOpen(disk, context)) return fine("elsewhere");
-  checkMark(recovered);
+  checkMarks(recovered);
   const start = isSaved(context) ? "resume" : "fresh";
   const { decision, reason } = await decisionFor(
     recovered,
@@ -187,11 +188,11 @@ export async function probeLinks(
   );
 }
 
-/** Whether a `qemu-img` works on the merge that the note tells of: a guest writes to the top, and only reads what is below. */
+/** Whether a `qemu-img` works on the merge of the lowest layers: a guest writes to the top, and only reads what is below. */
 export async function isBeingMerged(disk: ObservedDisk, context: EventContext): Promise<boolean> {
   const { names, record } = disk;
   const state = stateOf(disk);
-  if (record === undefined || !("layers" in state) || !isTorn(record, state)) return false;
+  if (!("layers" in state) || !isTorn(state, record ? [record] : [])) return false;
   // A start interrupts it.
   if (isStarting(context)) return false;
   return (await context.host.qemuImg.info(names.layer(state.layers[0]))).kind === "busy";

@@ -55,9 +55,8 @@ export async function undo(context: GuestCommand): Promise<void> {
     check: ({ disk, state }) => {
       // A merge that another guest of the image began has torn the same layer.
       const { record, names: { image } } = disk;
-      const records = [...record ? [record] : [], ...readOtherRecords(context.paths.note, [image])];
-      const isBegun = records.some((one) => one.image === image && isTorn(one, state));
-      if (isBegun && state.layers.length === 2) {
+      const others = readOtherRecords(context.paths.note, [image]).filter((other) => other.image === image);
+      if (state.layers.length === 2 && isTorn(state, [...record ? [record] : [], ...others])) {
         throw new UserError(
           "the commit is already being merged into the disk, and can't be undone any more",
           { hint: `to have the next ones kept: ${enableKeeping("keep-commits", context)}` },

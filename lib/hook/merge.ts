@@ -30,6 +30,7 @@ import {
   dropLowest,
   flatten,
   lowestPair,
+  markMerge,
   renameMerged,
   settleMerged,
 } from "../state/transitions.ts";
@@ -146,7 +147,7 @@ interface Choice {
 }
 
 /**
- * Chooses what is merged next, and notes it. The caller holds the guest's lock.
+ * Chooses what is merged next, and marks it. The caller holds the guest's lock.
  *
  * @param locks takes the lock of the layers, which is held from here to the end of the merge
  * @returns undefined if nothing is left that could be merged, `busy` if another merge of the guest is under way
@@ -169,7 +170,8 @@ async function begin(
     const { image } = job.disk.names;
     if (failed.has(image)) continue;
     const way = await wayToBegin(job, context);
-    const steps = () => way === "copy" ? [mark(job, context)] : [];
+    // Before the first byte is copied: from then on a commit on the lower layer can't be undone.
+    const steps = () => way === "copy" ? markMerge(job.disk.names, job.state) : [];
     if (way !== undefined && await run.takeOrReport(job.disk.target, steps)) return { ...job, way };
     failed.add(image);
   }
@@ -210,17 +212,9 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
   for (const disk of found) {
     await flattenIdle(disk, context);
     const state = layered(disk, context);
-    if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(disk.record!, state) });
+    if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
   }
   return jobs;
-}
-
-/** Notes, before the first byte is copied, that the lower layer is torn from now on: a commit on it can't be undone. */
-function mark({ disk, state }: Job, { paths }: EventContext) {
-  const records = readRecords(paths.note).map((record) =>
-    record.image === disk.names.image ? { ...record, merging: state.layers[1]! } : record
-  );
-  return { kind: "note", path: paths.note, records } as const;
 }
 
 /** A merge goes at full speed, unless another guest that is up would notice. */

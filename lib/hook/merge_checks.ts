@@ -28,7 +28,7 @@ export type Way =
   | "drop";
 
 /**
- * Asked before the lower layer is noted as torn: a merge that can't begin keeps no commit from being undone.
+ * Asked before the lower layer is marked as torn: a merge that can't begin keeps no commit from being undone.
  *
  * @returns undefined if it can't; why has been reported
  */

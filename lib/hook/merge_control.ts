@@ -44,7 +44,7 @@ export async function resumeMerges(
         .filter(({ records }) =>
           records.some((record) =>
             images.includes(record.image) &&
-            isTorn(record, parse(namesOf(record.image), run.listing(record.image)))
+            isTorn(parse(namesOf(record.image), run.listing(record.image)), [record])
           )
         )
         .map(({ domain }) => ({ kind: "background", domain })),
@@ -88,17 +88,18 @@ export async function waitForOrphan(
   }
 }
 
-/** Why no start can come as long as that `qemu-img` copies on. */
+/** Why no start can come as long as that `qemu-img` copies on, which may be that of another host's merge. */
 export function orphanError(lower: string): UserError {
-  return new UserError(`${quoted(lower)} is still written by the qemu-img of a merge that was killed`, {
-    // A guest that only reads from there is left alone.
-    hint:
-      `see that it is one: fuser -v ${
-        shellWord(lower)
-      }; wait until it is done, or end it, which harms nothing: ` +
-      `fuser -k -w ${shellWord(lower)}`,
-    healedBy: "event",
-  });
+  const word = shellWord(lower);
+  return new UserError(
+    `${quoted(lower)} is still written by the qemu-img of a merge that was killed, or is another host's`,
+    {
+      // A guest that only reads from there is left alone.
+      hint: `wait until it is done; or see whether it is here: fuser -v ${word}; and end it, which harms ` +
+        `nothing: fuser -k -w ${word}`,
+      healedBy: "event",
+    },
+  );
 }
 
 /** The other side: a signal that is given when somebody asks. */

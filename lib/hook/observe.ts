@@ -10,6 +10,7 @@ import {
   imageOf,
   layerNumber,
   LONGEST_IMAGE_NAME,
+  mergeNumber,
   nameLength,
   type Names,
   namesOf,
@@ -246,7 +247,9 @@ function checkLength(image: string): void {
 function takingPlace(file: string, image: string): string {
   const number = layerNumber(image, file);
   if (number === undefined) return `mv ${shellWord(file)} ${shellWord(image)}`;
-  const above = [...list(image).keys()].filter((path) => (layerNumber(image, path) ?? 0) > number);
+  const above = [...list(image).keys()].filter((path) =>
+    (layerNumber(image, path) ?? mergeNumber(image, path) ?? 0) > number
+  );
   const old = shellWord(`${image}.old`);
   return [
     ...above.length > 0 ? [`mkdir ${old}`, `mv ${above.map(shellWord).join(" ")} ${old}`] : [],

@@ -1,6 +1,7 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, lookingBy, readStart, updateRecords } from "./context.ts";
 import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./decide.ts";
+import { checkMarks } from "./marks.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
@@ -26,7 +27,7 @@ import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
 import { formatStart, type Step } from "../state/step.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted } from "../text.ts";
 
 /**
  * A start: every listed disk gets its session, or the start is refused and no disk has changed.
@@ -87,8 +88,8 @@ async function beginSessions(
   for (const disk of recovery.disks) {
     const state = stateOf(disk);
     const { image, layer } = disk.names;
-    const isBegun = [...records, ...others].some((record) => record.image === image && isTorn(record, state));
-    if (isBegun && "layers" in state) await waitForOrphan(layer(state.layers[0]), context);
+    const known = [...records, ...others].filter((record) => record.image === image);
+    if ("layers" in state && isTorn(state, known)) await waitForOrphan(layer(state.layers[0]), context);
   }
   const isFlagOlder = isBeforeLastWrite(config, recovery.disks);
   const looked = new Map<string, ImageInfo>();
@@ -100,7 +101,7 @@ async function beginSessions(
   }, context);
   const decided = await decideAll(recovery.disks, noting, (disk) => eventFacts(disk, start, isFlagOlder));
   await refuse(decided, context);
-  for (const disk of disks) checkMark(disk);
+  for (const disk of disks) checkMarks(disk);
   warnOfBases(decided, looked, context);
 
   const note = recordsAtPrepare(decided, host.now(), others, start);
@@ -210,28 +211,6 @@ function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
   return new UserError(
     `the layers of ${quoted(image)} were changed by another host while a session was begun`,
     { hint: "try again: nothing is lost by that", healedBy: "event" },
-  );
-}
-
-/**
- * A session that was to be committed was thrown away under its mark, by somebody who didn't know that: by hand, or by an older
- * version of this hook on another host. The mark is all that is left of it.
- *
- * @throws {UserError} as long as it is there
- */
-export function checkMark({ target, names, listing }: ObservedDisk): void {
-  const { image, mark } = names;
-  const inode = listing.get(mark);
-  const isKnown = [...listing].some(([path, other]) => path !== mark && other === inode);
-  if (inode === undefined || isKnown) return;
-  throw withContext(
-    target,
-    new UserError(
-      `${quoted(mark)} is a session that was to be committed, but is no session of ${quoted(image)} any more`,
-      {
-        hint: `see what it stands on: qemu-img info ${shellWord(mark)}; to give it up: rm ${shellWord(mark)}`,
-      },
-    ),
   );
 }
 

@@ -5,6 +5,7 @@ import * as files from "../host/files.ts";
 import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { mergeNumber } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -136,7 +137,7 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
       return [
         `${image} is no overlay on ${quoted(topLayer(disk))}: another file was put in the session's place`,
         `to throw ${word} away: ${discarding(disk)}; to make it the disk, move the layers away: ` +
-        `mkdir ${old} && mv ${layers(disk).map(shellWord).join(" ")} ${old}`,
+        `mkdir ${old} && mv ${[...layers(disk), ...mergeMarks(disk)].map(shellWord).join(" ")} ${old}`,
       ];
     case "refuse: moved":
       return [
@@ -209,6 +210,10 @@ function discarding(disk: ObservedDisk): string {
 function layers(disk: ObservedDisk): string[] {
   const state = stateOf(disk);
   return "layers" in state ? state.layers.map(disk.names.layer) : [];
+}
+
+function mergeMarks({ names, listing }: ObservedDisk): string[] {
+  return [...listing.keys()].filter((path) => mergeNumber(names.image, path) !== undefined);
 }
 
 function topLayer(disk: ObservedDisk): string {

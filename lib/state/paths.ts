@@ -15,6 +15,8 @@ export interface Names {
   readonly probe: string;
   /** Layer `number`; 0 is the base. */
   layer(number: number): string;
+  /** Another name of layer `number`, as long as it is being merged into the one below, which is half written meanwhile. */
+  merge(number: number): string;
 }
 
 /** Longest name of a file, in bytes: NAME_MAX of Linux. */
@@ -23,6 +25,7 @@ const LAYER = ".backing_file";
 const COMMITTING = ".autorevert-committing";
 const ENDED = ".autorevert-ended";
 const MARK = ".autorevert-keep";
+const MERGE = ".autorevert-merge";
 const SCRATCH = ".autorevert-new";
 const PROBE = ".autorevert-probe";
 
@@ -36,6 +39,7 @@ export function namesOf(image: string): Names {
     scratch: image + SCRATCH,
     probe: image + PROBE,
     layer: (number) => number === 0 ? image + LAYER : `${image}${LAYER}.${number}`,
+    merge: (number) => `${image}${MERGE}.${number}`,
   };
 }
 
@@ -49,33 +53,40 @@ export function nameLength(path: string): number {
 
 /** The number of the layer of `image` that `path` is, if it is one. */
 export function layerNumber(image: string, path: string): number | undefined {
-  if (!path.startsWith(image + LAYER)) return undefined;
-  const rest = path.slice(image.length + LAYER.length);
-  if (rest === "") return 0;
+  return path === image + LAYER ? 0 : numberAfter(image + LAYER, path);
+}
+
+/** The number of the layer of `image` that is being merged, if `path` says so. */
+export function mergeNumber(image: string, path: string): number | undefined {
+  return numberAfter(image + MERGE, path);
+}
+
+function numberAfter(start: string, path: string): number | undefined {
+  if (!path.startsWith(start)) return undefined;
+  const rest = path.slice(start.length);
   return /^\.[1-9]\d{0,8}$/.test(rest) ? Number(rest.slice(1)) : undefined;
 }
 
-/** Whether a file belongs to `image`: the image itself, a layer, or one of the five names beside them. */
+/** Whether a file belongs to `image`: the image itself, a layer, or one of the names beside them. */
 export function belongsTo(image: string, path: string): boolean {
   const { committing, ended, mark, scratch, probe } = namesOf(image);
   return [image, committing, ended, mark, scratch, probe].includes(path) ||
-    layerNumber(image, path) !== undefined;
+    layerNumber(image, path) !== undefined || mergeNumber(image, path) !== undefined;
 }
 
 /** Of the names that belong to an image those that are there in some state, beside these: layers are numbered in a row. */
 export function expectedNames(image: string, found: readonly string[]): string[] {
-  const { layer, committing, ended, mark } = namesOf(image);
+  const { layer, merge, committing, ended, mark } = namesOf(image);
   const numbers = found.map((path) => layerNumber(image, path)).filter((number) => number !== undefined);
   const neighbours = numbers.flatMap((number) => [Math.max(0, number - 1), number + 1]);
-  return [image, committing, ended, mark, ...[0, ...neighbours].map(layer)];
+  return [image, committing, ended, mark, ...[0, ...neighbours].map(layer), ...numbers.map(merge)];
 }
 
 /** The image that a file with such a name was made for, or undefined for an ordinary name. */
 export function imageOf(path: string): string | undefined {
-  return /^(.+)\.(?:backing_file(?:\.[1-9]\d{0,8})?|autorevert-(?:committing|ended|keep|new|probe))$/s.exec(
-    path,
-  )
-    ?.[1];
+  const number = "\\.[1-9]\\d{0,8}";
+  const endings = `backing_file(?:${number})?|autorevert-(?:committing|ended|keep|merge${number}|new|probe)`;
+  return new RegExp(`^(.+)\\.(?:${endings})$`, "s").exec(path)?.[1];
 }
 
 /** The files that the configuration folder holds for one guest. */

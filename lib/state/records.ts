@@ -106,12 +106,15 @@ function asideAtPrepare(disk: ObservedDisk, decision: Decision): SessionRecord["
   return disk.record === undefined ? "others" : "forget";
 }
 
-/** A merge that any guest of the image has begun: what it has torn stays known with whoever has the image now. */
+/**
+ * A merge that any guest of the image has begun with an earlier version of the hook: what it has torn stays known with whoever has
+ * the image now.
+ */
 function tornLayer(disk: ObservedDisk, others: readonly SessionRecord[]) {
   const { names: { image }, record } = disk;
   const state = stateOf(disk);
   const torn = [...record ? [record] : [], ...others].find((one) =>
-    one.image === image && isTorn(one, state)
+    one.image === image && one.merging !== undefined && isTorn(state, [one])
   );
   return torn && { merging: torn.merging! };
 }
@@ -199,12 +202,18 @@ export function unfinished(
       // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
       ...flagVersion !== undefined && state.kind === "committing" && { flagVersion },
-      ...isTorn(record, state) && { merging: merging! },
+      ...merging !== undefined && isTorn(state, [record]) && { merging },
     }];
   });
 }
 
-/** Whether a merge was begun on the two lowest layers and is not done: only the view through the upper one is right. */
-export function isTorn({ merging }: SessionRecord, state: State): boolean {
-  return merging !== undefined && "layers" in state && state.layers[1] === merging;
+/**
+ * Whether a merge was begun on the two lowest layers and is not done: only the view through the upper one is right.
+ *
+ * @param records of this image: an earlier version of the hook has noted it there
+ */
+export function isTorn(state: State, records: readonly SessionRecord[]): boolean {
+  if (!("layers" in state)) return false;
+  return state.torn === true ||
+    records.some(({ merging }) => merging !== undefined && merging === state.layers[1]);
 }

@@ -39,7 +39,10 @@ export interface SessionRecord {
    * it is another guest's. Gone from the note as soon as the guest is up.
    */
   readonly aside?: "forget" | "stay" | "others";
-  /** Number of the layer that was being merged into the one below: until that is done, the lower one is torn. */
+  /**
+   * Number of the layer that an earlier version of the hook was merging into the one below: until that is done, the lower one is
+   * torn. A name beside the image says so now.
+   */
   readonly merging?: number;
   /** An operation of an administrator, as long as it may not be done. */
   readonly pending?: PendingOperation;

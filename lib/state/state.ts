@@ -6,18 +6,27 @@ export type Listing = ReadonlyMap<string, number>;
 /** Numbers of the layers, lowest first; each stands on the one before it. */
 export type Layers = readonly [number, ...number[]];
 
-/** What the names on disk say. Where there are layers, they are the disk, and the image is disposable. */
+/**
+ * What the names on disk say. Where there are layers, they are the disk, and the image is disposable. Where these are `torn`, a
+ * merge of the two lowest was begun and isn't done: the lower one is half written, and only the view through the upper one is right.
+ */
 export type State =
   /** Idle; the image is the disk. */
   | { readonly kind: "plain"; readonly ended: boolean }
   /** Idle; image and top layer are one file. */
-  | { readonly kind: "layered"; readonly layers: Layers; readonly ended: boolean }
+  | {
+    readonly kind: "layered";
+    readonly layers: Layers;
+    readonly ended: boolean;
+    readonly torn?: true;
+  }
   /** The image is a session: running, or died without a word; `marked` if it is to be committed, wherever it ends. */
   | {
     readonly kind: "session";
     readonly layers: Layers;
     readonly ended: boolean;
     readonly marked?: true;
+    readonly torn?: true;
   }
   /** A commit was decided and not finished. */
   | {
@@ -25,9 +34,10 @@ export type State =
     readonly layers: Layers;
     readonly ended: boolean;
     readonly marked?: true;
+    readonly torn?: true;
   }
   /** Layers without an image that stands for them. */
-  | { readonly kind: "headless"; readonly layers: Layers; readonly ended: boolean }
+  | { readonly kind: "headless"; readonly layers: Layers; readonly ended: boolean; readonly torn?: true }
   /** A decided commit, but no layer that it could stand on: not the hook's doing. */
   | { readonly kind: "stray" }
   /** Neither image nor layer. */
@@ -47,7 +57,8 @@ export function parse(names: Names, listing: Listing): State {
     return image === undefined ? { kind: "missing" } : { kind: "plain", ended };
   }
   const layers: Layers = [lowest, ...higher];
-  const has = { layers, ended };
+  const isTorn = higher[0] !== undefined && listing.has(names.merge(higher[0]));
+  const has = { layers, ended, ...isTorn && { torn: true } as const };
   const mark = listing.get(names.mark);
   const marked = (path: string) =>
     mark !== undefined && mark === listing.get(path) && { marked: true } as const;

@@ -1,0 +1,50 @@
+/** Marks beside an image that have outlived what they are marks of. */
+
+import { UserError, withContext } from "../errors.ts";
+import { mergeNumber, type Names } from "../state/paths.ts";
+import type { ObservedDisk } from "../state/observed_disk.ts";
+import { type Listing, parse } from "../state/state.ts";
+import { lostMerges } from "../state/transitions.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/**
+ * Somebody has thrown away what a mark is another name of, and didn't know that: by hand, or by an older version of this hook on
+ * another host. The mark is all that is left of it: a session that was to be committed, or a commit of which the half is in the
+ * layer below.
+ *
+ * @throws {UserError} as long as such a mark is there
+ */
+export function checkMarks({ target, names, listing }: ObservedDisk): void {
+  const [merge] = lostMerges(names, listing);
+  if (merge !== undefined) throw withContext(target, lostMerge(merge, names, listing));
+  const { image, mark } = names;
+  const inode = listing.get(mark);
+  const isKnown = [...listing].some(([path, other]) => path !== mark && other === inode);
+  if (inode === undefined || isKnown) return;
+  throw withContext(
+    target,
+    new UserError(
+      `${quoted(mark)} is a session that was to be committed, but is no session of ${quoted(image)} any more`,
+      {
+        hint: `see what it stands on: qemu-img info ${shellWord(mark)}; to give it up: rm ${shellWord(mark)}`,
+      },
+    ),
+  );
+}
+
+function lostMerge(merge: string, names: Names, listing: Listing): UserError {
+  const layer = shellWord(names.layer(mergeNumber(names.image, merge)!));
+  const isAside = listing.get(names.ended) === listing.get(merge);
+  const back = isAside ? `mv ${shellWord(names.ended)} ${layer}` : `ln ${shellWord(merge)} ${layer}`;
+  // Without a layer nothing is there that it could stand on.
+  const way = "layers" in parse(names, listing)
+    ? `to bring it back: ${back} && ln -f ${layer} ${shellWord(names.image)}`
+    : `see what it stands on: qemu-img info ${shellWord(merge)}`;
+  return new UserError(
+    `${quoted(merge)} is a commit that was being merged, but is no layer of ${
+      quoted(names.image)
+    } any more: ` +
+      "what is left may be half written",
+    { hint: `${way}; to give it up: rm ${shellWord(merge)}` },
+  );
+}
