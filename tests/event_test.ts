@@ -12,7 +12,7 @@ const operations: readonly (readonly [given: string, operation: Operation])[] = 
   ["restore", "restore"],
   ["migrate", "migrate"],
   ["start", "idle"],
-  ["stopped", "idle"],
+  ["stopped", "stopped"],
   ["reconnect", "reconnect"],
   ["attach", "idle"],
   ["new-in-libvirt", "unknown"],
@@ -92,6 +92,7 @@ Deno.test("an operation that nobody knows is logged, and nothing else", async ()
 Deno.test("events that are none of our business do nothing, even of a guest with a session", async () => {
   using fixture = new Fixture().disks({ vda: true });
   await fixture.start();
+  fixture.run();
   const before = snapshot(fixture.root);
   for (const operation of ["start", "stopped", "attach"]) {
     const { code, log, said } = await fixture.event(operation, "-", { xml: "no XML" });

@@ -137,10 +137,35 @@ for (const shell of shells) {
         const args = [name, operation, "begin", "-"];
         assertEquals(asked(fixture, shell, args), args);
       }
-      assertEquals(asked(fixture, shell, [name, "stopped", "end", "-"]), undefined);
+      assertEquals(asked(fixture, shell, [name, "attach", "begin", "-"]), undefined);
     }
     for (const name of ["a", "Win10", "0", "a.b-c_d+e@f", "a..b"]) {
       assertEquals(asked(fixture, shell, [name, "prepare", "begin", "-"]), undefined);
+    }
+  });
+
+  Deno.test(`in ${shell[0]} the gate asks at the end of a guest with a session that was paused`, () => {
+    const comment = "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE.\n-->\n";
+    const statuses = [
+      undefined,
+      "",
+      "no XML",
+      `${comment}<domstatus state='running' reason='migrated' pid='1'>\n<domain/>\n</domstatus>\n`,
+      `${comment}<domstatus state='paused' reason='user' pid='1'>\n<domain/>\n</domstatus>\n`,
+      `${comment}<domstatus state='paused' reason='migration' pid='1'>\n  <job type='none' async='migration in'/>\n`,
+      "<domstatus state='paused' reason='migration' pid='1'>",
+      `<x state='paused' />\n<domstatus state='shutdown' reason='user' pid='1'>\n <x state='paused' />\n`,
+    ];
+    for (const status of statuses) {
+      for (const hasNote of [false, true]) {
+        using fixture = worldWithGate();
+        if (status !== undefined) Deno.writeTextFileSync(`${fixture.settings.liveFolder}/guest.xml`, status);
+        if (hasNote) Deno.writeTextFileSync(`${fixture.config}/guest.session`, "[]");
+        const args = ["guest", "stopped", "end", "-"];
+        const isNothing = isNoop(eventOf(args)!, fixture.settings);
+        assertEquals(isNothing, !hasNote || status?.includes("<domstatus state='paused'") !== true, status);
+        assertEquals(asked(fixture, shell, args), isNothing ? undefined : args, status);
+      }
     }
   });
 

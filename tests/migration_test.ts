@@ -29,6 +29,25 @@ for (const tells of told) {
     }
   });
 
+  Deno.test(`a migration that fails while nobody holds the image's lock leaves the session, ${libvirt}`, async () => {
+    for (const flag of [false, true]) {
+      using hosts = new TwoHosts({ vda: flag }, { vda: false });
+      const { here, there } = hosts;
+      await hosts.start(here);
+      const before = here.state("vda");
+      await hosts.failLate(there, said(tells, "failed"));
+      assertEquals(here.state("vda"), before);
+      assertEquals(
+        there.files(there.config).filter((name) => /session|starting/.test(name)),
+        [],
+      );
+      here.write(here.image("vda"), "mine");
+      await hosts.stop(here, said(tells, "shutdown"));
+      assertEquals(here.disk("vda"), { base: "vda", ...flag && { mine: "yes" } });
+      assertEquals(here.flags(), { vda: false });
+    }
+  });
+
   Deno.test(`an unflagged session is reverted where it ends, ${libvirt}`, async () => {
     using hosts = new TwoHosts({ vda: false });
     const { here, there } = hosts;

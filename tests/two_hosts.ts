@@ -1,6 +1,6 @@
 /** Two hosts with a hook and a configuration each, which share the folder of the images. */
 
-import { Fixture } from "./fixture.ts";
+import { DOMAIN, Fixture } from "./fixture.ts";
 
 export class TwoHosts implements Disposable {
   readonly here = new Fixture();
@@ -46,6 +46,25 @@ export class TwoHosts implements Disposable {
   async migrate(from: Fixture, to: Fixture, reason = "migrated"): Promise<void> {
     await this.announce(to);
     await from.stop(reason);
+  }
+
+  /**
+   * One that fails when the source has given up its images' locks already, and gets them again only when the target's end is over.
+   * Of a guest whose memory has not come libvirt's file says so until `stopped`.
+   */
+  async failLate(to: Fixture, reason: string, status = "state='paused' reason='migration'"): Promise<void> {
+    await this.announce(to);
+    const live = `${to.settings.liveFolder}/${DOMAIN}.xml`;
+    Deno.writeTextFileSync(
+      live,
+      `<domstatus ${status} pid='1'>\n  <job type='none' async='migration in' phase='finish3'>\n`,
+    );
+    const busy = [...to.busy];
+    to.busy.clear();
+    await to.good("stopped");
+    Deno.removeSync(live);
+    await to.good("release", reason);
+    for (const image of busy) to.busy.add(image);
   }
 
   /** One that is given up; the guest runs on where it was. */

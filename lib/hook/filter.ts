@@ -1,3 +1,4 @@
+import { isPaused } from "./live_status.ts";
 import * as files from "../host/files.ts";
 import { checkDomainName, type Event } from "../input/event.ts";
 import type { Settings } from "../settings.ts";
@@ -7,12 +8,13 @@ import { guestNames } from "../state/paths.ts";
  * Whether an event asks for nothing. Asked first, with as little code as that takes: libvirt waits for the hook at each
  * event of every guest, also of those that are none of its business. In doubt it does ask for something.
  */
-export function isNoop({ domain, operation }: Event, { configFolder }: Settings): boolean {
+export function isNoop({ domain, operation }: Event, settings: Settings): boolean {
   if (operation === "idle") return true;
   if (operation === "unknown") return false;
   try {
     checkDomainName(domain);
-    const { config, note, starting } = guestNames(configFolder, domain);
+    const { config, note, starting } = guestNames(settings.configFolder, domain);
+    if (operation === "stopped") return files.lstat(note) === undefined || !isPaused(domain, settings);
     const up = operation === "started" || operation === "reconnect";
     // A guest with neither file is not ours, and one without the word has no start to end.
     return (up ? [starting] : [config, note]).every((path) => files.lstat(path) === undefined);

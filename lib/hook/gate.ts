@@ -17,7 +17,7 @@ export function isGate(text: string): boolean {
   return text.startsWith(`#!/bin/sh\n${MARK}`);
 }
 
-export function gate({ configFolder, gated, packaged }: Settings): string {
+export function gate({ configFolder, liveFolder, gated, packaged }: Settings): string {
   return `#!/bin/sh
 ${MARK}leaves where there is nothing to do, and asks the program in doubt.
 LC_ALL=C
@@ -38,13 +38,21 @@ up() { # the start is over, and so is the word for it; a line below that is the 
   rm -f "$1" 2>/dev/null
 }
 
+ran() { # libvirt's file of a guest that has ended doesn't say that it was paused
+  { while read -r line; do
+    case $line in "<domstatus "*) break ;; esac
+  done } 2>/dev/null < "$1"
+  case $line in *" state='paused' "*) return 1 ;; esac
+}
+
 nothing_to_do() { # DOMAIN OPERATION SUB-OPERATION EXTRA
   [ $# = 4 ] && [ "$4" != --dry-run ] || return 1
   case $3 in begin | end | -) ;; *) return 1 ;; esac
-  case $2 in start | stopped | attach) return 0 ;; esac
+  case $2 in start | attach) return 0 ;; esac
   case $1 in [!A-Za-z0-9]* | *[!A-Za-z0-9._@+-]* | '') return 1 ;; esac
   case $2 in
     prepare | release | migrate | restore) absent "$config/$1.json" "$config/$1.session" ;;
+    stopped) absent "$config/$1.session" || ran "${liveFolder}/$1.xml" ;;
     started | reconnect) absent "$config/$1.starting" || up "$config/$1.starting" ;;
     *) return 1 ;;
   esac

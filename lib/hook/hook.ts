@@ -3,6 +3,7 @@ import { isNoop } from "./filter.ts";
 import { prepare } from "./prepare.ts";
 import { release } from "./release.ts";
 import { started } from "./started.ts";
+import { stopped } from "./stopped.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
@@ -45,6 +46,9 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
         return 0;
       case "prepare":
         return await prepare(context);
+      case "stopped":
+        await stopped(context);
+        return 0;
       case "release":
         await release(context);
         return 0;
@@ -57,7 +61,7 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
     run.report(error);
     // What `started` couldn't remove would make the end of this session look like the end of a start that failed.
     // A hook that fails at a reconnect kills the guest.
-    return ["release", "unknown", "reconnect"].includes(operation) ? 0 : 1;
+    return ["stopped", "release", "unknown", "reconnect"].includes(operation) ? 0 : 1;
   }
 }
 

@@ -17,6 +17,8 @@ export type Operation =
   | "started"
   /** The same, told by a libvirtd that was away meanwhile. */
   | "reconnect"
+  /** Its QEMU has ended, and libvirt's file of it is still there. */
+  | "stopped"
   | "restore"
   | "migrate"
   /** One that libvirt has and the hook has no business with. */
@@ -28,7 +30,7 @@ const operations: Readonly<Record<string, Operation>> = {
   prepare: "prepare",
   start: "idle",
   started: "started",
-  stopped: "idle",
+  stopped: "stopped",
   release: "release",
   migrate: "migrate",
   restore: "restore",

@@ -77,6 +77,8 @@ if [ "$roots" != "$first" ]; then
   number=0
   for root in "$ROOT" "$SECOND"; do
     number=$((number + 1))
+    # For a QEMU that is root's: post-copy needs userfaultfd(2).
+    echo 'clear_emulator_capabilities = 0' >> "$root/etc/libvirt/qemu.conf"
     # Both are on one machine; to libvirt they must not be one host.
     echo "host_uuid = \"00000000-0000-4000-8000-00000000000$number\"" >> "$root/etc/libvirt/libvirtd.conf"
   done

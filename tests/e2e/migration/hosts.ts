@@ -59,8 +59,17 @@ export class Machine {
     await until(`libvirtd of ${this.name} answers`, async () => (await this.tryVirsh("list")).code === 0);
   }
 
+  get libvirtd(): number {
+    return Number(Deno.readTextFileSync(this.at("/run/libvirtd.pid")));
+  }
+
+  /** The QEMU of a guest. */
+  qemu(guest: string): number {
+    return Number(Deno.readTextFileSync(this.at(`/run/libvirt/qemu/${guest}.pid`)));
+  }
+
   async killLibvirtd(): Promise<void> {
-    const pid = Number(Deno.readTextFileSync(this.at("/run/libvirtd.pid")));
+    const pid = this.libvirtd;
     Deno.kill(pid, "SIGKILL");
     await until("libvirtd is gone", () => Promise.resolve(!exists(`/proc/${pid}/exe`)));
   }
@@ -91,17 +100,21 @@ export const [one, two] = roots.map((root, index) => new Machine(`host${index + 
 interface MigratingOptions {
   readonly disks?: number;
   readonly keys?: Readonly<Record<string, unknown>>;
+  /** Its QEMU is root's: only that may have userfaultfd(2), which post-copy needs. */
+  readonly isRoot?: boolean;
 }
 
 /** A guest that counts at every key, on either host. */
 export class MigratingGuest {
   readonly images: readonly string[];
   readonly #keys: Readonly<Record<string, unknown>>;
+  readonly #isRoot: boolean;
   readonly #uuid = crypto.randomUUID();
 
-  private constructor(readonly name: string, { disks = 1, keys = {} }: MigratingOptions) {
+  private constructor(readonly name: string, { disks = 1, keys = {}, isRoot = false }: MigratingOptions) {
     this.images = [..."abc"].slice(0, disks).map((letter) => `${IMAGES}/${name}-${letter}.img`);
     this.#keys = keys;
+    this.#isRoot = isRoot;
   }
 
   static async make(name: string, options: MigratingOptions = {}): Promise<MigratingGuest> {
@@ -120,12 +133,15 @@ export class MigratingGuest {
       `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${image}'/>` +
       `<target dev='vd${"abc"[index]}' bus='virtio'/><boot order='${index + 1}'/></disk>`
     );
+    const label = this.#isRoot
+      ? "<seclabel type='static' model='dac' relabel='yes'><label>+0:+0</label></seclabel>"
+      : "";
     return `<domain type='qemu'><name>${this.name}</name><uuid>${this.#uuid}</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os><features><acpi/><apic/></features>
 <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
 <on_crash>destroy</on_crash><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>${disks.join("\n")}
 <controller type='usb' model='none'/><memballoon model='none'/>
-<serial type='file'><source path='${this.#serial}'/></serial></devices></domain>`;
+<serial type='file'><source path='${this.#serial}'/></serial></devices>${label}</domain>`;
   }
 
   configure(host: Machine, flags: Flags): void {
@@ -196,14 +212,38 @@ export class MigratingGuest {
   }
 
   /** A migration that is under way, and takes so long that something can happen in its middle. */
-  async beginMigration(from: Machine, to: Machine): Promise<{ readonly migration: Promise<Result> }> {
+  async beginMigration(
+    from: Machine,
+    to: Machine,
+    ...flags: string[]
+  ): Promise<{ readonly migration: Promise<Result> }> {
     await from.virsh("migrate-setspeed", this.name, "1");
-    const migration = this.tryMigrate(from, to);
+    const migration = this.tryMigrate(from, to, ...flags);
     await until(
       "it migrates",
       async () => (await to.tryVirsh("domstate", this.name)).stdout.includes("paused"),
     );
     return { migration };
+  }
+
+  /** Waits until the memory is on its way. */
+  async isUnderWay(from: Machine): Promise<void> {
+    await until(
+      "memory goes over",
+      async () => (await from.tryVirsh("domjobinfo", this.name)).stdout.includes("Memory processed"),
+    );
+  }
+
+  /** Has it go on at the target at once, while its memory still comes. */
+  async startPostCopy(from: Machine, to: Machine): Promise<void> {
+    await until(
+      "post-copy begins",
+      async () => (await from.tryVirsh("migrate-postcopy", this.name)).code === 0,
+    );
+    await until(
+      "it goes on in post-copy",
+      async () => /post-copy/.test((await to.tryVirsh("domstate", "--reason", this.name)).stdout),
+    );
   }
 
   async migrate(from: Machine, to: Machine, ...flags: string[]): Promise<void> {

@@ -1,0 +1,17 @@
+import type { EventContext } from "./context.ts";
+import { isIncoming } from "./live_status.ts";
+import { readOwnRecords } from "../host/session_records.ts";
+import { startingStep } from "../state/plan.ts";
+
+/**
+ * A guest that was called up here, and whose memory never came from the other host: its end is that of a migration that failed.
+ * Before 10.5 libvirt doesn't say so at `release`, and the source may have given up the image's lock until it goes on. Nothing is
+ * changed for a guest that ran here, if only for a moment.
+ */
+export async function stopped({ run, host, domain, paths }: EventContext): Promise<void> {
+  if (!isIncoming(domain, host.settings)) return;
+  const records = readOwnRecords(paths.note);
+  if (!records.some(({ came }) => came === "migration")) return;
+  run.logInfo("", "its memory has not come: this is the end of a migration that failed");
+  await run.take("", [startingStep(paths, "migrate", records)]);
+}
