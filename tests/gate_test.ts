@@ -158,7 +158,7 @@ for (const shell of shells) {
     ];
     for (const status of statuses) {
       for (const hasNote of [false, true]) {
-        using fixture = worldWithGate();
+        using fixture = fixtureWithGate();
         if (status !== undefined) Deno.writeTextFileSync(`${fixture.settings.liveFolder}/guest.xml`, status);
         if (hasNote) Deno.writeTextFileSync(`${fixture.config}/guest.session`, "[]");
         const args = ["guest", "stopped", "end", "-"];
