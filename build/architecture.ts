@@ -13,7 +13,13 @@ const words: Words = {
   state: { plain: "plain", layered: "layered", session: "session", stray: "stray", missing: "missing" },
   ended: { true: "a session is set aside", false: "no session is set aside" },
   start: { fresh: "fresh start", resume: "restore", migrate: "incoming migration", refused: "refused start" },
-  end: { normal: "ended normally", suspended: "saved or migrated", crashed: "crashed", failed: "failed" },
+  end: {
+    normal: "shut down",
+    destroyed: "destroyed",
+    suspended: "saved or migrated",
+    crashed: "crashed",
+    failed: "failed",
+  },
   source: {
     other: "domain names another file",
     gone: "domain has no such disk",

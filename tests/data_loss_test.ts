@@ -1,8 +1,8 @@
 /** Sessions and commits that an ordinary day of an administrator must not lose. */
 
 import { assertEquals } from "@std/assert";
-import { dyingAt, Failing } from "./fault.ts";
-import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
+import { atEveryStep, dyingAt, Failing } from "./fault.ts";
+import { afterClockTick, type Circumstance, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
 Deno.test("a commit that fails is done after the next session, if its flag was set after the last write", async () => {
@@ -327,3 +327,75 @@ Deno.test("a flagged session outlives a configuration that isn't there for a mom
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), session);
 });
+
+Deno.test("a session that begins with its flag set over one that died goes on, whatever is edited", async () => {
+  using fixture = await up(false);
+  await afterClockTick();
+  fixture.configure({ vda: true }, new Date());
+  await fixture.start();
+  fixture.write(fixture.vda, "flagged");
+  await afterClockTick();
+  fixture.configure({ vda: true }, new Date());
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { ...base, flagged: "yes" });
+});
+
+Deno.test("a commit that fails half-way leaves a flag that is set since to the next session", async () => {
+  await atEveryStep("fails before", async (failing) => {
+    using fixture = await up(true);
+    await fixture.event("release", "shutdown", { perform: failing.perform });
+    if (fixture.state("vda").kind !== "committing") return;
+    await afterClockTick();
+    fixture.configure({ vda: true }, new Date());
+    await fixture.start();
+    fixture.write(fixture.vda, "next");
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), { ...session, next: "yes" });
+  });
+});
+
+Deno.test("a commit that failed before it was decided is given up with its flag, by an editor", async () => {
+  await atEveryStep("fails before", async (failing) => {
+    using fixture = await up(true);
+    await fixture.event("release", "shutdown", { perform: failing.perform });
+    if (fixture.state("vda").kind !== "session") return;
+    fixture.configure({ vda: false }, LATER);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), base);
+  });
+});
+
+Deno.test("a flag goes with its session where two disks change their targets", async () => {
+  using fixture = new Fixture().disks({ vda: true, vdb: false });
+  const [vda, vdb] = [fixture.image("vda"), fixture.image("vdb")];
+  await fixture.start();
+  fixture.write(vda, "mine");
+  await fixture.stop("crashed");
+  fixture.sources.set("vda", vdb);
+  fixture.sources.set("vdb", vda);
+  await fixture.start();
+  assertEquals(fixture.read(vda), { base: "vda", mine: "yes" });
+});
+
+for (const kind of ["own", "sync", "link"] as const) {
+  Deno.test(`a start whose recovery fails each time with the second disk throws away no session: ${kind}`, async () => {
+    using fixture = new Fixture().disks({ vda: true, vdb: true });
+    const vdb = fixture.image("vdb");
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "mine");
+    const broken: Circumstance = {
+      perform: (inner) => async (step, control) => {
+        const paths: unknown[] = Object.values(step);
+        if (step.kind === kind && paths.includes(vdb)) throw new Error("Input/output error");
+        await inner(step, control);
+      },
+    };
+    await fixture.event("release", "shutdown", broken);
+    assertEquals((await fixture.event("prepare", "-", broken)).code, 1);
+    await fixture.event("release", "failed", broken);
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) {
+      assertEquals(fixture.read(fixture.image(target)), { base: target, mine: "yes" });
+    }
+  });
+}

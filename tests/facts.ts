@@ -50,7 +50,7 @@ const release = {
   event: ["release"],
   waits: both,
   start: ["up", "fresh", "resume", "migrate", "refused"],
-  end: ["normal", "suspended", "crashed", "failed", "unknown"],
+  end: ["normal", "destroyed", "suspended", "crashed", "failed", "unknown"],
   came: ["not"],
   ours: both,
   listed: [false],

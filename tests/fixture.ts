@@ -260,8 +260,8 @@ export class Fixture implements Disposable {
   }
 
   /** The guest runs: libvirt keeps its state, and QEMU has its images open. */
-  run(): void {
-    const state = `<domstatus state='running' reason='booted' pid='1'>${this.xml()}</domstatus>\n`;
+  run(how = "running"): void {
+    const state = `<domstatus state='${how}' reason='booted' pid='1'>${this.xml()}</domstatus>\n`;
     Deno.writeTextFileSync(`${this.settings.liveFolder}/${DOMAIN}.xml`, state);
     for (const image of this.sources.values()) this.busy.add(image);
   }

@@ -1,7 +1,7 @@
 /** Guests that migrate between two hosts with one folder of images. */
 
 import { assertEquals } from "@std/assert";
-import { afterFirst, atEveryStep, Failing, faults, tearing } from "./fault.ts";
+import { afterFirst, atEveryStep, dyingAt, Failing, faults, tearing } from "./fault.ts";
 import { afterClockTick, copyDown, Fixture } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 import { readRecords } from "../lib/host/session_records.ts";
@@ -611,3 +611,118 @@ Deno.test("a commit that is thrown away in the middle of its merge is not forgot
     assertEquals([here.disk("vda"), here.files()], [whole, ["vda.img"]]);
   }
 });
+
+Deno.test("a commit that the other host has cut short leaves the flag of this one to its own session", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  await hosts.start(here);
+  here.write(here.vda, "one");
+  here.busy.clear();
+  await here.event("release", "shutdown", { perform: dyingAt("clear") });
+  assertEquals(here.state("vda").kind, "committing");
+  there.configure({ vda: true }, new Date());
+  await there.start();
+  here.write(here.vda, "two");
+  await there.stop();
+  assertEquals(here.disk("vda"), { base: "vda", one: "yes", two: "yes" });
+});
+
+for (const reason of ["daemon", "crashed", "destroyed", "failed"]) {
+  Deno.test(`a source's end leaves the session that runs on its new host, whatever libvirt calls it: ${reason}`, async () => {
+    for (const flag of [false, true]) {
+      using hosts = new TwoHosts({ vda: flag }, { vda: false });
+      const { here, there } = hosts;
+      await hosts.start(here);
+      await hosts.announce(there);
+      here.write(here.vda, "live");
+      await here.event("release", reason);
+      assertEquals(here.read(here.vda), { base: "vda", live: "yes" });
+      await hosts.stop(there);
+      assertEquals(here.disk("vda"), { base: "vda", ...flag && { live: "yes" } });
+    }
+  });
+}
+
+Deno.test("a guest that was saved is refused where its session is gone, as after a start on the host that it came from", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  await hosts.start(here);
+  await hosts.announce(there);
+  here.write(here.vda, "mine");
+  // The source lost power before it was told that the guest has left.
+  await hosts.stop(there, "saved");
+  await here.start();
+  await here.stop();
+  await there.good("restore");
+  const { code, said } = await there.event("prepare");
+  assertEquals(code, 1);
+  assertEquals(said[0]!.includes("that the guest was saved on is gone"), true, said[0]);
+  await there.event("release", "failed");
+  await there.start();
+  assertEquals(there.read(there.vda), { base: "vda" });
+});
+
+Deno.test("a flagged session that goes on after its start was cut short bears a mark when it leaves", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  await here.event("prepare", "-", {
+    perform: (inner) => async (step, control) => {
+      if (step.kind === "link" && step.to.endsWith("-keep")) throw new Error("power cut");
+      await inner(step, control);
+    },
+  });
+  await hosts.start(here);
+  await hosts.announce(there);
+  here.write(here.vda, "mine");
+  await hosts.stop(there);
+  assertEquals(there.disk("vda"), { base: "vda", mine: "yes" });
+});
+
+Deno.test("a migration that is cut short on its target leaves the session to the source, whatever is started there", async () => {
+  for (const fault of faults) {
+    await atEveryStep(fault, async (failing) => {
+      using hosts = new TwoHosts({ vda: false, vdb: false });
+      const { here, there } = hosts;
+      await hosts.start(here);
+      await there.good("migrate");
+      await there.event("prepare", "-", { perform: failing.perform });
+      if (fault.startsWith("fails")) await there.event("release", "failed");
+      here.write(here.vda, "mine");
+      await hosts.stop(here, "saved");
+      await there.event("prepare");
+      assertEquals(here.read(here.vda), { base: "vda", mine: "yes" });
+    });
+  }
+});
+
+for (const isLayered of [true, false]) {
+  for (const at of ["note", "starting"]) {
+    const disk = isLayered ? "a disk with a commit" : "a plain disk";
+    Deno.test(`a start leaves the session that another host begins on ${disk} before its ${at}`, async () => {
+      using hosts = new TwoHosts({ vda: isLayered }, { vda: false });
+      const { here, there } = hosts;
+      here.keys = there.keys = { "keep-commits": 3 };
+      if (isLayered) {
+        here.configure({ vda: true });
+        await hosts.start(here);
+        await hosts.stop(here);
+      }
+      let isBegun = false;
+      const { code } = await there.event("prepare", "-", {
+        perform: (inner) => async (step, control) => {
+          if (step.kind === at && !isBegun) {
+            isBegun = true;
+            await hosts.start(here);
+            here.write(here.vda, "live");
+          }
+          await inner(step, control);
+        },
+      });
+      assertEquals(code, 1);
+      await there.event("release", "failed");
+      assertEquals(here.read(here.vda).live, "yes");
+      await hosts.stop(here);
+      assertEquals(here.disk("vda"), { base: "vda" });
+    });
+  }
+}

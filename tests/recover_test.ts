@@ -5,6 +5,7 @@ import { namesOf } from "../lib/state/paths.ts";
 import { dyingAt } from "./fault.ts";
 import { snapshot } from "./tree.ts";
 import { Fixture } from "./fixture.ts";
+import { session, up } from "./running_guest.ts";
 import { checkFails, checkPrints } from "./typed.ts";
 
 const fixtureOf = (flags: Record<string, boolean> = { vda: false }) => new Fixture().disks(flags).define();
@@ -158,4 +159,12 @@ Deno.test("recover --keep that was cut short loses nothing: the next start refus
     const kept = code === 1 ? fixture.read(image) : fixture.read(layer(1));
     assertEquals(kept, { base: "vda", session: "yes" }, kind);
   }
+});
+
+Deno.test("recover ends no session of a guest that is paused after its migration: it holds no lock", async () => {
+  using fixture = (await up(false)).define();
+  fixture.run("paused");
+  fixture.busy.clear();
+  assertEquals((await fixture.type("recover guest --discard", true)).code, 1);
+  assertEquals(fixture.read(fixture.vda), session);
 });

@@ -310,3 +310,30 @@ Deno.test("a session that was saved with its flag goes on, though its entry in t
   await fixture.stop();
   assertEquals(fixture.disk("vda"), session);
 });
+
+for (const reason of ["daemon", "crashed", "destroyed", "failed", "-"]) {
+  Deno.test(`a guest whose managed save is still there finds its session again after an end: ${reason}`, async () => {
+    using fixture = await up(false);
+    Deno.writeTextFileSync(fixture.managedSave, "");
+    await fixture.stop("saved");
+    await fixture.good("restore");
+    await fixture.start();
+    await fixture.event("release", reason);
+    await fixture.good("restore");
+    await fixture.good("prepare");
+    assertEquals(fixture.read(fixture.vda), session);
+  });
+}
+
+Deno.test("keep refuses a session that doesn't stand on the top layer: what lies above would be lost", async () => {
+  using fixture = (await up(false)).define();
+  fixture.configure({ vda: true }, LATER);
+  await fixture.start();
+  fixture.write(fixture.vda, "newer");
+  // Kept by hand, as the refusal of a session that isn't ours says.
+  Deno.renameSync(fixture.vda, `${fixture.vda}.backing_file.1`);
+  Deno.linkSync(`${fixture.vda}.backing_file.1`, fixture.vda);
+  const { code, said } = await fixture.type("keep guest");
+  assertEquals([code, said[0]!.includes("not on the top layer")], [1, true]);
+  assertEquals(fixture.disk("vda"), { ...base, newer: "yes" });
+});

@@ -156,3 +156,17 @@ Deno.test("a saved guest's session is its own again after another guest's start 
     assertEquals(fixture.flags(), { vda: false });
   }
 });
+
+Deno.test("commit --cancel of one guest leaves the mark of another one's session on the same image", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  fixture.define("second");
+  Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks": [{"target": "vda"}]}');
+  await fixture.start();
+  fixture.write(fixture.vda, "mine");
+  await fixture.stop("saved");
+  await fixture.type("commit --cancel second");
+  await fixture.good("restore");
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { base: "vda", mine: "yes" });
+});

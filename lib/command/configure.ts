@@ -8,7 +8,7 @@ import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
 import { asUserError, messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
-import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
+import { decisionFor, othersSession, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { checkBase } from "../hook/merge_checks.ts";
 import { imagesAtPrepare, observeAtPrepare, observeListed, observeRecorded } from "../hook/observe.ts";
@@ -265,9 +265,13 @@ async function recordPromise(
 async function markSessions(
   views: readonly InspectedDisk[],
   flag: boolean,
-  { run }: GuestCommand,
+  context: GuestCommand,
 ): Promise<void> {
-  const disks = views.filter((view) => !flag || isPromised(view)).flatMap(({ disk }) => disk ?? []);
+  const { run } = context;
+  const isOwn = ({ disk }: InspectedDisk) => disk !== undefined && othersSession(disk, context) === undefined;
+  const disks = views.filter((view) => flag ? isPromised(view) : isOwn(view)).flatMap(({ disk }) =>
+    disk ?? []
+  );
   using _folders = await run.locks.folders(disks.map(({ names }) => names.image));
   for (const { target, names } of disks) {
     const state = parse(names, run.listing(names.image));
@@ -332,6 +336,8 @@ function afterDisable({ condition, disk }: InspectedDisk): string {
     case "running":
     case "saved":
       return "this session is still thrown away when it ends; then the disk is left alone";
+    case "awaited":
+      return "its session, on which a guest was saved, is thrown away at the next start; then the disk is left alone";
     case "reverts":
     case "resumes":
       return "the session that died is thrown away at the next start; then the disk is left alone";

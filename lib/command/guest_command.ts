@@ -2,6 +2,7 @@ import type { Command } from "./arguments.ts";
 import type { Terminal } from "./terminal.ts";
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { isPaused } from "../hook/live_status.ts";
 import * as files from "../host/files.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import { listed, nearest, quoted, shellWord, size } from "../text.ts";
@@ -40,7 +41,9 @@ export function confirm(question: string, { options, terminal }: GuestCommand): 
 /** @throws {UserError} if another process has the image open */
 export async function refuseBusy({ target, names }: ObservedDisk, context: GuestCommand): Promise<void> {
   const { kind } = await context.host.qemuImg.info(names.image);
-  if (kind !== "busy") return;
+  // A guest that is paused after its migration holds no lock.
+  const isUp = isLive(context) && isPaused(context.domain, context.host.settings);
+  if (kind !== "busy" && !isUp) return;
   const error = isLive(context)
     ? new UserError(`the guest runs on ${quoted(names.image)}`, {
       hint: `end it first: virsh shutdown ${shellWord(context.domain)}`,

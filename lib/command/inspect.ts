@@ -2,6 +2,7 @@ import { asUserError, UserError, withContext } from "../errors.ts";
 import { type EventContext, lookingBy } from "../hook/context.ts";
 import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
 import { checkMarks } from "../hook/marks.ts";
+import { isPaused } from "../hook/live_status.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
@@ -113,7 +114,8 @@ async function judge(
   const recovered = disks[0]!;
   const state = stateOf(recovered);
   // libvirt's file of a guest that runs outlives a QEMU that was killed together with libvirtd.
-  if (live && (isStarting(context) || await isOpen(disk, context))) {
+  const isUp = isStarting(context) || isPaused(context.domain, context.host.settings);
+  if (live && (isUp || await isOpen(disk, context))) {
     if (state.kind === "session" && disk.record) return fine("running");
     if (state.kind === "plain" || state.kind === "layered") return fine("unprotected");
   }

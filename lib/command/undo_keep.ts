@@ -17,6 +17,7 @@ import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
+import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { isTorn, unfinished } from "../state/records.ts";
@@ -143,9 +144,31 @@ async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
     });
   }
   for (const { disk } of chosen) if (disk.source === "other") throw otherFile(disk, context.domain);
-  for (const idle of chosen) work.check?.(idle);
+  for (const idle of chosen) {
+    work.check?.(idle);
+    if (work.verb === "keep") await checkEnded(idle, context);
+  }
   for (const { disk } of chosen) await refuseBusy(disk, context);
   return chosen;
+}
+
+/** @throws {UserError} if the session that was set aside stands on another layer than the top: what lies above it would be lost */
+async function checkEnded({ disk: { target, names }, state }: Idle, { host }: GuestCommand): Promise<void> {
+  const look = await host.qemuImg.info(names.ended);
+  const backing = look.kind === "free" ? look.backing : undefined;
+  const top = names.layer(topOf(state.layers));
+  // One that stands on nothing is a whole disk.
+  const isWhole = look.kind === "free" && backing === undefined;
+  if (isWhole || backing !== undefined && files.sameFile(backing, top)) return;
+  throw withContext(
+    target,
+    new UserError(
+      `the session that was set aside stands on ${
+        backing === undefined ? "no readable file" : quoted(backing)
+      }, not on the top layer ${quoted(top)}`,
+      { hint: `see what stands on what: qemu-img info --backing-chain ${shellWord(names.ended)}` },
+    ),
+  );
 }
 
 async function follow(chosen: readonly Idle[], work: Operation, context: GuestCommand): Promise<void> {

@@ -49,8 +49,9 @@ export async function planCheckedRecovery(
 function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
   if (!found.some(({ flag }) => flag === "set")) return false;
   const now = files.version(paths.config);
-  return found.some((disk) => {
-    const used = stateOf(disk).kind === "committing" ? disk.record?.flagVersion : undefined;
+  return found.filter((disk) => stateOf(disk).kind === "committing").some(({ record }) => {
+    // Of a session that is none of this host's, the flag is in another file.
+    const used = record === undefined ? "none" : record.flagVersion;
     return used !== undefined && used !== now;
   });
 }
@@ -111,7 +112,17 @@ export async function whyRefused(
   context: EventContext,
 ): Promise<UserError> {
   const others = decision === "refuse: not ours" ? othersSession(disk, context) : undefined;
-  return others ?? await explain(decision, disk, context);
+  if (others !== undefined) return others;
+  const error = await explain(decision, disk, context);
+  // A copy is younger than the session that it is of.
+  const isNoted = decision === "refuse: not ours" && disk.record !== undefined && !disk.record.idle;
+  return isNoted
+    ? new UserError(`${error.message}: it is younger than the one that is noted`, {
+      hint: `if its files were copied: autorevert recover --keep|--discard ${
+        shellWord(context.domain)
+      }; else ${error.hint}`,
+    })
+    : error;
 }
 
 const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, string>> = {

@@ -50,18 +50,22 @@ export async function prepare(context: EventContext): Promise<0 | 1> {
 async function begin(context: EventContext): Promise<void> {
   const { run, host, domain, paths } = context;
   const start = startThatBegins(paths, context.begun);
+  const before = readStart(paths);
+  const isCutShort = start === "fresh" && (before?.word === "migrate" || before?.more.includes("incoming"));
   const config = await configOf(context);
   const disks = parseDisks(host.readXml());
   // What was there of it is gone since the guest's lock was waited for: it is none of our business any more.
   if (config === undefined && files.lstat(paths.note) === undefined) return;
   // Until it is noted what this start does, its end must change nothing: a hook that is killed says no more.
-  if (!run.isDry) files.write(paths.starting, formatStart({ word: "refused" }), { durable: false });
+  const more = start === "migrate" ? ["incoming"] as const : [];
+  if (!run.isDry) files.write(paths.starting, formatStart({ word: "refused", more }), { durable: false });
   const images = imagesAtPrepare(config, disks, readRecords(paths.note), host.settings);
   using _folders = await run.locks.folders(images);
   await interruptMerges(context, images);
   try {
     await resumePending(context);
-    const records = readOwnRecords(paths.note);
+    // A guest that was to come and never came up has left its session to its own host.
+    const records = readOwnRecords(paths.note).filter(({ visits }) => visits === undefined || !isCutShort);
     const observed = observeAtPrepare(domain, config, disks, records, host.settings);
     await beginSessions(observed, records, { start, config }, context);
   } catch (error) {
@@ -120,7 +124,7 @@ async function beginSessions(
     await undo(decided, { before: records, note, own }, context);
     throw error;
   }
-  await updateRecords(withMade(note), context);
+  await updateRecords(withMade(withFlags(note, decided)), context);
   if (isLeftAlone(decided) && !run.isDry) files.removeIfThere(paths.starting);
 }
 
@@ -160,6 +164,13 @@ async function noteClock(
     isChanged = true;
   }
   if (isChanged) await run.take("", [{ kind: "note", path: paths.note, records: note }]);
+}
+
+/** A session that began with its flag set over an older one: from here on it can't be taken for a word about that. */
+function withFlags(records: readonly SessionRecord[], decided: readonly DecidedDisk[]): SessionRecord[] {
+  const flagged = decided.filter(({ disk, decision }) => beginsSession(decision) && disk.flag === "set")
+    .map(({ disk }) => disk.names.image);
+  return records.map((record) => flagged.includes(record.image) ? { ...record, flagged: true } : record);
 }
 
 /** The same of a session that has come back into its place. */
@@ -202,7 +213,9 @@ function checkLayers(steps: readonly Step[], decided: readonly DecidedDisk[], { 
   const state = parse(names, run.listing(names.image));
   const before = stateOf(begun.disk);
   const top = "layers" in before ? topOf(before.layers) : 0;
-  if (!("layers" in state) || topOf(state.layers) !== top) {
+  const isSame = run.isDry ||
+    run.listing(names.image).get(names.image) === begun.disk.listing.get(names.image);
+  if (!("layers" in state) || topOf(state.layers) !== top || !isSame) {
     throw withContext(target, changedMeanwhile(begun.disk));
   }
 }
@@ -236,7 +249,8 @@ export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFla
   // A session that a start was about to set aside is set aside again.
   const held = !waitsToBeSetAside(disk) &&
     (record?.held || isMarked(disk) || disk.listed && (record?.flagged || isFlagOlder));
-  return { event: "prepare", start, end: "none", held: held ?? false, saved: isAwaited(disk) };
+  const saved = stateOf(disk).kind === "session" ? isAwaited(disk) : record?.waits === "saved";
+  return { event: "prepare", start, end: "none", held: held ?? false, saved };
 }
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {
@@ -273,6 +287,8 @@ async function undo(
     if (files.lstat(paths.note) === undefined) return [];
     // What could not be taken back stays ours: the next start deals with it.
     const added = note.filter(({ image }) => before.every((record) => record.image !== image))
+      // The session is its own host's.
+      .filter(({ visits }) => visits === undefined)
       // Another guest's session is set aside there, and nothing is left of this start.
       .filter(({ image, aside }) =>
         aside !== "others" || parse(namesOf(image), run.listing(image)).kind === "session"

@@ -157,10 +157,15 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
         `bring its backing file back, or give it up: rm ${committing}`,
       ];
     case "refuse: nothing to resume":
-      return [
-        `${quoted(names.ended)} is the session the guest was saved on, but its layers are gone`,
-        `bring its backing file back, or drop the saved guest and its session: rm ${ended}`,
-      ];
+      return disk.listing.has(names.ended)
+        ? [
+          `${quoted(names.ended)} is the session the guest was saved on, but its layers are gone`,
+          `bring its backing file back, or drop the saved guest and its session: rm ${ended}`,
+        ]
+        : [
+          `the session of ${image} that the guest was saved on is gone: its memory would not fit to the disk`,
+          "drop what was saved: virsh managedsave-remove, or start the guest without it",
+        ];
     case "refuse: not its session":
       return [
         `the session that the guest was saved on is set aside beside ${image}, and another one has begun since`,
@@ -169,7 +174,8 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
     case "refuse: no session to migrate":
       return [
         `the guest migrates here without the session of ${image} that it runs on`,
-        "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
+        "migrate on shared storage, between hosts that both have this hook and the guest's configuration; " +
+        "a start just after an offline migration: try again in 10 s",
       ];
     default:
       return kind satisfies never;

@@ -76,12 +76,13 @@ async function endSessions(start: Facts["start"], context: EventContext): Promis
     isMigrated,
     isGone: extra === "migrated",
     isAborted: isUp || start === "migrate",
+    flagVersion,
   });
   const noted = decided.some(({ decision }) => decision === "commit");
   await updateRecords(
     next,
     context,
-    noted ? recordsAtRelease(decided, { isUp, isOver: false, flagVersion }) : records,
+    noted ? recordsAtRelease(decided, { isUp, flagVersion }) : records,
   );
   const disks = decided.map(({ disk }) => disk);
   if (start !== "refused" && files.lstat(paths.note) !== undefined) {
@@ -156,7 +157,7 @@ function isRestored({ disk }: DecidedDisk): boolean {
 /** Shutoff reasons as libvirt spells them: virDomainShutoffReason in src/conf/domain_conf.c. Another one says nothing. */
 const reasons = new Map<string, Facts["end"]>(Object.entries({
   "shutdown": "normal",
-  "destroyed": "normal",
+  "destroyed": "destroyed",
   "saved": "suspended",
   "migrated": "suspended",
   "crashed": "crashed",

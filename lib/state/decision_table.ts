@@ -11,7 +11,7 @@ export interface Facts {
   /** The kind of start: from `.starting`; `up` at the end of a guest that did come up. */
   readonly start: "fresh" | "resume" | "migrate" | "refused" | "up";
   /** The shutoff reason, as far as it matters; `none` at prepare. */
-  readonly end: "none" | "normal" | "suspended" | "crashed" | "failed" | "unknown";
+  readonly end: "none" | "normal" | "destroyed" | "suspended" | "crashed" | "failed" | "unknown";
   /** At an end: how the guest's memory had come to the session, if it wasn't started here. */
   readonly came?: "restore" | "migration" | "not";
   /** After recovery. */
@@ -101,6 +101,8 @@ export interface Row {
 
 const idle = ["plain", "layered"] as const;
 const resumed = ["resume", "migrate"] as const;
+const over = ["normal", "destroyed"] as const;
+const unclean = ["crashed", "failed"] as const;
 
 type Line = readonly [when: Condition, decision: Decision, reason: string];
 
@@ -184,6 +186,11 @@ const prepare = rows([
   ],
   [{ start: "resume", state: "layered", ended: true }, "put back", "this is the session it was saved on"],
   [{ start: "resume", state: "plain", ended: true }, "refuse: nothing to resume", "its layers are gone"],
+  [
+    { start: "resume", state: idle, saved: true },
+    "refuse: nothing to resume",
+    "the session that it was saved on is gone",
+  ],
   [{ start: "resume", state: idle }, "new session", "after a commit, the disk is what the memory expects"],
 
   // A session at a fresh start: it died without a word, or it isn't ours.
@@ -218,6 +225,7 @@ const release = rows([
   [{ source: "unreadable" }, "hold", "nobody can tell what stands on it"],
   [{ replaced: true }, "hold", "another file was put in the session's place"],
   // libvirt tells of a guest that is up before its memory has come.
+  [{ came: "restore", saved: true }, "leave", "libvirt holds its managed save still"],
   [
     { came: ["restore", "migration"], end: "failed" },
     "leave",
@@ -229,6 +237,7 @@ const release = rows([
     "it is the work of an earlier session that is, or may be, to be kept",
   ],
   [{ source: "gone", look: "busy" }, "leave", "the disk was detached and is used elsewhere"],
+  [{ start: "fresh", look: "busy" }, "leave", "a process has it open: a guest runs on it elsewhere"],
   [{ start: "fresh" }, "discard", "the guest never came up; the flag stays"],
   [
     { source: "gone", flag: ["clear", "unreadable"] },
@@ -239,17 +248,23 @@ const release = rows([
   [{ end: "suspended", flag: "set" }, "pass on", "saved or migrated: it goes on, perhaps on another host"],
   [{ end: "suspended" }, "leave", "saved or migrated: it goes on"],
   [{ came: "migration", look: "busy" }, "leave", "a process has it open: the guest runs on it elsewhere"],
-  [{ flag: "unreadable" }, "hold", "nobody can tell whether it is to be kept"],
-  [{ end: ["crashed", "failed"], flag: "set" }, "hold", "maintenance survives a crash"],
+  // The source of a migration may end in any of these ways after its guest has gone on elsewhere.
   [
-    { end: ["crashed", "failed"], look: "busy" },
+    { end: ["crashed", "failed", "destroyed"], look: "busy", flag: "set" },
+    "pass on",
+    "a process has it open: the guest runs on it elsewhere",
+  ],
+  [
+    { end: ["crashed", "failed", "destroyed"], look: "busy" },
     "leave",
     "a process has it open: the guest runs on it elsewhere",
   ],
-  [{ end: ["crashed", "failed", "normal"], flag: "clear", keeps: true }, "set aside", "keep-session is set"],
-  [{ end: ["crashed", "failed"] }, "discard", "a crash reverts, too"],
-  [{ end: "normal", flag: "set" }, "commit", "asked for"],
-  [{ end: "normal" }, "discard", "every session is forgotten"],
+  [{ flag: "unreadable" }, "hold", "nobody can tell whether it is to be kept"],
+  [{ end: unclean, flag: "set" }, "hold", "maintenance survives a crash"],
+  [{ end: [...over, ...unclean], flag: "clear", keeps: true }, "set aside", "keep-session is set"],
+  [{ end: unclean }, "discard", "a crash reverts, too"],
+  [{ end: over, flag: "set" }, "commit", "asked for"],
+  [{ end: over }, "discard", "every session is forgotten"],
   // libvirt before 10.5 gives no reason, and a save looks like a shutdown.
   [{ saved: true, flag: "set" }, "hold", "libvirt holds a managed save"],
   [{ saved: true }, "leave", "libvirt holds a managed save"],

@@ -45,7 +45,9 @@ export function bearsMark(disk: ObservedDisk): boolean {
  * flag says no more than the flag, which an editor may have cleared since.
  */
 export function isMarked(disk: ObservedDisk): boolean {
-  return stateOf(disk).kind === "session" && bearsMark(disk) && disk.record?.flagged !== true;
+  // A flag that was set for another target isn't looked up any more.
+  const isOwnFlags = disk.record?.flagged === true && disk.record.target === disk.target;
+  return stateOf(disk).kind === "session" && bearsMark(disk) && !isOwnFlags;
 }
 
 /** Whether the session is to be committed: by its flag, or by its mark. */

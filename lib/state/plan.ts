@@ -7,7 +7,7 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { bearsMark, isFlaggedAtStart, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
+import { bearsMark, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { recordsAtRelease } from "./records.ts";
 import type { Recovery } from "./recovery.ts";
@@ -76,11 +76,12 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
       return [
         ...unmark,
         ...moves.replaceImage(disk.names),
-        // From here on the session may leave for another host.
-        ...isFlaggedAtStart(disk) ? moves.mark(disk.names) : [],
+        ...marked(disk),
       ];
     case "set aside, new session":
-      return [...unmark, ...moves.linkAside(disk.names), ...moves.replaceImage(disk.names)];
+      return [...unmark, ...moves.linkAside(disk.names), ...moves.replaceImage(disk.names), ...marked(disk)];
+    case "resume":
+      return bearsMark(disk) ? [] : marked(disk);
     case "put back":
       return [...unmark, ...moves.putBack(disk.names)];
     case "discard":
@@ -89,6 +90,11 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
     default:
       return [];
   }
+}
+
+/** From here on the session may leave for another host. */
+function marked({ names, flag }: ObservedDisk): Step[] {
+  return flag === "set" ? moves.mark(names) : [];
 }
 
 /** A disk that is no longer configured: nothing stays but what is the disk. */
@@ -118,7 +124,8 @@ export function planUndo(
   const left = afterAll(listing, steps);
   const now = stateOf({ ...disk, listing: left });
   if (decision === "set aside, new session") {
-    return [...steps, ...moves.takeBackAside(disk.names, disk.listing, left)];
+    const unmark = own.has(disk.names.mark) && left.has(disk.names.mark) ? moves.removeMark(disk.names) : [];
+    return [...steps, ...unmark, ...moves.takeBackAside(disk.names, disk.listing, left)];
   }
   const isSwapped = now.kind === "session" && before.kind !== "session" && own.has(disk.names.image);
   return isSwapped ? moves.discard(disk.names, now, disk.owner) : steps;
@@ -146,7 +153,7 @@ export function planRelease(
             {
               kind: "note",
               path: paths.note,
-              records: recordsAtRelease(decided, { isUp, isOver: false, flagVersion }),
+              records: recordsAtRelease(decided, { isUp, flagVersion }),
             } as const,
           ],
         },

@@ -137,8 +137,6 @@ export interface EndedGuest {
   readonly isGone?: boolean;
   /** A guest that was to come from another host may not have come. */
   readonly isAborted?: boolean;
-  /** Its commits are done. Until then a mark counts as the flag's own, which may still be cleared. */
-  readonly isOver?: boolean;
   /** Version of the configuration that its flags are in. */
   readonly flagVersion?: string | undefined;
 }
@@ -152,7 +150,6 @@ export function recordsAtRelease(
     isMigrated = false,
     isGone = false,
     isAborted = false,
-    isOver = true,
     flagVersion,
   }: EndedGuest,
 ): SessionRecord[] {
@@ -170,8 +167,8 @@ export function recordsAtRelease(
     const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
     return [{
       ...rest,
-      ...flagged && (!isEnded || decision === "commit" && !isOver) && !isPassedOn && { flagged },
-      ...decision === "commit" && !isOver && flagVersion !== undefined && { flagVersion },
+      ...flagged && (!isEnded || decision === "commit") && !isPassedOn && { flagged },
+      ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
       ...holds.includes(decision) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
@@ -194,14 +191,16 @@ export function unfinished(
   return records.flatMap((record) => {
     const state = parse(namesOf(record.image), listing(record.image));
     if (state.kind === "plain" && !state.ended) return [];
-    const { merging, flagVersion, held, ...rest } = record;
+    const { merging, flagVersion, held, flagged, ...rest } = record;
     const isIdle = state.kind === "plain" || state.kind === "layered";
+    const isOver = isIdle && !state.ended;
     return [{
       ...rest,
-      held: held && (!isIdle || state.ended),
+      held: held && !isOver,
+      ...flagged && !isOver && { flagged },
       // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
-      ...flagVersion !== undefined && state.kind === "committing" && { flagVersion },
+      ...flagVersion !== undefined && !isIdle && { flagVersion },
       ...merging !== undefined && isTorn(state, [record]) && { merging },
     }];
   });

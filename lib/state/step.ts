@@ -48,7 +48,9 @@ export type StartMark =
   /** The note is to be brought up to date, and what is set aside to go. */
   | "update"
   /** `prepare` was called after what libvirt has announced: until then it may come to nothing, and the guest be up. */
-  | "prepared";
+  | "prepared"
+  /** A guest is to come from another host: what is noted of that is void if it doesn't. */
+  | "incoming";
 
 /** What `.starting` says. */
 export interface Announced {
@@ -70,7 +72,7 @@ export function parseStart(text: string): Announced & { readonly more: readonly 
   const at = lines.find((line) => line.startsWith("at "));
   return {
     word: known,
-    more: lines.filter((line) => line === "update" || line === "prepared"),
+    more: lines.filter((line) => line === "update" || line === "prepared" || line === "incoming"),
     ...at !== undefined && { at: new Date(at.slice(3)) },
   };
 }
