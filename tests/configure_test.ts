@@ -368,3 +368,14 @@ Deno.test("edits of the text alone", () => {
   const windows = text.replaceAll("\n", "\r\n");
   assertEquals(/[^\r]\n/.test(listDisk(windows, "vdb")), false);
 });
+
+Deno.test("commit sets the flag of a guest that libvirt doesn't know at the moment, and says so", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  const { code, printed } = await fixture.type("commit guest");
+  assertEquals([code, fixture.flags()], [0, { vda: true }]);
+  assertEquals(printed, [
+    "guest vda: the next session will be kept when it ends; but something is wrong, see: autorevert check guest",
+  ]);
+  assertEquals((await fixture.type("commit guest --cancel")).code, 0);
+  assertEquals(fixture.flags(), { vda: false });
+});

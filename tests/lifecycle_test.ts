@@ -284,10 +284,10 @@ Deno.test("a flagged session whose guest goes back to a snapshot in it goes on",
   assertEquals(fixture.disk("vda"), session);
 });
 
-Deno.test("a restore that never came to its start keeps no session of seconds later", async () => {
+Deno.test("a restore that never came to its start keeps no session of minutes later", async () => {
   using fixture = await up(false);
   await fixture.good("restore");
-  fixture.now = () => new Date(Date.now() + 11_000);
+  fixture.now = () => new Date(Date.now() + 121_000);
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), base);
 });
@@ -354,6 +354,18 @@ Deno.test("a start that died is begun again, where the clock of the images' serv
 Deno.test("a start in place of two dead sessions that fails at the second is begun again", async () => {
   const faults = ["fails before", "fails after"] as const;
   await startsAgain(faults, (fixture) => fixture.start(), { vda: false, vdb: false });
+});
+
+Deno.test("a restore finds its session, however long other hooks take before its prepare", async () => {
+  for (const [seconds, isManaged] of [[100, false], [1000, true]] as const) {
+    using fixture = await up(false);
+    if (isManaged) Deno.writeTextFileSync(fixture.managedSave, "");
+    await fixture.stop("saved");
+    await fixture.good("restore");
+    fixture.now = () => new Date(Date.now() + seconds * 1000);
+    await fixture.good("prepare");
+    assertEquals(fixture.read(fixture.vda), session);
+  }
 });
 
 Deno.test("a restore finds its session, whatever the clock of the configurations' server says", async () => {

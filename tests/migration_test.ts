@@ -469,7 +469,7 @@ Deno.test("two hosts that start a guest at once leave its disk the only name tha
     },
   });
   await looked.promise;
-  let timer = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise((wake) => timer = setTimeout(wake, 100));
   await here.event("prepare", "-", {
     perform: (inner) => async (step, control) => {

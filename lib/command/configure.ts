@@ -367,8 +367,9 @@ async function inspectListed(
   listed: readonly ConfiguredDisk[],
   context: GuestCommand,
 ): Promise<InspectedDisk[]> {
-  const { disks } = await inspectGuest(context);
-  return listed.map(({ target }) => disks.find((disk) => disk.target === target)!);
+  const { disks, problem } = await inspectGuest(context);
+  const unknown = { disk: undefined, condition: "attention", problem } as const;
+  return listed.map(({ target }) => disks.find((disk) => disk.target === target) ?? { target, ...unknown });
 }
 
 /** A flag that is older than a session's last write is meant for that session: the file's time says so only until it is changed. */

@@ -48,7 +48,12 @@ export async function resumePending({ run, paths }: EventContext): Promise<Pendi
     await run.take(record.target, stepsOf(record, record.pending, state));
     done.push(record.pending);
   }
-  const cleared = records.map(({ pending: _, ...rest }) => rest);
+  // A disk whose folder isn't mounted yet still has its order.
+  const isThere = ({ image }: SessionRecord) => parse(namesOf(image), run.listing(image)).kind !== "missing";
+  const cleared = records.map((record) => {
+    const { pending: _, ...rest } = record;
+    return isThere(record) ? rest : record;
+  });
   await run.take("", [{ kind: "note", path: paths.note, records: cleared }]);
   return done;
 }

@@ -1,6 +1,6 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, lookingBy, readStart, updateRecords } from "./context.ts";
-import { decideAll, type EventFacts, planCheckedRecovery, whyRefused } from "./decide.ts";
+import { decideAll, type EventFacts, isSaved, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { checkMarks } from "./marks.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
@@ -21,7 +21,7 @@ import {
   stateOf,
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
-import { type GuestNames, namesOf } from "../state/paths.ts";
+import { namesOf } from "../state/paths.ts";
 import { isLeftAlone, planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
@@ -49,7 +49,7 @@ export async function prepare(context: EventContext): Promise<0 | 1> {
 
 async function begin(context: EventContext): Promise<void> {
   const { run, host, domain, paths } = context;
-  const start = startThatBegins(paths, context.begun);
+  const start = startThatBegins(context);
   const before = readStart(paths);
   const isCutShort = start === "fresh" && (before?.word === "migrate" || before?.more.includes("incoming"));
   const config = await configOf(context);
@@ -227,16 +227,19 @@ function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
   );
 }
 
-/** How long after `restore` or `migrate` its `prepare` may be called, in milliseconds: libvirt does it in a row, within 0.1 s. */
-const IN_A_ROW = 10_000;
+/**
+ * How long after `restore` or `migrate` its `prepare` may be called, in milliseconds. libvirt does it in a row, but other hooks that
+ * are called between the two may take their time, and the memory of a guest must not come onto another disk.
+ */
+const IN_A_ROW = 120_000;
 
-function startThatBegins(paths: GuestNames, now: Date): "fresh" | "resume" | "migrate" {
-  const { word, more, at } = readStart(paths) ?? { word: "fresh", more: [] };
+function startThatBegins(context: EventContext): "fresh" | "resume" | "migrate" {
+  const { word, more, at } = readStart(context.paths) ?? { word: "fresh", more: [] };
   // libvirt announces each restore and each migration anew.
   if (word === "refused" || more.includes("prepared")) return "fresh";
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
-  const age = now.getTime() - (at?.getTime() ?? 0);
-  return Math.abs(age) < IN_A_ROW ? word : "fresh";
+  const age = Math.abs(context.begun.getTime() - (at?.getTime() ?? 0));
+  return age < IN_A_ROW || word === "resume" && isSaved(context) ? word : "fresh";
 }
 
 /**

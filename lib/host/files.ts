@@ -13,9 +13,17 @@ import { quoted, shellWord } from "../text.ts";
 
 /** @throws {UserError} if there is a name already, or the file system has no hard links */
 export function link(from: string, to: string): void {
-  attempt("link", from, () => Deno.linkSync(from, to), LINK_HINT);
+  attempt(
+    "link",
+    from,
+    () => Deno.linkSync(from, to),
+    (cause) => ofStorage.has(codeOf(cause)) ? undefined : LINK_HINT,
+  );
   syncFolder(to);
 }
+
+/** What link(2) fails with where it isn't for want of hard links. */
+const ofStorage = new Set(["ENOSPC", "EDQUOT", "EIO", "EROFS"]);
 
 const LINK_HINT = "image folders must be on a file system with hard links (ext4, xfs, btrfs, NFS, …)";
 
@@ -241,7 +249,7 @@ function ifThere<T>(look: () => T): T | undefined {
     return look();
   } catch (error) {
     // What can't have a name isn't there: a guest's name may be nearly as long as a file's.
-    const isTooLong = (error as { code?: string }).code === "ENAMETOOLONG";
+    const isTooLong = codeOf(error) === "ENAMETOOLONG";
     if (error instanceof Deno.errors.NotFound || isTooLong) return undefined;
     throw error;
   }
@@ -251,11 +259,23 @@ function syncFolder(path: string): void {
   sync(folderOf(path));
 }
 
-function attempt<T>(verb: string, path: string, call: () => T, hint?: string): T {
+function attempt<T>(
+  verb: string,
+  path: string,
+  call: () => T,
+  hint?: (cause: unknown) => string | undefined,
+): T {
   try {
     return call();
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
-    throw new UserError(`cannot ${verb} ${quoted(path)}: ${asUserError(cause).message}`, { cause, hint });
+    throw new UserError(`cannot ${verb} ${quoted(path)}: ${asUserError(cause).message}`, {
+      cause,
+      hint: hint?.(cause),
+    });
   }
+}
+
+function codeOf(error: unknown): string {
+  return (error as { code?: string }).code ?? "";
 }
