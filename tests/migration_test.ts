@@ -30,12 +30,14 @@ for (const tells of told) {
   });
 
   Deno.test(`a migration that fails while nobody holds the image's lock leaves the session, ${libvirt}`, async () => {
-    for (const flag of [false, true]) {
+    const statuses = ["state='paused' reason='migration'", "state='running' reason='post-copy'"];
+    const cases = [false, true].flatMap((flag) => statuses.map((status) => ({ flag, status })));
+    for (const { flag, status } of cases) {
       using hosts = new TwoHosts({ vda: flag }, { vda: false });
       const { here, there } = hosts;
       await hosts.start(here);
       const before = here.state("vda");
-      await hosts.failLate(there, said(tells, "failed"));
+      await hosts.failLate(there, said(tells, "failed"), status);
       assertEquals(here.state("vda"), before);
       assertEquals(
         there.files(there.config).filter((name) => /session|starting/.test(name)),

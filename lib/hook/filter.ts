@@ -1,4 +1,4 @@
-import { isPaused } from "./live_status.ts";
+import { mayBeIncoming } from "./live_status.ts";
 import * as files from "../host/files.ts";
 import { checkDomainName, type Event } from "../input/event.ts";
 import type { Settings } from "../settings.ts";
@@ -14,7 +14,7 @@ export function isNoop({ domain, operation }: Event, settings: Settings): boolea
   try {
     checkDomainName(domain);
     const { config, note, starting } = guestNames(settings.configFolder, domain);
-    if (operation === "stopped") return files.lstat(note) === undefined || !isPaused(domain, settings);
+    if (operation === "stopped") return files.lstat(note) === undefined || !mayBeIncoming(domain, settings);
     const up = operation === "started" || operation === "reconnect";
     // A guest with neither file is not ours, and one without the word has no start to end.
     return (up ? [starting] : [config, note]).every((path) => files.lstat(path) === undefined);

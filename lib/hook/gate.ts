@@ -38,11 +38,11 @@ up() { # the start is over, and so is the word for it; a line below that is the 
   rm -f "$1" 2>/dev/null
 }
 
-ran() { # libvirt's file of a guest that has ended doesn't say that it was paused
+ran() { # libvirt's file of a guest that has ended doesn't say that it was paused, or in post-copy
   { while read -r line; do
     case $line in "<domstatus "*) break ;; esac
   done } 2>/dev/null < "$1"
-  case $line in *" state='paused' "*) return 1 ;; esac
+  case $line in *" state='paused' "* | *" reason='post-copy"*) return 1 ;; esac
 }
 
 nothing_to_do() { # DOMAIN OPERATION SUB-OPERATION EXTRA

@@ -8,11 +8,19 @@ export function isPaused(domain: string, settings: Settings): boolean {
   return / state='paused' /.test(statusOf(domain, settings));
 }
 
-/** Whether it says that the guest was called up for a memory that has not come from another host. */
+/**
+ * Whether libvirt's file of a guest that is, or was just now, may say that its memory has not come, or not all: it is paused, or runs
+ * in post-copy. No where there is no file.
+ */
+export function mayBeIncoming(domain: string, settings: Settings): boolean {
+  return isPaused(domain, settings) || / reason='post-copy/.test(statusOf(domain, settings));
+}
+
+/** Whether it says so. */
 export function isIncoming(domain: string, settings: Settings): boolean {
   const status = statusOf(domain, settings);
-  return isPaused(domain, settings) &&
-    (/ reason='(?:migration|starting up)' /.test(status) || / async='migration in' /.test(status));
+  return mayBeIncoming(domain, settings) &&
+    / reason='(?:migration|starting up|post-copy(?: failed)?)' | async='migration in' /.test(status);
 }
 
 /** The first tag of the file, and that of its job. */

@@ -4,9 +4,9 @@ import { readOwnRecords } from "../host/session_records.ts";
 import { startingStep } from "../state/plan.ts";
 
 /**
- * A guest that was called up here, and whose memory never came from the other host: its end is that of a migration that failed.
- * Before 10.5 libvirt doesn't say so at `release`, and the source may have given up the image's lock until it goes on. Nothing is
- * changed for a guest that ran here, if only for a moment.
+ * A guest that was called up here, and whose memory never came from the other host, or not all of it: its end is that of a migration
+ * that failed, and its session is the other host's. Before 10.5 libvirt doesn't say so at `release`, and the source may have given
+ * up the image's lock until it goes on. Nothing is changed for a guest that has all its memory.
  */
 export async function stopped({ run, host, domain, paths }: EventContext): Promise<void> {
   if (!isIncoming(domain, host.settings)) return;
