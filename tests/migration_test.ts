@@ -605,6 +605,9 @@ Deno.test("a commit that is thrown away in the middle of its merge is not forgot
       `error: guest vda: "${vda}.autorevert-merge.1" is a commit that was being merged, but is no layer of "${vda}" ` +
       "any more: what is left may be half written",
     ]);
+    here.define();
+    const { printed } = await here.type("check guest");
+    assertEquals(printed.some((line) => line.includes("is a commit that was being merged")), true);
     const [, command] = /^hint: to bring it back: (.*); to give it up: rm /.exec(said[1]!)!;
     new Deno.Command("sh", { args: ["-c", command!] }).outputSync();
     await here.start();
