@@ -224,11 +224,14 @@ function kill(child: Deno.ChildProcess): void {
   }
 }
 
-/** The start of a session is the only time in a file that is written anew each time. No file is younger than this one. */
+/**
+ * The start of a session is the only time in a file that is written anew each time. No file is younger than this one. The time
+ * in a version of the configuration is that file's, which stays.
+ */
 function withoutTime(path: string): void {
   const { mtime } = Deno.lstatSync(path);
   const text = Deno.readTextFileSync(path);
-  const blank = text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2126-01-01T00:00:00.000Z");
+  const blank = text.replaceAll(/(?<!bytes of )\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2126-01-01T00:00:00.000Z");
   if (blank === text) return;
   Deno.writeTextFileSync(path, blank);
   Deno.utimeSync(path, mtime!, mtime!);
