@@ -55,9 +55,9 @@ test: ## types, style, and the tests that need neither root nor libvirt; TESTS=F
 	build/deno test -A --no-check $(TESTS)
 
 .PHONY: e2e
-e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root; CASES=FILE the tests of one
+e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root; CASES=FILE the tests of one; SHORT=1 a sample
 	@build/need qemu-img:qemu-utils qemu-system-x86_64:qemu-system-x86 libvirtd:libvirt-daemon-system \
-	  virsh:libvirt-clients
+	  virsh:libvirt-clients mkfs.ext4:e2fsprogs xfs_io:xfsprogs
 	tests/e2e/run $(CASES)
 
 .PHONY: bench

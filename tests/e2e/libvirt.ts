@@ -98,18 +98,23 @@ export async function stopLibvirtd(signal: Deno.Signal = "SIGTERM"): Promise<voi
   await until("libvirtd has ended", async () => (await run("pgrep", "-x", "libvirtd")).code !== 0);
 }
 
-/** All at once and without a hook: libvirtd, the hook, qemu-img and QEMU. Then the host comes up again. */
-export async function powerCut(): Promise<void> {
+/**
+ * All at once and without a hook: libvirtd, the hook, qemu-img and QEMU. Then the host comes up again.
+ *
+ * @param disks what becomes of the host's file systems meanwhile
+ */
+export async function powerCut(disks: () => Promise<void> = () => Promise.resolve()): Promise<void> {
   const victims = "libvirtd|hooks/(qemu|autorevert)|qemu-img|qemu-system";
   await run("pkill", "-9", "-f", victims);
   await until("all is dead", async () => (await run("pgrep", "-f", victims)).code !== 0);
   for (const gone of ["/run/libvirt", "/run/libvirtd.pid"]) await ok("rm", "-rf", gone);
+  await disks();
   await startLibvirtd();
 }
 
 /** Waits for something that takes a moment; a condition that never comes is a failure. */
-export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 300; tries++) {
+export async function until(what: string, holds: () => Promise<boolean>, seconds = 15): Promise<void> {
+  for (let tries = 0; tries < 20 * seconds; tries++) {
     if (await holds()) return;
     await new Promise((wake) => setTimeout(wake, 50));
   }
@@ -147,7 +152,7 @@ const escaped = (text: string) =>
 export class Guest {
   readonly images: string[];
 
-  private constructor(readonly name: string, options: GuestOptions) {
+  protected constructor(readonly name: string, options: GuestOptions) {
     this.images = (options.images ?? [`${name}.img`]).map((name) => `${IMAGES}/${name}`);
   }
 
@@ -166,16 +171,27 @@ export class Guest {
     await virsh("define", "/run/guest.xml");
   }
 
+  /** In MiB. */
+  protected readonly memory: number = 8;
+  /** Attributes of its disks' drivers. */
+  protected readonly driver: string = "";
+  /** What it boots instead of its first disk. */
+  protected get kernel(): string {
+    return "";
+  }
+
   #xml(uuid: string, broken: boolean): string {
     const disks = this.images.map((image, index) =>
-      `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${escaped(image)}'/>` +
+      `<disk type='file' device='disk'><driver name='qemu' type='qcow2'${this.driver}/><source file='${
+        escaped(image)
+      }'/>` +
       `<target dev='vd${"abcdef"[index]}' bus='virtio'/><boot order='${index + 1}'/></disk>`
     );
     const extra = broken ? "<qemu:commandline><qemu:arg value='-no-such-option'/></qemu:commandline>" : "";
     return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>${
       uuid && `<uuid>${uuid}</uuid>`
-    }<name>${escaped(this.name)}</name><memory unit='MiB'>8</memory><vcpu>1</vcpu>
-<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/><apic/></features>
+    }<name>${escaped(this.name)}</name><memory unit='MiB'>${this.memory}</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type>${this.kernel}</os><features><acpi/><apic/></features>
 <on_crash>destroy</on_crash><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>${disks.join("\n")}
 <controller type='usb' model='none'/><memballoon model='none'/>
 <serial type='file'><source path='${this.#serial}'/></serial></devices>${extra}</domain>`;
@@ -209,13 +225,17 @@ export class Guest {
 
   /** Starts it, and gives what it counted first: one number a disk. */
   async start(): Promise<string> {
+    await this.powerOn();
+    return await this.counted();
+  }
+
+  protected async powerOn(): Promise<void> {
     // A new file: after a power cut libvirt still remembers whom it gave the old one.
     await ok("rm", "-f", this.#serial);
     this.#forgetOutput();
     // Paused: a guest that is off again after 0.1 s confuses libvirt's own start.
     await virsh("start", "--paused", this.name);
     await virsh("resume", this.name);
-    return await this.counted();
   }
 
   /** Starts it, however often that is refused until a killed merge's qemu-img has come to its end. */
@@ -311,8 +331,13 @@ export class Guest {
 
   /** What it has counted since, as far as it is printed; the first disk. */
   counts(): number[] {
+    return this.lines().map(Number);
+  }
+
+  /** The whole lines that it has printed since its start. */
+  protected lines(): string[] {
     try {
-      return Deno.readTextFileSync(at(this.#serial)).split("\n").slice(0, -1).map(Number);
+      return Deno.readTextFileSync(at(this.#serial)).split(/\r?\n/).slice(0, -1);
     } catch {
       return [];
     }

@@ -42,6 +42,9 @@ system() { # ROOT: where a libvirtd can run, and has no guests
     touch "$dev/$node"
     mount --bind "/dev/$node" "$dev/$node"
   done
+  # For a file system whose power can be cut.
+  mknod -m 600 "$dev/loop-control" c 10 237
+  for node in {0..31}; do mknod -m 600 "$dev/loop$node" b 7 "$node"; done
   mkdir "$dev/pts" "$dev/shm"
   mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$dev/pts"
   ln -s pts/ptmx "$dev/ptmx"
