@@ -107,6 +107,33 @@ whole("a session that is committed is on the disk, before and after its merge", 
   await guest.holdsLedger();
 });
 
+whole(
+  "a flagged session whose host loses its power while it is committed is on the disk, whatever was done by then",
+  async () => {
+    const guest = await LinuxGuest.make("cut-end");
+    const expected: Record<string, number> = { ...base };
+    for (const session of ["one", "two", "three", "four", "five"]) {
+      guest.configure({ vda: true });
+      await guest.on({ session, files: 20 }, { ...expected });
+      await guest.prints("done");
+      await until(
+        "QEMU has ended",
+        async () => (await run("pgrep", "-f", `guest=${guest.name},`)).code !== 0,
+      );
+      await pause(Math.random() * 800);
+      await host.powerCut();
+      expected[session] = 20;
+      await guest.holds(expected);
+    }
+    // The last of them may be resumed.
+    const last = guest.flags().vda ? { last: 1 } : {};
+    await guest.whole({ session: "last", files: 1 }, expected);
+    await guest.reverted();
+    await guest.holds({ ...expected, ...last });
+    await guest.holdsLedger();
+  },
+);
+
 whole("a session that is saved twice while it writes, and committed, lacks nothing", async () => {
   const guest = await LinuxGuest.make("saved");
   guest.configure({ vda: false });

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import * as libvirt from "../libvirt.ts";
-import { at, Guest, IMAGES, ok } from "../libvirt.ts";
+import { at, exists, Guest, IMAGES, ok } from "../libvirt.ts";
 import { onHost, SYSTEM } from "./host.ts";
 
 /** What the guest does in one boot; `linux/init` explains it. */
@@ -118,7 +118,7 @@ export class LinuxGuest extends Guest {
     expected: Contents,
     { dirty = false, cut }: { dirty?: boolean; cut?: string } = {},
   ): Promise<void> {
-    const image = this.images[0]!;
+    const image = this.#disk();
     const found = await filesOn(image, dirty);
     const folders = new Map<string, number>();
     for (const [path, content] of found) {
@@ -138,6 +138,13 @@ export class LinuxGuest extends Guest {
       if (folder !== cut) assertEquals(folders.get(folder) ?? 0, count, `files in ${folder} on ${image}`);
     }
     assertEquals([...folders.keys()].filter((folder) => !(folder in expected)), [], `folders on ${image}`);
+  }
+
+  /** The file that shows what lies on vda: where a merge was cut short between two names, the top layer. */
+  #disk(): string {
+    const image = this.images[0]!;
+    if (exists(image)) return image;
+    return `${image}.backing_file${exists(`${image}.backing_file.1`) ? ".1" : ""}`;
   }
 
   /** Asserts that vdb, which no configuration names, has all boots in its ledger and was never in a session. */
