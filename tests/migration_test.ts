@@ -731,3 +731,63 @@ for (const isLayered of [true, false]) {
     });
   }
 }
+
+Deno.test("a marked session that an older hook has set aside is not forgotten, and keep commits it", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  there.keys = { "keep-commits": 3 };
+  there.configure({ vda: false });
+  there.define();
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  here.write(here.vda, "kept");
+  here.busy.clear();
+  // As one does it that knows no marks.
+  Deno.linkSync(there.vda, `${there.vda}.autorevert-ended`);
+  Deno.removeSync(there.vda);
+  Deno.linkSync(`${there.vda}.backing_file`, there.vda);
+  const { code, said } = await there.event("prepare");
+  assertEquals([code, said[1]!.includes("autorevert keep")], [1, true]);
+  await there.event("release", "failed");
+  assertEquals((await there.type("keep guest")).code, 0);
+  await there.start();
+  assertEquals(there.read(there.vda), { base: "vda", kept: "yes" });
+});
+
+/** As on NFS, where Linux told of no birth time for long. What was noted was noted an hour ago. */
+async function withoutBirthTimes(run: (age: (fixture: Fixture) => void) => Promise<void>): Promise<void> {
+  const { lstatSync } = Deno;
+  Deno.lstatSync = (path) => ({ ...lstatSync(path), birthtime: null });
+  try {
+    await run((fixture) => {
+      const records = readRecords(fixture.note).map((record) => ({
+        ...record,
+        started: new Date(Date.parse(record.started) - 3_600_000).toISOString(),
+      }));
+      Deno.writeTextFileSync(fixture.note, formatRecords(records));
+    });
+  } finally {
+    Deno.lstatSync = lstatSync;
+  }
+}
+
+Deno.test("a session that died here is told from the other host's, where files have no birth time", async () => {
+  await withoutBirthTimes(async (age) => {
+    using hosts = new TwoHosts({ vda: false });
+    const { here, there } = hosts;
+    there.define();
+    await hosts.start(here);
+    age(here);
+    here.busy.clear();
+    // On the same host it is its own all the same.
+    await hosts.start(here);
+    age(here);
+    here.busy.clear();
+    await there.type("recover guest --discard", true);
+    await hosts.start(there);
+    here.write(here.vda, "saved");
+    await hosts.stop(there, "saved");
+    assertEquals((await here.event("prepare")).code, 1);
+    assertEquals(here.read(here.vda), { base: "vda", saved: "yes" });
+  });
+});

@@ -124,8 +124,8 @@ async function judge(
     return { condition: "attention", problem: orphanError(recovered.names.layer(state.layers[0])) };
   }
   if (!live && isElsewhere(recovered) && await isOpen(disk, context)) return fine("elsewhere");
-  checkMarks(recovered);
   const start = isSaved(context) ? "resume" : "fresh";
+  checkMarks(recovered, start === "resume");
   const { decision, reason } = await decisionFor(
     recovered,
     context,

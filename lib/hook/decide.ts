@@ -219,7 +219,7 @@ function hasLeft(disk: ObservedDisk): boolean {
 async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<boolean> {
   if (isMadeForIt(disk)) return false;
   const look = await inspectImage(disk, context);
-  return look === "replaced" || look === "moved" || look === "damaged" && disk.made !== undefined;
+  return look === "replaced" || look === "moved" || look === "damaged" && (disk.made ?? -1) >= 0;
 }
 
 /** Whether libvirt holds a managed save of the guest. */

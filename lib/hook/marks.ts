@@ -12,22 +12,26 @@ import { quoted, shellWord } from "../text.ts";
  * another host. The mark is all that is left of it: a session that was to be committed, or a commit of which the half is in the
  * layer below.
  *
+ * @param isRestore what is set aside comes back, and its mark counts again
  * @throws {UserError} as long as such a mark is there
  */
-export function checkMarks({ target, names, listing }: ObservedDisk): void {
+export function checkMarks({ target, names, listing }: ObservedDisk, isRestore = false): void {
   const [merge] = lostMerges(names, listing);
   if (merge !== undefined) throw withContext(target, lostMerge(merge, names, listing));
-  const { image, mark } = names;
+  const { image, mark, ended } = names;
   const inode = listing.get(mark);
-  const isKnown = [...listing].some(([path, other]) => path !== mark && other === inode);
+  const isKnown = [...listing].some(([path, other]) =>
+    path !== mark && (path !== ended || isRestore) && other === inode
+  );
   if (inode === undefined || isKnown) return;
+  const way = inode === listing.get(ended)
+    ? "it is set aside: to have it, autorevert keep"
+    : `see what it stands on: qemu-img info ${shellWord(mark)}`;
   throw withContext(
     target,
     new UserError(
       `${quoted(mark)} is a session that was to be committed, but is no session of ${quoted(image)} any more`,
-      {
-        hint: `see what it stands on: qemu-img info ${shellWord(mark)}; to give it up: rm ${shellWord(mark)}`,
-      },
+      { hint: `${way}; to give it up: rm ${shellWord(mark)}` },
     ),
   );
 }

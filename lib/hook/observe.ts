@@ -167,9 +167,10 @@ function observeOne(
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
 }
 
-/** When an image's file was made, in milliseconds; undefined where there is none, or the file system doesn't tell. */
+/** {@link ObservedDisk.made} of a file; undefined where there is none. */
 export function madeAt(image: string): number | undefined {
-  return lstat(image)?.birthtime?.getTime();
+  const info = lstat(image);
+  return info?.birthtime?.getTime() ?? (info?.ino ? -info.ino : undefined);
 }
 
 /** What the domain names for a target now. */

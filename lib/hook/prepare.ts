@@ -105,7 +105,7 @@ async function beginSessions(
   }, context);
   const decided = await decideAll(recovery.disks, noting, (disk) => eventFacts(disk, start, isFlagOlder));
   await refuse(decided, context);
-  for (const disk of disks) checkMarks(disk);
+  for (const disk of disks) checkMarks(disk, start === "resume");
   warnOfBases(decided, looked, context);
 
   const note = recordsAtPrepare(decided, host.now(), others, start);

@@ -17,7 +17,7 @@ export interface ObservedDisk {
   readonly keepSession: boolean;
   readonly source: Facts["source"];
   readonly listing: Listing;
-  /** When the image's file was made, in milliseconds, where the file system tells. */
+  /** When the image's file was made, in milliseconds; where the file system doesn't tell, its inode number, negative. */
   readonly made?: number | undefined;
   /** The path that the domain's XML has for it, where that leads through a symbolic link. */
   readonly named?: string | undefined;
@@ -77,11 +77,12 @@ export function isMadeForIt({ made, record }: Pick<ObservedDisk, "made" | "recor
 
 /**
  * Whether the session that lies there may be the one that the note tells of. A much younger file is somebody's own overlay, or
- * the session that another host has begun since. Where the file system doesn't tell when it was made, every file may be.
+ * the session that another host has begun since. Where the file system tells no times it has to be a file that is noted.
  */
 export function isRecorded({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
   if (record === undefined || record.idle) return false;
-  return made === undefined || record.made?.includes(made) || made - Date.parse(record.started) < MADE_LATE;
+  if (made === undefined || record.made?.includes(made)) return true;
+  return made < 0 ? record.made === undefined : made - Date.parse(record.started) < MADE_LATE;
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */

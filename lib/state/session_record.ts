@@ -10,7 +10,8 @@ export interface SessionRecord {
   readonly started: string;
   /**
    * When files of this session were made, in milliseconds, that were made at another time than its start: the session that it
-   * replaces, and its own where the clock of its file system differs from the host's.
+   * replaces, and its own where the clock of its file system differs from the host's. Where the file system tells no such time:
+   * their inode numbers, negative.
    */
   readonly made?: readonly number[];
   /** The session has ended: another one that lies there isn't ours. */
