@@ -632,6 +632,21 @@ Deno.test("a commit that the other host has cut short leaves the flag of this on
   assertEquals(here.disk("vda"), { base: "vda", one: "yes", two: "yes" });
 });
 
+Deno.test("a flag is used up by a commit that was cut short here and finished on the other host", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  await hosts.start(here);
+  here.write(here.vda, "one");
+  here.busy.clear();
+  await here.event("release", "shutdown", { perform: dyingAt("clear") });
+  await there.start();
+  await there.stop();
+  await here.start();
+  here.write(here.vda, "junk");
+  await here.stop();
+  assertEquals([here.disk("vda"), here.flags()], [{ base: "vda", one: "yes" }, { vda: false }]);
+});
+
 for (const reason of ["daemon", "crashed", "destroyed", "failed"]) {
   Deno.test(`a source's end leaves the session that runs on its new host, whatever libvirt calls it: ${reason}`, async () => {
     for (const flag of [false, true]) {

@@ -42,7 +42,25 @@ export async function planCheckedRecovery(
       "the configuration was changed since a commit was cut short: its flags are for the next session",
     );
   }
-  return planRecovery(found, context.paths, strangers, isFlagNewer);
+  return withoutUsedFlags(planRecovery(found, context.paths, strangers, isFlagNewer), context);
+}
+
+/** A commit that was cut short here may have been finished by another host, which doesn't know whose flag it uses up. */
+function withoutUsedFlags(recovery: Recovery, { paths }: EventContext): Recovery {
+  const version = files.version(paths.config);
+  const isUsed = (disk: ObservedDisk) =>
+    disk.flag === "set" && disk.record?.flagVersion === version && version !== undefined &&
+    ["plain", "layered"].includes(stateOf(disk).kind);
+  const targets = recovery.disks.filter(isUsed).map(({ target }) => target);
+  if (targets.length === 0) return recovery;
+  return {
+    ...recovery,
+    stages: [...recovery.stages, {
+      subject: targets.join(" "),
+      steps: [{ kind: "clear", config: paths.config, targets }],
+    }],
+    disks: recovery.disks.map((disk) => isUsed(disk) ? { ...disk, flag: "clear" } : disk),
+  };
 }
 
 /** Whether the flags that are set are in a later version of the configuration than that whose flags a cut-short commit uses up. */
