@@ -379,3 +379,16 @@ Deno.test("commit sets the flag of a guest that libvirt doesn't know at the mome
   assertEquals((await fixture.type("commit guest --cancel")).code, 0);
   assertEquals(fixture.flags(), { vda: false });
 });
+
+Deno.test("commit keeps the session of a guest that is being started", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.good("prepare");
+  await checkPrints(fixture, "commit guest", ["guest vda: this session will be kept when it ends"]);
+  await fixture.good("start");
+  fixture.run();
+  await fixture.good("started");
+  fixture.write(fixture.vda, "session");
+  fixture.halt();
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.flags()], [{ base: "vda", session: "yes" }, { vda: false }]);
+});

@@ -399,3 +399,17 @@ for (const kind of ["own", "sync", "link"] as const) {
     }
   });
 }
+
+Deno.test("a session is committed, though one lies on the file that the guest had before a blockcopy", async () => {
+  using fixture = await up(false);
+  const copy = `${fixture.images}/copy.img`;
+  fixture.save(copy, null, session);
+  fixture.sources.set("vda", copy);
+  await fixture.stop();
+  fixture.configure({ vda: true });
+  await fixture.start();
+  fixture.write(copy, "work");
+  await fixture.stop();
+  assertEquals([fixture.read(copy), fixture.flags()], [{ ...session, work: "yes" }, { vda: false }]);
+  assertEquals(fixture.read(fixture.vda), session);
+});

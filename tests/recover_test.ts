@@ -168,3 +168,14 @@ Deno.test("recover ends no session of a guest that is paused after its migration
   assertEquals((await fixture.type("recover guest --discard", true)).code, 1);
   assertEquals(fixture.read(fixture.vda), session);
 });
+
+Deno.test("recover ends no session of a guest that is being started: libvirt has no file of it yet", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.good("prepare");
+  const { ino } = Deno.statSync(fixture.vda);
+  await checkFails(fixture, "recover guest --discard", [
+    "error: guest: the guest is being started",
+    "hint: wait until it is up, or has failed",
+  ]);
+  assertEquals(Deno.statSync(fixture.vda).ino, ino);
+});

@@ -1,5 +1,5 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
-import { type EventContext, lookingBy } from "../hook/context.ts";
+import { type EventContext, isBeingStarted, lookingBy } from "../hook/context.ts";
 import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
 import { checkMarks } from "../hook/marks.ts";
 import { isPaused } from "../hook/live_status.ts";
@@ -119,6 +119,8 @@ async function judge(
     if (state.kind === "session" && disk.record) return fine("running");
     if (state.kind === "plain" || state.kind === "layered") return fine("unprotected");
   }
+  // libvirt has no file of it until QEMU runs.
+  if (!live && state.kind === "session" && disk.record && isBeingStarted(context)) return fine("running");
   const isMerged = await isBeingMerged(recovered, context);
   if (isMerged && "layers" in state && !await isHeld(context.paths.merging, context.host.lock)) {
     return { condition: "attention", problem: orphanError(recovered.names.layer(state.layers[0])) };

@@ -9,7 +9,7 @@ import {
   refuseBusy,
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { readStart, updateRecords } from "../hook/context.ts";
+import { isBeingStarted, readStart, updateRecords } from "../hook/context.ts";
 import { inspectImage as lookAtDisk, isSaved, othersSession, planCheckedRecovery } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
@@ -166,7 +166,7 @@ async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCo
       hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
     });
   }
-  if (isLive(context) && readStart(context.paths) !== undefined) {
+  if (isBeingStarted(context) || isLive(context) && readStart(context.paths) !== undefined) {
     throw new UserError("the guest is being started", {
       hint: "wait until it is up, or has failed",
       healedBy: "event",

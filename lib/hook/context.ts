@@ -38,6 +38,17 @@ export function readStart({ starting }: GuestNames): ReturnType<typeof parseStar
   return text === undefined ? undefined : parseStart(text);
 }
 
+/** A start takes no longer, in milliseconds, unless it was cut short with its host. */
+const LONGEST_START = 600_000;
+
+/** Whether libvirt is starting the guest: from its `prepare` on, and until it is up, or has failed. */
+export function isBeingStarted({ host, paths }: EventContext): boolean {
+  const start = readStart(paths);
+  if (start === undefined || start.word === "refused") return false;
+  const noted = files.lstat(paths.starting)?.mtime?.getTime() ?? 0;
+  return Math.abs(host.now().getTime() - noted) < LONGEST_START;
+}
+
 /** The configuration of a guest. */
 export function configOf({ host, paths }: EventContext) {
   return readConfig(paths.config, host.settings.configOwner);

@@ -107,8 +107,12 @@ function allOrNone(
       ? "hold"
       : decision,
   }));
+  // A file that the domain names no more has its flag no more: that is of the one which the target has now.
+  const isSuperseded = (disk: ObservedDisk) =>
+    disk.source !== "same" &&
+    decided.some((other) => other.decision === "commit" && other.disk.target === disk.target);
   const waits = decided.some(({ disk, decision }) =>
-    wishOf(disk) === "set" &&
+    wishOf(disk) === "set" && !isSuperseded(disk) &&
     (decision === "hold" || decision === "pass on" || decision === "leave to a person" ||
       decision === "leave" && disk.source === "same")
   );

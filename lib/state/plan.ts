@@ -191,6 +191,10 @@ function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[
   const state = stateOf(disk);
   if (state.kind !== "session") return [];
   if (decision === "set aside") return moves.setAside(disk.names, state, disk.owner);
+  // What stands on it now may use up the flag.
+  if (decision === "leave to a person" && disk.flag === "set" && !bearsMark(disk)) {
+    return moves.mark(disk.names);
+  }
   // Its own flag was cleared by an editor, and the mark would count elsewhere.
   if (decision === "leave" && isUp && state.marked && wishOf(disk) === "clear") {
     return moves.removeMark(disk.names);
