@@ -413,3 +413,37 @@ Deno.test("a session is committed, though one lies on the file that the guest ha
   assertEquals([fixture.read(copy), fixture.flags()], [{ ...session, work: "yes" }, { vda: false }]);
   assertEquals(fixture.read(fixture.vda), session);
 });
+
+Deno.test("recover --keep of a session that died leaves a flag that was set since to the next one", async () => {
+  using fixture = (await up(false)).define();
+  await afterClockTick();
+  fixture.configure({ vda: true }, new Date());
+  const { printed } = await fixture.type("recover guest --keep");
+  assertEquals(printed, [
+    "guest vda: the session is part of the disk now: the next start begins with it; the flag stays, and the next session will be kept",
+  ]);
+  await fixture.start();
+  fixture.write(fixture.vda, "next");
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.flags()], [{ ...session, next: "yes" }, { vda: false }]);
+});
+
+Deno.test("recover --keep that is cut short leaves a flag that was set since the session died to the next one", async () => {
+  using fixture = (await up(false)).define();
+  await afterClockTick();
+  fixture.configure({ vda: true }, new Date());
+  await fixture.type("recover guest --keep", false, { perform: dyingAt("rename") });
+  assertEquals(fixture.state("vda").kind, "committing");
+  await fixture.start();
+  fixture.write(fixture.vda, "next");
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.flags()], [{ ...session, next: "yes" }, { vda: false }]);
+});
+
+Deno.test("a guest of which nobody has told that it is up was up, if it shuts down", async () => {
+  using fixture = new Fixture().disks({ vda: true });
+  await fixture.good("prepare");
+  fixture.write(fixture.vda, "session");
+  await fixture.stop("shutdown");
+  assertEquals([fixture.disk("vda"), fixture.flags()], [session, { vda: false }]);
+});

@@ -150,7 +150,7 @@ Deno.test("recover --keep is refused where there is no session", async () => {
 });
 
 Deno.test("recover --keep that was cut short loses nothing: the next start refuses, or begins with the session", async () => {
-  for (const [kind, code] of [["link", 1], ["clear", 0], ["rename", 0], ["note", 1]] as const) {
+  for (const [kind, code] of [["link", 1], ["rename", 0], ["note", 1]] as const) {
     using fixture = foreign();
     await fixture.type("commit guest");
     await fixture.type("recover guest --keep", false, { perform: dyingAt(kind) });

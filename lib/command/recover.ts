@@ -18,6 +18,7 @@ import { explain } from "../hook/refusal.ts";
 import { version } from "../host/files.ts";
 import { readOtherRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { planDiscard } from "../state/plan.ts";
 import { newRecord } from "../state/records.ts";
@@ -120,7 +121,7 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
 
 async function endSessions(
   sessions: readonly ObservedDisk[],
-  { records, problem }: Guest,
+  { records, problem, disks }: Guest,
   context: GuestCommand,
 ): Promise<void> {
   const { run, domain, host, paths, options, terminal } = context;
@@ -136,14 +137,16 @@ async function endSessions(
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   if (options.has("keep")) {
     // Flags that are set later are meant for the next session.
+    const usesFlag = ({ image }: SessionRecord) =>
+      sessions.some((disk) => disk.names.image === image && withOwnFlag(disk, disks) === disk);
     const deciding = note.map((record) => ({
       ...record,
-      ...ours.includes(record) && flagVersion && { flagVersion },
+      ...ours.includes(record) && { flagVersion: usesFlag(record) && flagVersion || "none" },
       // One that isn't this guest's yet must not go at the next start.
       ...foreign.includes(record) && { idle: true as const },
     }));
     await run.take("", [{ kind: "note", path: paths.note, records: deciding }]);
-    const { subject, steps } = planCommit([], sessions, paths);
+    const { subject, steps } = planCommit([], sessions.map((disk) => withOwnFlag(disk, disks)), paths);
     await run.take(subject, steps);
   } else {
     // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
@@ -155,8 +158,19 @@ async function endSessions(
   const outcome = options.has("keep")
     ? "the session is part of the disk now: the next start begins with it"
     : "the session is thrown away: the next start begins without it";
-  for (const { target } of sessions) terminal.print(`${domain} ${target}: ${outcome}`);
+  const stays = (disk: ObservedDisk) =>
+    disk.flag === "set" && withOwnFlag(disk, disks).flag === "clear"
+      ? "; the flag stays, and the next session will be kept"
+      : "";
+  for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${stays(disk)}`);
   await updateRecords(note, context);
+}
+
+/** A flag that was set since the session died is meant for the next one, and stays. */
+function withOwnFlag(disk: ObservedDisk, views: Guest["disks"]): ObservedDisk {
+  const view = views.find((view) => view.disk?.names.image === disk.names.image);
+  const isMeant = disk.record?.held || disk.record?.flagged || view?.condition === "resumes";
+  return isMeant || disk.flag !== "set" ? disk : { ...disk, flag: "clear" };
 }
 
 async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCommand): Promise<void> {

@@ -252,9 +252,12 @@ function takingPlace(file: string, image: string): string {
     (layerNumber(image, path) ?? mergeNumber(image, path) ?? 0) > number
   );
   const old = shellWord(`${image}.old`);
+  const { mark } = namesOf(image);
   return [
     ...above.length > 0 ? [`mkdir ${old}`, `mv ${above.map(shellWord).join(" ")} ${old}`] : [],
     `ln -f ${shellWord(file)} ${shellWord(image)}`,
+    // What it marks is in the base now.
+    ...list(image).has(mark) ? [`rm ${shellWord(mark)}`] : [],
   ].join(" && ");
 }
 

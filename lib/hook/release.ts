@@ -24,7 +24,10 @@ export async function release(context: EventContext): Promise<void> {
   // What was only announced came to nothing where the guest was up already: that one ends otherwise than a failed start.
   const isAnnounced = noted !== undefined && ["resume", "migrate"].includes(noted.word) &&
     !noted.more.includes("prepared");
-  const start = noted === undefined || isAnnounced && context.extra !== "failed" ? "up" : noted.word;
+  // Of a guest that was never up libvirt says that it failed: that it is has been missed.
+  const wasUp = noted?.word === "fresh" && ["shutdown", "saved", "migrated"].includes(context.extra);
+  const isUp = noted === undefined || wasUp || isAnnounced && context.extra !== "failed";
+  const start = isUp ? "up" : noted.word;
   if (files.lstat(paths.note) !== undefined) {
     const disks = await endSessions(start, context);
     // Not part of the end, but can be done now that the disks are idle; of most guests nothing is left to do.
