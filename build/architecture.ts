@@ -1,5 +1,6 @@
 /** The decision table in words: `make architecture` writes it between two marks of `docs/architecture.md`. */
-import { type Facts, type Row, table } from "../lib/state/decision_table.ts";
+import { type Facts, table } from "../lib/state/decision_table.ts";
+import { type SeatFacts, seatTable } from "../lib/state/seat_table.ts";
 
 export const PAGE = new URL("../docs/architecture.md", import.meta.url);
 
@@ -21,6 +22,7 @@ const words: Words = {
     failed: "failed",
   },
   source: {
+    same: "domain names it",
     other: "domain names another file",
     gone: "domain has no such disk",
     unreadable: "XML unreadable",
@@ -33,30 +35,57 @@ const words: Words = {
   replaced: { true: "another file in its place" },
   came: { restore: "restored", migration: "came by migration" },
   waits: { true: "it waits for a saved guest, or to be set aside" },
+  stood: { true: "seats stand on it" },
   look: { busy: "in use", moved: "backing file elsewhere", replaced: "replaced", damaged: "not readable" },
 };
 
-function condition(when: Row["when"]): string {
-  const facts = (Object.keys(words) as (keyof Words)[]).filter((fact) => when[fact] !== undefined);
+type Dictionary = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/** The same of a seat; where it has the same facts, it has the same words. */
+const seatWords: Readonly<Record<Exclude<keyof SeatFacts, "event">, Readonly<Record<string, string>>>> = {
+  listed: words.listed,
+  ours: { true: "in the record of seats", false: "not in the record of seats" },
+  file: { none: "no file", session: "session", other: "somebody's own file" },
+  ended: words.ended,
+  start: words.start,
+  end: words.end,
+  source: words.source,
+  keeps: { true: "`keep-session`", unreadable: "configuration unreadable" },
+  unborn: words.unborn,
+  another: { true: "not the session that the guest was saved on" },
+  saved: words.saved,
+  came: words.came,
+  waits: words.waits,
+  look: { busy: "in use" },
+};
+
+function condition(when: Readonly<Record<string, unknown>>, dictionary: Dictionary): string {
+  const facts = Object.keys(dictionary).filter((fact) => when[fact] !== undefined);
   const parts = facts.map((fact) =>
-    [when[fact]].flat().map((value) => wordsFor(fact, `${value}`)).join(" or ")
+    [when[fact]].flat().map((value) => wordsFor(fact, `${value}`, dictionary)).join(" or ")
   );
   return parts.join("; ") || "anything else";
 }
 
-function wordsFor(fact: keyof Words, value: string): string {
-  const found = (words[fact] as Readonly<Record<string, string>>)[value];
+function wordsFor(fact: string, value: string, dictionary: Dictionary): string {
+  const found = dictionary[fact]?.[value];
   if (found === undefined) throw new Error(`build/architecture.ts has no words for ${fact}: ${value}`);
   return found;
 }
 
 /** The page with the table as the program has it. */
 export function withDecisions(page: string): string {
-  const tables = Object.entries(table).map(([event, rows]) => {
+  const all = [
+    ...Object.entries(table).map(([event, rows]) => [`At \`${event}\`:`, rows, words as Dictionary] as const),
+    ...Object.entries(seatTable).map(([event, rows]) =>
+      [`Of a seat, at \`${event}\`:`, rows, seatWords] as const
+    ),
+  ];
+  const tables = all.map(([title, rows, dictionary]) => {
     const lines = rows.map(({ when, decision, reason }) =>
-      `| ${condition(when)} | ${decision} | ${reason} |`
+      `| ${condition(when, dictionary)} | ${decision} | ${reason} |`
     );
-    return [`At \`${event}\`:`, "", "| if | decision | reason |", "| --- | --- | --- |", ...lines].join("\n");
+    return [title, "", "| if | decision | reason |", "| --- | --- | --- |", ...lines].join("\n");
   });
   const marked = /(?<=<!-- decisions -->\n)[^]*(?=<!-- \/decisions -->)/;
   return page.replace(marked, () => `\n${tables.join("\n\n")}\n\n`);

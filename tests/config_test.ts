@@ -105,7 +105,7 @@ testRefused([
 Deno.test("a valid configuration is read, with and without flags", async () => {
   const text =
     `{"$schema": "./s.json", "disks": [{"target": "vda"}, {"target": "sdb", "one-shot-commit": true}]}`;
-  assertEquals(await parseConfig("/x.json", text), [
+  assertEquals((await parseConfig("/x.json", text)).disks, [
     { target: "vda", commit: false, keepCommits: 0, keepSession: false },
     { target: "sdb", commit: true, keepCommits: 0, keepSession: false },
   ]);

@@ -42,16 +42,16 @@ Deno.test("every row is reached by some combination of facts", () => {
 
 Deno.test("what is not known is asked for one by one, and ends in the row of all facts", () => {
   for (const all of [...atPrepare, ...atRelease]) {
-    const { saved, look, replaced, ...known } = all;
+    const { saved, look, replaced, stood, ...known } = all;
     let facts: Facts = known;
-    for (let asked = 0; asked < 4; asked++) {
+    for (let asked = 0; asked < 5; asked++) {
       const verdict = decide(facts);
       if ("row" in verdict) {
         assertEquals(verdict.row, rowFor(all));
         break;
       }
       assert(facts[verdict.lookUp] === undefined, "nothing is asked for twice");
-      facts = { ...facts, [verdict.lookUp]: { saved, look, replaced }[verdict.lookUp] };
+      facts = { ...facts, [verdict.lookUp]: { saved, look, replaced, stood }[verdict.lookUp] };
     }
   }
 });
@@ -197,11 +197,12 @@ Deno.test("a start without a disk is refused", () => {
   }
 });
 
-Deno.test("a disk that is no longer configured keeps no guest from starting but by a session in use, replaced or not its own", () => {
+Deno.test("a disk that is no longer configured keeps no guest from starting but by a session in use, replaced or not its own, or by seats", () => {
   for (const facts of unlistedAtPrepare) {
     if (isRefusal(decisions.get(facts)!)) {
       assert(
-        facts.state === "session" && (!facts.ours || ["busy", "moved", "replaced"].includes(facts.look)),
+        facts.stood ||
+          facts.state === "session" && (!facts.ours || ["busy", "moved", "replaced"].includes(facts.look)),
       );
     }
   }

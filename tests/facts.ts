@@ -12,6 +12,7 @@ const everywhere = {
   held: both,
   unborn: both,
   replaced: both,
+  stood: [false],
   keeps: both,
   look: ["busy", "sound", "moved", "replaced", "damaged"],
 } as const;
@@ -42,7 +43,7 @@ const prepare = {
 export const listedAtPrepare = [...product({ ...prepare, listed: [true], source: ["same"] })];
 /** … and of one that only the note knows. */
 export const unlistedAtPrepare = [
-  ...product({ ...prepare, listed: [false], source: ["same", "other", "gone", "unreadable"] }),
+  ...product({ ...prepare, stood: both, listed: [false], source: ["same", "other", "gone", "unreadable"] }),
 ];
 export const atPrepare = [...listedAtPrepare, ...unlistedAtPrepare];
 const release = {

@@ -57,11 +57,13 @@ export function doHalf(step: Step): void {
     case "configure":
       return Deno.writeTextFileSync(temporaryName(step.config), '{"disks": [');
     case "note":
+    case "seats":
     case "starting":
       return Deno.writeTextFileSync(temporaryName(step.path), "[");
     case "link":
     case "rename":
     case "remove":
+    case "mark":
     case "sync":
     case "repair":
     case "background":

@@ -102,6 +102,8 @@ export class Fixture implements Disposable {
   settings: Settings;
   qemuImg: QemuImg = this.#fake();
   lock: Lock = lock;
+  /** Long ago, as long as the host is up. */
+  booted = LONG_AGO;
   /** The system's clock, unless a test says otherwise: files are made by that. */
   now: () => Date = () => new Date();
 
@@ -199,6 +201,15 @@ export class Fixture implements Disposable {
   read(image: string): Content {
     const { backing, data } = load(image);
     return { ...backing === null ? {} : this.read(backing), ...data };
+  }
+
+  /** What an image stands on by its header; undefined for what is no image. */
+  backingOf(image: string): string | undefined {
+    try {
+      return load(image).backing ?? undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   /** The guest writes. */
@@ -320,6 +331,7 @@ export class Fixture implements Disposable {
     return {
       settings: this.settings,
       qemuImg: this.qemuImg,
+      backingOf: (image) => this.backingOf(image),
       perform: performer(this.qemuImg, () => {}),
       freeBytes: () => Promise.resolve(this.free),
       fileSystem: () => Promise.resolve(this.fileSystem),
@@ -329,6 +341,7 @@ export class Fixture implements Disposable {
       show: undefined,
       readXml: () => this.xml(),
       now: () => this.now(),
+      booted: () => this.booted,
       ...other,
     };
   }

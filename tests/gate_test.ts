@@ -84,6 +84,20 @@ for (const shell of shells) {
     }
   });
 
+  Deno.test(`in ${shell[0]} the gate asks for a guest with seats where the program would`, () => {
+    using fixture = fixtureWithGate();
+    for (const kind of Object.keys(kinds)) {
+      const seats = `${fixture.config}/guest.seats`;
+      kinds[kind]!(seats);
+      for (const operation of operations) {
+        const args = ["guest", operation, "begin", "-"];
+        const nothing = isNoop(eventOf(args)!, fixture.settings);
+        assertEquals(asked(fixture, shell, args), nothing ? undefined : args, `${operation}: ${kind}`);
+      }
+      if (exists(seats)) Deno.removeSync(seats);
+    }
+  });
+
   Deno.test(`in ${shell[0]} the gate ends a start only by a word that stands alone`, async () => {
     const alone = ["fresh\n", "resume\n", "migrate\n", "refused\n"];
     const more = [

@@ -204,3 +204,21 @@ Deno.test("a release has both packages, the binary, their sums and the notes of 
     Deno.removeSync(root, { recursive: true });
   }
 });
+
+Deno.test("a package stays as long as a seat's session stands on its master", () => {
+  using at = host();
+  at.unpack("#!/bin/sh\necho status of $2\n");
+  at.write("/hooks/config/seat07.seats", "[]");
+  assertEquals(at.run("prerm", "remove"), {
+    code: 1,
+    stdout: "",
+    stderr:
+      'error: a session of "seat07" stands on its master, and needs the hook to end:\nstatus of seat07\n' +
+      "hint: shut it down; if it is shut off: autorevert recover --discard 'seat07'\n",
+  });
+  at.write("/hooks/config/seat07.json", "{}");
+  at.run("postrm", "purge");
+  assertEquals(at.names("/hooks/config"), ["seat07.json", "seat07.seats"]);
+  Deno.removeSync(`${at.root}/hooks/config/seat07.seats`);
+  assertEquals(at.run("prerm", "remove").code, 0);
+});

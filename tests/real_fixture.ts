@@ -1,5 +1,6 @@
 /** A fixture with the real `qemu-img` and a real image. */
 
+import { backingOf } from "../lib/host/qcow2.ts";
 import { qemuImg } from "../lib/host/qemu_img.ts";
 import { defaults } from "../lib/settings.ts";
 import { type Content, Fixture } from "./fixture.ts";
@@ -45,6 +46,10 @@ export class RealFixture extends Fixture {
     const bytes = [...new TextDecoder().decode(stdout).matchAll(/^[0-9a-f]{8}:\s+([0-9a-f]{2}) /gm)];
     if (bytes.length !== blocks) throw new Error(`${image} can't be read`);
     return Object.fromEntries(bytes.map(([, byte], block) => [`${block}`, `${parseInt(byte!, 16)}`]));
+  }
+
+  override backingOf(image: string): string | undefined {
+    return backingOf(image);
   }
 
   override write(image: string, block: string, pattern = "1"): void {

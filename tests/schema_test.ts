@@ -26,7 +26,7 @@ Deno.test("the schema tells editors what each key is for", () => {
 Deno.test("the example is a valid configuration that names its schema", async () => {
   const example = text("config.example.json");
   assertEquals(JSON.parse(example).$schema, "./config.schema.json");
-  assertEquals(await parseConfig("config.example.json", example), [
+  assertEquals((await parseConfig("config.example.json", example)).disks, [
     { target: "vda", commit: false, keepCommits: 0, keepSession: false },
   ]);
   assertEquals(schema.safeParse(JSON.parse(example)).success, true);
@@ -35,6 +35,6 @@ Deno.test("the example is a valid configuration that names its schema", async ()
 Deno.test("the example's flag can be set and is cleared", async () => {
   const example = text("config.example.json");
   const flagged = example.replace("false", "true");
-  assertEquals((await parseConfig("config.example.json", flagged))[0]?.commit, true);
+  assertEquals((await parseConfig("config.example.json", flagged)).disks[0]?.commit, true);
   assertEquals(await withoutFlags(flagged, ["vda"]), example);
 });

@@ -123,12 +123,19 @@ function checkOptions(given: readonly string[], verb: Verb | undefined, known: r
 function checkValues(given: Command["options"], verb: Verb): void {
   for (const [option, most] of Object.entries(valued)) {
     const value = given.get(option);
+    if (most === "path") {
+      if (value === undefined || value.startsWith("/")) continue;
+      throw new Usage(`--${option} is ${quoted(value)}, should be an absolute path`, verb);
+    }
     if (value === undefined || /^\d{1,9}$/.test(value) && Number(value) <= most) continue;
     throw new Usage(`--${option} is ${quoted(value)}, should be a whole number from 0 to ${most}`, verb);
   }
 }
 
-const exclusive = [["keep", "discard"], ["keep-session", "no-keep-session"]] as const;
+const exclusive = [["keep", "discard"], ["keep-session", "no-keep-session"], ["by-hand", "no-by-hand"], [
+  "preview",
+  "no-preview",
+]] as const;
 
 function commandOf(verb: Verb, words: readonly string[], given: Command["options"]): Command {
   const spec = commandSpecs[verb];

@@ -1,4 +1,5 @@
 import { guestFindings, leftovers, sharedImages, spaceFindings, untriedStores } from "./check_guest.ts";
+import { masterFindings, seatFindings } from "./check_seats.ts";
 import { hostFindings } from "./check_host.ts";
 import type { Finding } from "./finding.ts";
 import { inspectGuest } from "./guest.ts";
@@ -25,16 +26,17 @@ export async function check(
   for (const context of contexts) {
     const guest = await inspectGuest(context);
     guests.push(guest);
-    findings.push(...await guestFindings(guest, context));
+    findings.push(...await guestFindings(guest, context), ...seatFindings(guest, context));
   }
   findings.push(
+    ...masterFindings(guests, { host }),
     ...sharedImages(guests, host.settings),
     ...await spaceFindings(guests, host),
     ...leftovers(guests, host.settings),
     ...await untriedStores(guests, host),
   );
   const wrong = findings.filter(({ severity }) => severity !== "note");
-  const disks = guests.flatMap(({ disks }) => disks).length;
+  const disks = guests.flatMap(({ disks, seats }) => [...disks, ...seats]).length;
   if (json) {
     terminal.print(JSON.stringify({ guests: guests.length, disks, findings }, undefined, 2));
   } else {

@@ -109,7 +109,7 @@ function unknownDomain({ domain, records }: Guest, { host: { settings } }: Event
   const renamed = free.find((name) => sources(name, settings).some((file) => images.has(file)));
   const meant = renamed ?? nearest(domain, free);
   const move = (to: string) =>
-    ["json", "session"].map((suffix) => `${settings.configFolder}/${domain}.${suffix}`)
+    ["json", "session", "seats"].map((suffix) => `${settings.configFolder}/${domain}.${suffix}`)
       .filter((path) => files.lstat(path) !== undefined)
       .map((path) => `mv ${shellWord(path)} ${shellWord(path.replace(`/${domain}.`, `/${to}.`))}`).join(
         " && ",
@@ -265,7 +265,12 @@ export function leftovers(guests: readonly Guest[], settings: Settings): Finding
     : undefined;
   // Of guests that nobody asked for nothing is known.
   if (disks === undefined || disks.some(({ disk }) => disk === undefined)) return [];
-  const known = new Set(disks.map(({ disk }) => disk!.names.image));
+  const seats = guests.flatMap(({ seats }) => seats);
+  if (seats.some(({ seat }) => seat === undefined)) return [];
+  const known = new Set([
+    ...disks.map(({ disk }) => disk!.names.image),
+    ...seats.flatMap(({ seat, master }) => [seat!.names.image, master]),
+  ]);
   const folders = new Set([...settings.imageFolders, ...[...known].map(folderOf)]);
   const owners = [...folders].flatMap((folder) =>
     files.listNames(folder).map((name) => imageOf(`${folder}/${name}`))

@@ -52,10 +52,25 @@ Exits with 1 if it found something.`,
       "keep-commits": `keep the N newest commits unmerged, so that they can be undone: 0 to ${MOST_KEPT}`,
       "keep-session": "set every ended session aside until the guest is up again",
       "no-keep-session": "discard ended sessions again",
+      "by-hand": "seats take a commit only when it is published",
+      "no-by-hand": "they take each commit again",
+      master: "make the disks seats of another guest's disk, this one",
+      preview: "seats take each commit, whatever is published",
+      "no-preview": "seats take what is published again",
     },
     text: `Adds disks to the guest's configuration, and creates it if there is none. Refused if they
 can't be managed. Takes effect at the guest's next start. The options also change disks that are
-listed already; without a TARGET, all of them. With neither, it names the disks that it could add.`,
+listed already; without a TARGET, all of them. With neither, it names the disks that it could add.
+With --master the disks become seats: copies of another guest's disk that go back to it at every
+start. Their images need not be there; what is kept of the master is committed by its own guest.`,
+  },
+  publish: {
+    summary: "have seats take the newest commit of a disk at their next start",
+    domains: one,
+    targets: any,
+    options: { back: "the version before the published one, instead" },
+    text: `For the guest of a master whose commits are published by hand: "publish": "by hand" in its
+configuration. Seats that run stay on the version they began with.`,
   },
   disable: {
     summary: "remove disks from a guest's configuration",
@@ -139,8 +154,11 @@ Python hook left after a crash. --keep asks if a session that is set aside is lo
   },
 };
 
-/** Options that take a value: a whole number from 0 to this one. */
-export const valued: Readonly<Record<string, number>> = { "keep-commits": MOST_KEPT };
+/** Options that take a value: a whole number from 0 to this one, or an absolute path. */
+export const valued: Readonly<Record<string, number | "path">> = {
+  "keep-commits": MOST_KEPT,
+  master: "path",
+};
 
 /** Short forms of options. */
 export const short: Readonly<Record<string, string>> = { f: "follow", h: "help", y: "yes" };

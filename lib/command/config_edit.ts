@@ -12,6 +12,12 @@ export function listDisk(text: string | undefined, target: string): string {
   return text === undefined ? `{\n  "disks": [\n    ${entry}\n  ]\n}\n` : append(text, disksIn(text), entry);
 }
 
+/** The same of a seat. */
+export function listSeat(text: string | undefined, target: string, master: string): string {
+  const entry = `{ "target": ${JSON.stringify(target)}, "master": ${JSON.stringify(master)} }`;
+  return text === undefined ? `{\n  "disks": [\n    ${entry}\n  ]\n}\n` : append(text, disksIn(text), entry);
+}
+
 /** Takes a disk out, which must not be the only one. */
 export function unlistDisk(text: string, target: string): string {
   const disks = disksIn(text).children!;
@@ -23,11 +29,12 @@ export function unlistDisk(text: string, target: string): string {
 }
 
 /** Gives a key of a listed disk this value. */
-export function setKey(text: string, target: string, key: DiskKey, value: boolean | number): string {
+export function setKey(text: string, target: string, key: DiskKey, value: boolean | number | string): string {
   const disk = disksIn(text).children!.find((disk) => valueOf(disk, "target")?.value === target)!;
   const old = valueOf(disk, key);
-  if (old === undefined) return append(text, disk, `"${key}": ${value}`);
-  return text.slice(0, old.offset) + value + text.slice(old.offset + old.length);
+  const json = JSON.stringify(value);
+  if (old === undefined) return append(text, disk, `"${key}": ${json}`);
+  return text.slice(0, old.offset) + json + text.slice(old.offset + old.length);
 }
 
 function disksIn(text: string): Node {

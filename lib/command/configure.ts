@@ -6,8 +6,10 @@ import { listDisk, setKey, unlistDisk } from "./config_edit.ts";
 import { disksIn, domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
+import { checkNoSeats, enableSeats, isForSeats, leaveMasters, tellDisabledSeats } from "./seat_commands.ts";
 import { asUserError, messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
+import { releaseMasters } from "../hook/seat_masters.ts";
 import { decisionFor, othersSession, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { checkBase } from "../hook/merge_checks.ts";
@@ -21,11 +23,13 @@ import { isRefusal } from "../state/decision_table.ts";
 import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
-import { mark, removeMark } from "../state/transitions.ts";
+import { holdPublished, mark, removeMark } from "../state/transitions.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
 /** What `enable` sets besides: keys of a listed disk, by their names in the file. */
-type Keeping = Readonly<Partial<{ "keep-commits": number; "keep-session": boolean }>>;
+type Keeping = Readonly<
+  Partial<{ "keep-commits": number; "keep-session": boolean; publish: "by hand" | "at once" }>
+>;
 
 /**
  * Lists disks in the guest's configuration, after a look whether they can be managed, and sets what is kept of them.
@@ -44,6 +48,19 @@ export async function enable(context: GuestCommand): Promise<void> {
   using _guest = await run.locks.guest();
   await finishRecovery(context);
   const config = await configOf(context);
+  if (isForSeats(context, config)) {
+    const { text, change, said } = await enableSeats(config, context);
+    if (text !== files.read(paths.config)) await configure(text, change, context);
+    for (const line of said) terminal.print(line);
+    return;
+  }
+  const seat = config?.seats.find(({ target }) => context.targets.includes(target))?.target;
+  if (seat !== undefined) {
+    throw withContext(
+      seat,
+      new UserError("it is a seat, and the others that are named are not", { hint: "name them one by one" }),
+    );
+  }
   const old = config?.disks.map(({ target }) => target) ?? [];
   const keeping = keepingIn(context);
   const isForAll = context.targets.length === 0 && Object.keys(keeping).length > 0;
@@ -51,7 +68,10 @@ export async function enable(context: GuestCommand): Promise<void> {
   if (targets.length === 0) throw nothingNamed(defined, old, context);
   const added = targets.filter((target) => !old.includes(target));
   const usual = { commit: false, keepCommits: 0, keepSession: false };
-  const wanted = { disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))] };
+  const wanted = {
+    seats: [],
+    disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
+  };
   const before = readRecords(paths.note);
   using _folders = await run.locks.folders(imagesAtPrepare(wanted, defined, before, host.settings));
   const disks = observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
@@ -65,13 +85,18 @@ export async function enable(context: GuestCommand): Promise<void> {
   const listing = added.length > 0 ? [`list ${added.join(", ")}`] : [];
   const change = [
     ...listing,
-    ...changes.map(({ target, key, value }) => `set "${key}" of ${target} to ${value}`),
+    ...changes.map(({ target, key, value }) => `set "${key}" of ${target} to ${JSON.stringify(value)}`),
   ];
   const text = changes.reduce(
     (text, { target, key, value }) => setKey(text!, target, key, value),
     added.reduce(listDisk, files.read(paths.config)),
   );
   if (change.length > 0) await configure(text, change.join(", "), context);
+  if (keeping.publish !== undefined) {
+    for (const { target, names } of disks.filter(({ target }) => targets.includes(target))) {
+      await run.take(target, holdPublished(names, run.listing(names.image), keeping.publish === "by hand"));
+    }
+  }
   for (const target of targets) {
     const what = !added.includes(target)
       ? []
@@ -101,21 +126,27 @@ function keepingIn({ options }: GuestCommand): Keeping {
     ...commits !== undefined && { "keep-commits": Number(commits) },
     ...options.has("keep-session") && { "keep-session": true },
     ...options.has("no-keep-session") && { "keep-session": false },
+    ...options.has("by-hand") && { publish: "by hand" },
+    ...options.has("no-by-hand") && { publish: "at once" },
   };
 }
 
 /** The keys of a disk that get another value. */
-function changesOf({ target, keepCommits, keepSession }: ConfiguredDisk, keeping: Keeping) {
+function changesOf({ target, keepCommits, keepSession, byHand }: ConfiguredDisk, keeping: Keeping) {
+  const { publish } = keeping;
   const { "keep-commits": commits = keepCommits, "keep-session": session = keepSession } = keeping;
   return [
     ...commits === keepCommits ? [] : [{ target, key: "keep-commits", value: commits } as const],
     ...session === keepSession ? [] : [{ target, key: "keep-session", value: session } as const],
+    ...publish === undefined || (publish === "by hand") === (byHand ?? false)
+      ? []
+      : [{ target, key: "publish", value: publish } as const],
   ];
 }
 
 /** What becomes of commits and sessions from now on. */
 function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
-  const { "keep-commits": commits, "keep-session": session } = keeping;
+  const { "keep-commits": commits, "keep-session": session, publish } = keeping;
   const state = stateOf(disk);
   const waiting = "layers" in state ? state.layers.length - 1 : 0;
   return [
@@ -129,6 +160,11 @@ function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
     ...commits !== undefined && waiting > commits ? ["older ones are merged after the next session"] : [],
     ...session === undefined ? [] : [
       session ? "an ended session is set aside until the guest is up again" : "an ended session is forgotten",
+    ],
+    ...publish === undefined ? [] : [
+      publish === "by hand"
+        ? "seats take a commit when it is published: autorevert publish"
+        : "seats take each commit at their next start",
     ],
   ];
 }
@@ -304,7 +340,13 @@ export async function disable(context: GuestCommand): Promise<void> {
   using _guest = await run.locks.guest();
   await finishRecovery(context);
   const { config, meant } = await listedDisks(context);
+  const seats = config.seats.filter(({ target }) =>
+    context.targets.length === 0 || context.targets.includes(target)
+  );
   const views = await inspectListed(meant, context);
+  for (const { target, disk } of views) {
+    if (disk !== undefined) checkNoSeats(disk.names.image, target, context);
+  }
   for (const { target, condition, disk } of views) {
     const { commit } = config.disks.find((disk) => disk.target === target)!;
     const isMeant = commit || disk !== undefined && (isMarked(disk) || disk.record?.held);
@@ -318,10 +360,14 @@ export async function disable(context: GuestCommand): Promise<void> {
     );
   }
   const targets = views.map(({ target }) => target);
-  const text = targets.length === config.disks.length
+  const out = [...targets, ...seats.map(({ target }) => target)];
+  const text = out.length === config.disks.length + config.seats.length
     ? undefined
-    : targets.reduce(unlistDisk, files.read(paths.config)!);
-  await configure(text, `take out ${targets.join(", ")}`, context);
+    : out.reduce(unlistDisk, files.read(paths.config)!);
+  await configure(text, `take out ${out.join(", ")}`, context);
+  tellDisabledSeats(seats, context);
+  await releaseMasters(views.flatMap(({ disk }) => disk?.names ?? []), context, { ownGuest: true });
+  await leaveMasters(seats.map(({ master }) => master), context);
   for (const view of views) terminal.print(`${domain} ${view.target}: ${afterDisable(view)}`);
   await startMerge(views.flatMap(({ disk }) => disk ? [{ ...disk, keepCommits: 0 }] : []), context);
 }
@@ -357,7 +403,7 @@ async function listedDisks(
       hint: `make it again: autorevert enable ${shellWord(context.domain)} TARGET`,
     });
   }
-  checkTargets(targets, config.disks);
+  checkTargets(targets, [...config.disks, ...config.seats]);
   const meant = config.disks.filter(({ target }) => targets.length === 0 || targets.includes(target));
   return { config, meant };
 }

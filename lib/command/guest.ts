@@ -1,4 +1,5 @@
 import { asReadable, type FoundDisk, inspectDisk, type InspectedDisk } from "./inspect.ts";
+import { type InspectedSeat, inspectSeats } from "./seats.ts";
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { checkOwnImage, isBeforeLastWrite, observeListed, observeRecorded } from "../hook/observe.ts";
@@ -21,6 +22,7 @@ export interface Guest {
   readonly defined: readonly DomainDisk[] | undefined;
   readonly isLive: boolean;
   readonly disks: readonly InspectedDisk[];
+  readonly seats: readonly InspectedSeat[];
   /** What is wrong with the guest as a whole. */
   readonly problem: UserError | undefined;
 }
@@ -28,7 +30,7 @@ export interface Guest {
 /** Guests with a configuration or a note, sorted. */
 export function managedGuests({ configFolder }: Settings): string[] {
   const names = files.listNames(configFolder).flatMap((name) =>
-    /^(.+)\.(?:json|session)$/s.exec(name)?.[1] ?? []
+    /^(.+)\.(?:json|session|seats)$/s.exec(name)?.[1] ?? []
   );
   return [...new Set(names)].sort();
 }
@@ -106,9 +108,10 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   const found = seen.flatMap(({ disk }) => disk ?? []);
   const surroundings = { isFlagOlder: isBeforeLastWrite(config, found), live };
   const views = await Promise.all(seen.map((disk) => inspectDisk(disk, surroundings, context)));
+  const seats = await attempt(() => inspectSeats({ config: known, live, defined }, context)) ?? [];
   // A migration may take the definition with it.
-  if (defined === undefined && views.every(({ condition }) => condition !== "elsewhere")) {
+  if (defined === undefined && [...views, ...seats].every(({ condition }) => condition !== "elsewhere")) {
     problem ??= new UserError("libvirt knows no such domain");
   }
-  return { domain, config, records, defined, isLive: live !== undefined, disks: views, problem: problem };
+  return { domain, config, records, defined, isLive: live !== undefined, disks: views, seats, problem };
 }

@@ -1,9 +1,13 @@
 import { wordsOf } from "./conditions.ts";
 import { type Guest, inspectGuest } from "./guest.ts";
 import { type Condition, type InspectedDisk, isBeingMerged } from "./inspect.ts";
+import { commitsBehind, type InspectedSeat } from "./seats.ts";
 import type { EventContext } from "../hook/context.ts";
+import { inTheWay, standingOn } from "../hook/standing.ts";
 import { progressOf } from "../hook/merge_progress.ts";
 import * as files from "../host/files.ts";
+import type { Names } from "../state/paths.ts";
+import type { Layers } from "../state/state.ts";
 import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 
 /** What `--json` tells of a guest. The shape is documented in the manual; keys are only ever added. */
@@ -29,6 +33,13 @@ export interface DiskStatus {
   readonly commits: readonly Extent[];
   readonly merge: { readonly percent: number } | null;
   readonly trouble: string | null;
+  /** Of a seat: its master, the layer of it that its session stands on, and the master's commits above that. */
+  readonly seat?: { readonly master: string; readonly layer: number; readonly behind: number };
+  /** Of a master: how many files stand on its layers, and how many commits are not published. */
+  readonly stoodOnBy?: number;
+  /** Guests and files for whose end the merge waits. */
+  readonly waitsFor?: readonly string[];
+  readonly unpublished?: number;
 }
 
 interface Extent {
@@ -41,7 +52,49 @@ interface Extent {
 export async function statusOf(context: EventContext): Promise<GuestStatus> {
   const guest = await inspectGuest(context);
   const disks = await Promise.all(guest.disks.map((view) => diskStatus(view, guest, context)));
-  return { domain: guest.domain, running: guest.isLive, trouble: guest.problem?.message ?? null, disks };
+  const seats = guest.seats.map(seatStatus);
+  return {
+    domain: guest.domain,
+    running: guest.isLive,
+    trouble: guest.problem?.message ?? null,
+    disks: [...disks, ...seats],
+  };
+}
+
+function seatStatus({ target, seat, master, condition: situation, problem, on }: InspectedSeat): DiskStatus {
+  const isThere = seat?.file === "session";
+  const behind = on === undefined ? 0 : commitsBehind(on);
+  const name = master.slice(master.lastIndexOf("/") + 1);
+  const version = behind === 0 ? "" : `, ${count(behind)} behind`;
+  const session = seat && isThere ? extent(seat.names.image, seat.record?.started) : null;
+  const setAside = seat?.endedStandsOn ? extent(seat.names.ended) : null;
+  const state = situation === "attention"
+    ? `needs attention: ${problem?.message}`
+    : situation === "clean"
+    ? `clean, a seat of ${name}${version}`
+    : `${wordsOf[situation].state}, of ${name}${version}`;
+  return {
+    ...{ target, image: seat?.names.image ?? null, situation, session, setAside },
+    state: setAside && situation !== "saved" ? `${state}; last session set aside` : state,
+    oneShotCommit: false,
+    layers: 0,
+    commits: [],
+    merge: null,
+    trouble: problem?.message ?? null,
+    ...on && { seat: { ...on, behind } },
+  };
+}
+
+/** The first of several, and how many more there are. */
+function few(names: readonly string[]): string {
+  const most = 3;
+  const more = names.length > most ? ` and ${names.length - most} more` : "";
+  return names.slice(0, most).join(", ") + more;
+}
+
+/** How many commits, in words. */
+function count(number: number): string {
+  return number === 1 ? "a commit" : `${number} commits`;
 }
 
 async function diskStatus(
@@ -65,7 +118,10 @@ async function diskStatus(
   return { ...rest, ...known, state: isGone ? `${state}; not configured any more` : state };
 }
 
-type Known = Pick<DiskStatus, "layers" | "session" | "setAside" | "commits" | "merge">;
+type Known = Pick<
+  DiskStatus,
+  "layers" | "session" | "setAside" | "commits" | "merge" | "stoodOnBy" | "waitsFor" | "unpublished"
+>;
 
 async function extentsOf(disk: ObservedDisk, context: EventContext): Promise<Known> {
   const { names, record, listing } = disk;
@@ -78,7 +134,18 @@ async function extentsOf(disk: ObservedDisk, context: EventContext): Promise<Kno
     setAside: listing.has(names.ended) ? extent(names.ended) : null,
     commits: layers.slice(1).map((number) => extent(names.layer(number))),
     merge: await mergeOf(disk, context),
+    ..."layers" in state && state.master && standing(names, state, context),
+    ..."layers" in state && state.published !== undefined && {
+      unpublished: layers.filter((number) => number > state.published!).length,
+    },
   };
+}
+
+function standing(names: Names, state: { readonly layers: Layers }, context: EventContext) {
+  const all = standingOn(names, context);
+  const blocking = state.layers.length > 1 ? inTheWay(all, state) : [];
+  const waitsFor = [...new Set(blocking.map(({ domain, file }) => domain ?? file))].sort();
+  return { stoodOnBy: all.length, ...waitsFor.length > 0 && { waitsFor } };
 }
 
 async function mergeOf(disk: ObservedDisk, context: EventContext): Promise<Known["merge"]> {
@@ -93,16 +160,30 @@ function extent(path: string, since?: string): Extent {
 }
 
 function inWords(disk: Omit<DiskStatus, "state">, found: ObservedDisk | undefined): string {
-  const { situation, oneShotCommit, setAside, commits, merge, trouble } = disk;
+  const {
+    situation,
+    oneShotCommit,
+    setAside,
+    commits,
+    merge,
+    trouble,
+    stoodOnBy = 0,
+    waitsFor,
+    unpublished = 0,
+  } = disk;
   if (situation === "attention") return `needs attention: ${trouble}`;
   const kept = Math.min(found?.keepCommits ?? 0, commits.length);
   const waiting = commits.length - kept;
-  const progress = merge ? `being merged, ${Math.floor(merge.percent)} %` : "waiting to be merged";
-  const count = (number: number) => number === 1 ? "a commit" : `${number} commits`;
+  const waitingFor = waitsFor ? `, for the end of ${few(waitsFor)}` : "";
+  const progress = merge
+    ? `being merged, ${Math.floor(merge.percent)} %`
+    : `waiting to be merged${waitingFor}`;
   return [
     wordsOf[situation].state,
     ...oneShotCommit ? [wordsOf[situation].flagged] : [],
     ...waiting > 0 ? [`${count(waiting)} ${progress}`] : [],
+    ...stoodOnBy > 0 ? [stoodOnBy === 1 ? "a seat stands on it" : `${stoodOnBy} seats stand on it`] : [],
+    ...unpublished > 0 ? [`${count(unpublished)} not published`] : [],
     ...kept > 0 ? [`${count(kept)} can be undone`] : [],
     ...setAside && situation !== "saved" ? ["last session set aside"] : [],
   ].join("; ");

@@ -37,7 +37,8 @@ function usageOf(verb: Verb): string {
 function helpOf(verb: Verb): string {
   const { text, options } = commandSpecs[verb];
   const letterOf = (option: string) => Object.keys(short).find((letter) => short[letter] === option);
-  const named = (option: string) => Object.hasOwn(valued, option) ? `${option} N` : option;
+  const named = (option: string) =>
+    Object.hasOwn(valued, option) ? `${option} ${valued[option] === "path" ? "IMAGE" : "N"}` : option;
   const all = Object.entries({ ...options, help: "this text" });
   const width = Math.max(...all.map(([option]) => named(option).length));
   const lines = all.map(([option, does]) => {

@@ -3,7 +3,11 @@ import type { Terminal } from "./terminal.ts";
 import { UserError } from "../errors.ts";
 import { mergeGuest } from "../hook/merge.ts";
 import { progressOf } from "../hook/merge_progress.ts";
+import { mergeBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
+import { readOwnRecords } from "../host/session_records.ts";
+import { namesOf } from "../state/paths.ts";
+import { parse } from "../state/state.ts";
 
 /**
  * Merges what is pending: the same for an administrator who waits for it and for the end of a guest that started it.
@@ -24,6 +28,18 @@ export async function merge(context: GuestCommand): Promise<boolean> {
     throw new UserError("merge interrupted by a start; resumes after the guest's next end", {
       healedBy: "event",
     });
+  }
+  if (outcome === "waits") {
+    const told = readOwnRecords(context.paths.note).flatMap(({ target, image }) => {
+      const names = namesOf(image);
+      const state = parse(names, context.run.listing(image));
+      const block = state.kind === "layered" && state.layers.length > 1
+        ? mergeBlock(names, state, context)
+        : undefined;
+      return block === undefined ? [] : [`${domain} ${target}: ${block.message}`];
+    });
+    for (const line of told) terminal.print(line);
+    return true;
   }
   if (outcome === "done") terminal.print(`${domain}: nothing is left to merge`);
   return outcome === "done";

@@ -15,12 +15,14 @@ import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { explain } from "../hook/refusal.ts";
+import { recoverSeats } from "./seat_commands.ts";
 import { version } from "../host/files.ts";
-import { readOtherRecords } from "../host/session_records.ts";
+import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { planDiscard } from "../state/plan.ts";
+import { holdPublished } from "../state/transitions.ts";
 import { newRecord } from "../state/records.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -32,6 +34,7 @@ import { quoted, shellWord } from "../text.ts";
  */
 export async function recover(context: GuestCommand): Promise<void> {
   const { run, domain, targets, options, terminal } = context;
+  if (await recoverSeats(context) && readRecords(context.paths.note).length === 0) return;
   // Nobody's start or end waits for an answer.
   const asked = options.has("keep") || options.has("discard") ? await ask(context) : undefined;
   using _guest = await run.locks.guest();
@@ -146,6 +149,9 @@ async function endSessions(
       ...foreign.includes(record) && { idle: true as const },
     }));
     await run.take("", [{ kind: "note", path: paths.note, records: deciding }]);
+    for (const { target, names, listing, byHand } of sessions) {
+      if (byHand) await run.take(target, holdPublished(names, listing, true));
+    }
     const { subject, steps } = planCommit([], sessions.map((disk) => withOwnFlag(disk, disks)), paths);
     await run.take(subject, steps);
   } else {

@@ -5,6 +5,7 @@ import { commit, disable, enable } from "./configure.ts";
 import { domains, managedGuests } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
 import { about, help } from "./help.ts";
+import { publish, refuseOnSeats } from "./seat_commands.ts";
 import { showLog } from "./log.ts";
 import { merge } from "./merge.ts";
 import { recover } from "./recover.ts";
@@ -94,11 +95,12 @@ async function dispatch(command: Command, host: Host, terminal: Terminal): Promi
 }
 
 /** Commands on one guest; false if one failed and has reported why. */
-const ofOneGuest = { undo, keep, merge, enable, disable, commit, recover };
+const ofOneGuest = { publish, undo, keep, merge, enable, disable, commit, recover };
 
 async function onGuest(verb: keyof typeof ofOneGuest, context: GuestCommand): Promise<boolean | void> {
   checkDomainName(context.domain);
   if (verb !== "enable") checkManaged(context);
+  if (["commit", "keep", "undo", "merge", "publish"].includes(verb)) await refuseOnSeats(verb, context);
   return await ofOneGuest[verb](context);
 }
 

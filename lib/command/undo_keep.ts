@@ -13,17 +13,21 @@ import { UserError, withContext } from "../errors.ts";
 import { namedDisks, otherFile } from "./guest.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
 import { isSaved, planCheckedRecovery } from "../hook/decide.ts";
-import { startMerge } from "../hook/merge.ts";
+import { endDeadOnMasters, startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
+import { onTop, standingOn, tellStanding } from "../hook/standing.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { isTorn, unfinished } from "../state/records.ts";
+import { guestOf } from "./seat_commands.ts";
+import { imageOf, namesOf } from "../state/paths.ts";
 import type { PendingOperation } from "../state/session_record.ts";
 import { type State, topOf } from "../state/state.ts";
-import { quoted, shellWord } from "../text.ts";
+import { holdPublished } from "../state/transitions.ts";
+import { listed, quoted, shellWord } from "../text.ts";
 
 type Layered = Extract<State, { kind: "layered" }>;
 
@@ -41,6 +45,7 @@ interface Idle {
  * @throws {UserError} if a session exists, a saved guest needs the commit, or it is already being merged
  */
 export async function undo(context: GuestCommand): Promise<void> {
+  await endDeadOnMasters(context);
   await onIdleDisks(context, {
     verb: "undo",
     applies: ({ state }) => state.layers.length > 1,
@@ -56,6 +61,7 @@ export async function undo(context: GuestCommand): Promise<void> {
     check: ({ disk, state }) => {
       // A merge that another guest of the image began has torn the same layer.
       const { record, names: { image } } = disk;
+      checkSeats(image, state, context);
       const others = readOtherRecords(context.paths.note, [image]).filter((other) => other.image === image);
       if (state.layers.length === 2 && isTorn(state, [...record ? [record] : [], ...others])) {
         throw new UserError(
@@ -65,6 +71,29 @@ export async function undo(context: GuestCommand): Promise<void> {
       }
     },
     done: "the last commit is undone: the next start begins with the disk as it was before",
+  });
+}
+
+/** @throws {UserError} if a session stands on the newest commit, or it is published */
+function checkSeats(image: string, state: Layered, context: GuestCommand): void {
+  if (!state.master) return;
+  const names = namesOf(image);
+  const guest = shellWord(context.domain);
+  if (state.published === topOf(state.layers)) {
+    throw new UserError("the commit is the published version", {
+      hint: `publish the one before it: autorevert publish --back ${guest}`,
+    });
+  }
+  const standing = onTop(standingOn(names, context), state);
+  if (standing.length === 0) return;
+  const owners = standing.map(({ domain, file }) => domain ?? guestOf(imageOf(file) ?? file, context));
+  const seats = [...new Set(owners.flatMap((domain) => domain ?? []))].map(shellWord).join(" ");
+  const unknown = standing.flatMap(({ file }, index) => owners[index] === undefined ? [file] : []);
+  throw new UserError(`sessions stand on the commit: ${tellStanding(standing)}`, {
+    hint: seats === ""
+      ? `start and end the guests of these images, or remove them: ${listed(unknown)}`
+      : `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
+        `autorevert recover --discard GUEST; they are ${seats}`,
   });
 }
 
@@ -174,6 +203,12 @@ async function checkEnded({ disk: { target, names }, state }: Idle, { host }: Gu
 async function follow(chosen: readonly Idle[], work: Operation, context: GuestCommand): Promise<void> {
   const { run, domain, paths, terminal } = context;
   const states = new Map(chosen.map(({ disk, state }) => [disk.names.image, state]));
+  // What seats stand on is not the commit that is coming.
+  for (const { disk: { target, names, byHand } } of chosen) {
+    if (byHand && work.verb === "keep") {
+      await run.take(target, holdPublished(names, run.listing(names.image), true));
+    }
+  }
   const records = withPending(readOwnRecords(paths.note), work.verb, states);
   await run.take("", [{ kind: "note", path: paths.note, records }]);
   await resumePending(context);

@@ -27,9 +27,9 @@ export function lookingBy(info: QemuImg["info"], context: EventContext): EventCo
   return { ...context, host: { ...host, qemuImg: { ...host.qemuImg, info } } };
 }
 
-/** A guest with neither file is none of our business. */
-export function isManaged({ config, note }: GuestNames): boolean {
-  return files.lstat(config) !== undefined || files.lstat(note) !== undefined;
+/** A guest with none of these files is none of our business. */
+export function isManaged({ config, note, seats }: GuestNames): boolean {
+  return [config, note, seats].some((path) => files.lstat(path) !== undefined);
 }
 
 /** What is noted of a start that is under way, if anything is. */

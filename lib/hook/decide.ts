@@ -1,6 +1,7 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
+import { standingOn } from "./standing.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
@@ -212,6 +213,11 @@ async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): 
       return { saved: isSaved(context) };
     case "look":
       return { look: await inspectImage(disk, context) };
+    case "stood": {
+      const state = stateOf(disk);
+      const isMaster = "layers" in state && state.master === true;
+      return { stood: isMaster && standingOn(disk.names, context).length > 0 };
+    }
     case "replaced":
       return { replaced: await isReplaced(disk, context) };
     default:
@@ -241,7 +247,7 @@ async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<bo
 }
 
 /** Whether libvirt holds a managed save of the guest. */
-export function isSaved({ host, domain }: EventContext): boolean {
+export function isSaved({ host, domain }: Pick<EventContext, "host" | "domain">): boolean {
   return files.lstat(`${host.settings.saveFolder}/${domain}.save`) !== undefined;
 }
 

@@ -13,11 +13,14 @@ export function isNoop({ domain, operation }: Event, settings: Settings): boolea
   if (operation === "unknown") return false;
   try {
     checkDomainName(domain);
-    const { config, note, starting } = guestNames(settings.configFolder, domain);
-    if (operation === "stopped") return files.lstat(note) === undefined || !mayBeIncoming(domain, settings);
+    const { config, note, seats, starting } = guestNames(settings.configFolder, domain);
+    if (operation === "stopped") {
+      return [note, seats].every((path) => files.lstat(path) === undefined) ||
+        !mayBeIncoming(domain, settings);
+    }
     const up = operation === "started" || operation === "reconnect";
     // A guest with neither file is not ours, and one without the word has no start to end.
-    return (up ? [starting] : [config, note]).every((path) => files.lstat(path) === undefined);
+    return (up ? [starting] : [config, note, seats]).every((path) => files.lstat(path) === undefined);
   } catch {
     return false;
   }

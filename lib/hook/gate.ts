@@ -51,8 +51,8 @@ nothing_to_do() { # DOMAIN OPERATION SUB-OPERATION EXTRA
   case $2 in start | attach) return 0 ;; esac
   case $1 in [!A-Za-z0-9]* | *[!A-Za-z0-9._@+-]* | '') return 1 ;; esac
   case $2 in
-    prepare | release | migrate | restore) absent "$config/$1.json" "$config/$1.session" ;;
-    stopped) absent "$config/$1.session" || ran "${liveFolder}/$1.xml" ;;
+    prepare | release | migrate | restore) absent "$config/$1.json" "$config/$1.session" "$config/$1.seats" ;;
+    stopped) absent "$config/$1.session" "$config/$1.seats" || ran "${liveFolder}/$1.xml" ;;
     started | reconnect) absent "$config/$1.starting" || up "$config/$1.starting" ;;
     *) return 1 ;;
   esac
@@ -64,7 +64,8 @@ for program in ${gated} ${packaged}; do
   if [ -e "$program" ]; then break; fi
 done
 if ! [ -e "$program" ]; then
-  if [ "$2" != prepare ] || ! [ -e "$config/$1.session" ]; then exit 0; fi
+  if [ "$2" != prepare ]; then exit 0; fi
+  if ! [ -e "$config/$1.session" ] && ! [ -e "$config/$1.seats" ]; then exit 0; fi
   echo "error: disks of this guest still need autorevert, and there is neither ${gated} nor ${packaged}" >&2
   echo "hint: install autorevert again" >&2
   exit 1

@@ -14,6 +14,8 @@ import {
   wayToMerge,
 } from "./merge_checks.ts";
 import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
+import { endDeadSeats } from "./seat_release.ts";
+import { mergeBlock } from "./standing.ts";
 import { reporter, type Watch } from "./merge_progress.ts";
 import { observeRecorded } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
@@ -61,22 +63,24 @@ const MOMENT = 100;
 export async function mergeGuest(
   context: EventContext,
   watch?: Watch,
-): Promise<"done" | "failed" | "interrupted"> {
+): Promise<"done" | "waits" | "failed" | "interrupted"> {
   const { run, host, paths } = context;
   const failed = new Set<string>();
+  const waiting = new Set<string>();
+  await endDeadOnMasters(context);
   while (true) {
     using locks = new DisposableStack();
     let job: BegunJob | "busy" | undefined;
     {
       using _guest = await run.locks.guest();
-      job = await begin(context, { isWanted: isPending, failed }, locks);
+      job = await begin(context, { isWanted: isPending, failed, waiting }, locks);
     }
     if (job === "busy") {
       // Another merge of this guest is under way; what it leaves is looked at anew.
       (await host.lock(paths.merging, { patience: Infinity }))[Symbol.dispose]();
       continue;
     }
-    if (job === undefined) return failed.size === 0 ? "done" : "failed";
+    if (job === undefined) return failed.size > 0 ? "failed" : waiting.size > 0 ? "waits" : "done";
     using interrupt = watchForInterrupt(paths.stop);
     try {
       const rate = rateFor(job.disk, context);
@@ -103,11 +107,11 @@ export async function mergeExcess(context: EventContext, patience = END_PATIENCE
   if (!readRecords(paths.note).some(({ image }) => layersOf(image, context) > DEEPEST)) return;
   const isWanted = (_: ObservedDisk, state: State | undefined): state is Layered =>
     state?.kind === "layered" && state.layers.length > DEEPEST;
-  const failed = new Set<string>();
+  const choice = { isWanted, failed: new Set<string>(), waiting: new Set<string>() };
   const late = AbortSignal.timeout(patience);
   while (true) {
     using locks = new DisposableStack();
-    const job = await begin(context, { isWanted, failed }, locks);
+    const job = await begin(context, choice, locks);
     if (job === undefined || job === "busy") return;
     const { disk: { target, names }, state } = job;
     run.logInfo(
@@ -124,7 +128,7 @@ export async function mergeExcess(context: EventContext, patience = END_PATIENCE
       }
       if (interrupt.signal.aborted) return;
       run.report(withContext(target, error));
-      failed.add(names.image);
+      choice.failed.add(names.image);
     }
   }
 }
@@ -144,6 +148,8 @@ interface Choice {
   readonly isWanted: (disk: ObservedDisk, state: State | undefined) => state is Layered;
   /** Images that have failed; takes those that can't be begun. */
   readonly failed: Set<string>;
+  /** Takes the images whose merge waits for others who stand on the layers. */
+  readonly waiting: Set<string>;
 }
 
 /**
@@ -154,7 +160,7 @@ interface Choice {
  */
 async function begin(
   context: EventContext,
-  { isWanted, failed }: Choice,
+  { isWanted, failed, waiting }: Choice,
   locks: DisposableStack,
 ): Promise<BegunJob | "busy" | undefined> {
   const { run, paths } = context;
@@ -168,7 +174,13 @@ async function begin(
   if (!run.isDry) files.removeIfThere(paths.stop);
   for (const job of await jobsOf(context, isWanted)) {
     const { image } = job.disk.names;
-    if (failed.has(image)) continue;
+    if (failed.has(image) || waiting.has(image)) continue;
+    const block = mergeBlock(job.disk.names, job.state, context);
+    if (block !== undefined) {
+      tellBlock(block, job, context);
+      waiting.add(image);
+      continue;
+    }
     const way = await wayToBegin(job, context);
     // Before the first byte is copied: from then on a commit on the lower layer can't be undone.
     const steps = () => way === "copy" ? markMerge(job.disk.names, job.state) : [];
@@ -177,6 +189,23 @@ async function begin(
   }
   await updateRecords(readRecords(paths.note), context);
   return undefined;
+}
+
+/** What died on the layers of the guest's disks keeps no merge waiting. The caller holds no lock. */
+export async function endDeadOnMasters(context: EventContext): Promise<void> {
+  const { run, paths } = context;
+  if (run.isDry) return;
+  for (const { image } of readRecords(paths.note)) {
+    const names = namesOf(image);
+    const state = parse(names, run.listing(image));
+    if ("layers" in state && state.master) await endDeadSeats(names, context);
+  }
+}
+
+/** A merge that waits has not failed: what it waits for starts it again. */
+function tellBlock({ message, hint }: UserError, { disk: { target } }: Job, { run }: EventContext): void {
+  run.logInfo(target, message);
+  if (hint !== undefined) run.logInfo(target, `hint: ${hint}`);
 }
 
 /** Starts a merge as a process of its own, if one of these disks waits for it. */
@@ -252,6 +281,8 @@ async function mergePair(
   if (now?.layers.join() !== state.layers.join()) return;
   await checkUnwritten(upper, copied, context);
   await checkAbove(names, now, context);
+  const block = mergeBlock(names, now, context);
+  if (block !== undefined) throw block;
   // The looks above take time, and another host has locks of its own.
   const last = run.listing(names.image);
   const isSame = layered(disk, context)?.layers.join() === state.layers.join() && !last.has(names.scratch);

@@ -20,7 +20,7 @@ import { type Listing, parse } from "../state/state.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
 /** Owner of an idle disk that no note tells of: its image's, or its top layer's where an event was cut short. */
-function ownerOnDisk(names: Names, listing: Listing): Owner {
+export function ownerOnDisk(names: Names, listing: Listing): Owner {
   const state = parse(names, listing);
   const layers = "layers" in state ? state.layers.map(names.layer).toReversed() : [];
   const path = [names.image, ...layers].find((path) => listing.has(path));
@@ -96,7 +96,7 @@ export function checkOwnImage(
  * @throws {UserError} if it isn't in the domain, can't be managed, or lies where the hook may not go
  */
 export function observeListed(
-  { target, commit, keepCommits, keepSession }: ConfiguredDisk,
+  { target, commit, keepCommits, keepSession, byHand }: ConfiguredDisk,
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
   imageFolders: readonly string[],
@@ -113,6 +113,7 @@ export function observeListed(
     flag: commit ? "set" : "clear",
     keepCommits,
     keepSession,
+    ...byHand && { byHand },
     source: "same",
     listing,
     made: madeAt(image),
@@ -163,8 +164,9 @@ function observeOne(
   // Its flag may be found under another target, or when an editor has put the file back.
   const isFlagged = record.flagged && stateOf({ ...unreadable }).kind === "session";
   if (disk === undefined && (isFlagged || isRenamed)) return unreadable;
-  const { commit, keepCommits, keepSession } = disk ?? { commit: false, keepCommits: 0, keepSession: false };
-  return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession };
+  const { commit, keepCommits, keepSession, byHand = undefined } = disk ??
+    { commit: false, keepCommits: 0, keepSession: false };
+  return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession, ...byHand && { byHand } };
 }
 
 /** {@link ObservedDisk.made} of a file; undefined where there is none. */
@@ -188,7 +190,12 @@ export function sourceOf(
   }
 }
 
-function imageAt(
+/**
+ * The image of a disk, links resolved.
+ *
+ * @throws {UserError} if the domain has no such disk, or it can't be managed
+ */
+export function imageAt(
   target: string,
   disks: readonly DomainDisk[],
   folders: readonly string[],
@@ -272,7 +279,7 @@ function backToSession(file: string, image: string): string {
 }
 
 /** The image behind a path, links resolved, if the hook may go there. */
-function permitted(file: string, folders: readonly string[]): string {
+export function permitted(file: string, folders: readonly string[]): string {
   const refuse = (path: string) =>
     new UserError(`image ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
       hint: `build the hook for it: make install IMAGE_DIRS=${

@@ -1,16 +1,18 @@
-import { asUserError, UserError, withContext } from "../errors.ts";
+import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, lookingBy, readStart, updateRecords } from "./context.ts";
 import { decideAll, type EventFacts, isSaved, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { checkMarks } from "./marks.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
+import { takeOwn } from "./own_names.ts";
+import { makeSeats } from "./seat_prepare.ts";
 import { resumePending } from "./pending_operation.ts";
 import { dataError } from "./refusal.ts";
 import * as files from "../host/files.ts";
 import type { ImageInfo } from "../host/qemu_img.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
-import { parseDisks } from "../input/domain_xml.ts";
+import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import {
@@ -48,17 +50,39 @@ export async function prepare(context: EventContext): Promise<0 | 1> {
 }
 
 async function begin(context: EventContext): Promise<void> {
-  const { run, host, domain, paths } = context;
+  const { run, host, paths } = context;
   const start = startThatBegins(context);
   const before = readStart(paths);
-  const isCutShort = start === "fresh" && (before?.word === "migrate" || before?.more.includes("incoming"));
+  const isCutShort = start === "fresh" &&
+    (before?.word === "migrate" || before?.more.includes("incoming") === true);
   const config = await configOf(context);
   const disks = parseDisks(host.readXml());
   // What was there of it is gone since the guest's lock was waited for: it is none of our business any more.
-  if (config === undefined && files.lstat(paths.note) === undefined) return;
+  if (
+    config === undefined && files.lstat(paths.note) === undefined && files.lstat(paths.seats) === undefined
+  ) return;
   // Until it is noted what this start does, its end must change nothing: a hook that is killed says no more.
   const more = start === "migrate" ? ["incoming"] as const : [];
   if (!run.isDry) files.write(paths.starting, formatStart({ word: "refused", more }), { durable: false });
+  const seats = await makeSeats({ start, isCutShort, config, disks }, context);
+  try {
+    const isMixed = (config?.disks ?? []).length > 0 || files.lstat(paths.note) !== undefined;
+    if (seats === undefined || isMixed) await beginManaged({ start, isCutShort, config }, disks, context);
+    await seats?.finish(readRecords(paths.note));
+  } catch (error) {
+    await seats?.undo();
+    throw error;
+  }
+}
+
+/** The start of the disks that are managed for themselves. */
+async function beginManaged(
+  { isCutShort, ...from }: Start & { readonly isCutShort: boolean },
+  disks: readonly DomainDisk[],
+  context: EventContext,
+): Promise<void> {
+  const { run, host, domain, paths } = context;
+  const { config } = from;
   const images = imagesAtPrepare(config, disks, readRecords(paths.note), host.settings);
   using _folders = await run.locks.folders(images);
   await interruptMerges(context, images);
@@ -67,7 +91,7 @@ async function begin(context: EventContext): Promise<void> {
     // A guest that was to come and never came up has left its session to its own host.
     const records = readOwnRecords(paths.note).filter(({ visits }) => visits === undefined || !isCutShort);
     const observed = observeAtPrepare(domain, config, disks, records, host.settings);
-    await beginSessions(observed, records, { start, config }, context);
+    await beginSessions(observed, records, from, context);
   } catch (error) {
     await resumeMerges(images, context);
     throw error;
@@ -126,24 +150,6 @@ async function beginSessions(
   }
   await updateRecords(withMade(withFlags(note, decided)), context);
   if (isLeftAlone(decided) && !run.isDry) files.removeIfThere(paths.starting);
-}
-
-/** Takes a step of the start, and remembers the name that it makes: a start that fails takes back no other. */
-async function takeOwn(subject: string, step: Step, own: Set<string>, { run }: EventContext): Promise<void> {
-  const made = step.kind === "link" || step.kind === "rename"
-    ? step.to
-    : step.kind === "create"
-    ? step.overlay
-    : undefined;
-  try {
-    await run.take(subject, [step]);
-  } catch (error) {
-    // What is there already is another host's. Whatever else went wrong, the name may have been made.
-    const isThere = asUserError(error).cause instanceof Deno.errors.AlreadyExists;
-    if (made !== undefined && !isThere) own.add(made);
-    throw error;
-  }
-  if (made !== undefined) own.add(made);
 }
 
 /** Where the file system's clock differs from ours, a session is told by when its file was made: noted before it is the session. */

@@ -146,6 +146,11 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
           ? `bring back what it stands on: qemu-img info -U ${word} names it`
           : `if all of them lie here, tell each which one it stands on: ${rebasing(disk)}`,
       ];
+    case "refuse: seats":
+      return [
+        `seats stand on ${image}, which is not configured any more`,
+        "list it again: autorevert enable DOMAIN TARGET; or end the seats, and take them out: autorevert disable",
+      ];
     case "refuse: damaged":
       return [
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,

@@ -1,6 +1,7 @@
 import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
 import { decideAll, isSaved, planCheckedRecovery } from "./decide.ts";
 import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
+import { endSeats } from "./seat_release.ts";
 import { observeRecorded } from "./observe.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
@@ -21,6 +22,8 @@ import type { Recovery } from "../state/recovery.ts";
 export async function release(context: EventContext): Promise<void> {
   const { run, paths } = context;
   const noted = readStart(paths);
+  let read: string | undefined;
+  const xml = () => read ??= context.host.readXml();
   // What was only announced came to nothing where the guest was up already: that one ends otherwise than a failed start.
   const isAnnounced = noted !== undefined && ["resume", "migrate"].includes(noted.word) &&
     !noted.more.includes("prepared");
@@ -28,8 +31,13 @@ export async function release(context: EventContext): Promise<void> {
   const wasUp = noted?.word === "fresh" && ["shutdown", "saved", "migrated"].includes(context.extra);
   const isUp = noted === undefined || wasUp || isAnnounced && context.extra !== "failed";
   const start = isUp ? "up" : noted.word;
+  if (files.lstat(paths.seats) !== undefined) {
+    const config = await readable(context, () => configOf(context));
+    const disks = await readable(context, () => parseDisks(xml()));
+    await endSeats({ start, end: reasons.get(context.extra) ?? "unknown", config, disks }, context);
+  }
   if (files.lstat(paths.note) !== undefined) {
-    const disks = await endSessions(start, context);
+    const disks = await endSessions(start, xml, context);
     // Not part of the end, but can be done now that the disks are idle; of most guests nothing is left to do.
     if (start !== "refused" && files.lstat(paths.note) !== undefined) {
       await mergeExcess(context);
@@ -40,10 +48,14 @@ export async function release(context: EventContext): Promise<void> {
 }
 
 /** @returns the disks whose sessions have ended, or were left */
-async function endSessions(start: Facts["start"], context: EventContext): Promise<ObservedDisk[]> {
-  const { run, host, paths, extra } = context;
+async function endSessions(
+  start: Facts["start"],
+  xml: () => string,
+  context: EventContext,
+): Promise<ObservedDisk[]> {
+  const { run, paths, extra } = context;
   const config = await readable(context, () => configOf(context));
-  const named = await readable(context, () => parseDisks(host.readXml()));
+  const named = await readable(context, () => parseDisks(xml()));
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
   const records = readOwnRecords(paths.note);
   const recovery = await planCheckedRecovery(

@@ -1,5 +1,6 @@
 import type { EventContext } from "./context.ts";
-import { list } from "../host/files.ts";
+import { seatsUp } from "./seat_release.ts";
+import { list, lstat } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { namesOf } from "../state/paths.ts";
 import { parse } from "../state/state.ts";
@@ -14,8 +15,11 @@ import * as moves from "../state/transitions.ts";
  *
  * @throws {UserError} if the note can't be written: a save of the guest would be taken for one of the session set aside
  */
-export async function started({ run, paths }: EventContext): Promise<void> {
+export async function started(context: EventContext): Promise<void> {
+  const { run, paths } = context;
   using _guest = await run.locks.guest();
+  await seatsUp(context);
+  if (lstat(paths.note) === undefined) return;
   using _folders = await run.locks.folders(readOwnRecords(paths.note).map(({ image }) => image));
   const records = readOwnRecords(paths.note);
   for (const { target, image, aside } of records) {

@@ -1,5 +1,6 @@
 import type { EventContext } from "./context.ts";
 import { isIncoming } from "./live_status.ts";
+import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { startingStep } from "../state/plan.ts";
 
@@ -10,7 +11,7 @@ import { startingStep } from "../state/plan.ts";
  */
 export async function stopped({ run, host, domain, paths }: EventContext): Promise<void> {
   if (!isIncoming(domain, host.settings)) return;
-  const records = readOwnRecords(paths.note);
+  const records = [...readOwnRecords(paths.note), ...readSeats(paths.seats)];
   if (!records.some(({ came }) => came === "migration")) return;
   run.logInfo("", "its memory has not come: this is the end of a migration that failed");
   await run.take("", [startingStep(paths, "migrate", records)]);

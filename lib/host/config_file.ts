@@ -24,7 +24,7 @@ export async function readConfig(path: string, owner: number): Promise<Config | 
   checkWriters(path, info, owner);
   const text = read(path);
   return text === undefined ? undefined : {
-    disks: await parseConfig(path, text),
+    ...await parseConfig(path, text),
     changed: info.mtime?.getTime() ?? Infinity,
     version: versionOf(info),
   };

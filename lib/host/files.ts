@@ -53,6 +53,12 @@ export function touch(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, create: true, mode: 0o600 }).close());
 }
 
+/** Makes an empty file where there is none: that it is there says all, also after a power cut. */
+export function mark(path: string): void {
+  touch(path);
+  syncFolder(path);
+}
+
 /** Gives a file the owner, group and mode, where they are others. Not durable by itself: doing it again is harmless. */
 export function setOwner(path: string, { uid, gid, mode }: Owner): void {
   attempt("change the owner of", path, () => {
@@ -107,6 +113,38 @@ export function write(
 /** The text of a file, or undefined if there is none. */
 export function read(path: string): string | undefined {
   return attempt("read", path, () => ifThere(() => Deno.readTextFileSync(path)));
+}
+
+/** So many bytes of a file from an offset on, or as many as there are. */
+export function readAt(path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+  return attempt("read", path, () => {
+    using file = Deno.openSync(path);
+    if (offset > 0) file.seekSync(offset, Deno.SeekMode.Start);
+    const bytes = new Uint8Array(length);
+    let done = 0;
+    for (let more: number | null = 0; done < length && more !== null; done += more ?? 0) {
+      more = file.readSync(bytes.subarray(done));
+    }
+    return bytes.subarray(0, done);
+  });
+}
+
+/** Whether a file that was looked for is not there. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof UserError && error.cause instanceof Deno.errors.NotFound;
+}
+
+/**
+ * The regular files in a folder and below it, links not followed; none where there is no such folder. Hidden folders are left out:
+ * there snapshots of a file system lie, whose copies of an image nobody runs on.
+ */
+export function walk(folder: string): string[] {
+  const entries = attempt("list", folder, () => ifThere(() => [...Deno.readDirSync(folder)])) ?? [];
+  return entries.flatMap(({ name, isDirectory, isFile }) => {
+    const path = folder === "/" ? `/${name}` : `${folder}/${name}`;
+    if (isDirectory) return name.startsWith(".") ? [] : walk(path);
+    return isFile ? [path] : [];
+  });
 }
 
 /** What lstat(2) says, or undefined if there is nothing. */

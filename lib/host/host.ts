@@ -8,6 +8,8 @@ import type { Step } from "../state/step.ts";
 export interface Host {
   readonly settings: Settings;
   readonly qemuImg: QemuImg;
+  /** The file that an image stands on by its header; undefined if on nothing, or it is no qcow2 image. */
+  readonly backingOf: (image: string) => string | undefined;
   /** Does one step, durably. It alone changes anything on disk. */
   readonly perform: (step: Step, control?: Control) => Promise<void>;
   /** Free bytes of the file system that a folder lies on. */
@@ -23,4 +25,6 @@ export interface Host {
   /** The domain's XML. */
   readonly readXml: () => string;
   readonly now: () => Date;
+  /** When the system was booted. */
+  readonly booted: () => Date;
 }

@@ -3,7 +3,7 @@
  *
  * | lock | only its holder may | held |
  * | --- | --- | --- |
- * | guest | change the guest's configuration and its note | for a whole event, command, or choice of a merge |
+ * | guest | change the guest's configuration, its notes, and names beside its seats | for a whole event, command, or choice of a merge |
  * | folder | change a name beside an image that lies there, whichever guest's it is | from the first look at the images to the last change of what a note says of them |
  * | merging | write into layers | from the choice of a merge to its end |
  *
@@ -13,13 +13,16 @@
  * other merge of its images begins, since it takes the folder to be chosen; a merge that finds another one of its guest
  * under way lets everything go before it waits for that.
  *
+ * A start that has seats locks the folders of their masters and their own only until it is noted what they stand on. From then on
+ * what they stand on is not changed, and nobody else claims their images: the guest's lock is enough for the names beside those.
+ *
  * {@link Locks.check} holds every step to this, wherever it is taken.
  */
 
 import { lstat } from "./files.ts";
 import type { Host } from "./host.ts";
 import type { Wait } from "./lock.ts";
-import { folderLock, folderOf, type GuestNames } from "../state/paths.ts";
+import { folderLock, folderOf, type GuestNames, imageOf } from "../state/paths.ts";
 import type { Step } from "../state/step.ts";
 
 /** The locks of one event, command, or merge of a guest. */
@@ -27,6 +30,7 @@ export class Locks {
   readonly #host: Pick<Host, "lock" | "settings" | "show">;
   readonly #paths: GuestNames;
   readonly #held = new Set<string>();
+  readonly #seats = new Set<string>();
 
   constructor(host: Pick<Host, "lock" | "settings" | "show">, paths: GuestNames) {
     this.#host = host;
@@ -34,8 +38,8 @@ export class Locks {
   }
 
   /** Locks the guest against its other events and commands. */
-  async guest(): Promise<Disposable> {
-    return await this.#take([this.#paths.lock], ["guest"]);
+  async guest(wait?: Wait): Promise<Disposable> {
+    return await this.#take([this.#paths.lock], ["guest"], wait);
   }
 
   /**
@@ -53,6 +57,14 @@ export class Locks {
     return await this.#take(paths, there.map(({ folder }) => folder), wait);
   }
 
+  /**
+   * From here on the guest's lock is enough for the names around these images, which are its seats: its note says so, and no other
+   * guest's does.
+   */
+  claim(seats: readonly string[]): void {
+    for (const image of seats) this.#seats.add(image);
+  }
+
   /** Locks the guest's layers against other merges. */
   async merging(wait?: Wait): Promise<Disposable> {
     return await this.#take([this.#paths.merging], ["merging"], wait);
@@ -68,13 +80,15 @@ export class Locks {
 
   /** For each thing that a step changes the locks of which one must be held. */
   #needs(step: Step): string[][] {
+    const { configFolder } = this.#host.settings;
     const own = (path: string) =>
-      folderOf(path) === this.#host.settings.configFolder ? "guest" : folderOf(path);
+      folderOf(path) === configFolder || this.#seats.has(imageOf(path) ?? path) ? "guest" : folderOf(path);
     switch (step.kind) {
       case "link":
       case "rename":
         return [[own(step.from)], [own(step.to)]];
       case "remove":
+      case "mark":
         return [[own(step.path)]];
       case "create":
         return [[own(step.overlay)]];
@@ -86,6 +100,7 @@ export class Locks {
       case "clear":
       case "configure":
       case "note":
+      case "seats":
         return [["guest"]];
       // A start that can't get the guest's lock says so there.
       case "starting":

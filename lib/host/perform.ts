@@ -3,6 +3,7 @@ import { clearFlags, writeConfig } from "./config_file.ts";
 import * as files from "./files.ts";
 import type { Host } from "./host.ts";
 import type { QemuImg } from "./qemu_img.ts";
+import { writeSeats } from "./seat_records.ts";
 import { withSuperseded } from "./session_records.ts";
 import { folderOf } from "../state/paths.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
@@ -19,6 +20,8 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
         return files.rename(step.from, step.to);
       case "remove":
         return files.remove(step.path);
+      case "mark":
+        return files.mark(step.path);
       case "own":
         return files.setOwner(step.path, step.owner);
       case "sync":
@@ -35,6 +38,8 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
         return await clearFlags(step.config, step.targets);
       case "note":
         return writeRecords(step.path, step.records);
+      case "seats":
+        return writeSeats(step.path, step.records);
       case "starting":
         // A power cut ends the start anyway.
         return files.write(step.path, formatStart(step), { durable: false });

@@ -4,6 +4,7 @@ import { lstat, resolve } from "./files.ts";
 import { lock } from "./lock.ts";
 import { fileLog } from "./log.ts";
 import { performer } from "./perform.ts";
+import { backingOf } from "./qcow2.ts";
 import { qemuImg } from "./qemu_img.ts";
 import type { Settings } from "../settings.ts";
 import { listed, quoted, shellWord } from "../text.ts";
@@ -15,6 +16,7 @@ export function realHost(settings: Settings): Host {
   return {
     settings,
     qemuImg: program,
+    backingOf,
     perform: performer(program, (domain) => startMerge(settings, domain)),
     freeBytes: async (folder) => {
       const { bavail, bsize } = (await import("node:fs")).statfsSync(folder);
@@ -27,6 +29,7 @@ export function realHost(settings: Settings): Host {
     show: undefined,
     readXml: readStandardInput,
     now,
+    booted: () => new Date(Date.now() - Deno.osUptime() * 1000),
   };
 }
 

@@ -10,11 +10,29 @@ export interface ConfiguredDisk {
   readonly keepCommits: number;
   /** Every ended session is set aside until the guest is up again. */
   readonly keepSession: boolean;
+  /** Seats that stand on it take a commit only when it is published. */
+  readonly byHand?: true;
+}
+
+/** A disk whose sessions stand on another guest's disk, its master. */
+export interface ConfiguredSeat {
+  readonly target: string;
+  /** Absolute path of the master's image. */
+  readonly master: string;
+  /** It takes each commit of the master, whatever is published. */
+  readonly preview: boolean;
+  readonly keepSession: boolean;
+}
+
+/** What a configuration file lists. */
+export interface Listed {
+  /** Disks that are managed for themselves. */
+  readonly disks: readonly ConfiguredDisk[];
+  readonly seats: readonly ConfiguredSeat[];
 }
 
 /** A valid configuration file. */
-export interface Config {
-  readonly disks: readonly ConfiguredDisk[];
+export interface Config extends Listed {
   /** When the file was last changed, in milliseconds. */
   readonly changed: number;
   /** Differs from that of every other content that the file has had: by size and time. */
@@ -26,7 +44,7 @@ export interface Config {
  *
  * @throws {UserError} that names the file, the place in it, what stands there and what should
  */
-export async function parseConfig(path: string, text: string): Promise<ConfiguredDisk[]> {
+export async function parseConfig(path: string, text: string): Promise<Listed> {
   const invalid = (
     place: string,
     what: string,
@@ -54,12 +72,46 @@ export async function parseConfig(path: string, text: string): Promise<Configure
   if (twice !== -1) {
     throw invalid(`disks[${twice}].target`, `${quoted(targets[twice])} is there twice, should be once`);
   }
-  return disks.map((disk) => ({
-    target: disk.target,
-    commit: disk["one-shot-commit"] ?? false,
-    keepCommits: disk["keep-commits"] ?? 0,
-    keepSession: disk["keep-session"] ?? false,
-  }));
+  for (const [index, disk] of disks.entries()) checkSeat(disk, `disks[${index}]`, invalid);
+  const keepsSession = (disk: Disks[number]) => disk["keep-session"] ?? false;
+  return {
+    disks: disks.filter(({ master }) => master === undefined).map((disk) => ({
+      target: disk.target,
+      commit: disk["one-shot-commit"] ?? false,
+      keepCommits: disk["keep-commits"] ?? 0,
+      keepSession: keepsSession(disk),
+      ...disk.publish === "by hand" && { byHand: true },
+    })),
+    seats: disks.flatMap((disk) =>
+      disk.master === undefined ? [] : [{
+        target: disk.target,
+        master: disk.master,
+        preview: disk.preview ?? false,
+        keepSession: keepsSession(disk),
+      }]
+    ),
+  };
+}
+
+/** @throws {UserError} that `invalid` makes, for a key that means nothing on a seat, or only there */
+function checkSeat(
+  disk: Disks[number],
+  place: string,
+  invalid: (place: string, what: string, hint?: string) => UserError,
+): void {
+  if (disk.master === undefined) {
+    if (disk.preview === undefined) return;
+    throw invalid(`${place}.preview`, 'is for a seat, a disk with "master"');
+  }
+  const key = (["one-shot-commit", "keep-commits", "publish"] as const).find((key) =>
+    disk[key] !== undefined
+  );
+  if (key === undefined) return;
+  throw invalid(
+    `${place}.${key}`,
+    `is not for a seat: what is kept of ${quoted(disk.master)} is committed by its own guest`,
+    `take the key out, and set it for the guest that ${shellWord(disk.master)} is the disk of`,
+  );
 }
 
 type Disks = Configuration["disks"];
@@ -75,6 +127,9 @@ function plainDisks(json: unknown): Disks | undefined {
     "one-shot-commit": (value) => typeof value === "boolean",
     "keep-commits": (value) => /^[0-9]$/.test(JSON.stringify(value)),
     "keep-session": (value) => typeof value === "boolean",
+    master: (value) => typeof value === "string" && /^\/[\w./-]+$/.test(value),
+    preview: (value) => typeof value === "boolean",
+    publish: (value) => value === "by hand" || value === "at once",
   };
   const isDisk = (disk: object) =>
     isObject(disk) && "target" in disk &&
@@ -116,6 +171,9 @@ const keysOf = {
     "one-shot-commit",
     "keep-commits",
     "keep-session",
+    "master",
+    "preview",
+    "publish",
   ] satisfies (keyof Configuration["disks"][number])[],
 };
 

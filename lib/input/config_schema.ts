@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { MOST_KEPT } from "./limits.ts";
 
+const MASTER = 'an absolute path such as "/var/lib/libvirt/images/lab.img"';
 const KEEP = `a whole number from 0 to ${MOST_KEPT}`;
 
 /** One entry of `disks`. */
@@ -27,6 +28,26 @@ const disk = z.strictObject({
     z.boolean().check(
       z.describe(
         "true sets every ended session aside until the guest is up again: autorevert keep makes it a commit",
+      ),
+    ),
+  ),
+  master: z.optional(
+    z.string({ error: MASTER }).check(
+      z.regex(/^\/[^\0]*$/, { error: MASTER }),
+      z.describe(
+        "Image of another guest that this disk, a seat, begins with at every start; what is kept of it is committed there",
+      ),
+    ),
+  ),
+  preview: z.optional(
+    z.boolean().check(
+      z.describe("true has a seat take each commit of its master, whatever is published"),
+    ),
+  ),
+  publish: z.optional(
+    z.enum(["by hand", "at once"], { error: '"by hand" or "at once"' }).check(
+      z.describe(
+        '"by hand" has seats take a commit of this disk only when it is published: autorevert publish',
       ),
     ),
   ),

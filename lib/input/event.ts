@@ -40,7 +40,7 @@ const operations: Readonly<Record<string, Operation>> = {
 
 /** What an administrator types first. */
 export const verbs = [
-  ...["status", "check", "enable", "disable", "commit", "keep", "undo", "merge", "recover"],
+  ...["status", "check", "enable", "disable", "commit", "keep", "undo", "publish", "merge", "recover"],
   ...["log", "schema", "completion"],
 ] as const;
 export type Verb = typeof verbs[number];

@@ -37,6 +37,8 @@ export interface Facts {
   readonly saved?: boolean;
   /** A file lies in the session's place that wasn't made when the session began, and isn't what its names say. */
   readonly replaced?: boolean;
+  /** Seats stand on the layers. */
+  readonly stood?: boolean;
   /**
    * What the image is at a closer look: open in a process, as its names say, an overlay on layers that lie elsewhere,
    * something else, not readable.
@@ -82,6 +84,7 @@ export type Refusal =
   | "refuse: not ours"
   | "refuse: replaced"
   | "refuse: moved"
+  | "refuse: seats"
   | "refuse: damaged"
   | "refuse: nothing to resume"
   | "refuse: not its session"
@@ -125,6 +128,11 @@ const prepare = rows([
     "this is the session it was saved on",
   ],
   [{ listed: false, start: resumed }, "keep", "the guest's memory expects it"],
+  [
+    { listed: false, state: ["plain", "layered", "session"], source: "same", stood: true },
+    "refuse: seats",
+    "its guest would write into what they stand on",
+  ],
   [
     { listed: false, state: "session", source: "gone", look: "busy" },
     "leave",
@@ -277,15 +285,24 @@ const release = rows([
 export const table: Readonly<Record<Facts["event"], readonly Row[]>> = { prepare, release };
 
 /** A fact that is looked up only where a row asks for it. */
-export type LookUp = "saved" | "look" | "replaced";
+export type LookUp = "saved" | "look" | "replaced" | "stood";
 
 /** The row that decides, or the fact that has to be looked up first. */
 export type Verdict = { readonly row: Row } | { readonly lookUp: LookUp };
 
 /** Finds the row for these facts. Pure. */
 export function decide(facts: Facts): Verdict {
-  for (const row of table[facts.event]) {
-    const match = matches(row.when, facts);
+  const found = firstMatch(table[facts.event], facts);
+  return "row" in found ? found : { lookUp: found.lookUp as LookUp };
+}
+
+/** The first of these rows whose conditions the facts meet, or the fact without which nobody can tell. Pure. */
+export function firstMatch<R extends { readonly when: object }, F extends object>(
+  rows: readonly R[],
+  facts: F,
+): { readonly row: R } | { readonly lookUp: keyof F } {
+  for (const row of rows) {
+    const match = matches(row.when as Partial<Record<keyof F, unknown>>, facts);
     if (match === true) return { row };
     if (match !== false) return { lookUp: match };
   }
@@ -293,12 +310,12 @@ export function decide(facts: Facts): Verdict {
 }
 
 /** Known facts first: what is not known is asked for only where all else fits. */
-function matches(when: Condition, facts: Facts): boolean | LookUp {
-  let unknown: LookUp | undefined;
-  for (const key of Object.keys(when) as (keyof Facts)[]) {
+function matches<F extends object>(when: Partial<Record<keyof F, unknown>>, facts: F): boolean | keyof F {
+  let unknown: keyof F | undefined;
+  for (const key of Object.keys(when) as (keyof F)[]) {
     const wanted = when[key];
     const fact = facts[key];
-    if (fact === undefined) unknown = key as LookUp;
+    if (fact === undefined) unknown = key;
     else if (!(Array.isArray(wanted) ? wanted.includes(fact) : wanted === fact)) return false;
   }
   return unknown ?? true;

@@ -15,6 +15,8 @@ export interface ObservedDisk {
   /** Number of newest commits kept unmerged; without limit as long as nobody can tell. */
   readonly keepCommits: number;
   readonly keepSession: boolean;
+  /** Seats that stand on it take a commit only when it is published. */
+  readonly byHand?: true;
   readonly source: Facts["source"];
   readonly listing: Listing;
   /** When the image's file was made, in milliseconds; where the file system doesn't tell, its inode number, negative. */

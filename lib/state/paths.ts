@@ -13,6 +13,10 @@ export interface Names {
   readonly scratch: string;
   /** Another name of the image, made to see whether its folder has hard links; whoever finds it deletes it. */
   readonly probe: string;
+  /** An empty file: seats may stand on the layers, so the disk does not become plain. */
+  readonly master: string;
+  /** An empty file: seats stand on layer `number`, not on the newest one. */
+  published(number: number): string;
   /** Layer `number`; 0 is the base. */
   layer(number: number): string;
   /** Another name of layer `number`, as long as it is being merged into the one below, which is half written meanwhile. */
@@ -28,6 +32,8 @@ const MARK = ".autorevert-keep";
 const MERGE = ".autorevert-merge";
 const SCRATCH = ".autorevert-new";
 const PROBE = ".autorevert-probe";
+const MASTER = ".autorevert-master";
+const PUBLISHED = ".autorevert-published.";
 
 /** @param image absolute path, links resolved */
 export function namesOf(image: string): Names {
@@ -38,6 +44,8 @@ export function namesOf(image: string): Names {
     mark: image + MARK,
     scratch: image + SCRATCH,
     probe: image + PROBE,
+    master: image + MASTER,
+    published: (number) => `${image}${PUBLISHED}${number}`,
     layer: (number) => number === 0 ? image + LAYER : `${image}${LAYER}.${number}`,
     merge: (number) => `${image}${MERGE}.${number}`,
   };
@@ -67,25 +75,45 @@ function numberAfter(start: string, path: string): number | undefined {
   return /^\.[1-9]\d{0,8}$/.test(rest) ? Number(rest.slice(1)) : undefined;
 }
 
+/** The number of the layer of `image` that a file publishes, if it is such a file. */
+export function publishedNumber(image: string, path: string): number | undefined {
+  if (!path.startsWith(image + PUBLISHED)) return undefined;
+  const rest = path.slice(image.length + PUBLISHED.length);
+  return /^(?:0|[1-9]\d{0,8})$/.test(rest) ? Number(rest) : undefined;
+}
+
 /** Whether a file belongs to `image`: the image itself, a layer, or one of the names beside them. */
 export function belongsTo(image: string, path: string): boolean {
-  const { committing, ended, mark, scratch, probe } = namesOf(image);
-  return [image, committing, ended, mark, scratch, probe].includes(path) ||
-    layerNumber(image, path) !== undefined || mergeNumber(image, path) !== undefined;
+  const { committing, ended, mark, scratch, probe, master } = namesOf(image);
+  return [image, committing, ended, mark, scratch, probe, master].includes(path) ||
+    layerNumber(image, path) !== undefined || publishedNumber(image, path) !== undefined ||
+    mergeNumber(image, path) !== undefined;
 }
 
 /** Of the names that belong to an image those that are there in some state, beside these: layers are numbered in a row. */
 export function expectedNames(image: string, found: readonly string[]): string[] {
-  const { layer, merge, committing, ended, mark } = namesOf(image);
+  const { layer, merge, published, committing, ended, mark, master } = namesOf(image);
   const numbers = found.map((path) => layerNumber(image, path)).filter((number) => number !== undefined);
   const neighbours = numbers.flatMap((number) => [Math.max(0, number - 1), number + 1]);
-  return [image, committing, ended, mark, ...[0, ...neighbours].map(layer), ...numbers.map(merge)];
+  // One publishes a layer that is there.
+  const publishing = found.includes(master) ? numbers.map(published) : [];
+  return [
+    image,
+    committing,
+    ended,
+    mark,
+    master,
+    ...publishing,
+    ...[0, ...neighbours].map(layer),
+    ...numbers.map(merge),
+  ];
 }
 
 /** The image that a file with such a name was made for, or undefined for an ordinary name. */
 export function imageOf(path: string): string | undefined {
   const number = "\\.[1-9]\\d{0,8}";
-  const endings = `backing_file(?:${number})?|autorevert-(?:committing|ended|keep|merge${number}|new|probe)`;
+  const endings =
+    `backing_file(?:${number})?|autorevert-(?:committing|ended|keep|merge${number}|new|probe|master|published\\.\\d+)`;
   return new RegExp(`^(.+)\\.(?:${endings})$`, "s").exec(path)?.[1];
 }
 
@@ -94,6 +122,8 @@ export interface GuestNames {
   readonly config: string;
   /** The disks that have, or had, a session. */
   readonly note: string;
+  /** The seats that stand, or may stand, on a layer of their master. */
+  readonly seats: string;
   /** What kind of start is under way. */
   readonly starting: string;
   readonly lock: string;
@@ -108,11 +138,17 @@ export function guestOfNote(path: string): string | undefined {
   return /([^/]+)\.session$/s.exec(path)?.[1];
 }
 
+/** The guest whose seats a file of the configuration folder notes, if it is such a file. */
+export function guestOfSeats(path: string): string | undefined {
+  return /([^/]+)\.seats$/s.exec(path)?.[1];
+}
+
 export function guestNames(folder: string, domain: string): GuestNames {
   const path = (suffix: string) => `${folder}/${domain}.${suffix}`;
   return {
     config: path("json"),
     note: path("session"),
+    seats: path("seats"),
     starting: path("starting"),
     lock: path("lock"),
     merging: path("merging"),

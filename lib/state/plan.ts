@@ -47,7 +47,15 @@ export function planPrepare(
     ...begun.map(({ disk }) =>
       stage(disk.target, ...moves.createOverlay(disk.names, startable(disk), disk.owner))
     ),
-    ...decided.map(({ disk, decision }) => stage(disk.target, ...atPrepare(disk, decision))),
+    ...decided.map(({ disk, decision }) => {
+      const steps = atPrepare(disk, decision);
+      const begin = beginsSession(decision)
+        ? moves.createOverlay(disk.names, startable(disk), disk.owner)
+        : [];
+      const after = afterAll(disk.listing, [...begin, ...steps]);
+      const hold = disk.listed ? moves.holdPublished(disk.names, after, disk.byHand ?? false) : [];
+      return stage(disk.target, ...steps, ...hold);
+    }),
   ];
 }
 
@@ -59,7 +67,7 @@ export function planPrepare(
 export function startingStep(
   { starting }: GuestNames,
   word: StartWord,
-  records: readonly SessionRecord[] = [],
+  records: readonly { readonly aside?: unknown; readonly waits?: unknown }[] = [],
 ) {
   const more: StartMark[] = [
     ...records.some(({ aside, waits }) => aside !== undefined || waits) ? ["update" as const] : [],
@@ -157,6 +165,11 @@ export function planRelease(
             } as const,
           ],
         },
+        // What seats stand on is not the commit that is coming.
+        ...commits.filter(({ byHand }) => byHand).map(({ target, names, listing }) => ({
+          subject: target,
+          steps: moves.holdPublished(names, listing, true),
+        })),
         planCommit([], commits, paths),
       ]
       : [],

@@ -1,10 +1,18 @@
-import { layerNumber, type Names } from "./paths.ts";
+import { layerNumber, type Names, publishedNumber } from "./paths.ts";
 
 /** Files of one image by path, each with its inode: two names of one file have the same number. */
 export type Listing = ReadonlyMap<string, number>;
 
 /** Numbers of the layers, lowest first; each stands on the one before it. */
 export type Layers = readonly [number, ...number[]];
+
+/** What the names say of those who stand on the layers from elsewhere. */
+interface Master {
+  /** Seats may stand on the layers: one of them alone stays a layer, too. */
+  readonly master?: true;
+  /** Number of the layer that seats stand on, where that is not the newest one. */
+  readonly published?: number;
+}
 
 /**
  * What the names on disk say. Where there are layers, they are the disk, and the image is disposable. Where these are `torn`, a
@@ -19,7 +27,7 @@ export type State =
     readonly layers: Layers;
     readonly ended: boolean;
     readonly torn?: true;
-  }
+  } & Master
   /** The image is a session: running, or died without a word; `marked` if it is to be committed, wherever it ends. */
   | {
     readonly kind: "session";
@@ -27,7 +35,7 @@ export type State =
     readonly ended: boolean;
     readonly marked?: true;
     readonly torn?: true;
-  }
+  } & Master
   /** A commit was decided and not finished. */
   | {
     readonly kind: "committing";
@@ -35,9 +43,10 @@ export type State =
     readonly ended: boolean;
     readonly marked?: true;
     readonly torn?: true;
-  }
+  } & Master
   /** Layers without an image that stands for them. */
   | { readonly kind: "headless"; readonly layers: Layers; readonly ended: boolean; readonly torn?: true }
+    & Master
   /** A decided commit, but no layer that it could stand on: not the hook's doing. */
   | { readonly kind: "stray" }
   /** Neither image nor layer. */
@@ -58,7 +67,15 @@ export function parse(names: Names, listing: Listing): State {
   }
   const layers: Layers = [lowest, ...higher];
   const isTorn = higher[0] !== undefined && listing.has(names.merge(higher[0]));
-  const has = { layers, ended, ...isTorn && { torn: true } as const };
+  const published = publishedOf(names, listing);
+  const isMaster = listing.has(names.master) || published !== undefined;
+  const has = {
+    layers,
+    ended,
+    ...isTorn && { torn: true } as const,
+    ...isMaster && { master: true } as const,
+    ...published !== undefined && { published },
+  };
   const mark = listing.get(names.mark);
   const marked = (path: string) =>
     mark !== undefined && mark === listing.get(path) && { marked: true } as const;
@@ -69,6 +86,13 @@ export function parse(names: Names, listing: Listing): State {
     return { kind: "headless", ...has };
   }
   return { kind: "session", ...has, ...marked(names.image) };
+}
+
+/** Number of the layer that is published; of several, which nothing here leaves, the lowest. */
+export function publishedOf({ image }: Names, listing: Listing): number | undefined {
+  return [...listing.keys()].map((path) => publishedNumber(image, path))
+    .filter((number) => number !== undefined)
+    .sort((a, b) => a - b)[0];
 }
 
 export function topOf(layers: Layers): number {

@@ -1,3 +1,4 @@
+import type { SeatRecord } from "./seat_record.ts";
 import type { Owner, SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import { quoted } from "../text.ts";
@@ -7,6 +8,8 @@ export type Step =
   | { readonly kind: "link"; readonly from: string; readonly to: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "remove"; readonly path: string }
+  /** An empty file: that it is there says all. */
+  | { readonly kind: "mark"; readonly path: string }
   | { readonly kind: "own"; readonly path: string; readonly owner: Owner }
   /** Content of the file to stable storage. */
   | { readonly kind: "sync"; readonly path: string }
@@ -28,6 +31,8 @@ export type Step =
     readonly change: string;
   }
   | { readonly kind: "note"; readonly path: string; readonly records: readonly SessionRecord[] }
+  /** On which layers of their masters the guest's seats stand. */
+  | { readonly kind: "seats"; readonly path: string; readonly records: readonly SeatRecord[] }
   | {
     readonly kind: "starting";
     readonly path: string;
@@ -84,6 +89,7 @@ export function describe(step: Step): string {
     case "rename":
       return `${step.kind} ${quoted(step.from)} to ${quoted(step.to)}`;
     case "remove":
+    case "mark":
     case "sync":
     case "repair":
       return `${step.kind} ${quoted(step.path)}`;
@@ -102,6 +108,7 @@ export function describe(step: Step): string {
     case "configure":
       return `${step.change} in ${quoted(step.config)}`;
     case "note":
+    case "seats":
       return step.records.length === 0
         ? `remove ${quoted(step.path)}`
         : `note ${step.records.map(({ target }) => target).join(", ")} in ${quoted(step.path)}`;
@@ -132,6 +139,8 @@ export function after(listing: Listing, step: Step): Listing {
     case "remove":
       next.delete(step.path);
       return next;
+    case "mark":
+      return next.has(step.path) ? next : next.set(step.path, Math.min(0, ...next.values()) - 1);
     case "create":
       return next.set(step.overlay, Math.min(0, ...next.values()) - 1);
     case "own":
@@ -142,6 +151,7 @@ export function after(listing: Listing, step: Step): Listing {
     case "clear":
     case "configure":
     case "note":
+    case "seats":
     case "starting":
       return listing;
     default:

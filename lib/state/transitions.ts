@@ -7,8 +7,8 @@
 
 import { layerNumber, mergeNumber, type Names } from "./paths.ts";
 import type { Owner } from "./session_record.ts";
-import { type Layers, type Listing, parse, type State, topOf } from "./state.ts";
-import type { Step } from "./step.ts";
+import { type Layers, type Listing, parse, publishedOf, type State, topOf } from "./state.ts";
+import { afterAll, type Step } from "./step.ts";
 
 type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
 
@@ -51,12 +51,18 @@ export function removeOverlay(
 }
 
 /** Forgets a session. Its mark goes first: alone, it would be that of a session which was lost. */
-export function discard(names: Names, { layers, ended, marked }: Of<"session">, owner: Owner): Step[] {
+export function discard(names: Names, state: Of<"session">, owner: Owner): Step[] {
+  const { layers, ended, marked, master } = state;
   const top = names.layer(topOf(layers));
-  const own: Step[] = [...marked ? removeMark(names) : [], { kind: "own", path: top, owner }];
-  return layers.length === 1 && !ended
+  const own: Step[] = [...marked ? removeMark(names) : [], ...giveBack(top, state, owner)];
+  return layers.length === 1 && !ended && !master
     ? [...own, { kind: "rename", from: top, to: names.image }]
     : [...own, ...relink(names, top)];
+}
+
+/** A layer gets its owner back, unless a seat may be about to open it: libvirt has given it to that one's QEMU, too. */
+function giveBack(path: string, { master }: { readonly master?: true }, owner: Owner): Step[] {
+  return master ? [] : [{ kind: "own", path, owner }];
 }
 
 /** Says beside the image, where every host sees it, that the session is to be committed. */
@@ -98,13 +104,14 @@ export function finishCommit(names: Names, { layers, marked }: { layers: Layers;
 }
 
 /** Ends a session but keeps it until the guest is up again, where libvirt can't say whether the guest was saved. */
-export function setAside(names: Names, { layers, ended, marked }: Of<"session">, owner: Owner): Step[] {
+export function setAside(names: Names, state: Of<"session">, owner: Owner): Step[] {
+  const { layers, ended, marked } = state;
   const top = names.layer(topOf(layers));
   return [
     ...marked ? removeMark(names) : [],
     ...ended ? removeSetAside(names) : [],
     ...linkAside(names),
-    { kind: "own", path: top, owner },
+    ...giveBack(top, state, owner),
     ...relink(names, top),
   ];
 }
@@ -217,7 +224,7 @@ export function copyToLower(names: Names, state: Of<"layered">, owner: Owner): S
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
   const { lower, upper } = pair;
-  return [{ kind: "own", path: lower, owner }, { kind: "merge", layer: upper, into: lower }];
+  return [...giveBack(lower, state, owner), { kind: "merge", layer: upper, into: lower }];
 }
 
 /** The second part: what was copied is whole, and on stable storage. `again` where a merge was cut short before. */
@@ -245,7 +252,7 @@ export function renameMerged(names: Names, state: Of<"layered">): Step[] {
   return [
     { kind: "remove", path: names.image },
     ...rename,
-    state.ended
+    state.ended || state.master
       ? { kind: "link", from: upper, to: names.image }
       : { kind: "rename", from: upper, to: names.image },
   ];
@@ -273,10 +280,10 @@ export function dropLowest(
  * Takes the newest commit back: it is set aside, in place of a session that stood on it. Before the rename nothing has
  * happened, after it the rest is made again.
  */
-export function undo(names: Names, { layers }: Of<"layered">, owner: Owner): Step[] {
-  const [next, top] = layers.slice(-2).map((number) => names.layer(number)) as [string, string];
+export function undo(names: Names, state: Of<"layered">, owner: Owner): Step[] {
+  const [next, top] = state.layers.slice(-2).map((number) => names.layer(number)) as [string, string];
   return [
-    { kind: "own", path: next, owner },
+    ...giveBack(next, state, owner),
     { kind: "remove", path: names.image },
     { kind: "rename", from: top, to: names.ended },
     { kind: "link", from: next, to: names.image },
@@ -295,9 +302,55 @@ export function keep(names: Names, { layers }: Of<"layered">, owner: Owner): Ste
   ];
 }
 
+/** Before the first seat stands on the disk: from here on it stays in layers, of which a plain disk gets its first. */
+export function becomeMaster(names: Names, state: State, listing: Listing): Step[] {
+  return [
+    ...listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const],
+    ...state.kind === "plain" ? [{ kind: "link", from: names.image, to: names.layer(0) } as const] : [],
+  ];
+}
+
+/** Nothing stands on the layers any more, and nothing will: an only layer needs no name of its own. */
+export function ceaseMaster(names: Names, listing: Listing): Step[] {
+  const published = publishedOf(names, listing);
+  const steps: Step[] = [
+    ...published === undefined ? [] : [{ kind: "remove", path: names.published(published) } as const],
+    ...listing.has(names.master) ? [{ kind: "remove", path: names.master } as const] : [],
+  ];
+  const left = parse(names, afterAll(listing, steps));
+  return [...steps, ...left.kind === "layered" ? flatten(names, left) : []];
+}
+
+/**
+ * The first version that is published, where that is done by hand: the newest commit before the next one. Where it is not done by
+ * hand any more, nothing is published.
+ */
+export function holdPublished(names: Names, listing: Listing, byHand: boolean): Step[] {
+  const published = publishedOf(names, listing);
+  if (byHand === (published !== undefined)) return [];
+  const state = parse(names, listing);
+  if (!byHand) return publish(names, listing, undefined);
+  if (!("layers" in state)) return [];
+  return [
+    ...listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const],
+    ...publish(names, listing, topOf(state.layers)),
+  ];
+}
+
+/** Has seats stand on this layer from their next start on; undefined: on the newest one, whatever comes. */
+export function publish(names: Names, listing: Listing, number: number | undefined): Step[] {
+  const before = publishedOf(names, listing);
+  if (before === number) return [];
+  if (number === undefined) return [{ kind: "remove", path: names.published(before!) }];
+  const next = names.published(number);
+  return before === undefined
+    ? [{ kind: "mark", path: next }]
+    : [{ kind: "rename", from: names.published(before), to: next }];
+}
+
 /** One layer that nothing stands on needs no name of its own. */
-export function flatten(names: Names, { layers, ended }: Of<"layered">): Step[] {
-  return layers.length === 1 && !ended ? [{ kind: "remove", path: names.layer(layers[0]) }] : [];
+export function flatten(names: Names, { layers, ended, master }: Of<"layered">): Step[] {
+  return layers.length === 1 && !ended && !master ? [{ kind: "remove", path: names.layer(layers[0]) }] : [];
 }
 
 /** The layers that are merged next. */

@@ -33,7 +33,7 @@ export const configuration: Subject = {
   check: async (text) => {
     let disks: ConfiguredDisk[] | undefined;
     try {
-      disks = await parseConfig(PATH, text);
+      disks = [...(await parseConfig(PATH, text)).disks];
     } catch (error) {
       checkUserError(error, PATH);
     }

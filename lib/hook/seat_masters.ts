@@ -1,0 +1,122 @@
+/** What the events of seats mean for their masters. */
+
+import type { EventContext } from "./context.ts";
+import { isOn, mayBeStarting, standingOn } from "./standing.ts";
+import * as files from "../host/files.ts";
+import { readConfig } from "../host/config_file.ts";
+import { allSeats } from "../host/seat_records.ts";
+import { otherGuests, readRecords } from "../host/session_records.ts";
+import { guestNames, type Names } from "../state/paths.ts";
+import type { SeatRecord } from "../state/seat_record.ts";
+import { parse, publishedOf } from "../state/state.ts";
+import { ceaseMaster } from "../state/transitions.ts";
+
+/** The guests that have a master as their own disk, by their notes. */
+export function masterGuests({ image }: Names, { paths, domain }: EventContext) {
+  return [{ domain, records: readRecords(paths.note) }, ...otherGuests(paths.note, [image])]
+    .map(({ domain, records }) => ({ domain, records: records.filter((record) => record.image === image) }))
+    .filter(({ records }) => records.length > 0);
+}
+
+/**
+ * Starts the merges that have waited for this guest's seats, if they were the last ones on their masters. Others that may be in
+ * the way are the merge's matter.
+ */
+export async function startMastersMerges(masters: readonly Names[], context: EventContext): Promise<void> {
+  const { run, host } = context;
+  const { configFolder, configOwner } = host.settings;
+  const started = new Set<string>();
+  for (const master of masters) {
+    const state = parse(master, run.listing(master.image));
+    if (state.kind !== "layered" || state.layers.length < 2) continue;
+    const isBusy = allSeats(configFolder).some(({ domain, records }) =>
+      records === "unreadable" ||
+      records.some((record) =>
+        isOn(master, record) &&
+        (record.waits ? mayBeStarting(domain, host) : mayRun(record, domain, context))
+      )
+    );
+    if (isBusy) continue;
+    for (const { domain, records } of masterGuests(master, context)) {
+      if (started.has(domain)) continue;
+      const config = await readConfig(guestNames(configFolder, domain).config, configOwner).catch(() =>
+        undefined
+      );
+      const targets = records.map(({ target }) => target);
+      const kept = config?.disks.find(({ target }) => targets.includes(target))?.keepCommits ?? 0;
+      if (state.layers.length - 1 <= kept) continue;
+      started.add(domain);
+      await run.takeOrReport("", () => [{ kind: "background", domain }]);
+    }
+  }
+}
+
+/** Who wrote so short a time ago may have an end yet, of which libvirt tells, in milliseconds. */
+const LONGEST_END = 600_000;
+
+/** Whether a seat's guest may be up, or be about to start or end; a look at the image may tell that it isn't all the same. */
+export function mayRun(
+  { image, started }: SeatRecord,
+  domain: string,
+  { host }: Pick<EventContext, "host">,
+): boolean {
+  if (files.lstat(`${host.settings.liveFolder}/${domain}.xml`) !== undefined) return true;
+  if (Date.parse(started) < host.booted().getTime()) return false;
+  const written = files.lstat(image)?.mtime?.getTime() ?? Date.parse(started);
+  return host.now().getTime() - written < LONGEST_END;
+}
+
+/** Who has an image as master, told as `guest target`: by the configurations and the notes of all guests, and what stands on it. */
+export function seatsOn(master: Names, { host }: Pick<EventContext, "host">): string[] {
+  const { configFolder } = host.settings;
+  const isMaster = files.listIfThere(master.image).has(master.master);
+  const listed = files.listNames(configFolder).filter((name) => name.endsWith(".json")).flatMap((name) => {
+    const domain = name.slice(0, -".json".length);
+    const text = files.read(`${configFolder}/${name}`) ?? "";
+    if (!text.includes('"master"')) return [];
+    let disks: readonly { readonly target?: unknown; readonly master?: unknown }[];
+    try {
+      disks = JSON.parse(text).disks;
+    } catch {
+      // Nobody can tell what it names. Without layers for seats, nobody stands on anything.
+      return isMaster ? [domain] : [];
+    }
+    if (!Array.isArray(disks)) return isMaster ? [domain] : [];
+    return disks.filter((disk) => typeof disk.master === "string" && leadsTo(disk.master, master))
+      .map(({ target }) => `${domain} ${target}`);
+  });
+  const standing = (isMaster ? standingOn(master, { host }) : []).map(({ domain, file }) => domain ?? file);
+  return [
+    ...new Set([...listed, ...standing.filter((one) => !listed.some((seat) => seat.startsWith(`${one} `)))]),
+  ];
+}
+
+function leadsTo(path: string, { image }: Names): boolean {
+  return path === image || files.sameFile(path, image);
+}
+
+/**
+ * Masters that nobody has any more become ordinary disks again.
+ *
+ * @param ownGuest by their own guest, with what is published; otherwise that stays, for whoever may be a seat again
+ */
+export async function releaseMasters(
+  masters: readonly Names[],
+  context: EventContext,
+  { ownGuest } = { ownGuest: false },
+): Promise<void> {
+  const { run } = context;
+  for (const master of masters) {
+    const found = run.listing(master.image);
+    if (!found.has(master.master) || !ownGuest && publishedOf(master, found) !== undefined) continue;
+    try {
+      using _folder = await run.locks.folders([master.image]);
+      const listing = run.listing(master.image);
+      if (listing.has(master.master) && seatsOn(master, context).length === 0) {
+        await run.take("", ceaseMaster(master, listing));
+      }
+    } catch (error) {
+      run.report(error);
+    }
+  }
+}

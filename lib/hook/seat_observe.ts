@@ -1,0 +1,145 @@
+import { imageAt, ownerOnDisk, permitted, sourceOf } from "./observe.ts";
+import { layerStoodOn } from "./standing.ts";
+import { UserError, withContext } from "../errors.ts";
+import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
+import type { Config, ConfiguredSeat } from "../input/config.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
+import { imageOf, layerNumber, type Names, namesOf } from "../state/paths.ts";
+import type { ObservedSeat, StandsOn } from "../state/seat.ts";
+import type { SeatRecord } from "../state/seat_record.ts";
+import { type Listing, parse } from "../state/state.ts";
+import { quoted, shellWord } from "../text.ts";
+
+type Looks = Pick<Host, "backingOf" | "settings">;
+
+/**
+ * The seats of a start: those that the configuration lists, and those that only the note still knows.
+ *
+ * @throws {UserError} if a listed seat isn't in the domain, can't be one, or its master lies where the hook may not go
+ */
+export function observeSeatsAtPrepare(
+  config: Config | undefined,
+  disks: readonly DomainDisk[],
+  records: readonly SeatRecord[],
+  host: Looks,
+): ObservedSeat[] {
+  const listed: ObservedSeat[] = [];
+  for (const configured of config?.seats ?? []) {
+    try {
+      const seat = observeListedSeat(configured, disks, records, host);
+      const { image } = seat.names;
+      const other = listed.find(({ names }) => names.image === image);
+      if (other !== undefined) {
+        throw new UserError(`${quoted(image)} is the image of ${quoted(other.target)}, too`);
+      }
+      listed.push(seat);
+    } catch (error) {
+      throw withContext(configured.target, error);
+    }
+  }
+  const images = listed.map(({ names }) => names.image);
+  return [
+    ...listed,
+    ...records.filter(({ image }) => !images.includes(image)).map((record) =>
+      observeRecordedSeat(record, undefined, disks, host)
+    ),
+  ];
+}
+
+/** @throws {UserError} as {@link observeSeatsAtPrepare} */
+export function observeListedSeat(
+  { target, master, preview, keepSession }: ConfiguredSeat,
+  disks: readonly DomainDisk[],
+  records: readonly SeatRecord[],
+  host: Looks,
+): ObservedSeat {
+  const { imageFolders } = host.settings;
+  const image = imageAt(target, disks, imageFolders, []);
+  const names = namesOf(image);
+  const masterNames = namesOf(permitted(master, imageFolders));
+  checkMasterName(masterNames, image);
+  const listing = files.list(image);
+  const state = parse(names, listing);
+  if (state.kind !== "plain" && state.kind !== "missing") {
+    throw new UserError(`${quoted(image)} has layers or a commit of its own beside it: a seat has none`, {
+      hint: `see what they are: ls -l ${
+        shellWord(image)
+      }*; or give the seat an image name of its own: virsh edit`,
+    });
+  }
+  const record = records.find((record) => record.image === image);
+  const masters = [masterNames, ...record ? [namesOf(record.master)] : []];
+  return {
+    ...{ target, names, record, preview, keepSession, listing },
+    listed: true,
+    master: masterNames,
+    source: "same",
+    ...lookAt(names, listing, masters, host),
+    owner: record?.owner ?? ownerOnDisk(masterNames, files.list(masterNames.image)),
+  };
+}
+
+/** A seat by its record, whatever became of the configuration since. */
+export function observeRecordedSeat(
+  record: SeatRecord,
+  config: Config | "unreadable" | undefined,
+  disks: readonly DomainDisk[] | "unreadable",
+  host: Looks,
+): ObservedSeat {
+  const { target, image, owner } = record;
+  const names = namesOf(image);
+  const master = namesOf(record.master);
+  const listing = files.listIfThere(image);
+  const seat = config === "unreadable" ? undefined : config?.seats.find((seat) => seat.target === target);
+  return {
+    ...{ target, names, master, record, listing, owner },
+    listed: false,
+    preview: false,
+    keepSession: config === "unreadable" ? config : seat?.keepSession ?? false,
+    source: disks === "unreadable" ? disks : sourceOf(record, disks),
+    ...lookAt(names, listing, [master], host),
+  };
+}
+
+function lookAt(names: Names, listing: Listing, masters: readonly Names[], host: Looks) {
+  const on = (path: string): StandsOn | undefined => {
+    if (!listing.has(path)) return undefined;
+    const backing = host.backingOf(path);
+    return masters.flatMap((master) => {
+      const layer = layerStoodOn(master, backing);
+      return layer === undefined ? [] : [{ master: master.image, layer }];
+    })[0];
+  };
+  const standsOn = on(names.image);
+  const isEmpty = !listing.has(names.image) || files.lstat(names.image)?.size === 0;
+  const file = isEmpty ? "none" : standsOn === undefined ? "other" : "session";
+  const written = (path: string) => listing.has(path) ? files.lstat(path)?.mtime?.getTime() : undefined;
+  return {
+    file,
+    standsOn,
+    endedStandsOn: on(names.ended),
+    written: written(names.image),
+    endedWritten: written(names.ended),
+  } as const;
+}
+
+/** @throws {UserError} if an image can't be a master by its name alone */
+function checkMasterName({ image: master }: Names, image: string): void {
+  if (master === image) {
+    throw new UserError(`${quoted(image)} is the seat's own image, and can't be its master`, {
+      hint: 'name the image of the guest that the seat is to begin with as "master"',
+    });
+  }
+  const owner = imageOf(master);
+  if (owner === undefined) return;
+  throw new UserError(`the master ${quoted(master)} has the name of a layer or note of ${quoted(owner)}`, {
+    hint: `name that image as "master": ${shellWord(owner)}`,
+  });
+}
+
+/** Whether a backing file's name is that of a layer, of whichever image. */
+export function isLayerName(backing: string | undefined): boolean {
+  const image = backing === undefined ? undefined : imageOf(backing);
+  return image !== undefined && layerNumber(image, backing!) !== undefined;
+}

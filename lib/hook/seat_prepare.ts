@@ -1,0 +1,424 @@
+/** The start of a guest with seats. */
+
+import type { EventContext } from "./context.ts";
+import { isSaved } from "./decide.ts";
+import { interruptMerges, waitForOrphan } from "./merge_control.ts";
+import { masterGuests, startMastersMerges } from "./seat_masters.ts";
+import { isLayerName, observeSeatsAtPrepare } from "./seat_observe.ts";
+import { takeOwn } from "./own_names.ts";
+import { explainSeat } from "./seat_refusal.ts";
+import { asUserError, UserError, withContext } from "../errors.ts";
+import * as files from "../host/files.ts";
+import { allSeats, readSeats } from "../host/seat_records.ts";
+import type { Config } from "../input/config.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
+import { guestNames, type Names, namesOf } from "../state/paths.ts";
+import { startingStep } from "../state/plan.ts";
+import { isTorn } from "../state/records.ts";
+import {
+  beginsSeat,
+  createSeat,
+  type DecidedSeat,
+  forgetOlder,
+  hasSetAside,
+  isAnotherSession,
+  isSeatAwaited,
+  isSeatUnborn,
+  type ObservedSeat,
+  seatAtPrepare,
+  seatRecordAtPrepare,
+  type StandsOn,
+  undoSeat,
+} from "../state/seat.ts";
+import { decideSeat, isSeatRefusal, type SeatDecision, type SeatFacts } from "../state/seat_table.ts";
+import type { SeatRecord } from "../state/seat_record.ts";
+import type { SessionRecord } from "../state/session_record.ts";
+import { parse, publishedOf, type State, topOf } from "../state/state.ts";
+import { becomeMaster } from "../state/transitions.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** What a start rests on besides its seats. */
+export interface SeatStart {
+  readonly start: "fresh" | "resume" | "migrate";
+  /** A migration of the guest to here came to nothing, and nobody has told. */
+  readonly isCutShort: boolean;
+  readonly config: Config | undefined;
+  readonly disks: readonly DomainDisk[];
+}
+
+/** Seats whose sessions are made and have not taken their images' names. */
+export interface MadeSeats {
+  /** The last part of the start; `records` are those of the guest's other disks. */
+  readonly finish: (records: readonly SessionRecord[]) => Promise<void>;
+  /** Takes the start back, from wherever it stopped. */
+  readonly undo: () => Promise<void>;
+}
+
+/** A seat that stands on this from now on; on nothing where nothing is to be done. */
+interface PlacedSeat extends DecidedSeat {
+  readonly on: StandsOn | undefined;
+}
+
+/**
+ * The first part of a start: each seat has a layer of its master that stays, and an overlay on it under another name.
+ *
+ * What it stands on is noted under the lock of the master's folder, before anything is made: from then on no merge, undo or end of
+ * the master takes it away. After a crash the note stays until the guest's next start, or a merge that finds it dead.
+ *
+ * @returns undefined for a guest without seats
+ * @throws {UserError} if the start is refused; then no seat has changed
+ */
+export async function makeSeats(from: SeatStart, context: EventContext): Promise<MadeSeats | undefined> {
+  const { run, host, paths } = context;
+  // A guest that was to come and never came up has left its session to its own host.
+  const before = readSeats(paths.seats).filter(({ visits }) => visits === undefined || !from.isCutShort);
+  if (before.length === 0 && (from.config?.seats ?? []).length === 0) return undefined;
+  const seats = observeSeatsAtPrepare(from.config, from.disks, before, host);
+  // What a look at an image asks of qemu-img must not keep others waiting.
+  const decided: DecidedSeat[] = [];
+  for (const seat of seats) {
+    const decision = await decideAtPrepare(seat, from.start, context);
+    decided.push({ seat, decision });
+  }
+  checkClaims(decided, context);
+  for (const { seat, decision } of decided) if (beginsSeat(decision)) await checkPlainMaster(seat, context);
+  const masters = decided.flatMap(mastersOf);
+  let placed: PlacedSeat[];
+  try {
+    placed = await place(decided, masters, from, context);
+  } catch (error) {
+    await startMastersMerges(masters, context);
+    throw error;
+  }
+  const own = new Set<string>();
+  const made = new Map<string, number | undefined>();
+  const undo = async () => {
+    for (const one of placed) {
+      const { target, names } = one.seat;
+      await run.takeOrReport(
+        target,
+        () => undoSeat(one, run.listing(names.image), { made: made.get(names.image), names: own }),
+      );
+    }
+    await run.takeOrReport("", () => [{ kind: "seats", path: paths.seats, records: before }]);
+    await startMastersMerges(masters, context);
+  };
+  try {
+    for (const { seat, decision, on } of placed) {
+      if (!beginsSeat(decision)) continue;
+      await waitForTorn(namesOf(on!.master), context);
+      made.set(seat.names.image, await create(seat, namesOf(on!.master).layer(on!.layer), made, context));
+    }
+  } catch (error) {
+    await undo();
+    throw error;
+  }
+  return {
+    undo,
+    finish: async (others) => {
+      const records = run.isDry ? recordsOf(placed, from.start, context) : readSeats(paths.seats);
+      await run.take("", [startingStep(paths, from.start, [...others, ...records])]);
+      for (const one of placed) {
+        if (one.on !== undefined) checkStillThere(one, context);
+        for (const step of seatAtPrepare(one)) await takeOwn(one.seat.target, step, own, context);
+      }
+    },
+  };
+}
+
+async function decideAtPrepare(
+  seat: ObservedSeat,
+  start: SeatFacts["start"],
+  context: EventContext,
+): Promise<SeatDecision> {
+  const { decision, reason } = await seatDecision(seat, {
+    event: "prepare",
+    start,
+    end: "none",
+    saved: isSeatAwaited(seat),
+  }, context);
+  context.run.logInfo(seat.target, `${decision}: ${reason}`);
+  if (isSeatRefusal(decision)) throw withContext(seat.target, explainSeat(decision, seat, context.domain));
+  return decision;
+}
+
+/** The row of the table that decides about a seat, looking up only what it asks for. Changes nothing. */
+export async function seatDecision(
+  seat: ObservedSeat,
+  circumstances: Pick<SeatFacts, "event" | "start" | "end" | "came" | "waits" | "saved">,
+  context: Pick<EventContext, "host" | "domain">,
+) {
+  let facts: SeatFacts = {
+    ...circumstances,
+    ended: hasSetAside(seat, circumstances.start),
+    ours: seat.record !== undefined,
+    listed: seat.listed,
+    file: seat.file,
+    keeps: seat.keepSession,
+    unborn: isSeatUnborn(seat),
+    another: isAnotherSession(seat),
+    source: seat.source,
+  };
+  while (true) {
+    const verdict = decideSeat(facts);
+    if ("row" in verdict) return verdict.row;
+    switch (verdict.lookUp) {
+      case "saved":
+        facts = { ...facts, saved: isSaved(context) };
+        break;
+      case "look": {
+        const { kind } = await context.host.qemuImg.info(seat.names.image);
+        facts = { ...facts, look: kind === "busy" ? "busy" : "free" };
+        break;
+      }
+      default:
+        verdict.lookUp satisfies never;
+    }
+  }
+}
+
+/** @throws {UserError} if the master is used as it is, without layers: by a guest that the hook doesn't manage, or none of qcow2 */
+async function checkPlainMaster(
+  { target, master }: ObservedSeat,
+  { run, host }: EventContext,
+): Promise<void> {
+  if (parse(master, run.listing(master.image)).kind !== "plain") return;
+  const { kind } = await host.qemuImg.info(master.image);
+  if (kind === "free") return;
+  const word = shellWord(master.image);
+  throw withContext(
+    target,
+    kind === "busy"
+      ? new UserError(
+        `the master ${quoted(master.image)} is being written to, not by a session of this hook`,
+        {
+          hint: `find out by whom: fuser -v ${word}; end that, and list the master for its own guest: ` +
+            "autorevert enable DOMAIN TARGET",
+          healedBy: "event",
+        },
+      )
+      : new UserError(`the master ${quoted(master.image)} is no readable qcow2 image`, {
+        hint: `see what it is: qemu-img info ${word}`,
+      }),
+  );
+}
+
+/** Masters whose layers the seat's QEMU is about to open: of one that goes on, what it stands on. */
+function mastersOf({ seat, decision }: DecidedSeat): Names[] {
+  if (beginsSeat(decision)) return [seat.master];
+  if (decision !== "keep" && decision !== "put back") return [];
+  return [seat.standsOn, seat.endedStandsOn].flatMap((on) => on ? [namesOf(on.master)] : []);
+}
+
+/** Finds a layer for each seat and notes it, under the locks of the folders. */
+async function place(
+  decided: readonly DecidedSeat[],
+  masters: readonly Names[],
+  { start }: SeatStart,
+  context: EventContext,
+): Promise<PlacedSeat[]> {
+  const { run, paths } = context;
+  const images = decided.map(({ seat }) => seat.names.image);
+  using _folders = await run.locks.folders([...masters.map(({ image }) => image), ...images]);
+  checkClaims(decided, context);
+  run.locks.claim(images);
+  await interruptMerges(context, masters.map(({ image }) => image));
+  const placed = decided.map((one): PlacedSeat => ({ ...one, on: layerFor(one, context) }));
+  for (const { seat: { target, master }, decision } of placed) {
+    if (!beginsSeat(decision)) continue;
+    const listing = run.listing(master.image);
+    await run.take(target, becomeMaster(master, parse(master, listing), listing));
+  }
+  for (const one of placed) await run.take(one.seat.target, forgetOlder(one));
+  const records = recordsOf(placed, start, context);
+  if (run.isDry || JSON.stringify(records) !== JSON.stringify(readSeats(paths.seats))) {
+    await run.take("", [{ kind: "seats", path: paths.seats, records }]);
+  }
+  return placed;
+}
+
+function recordsOf(
+  placed: readonly PlacedSeat[],
+  start: SeatStart["start"],
+  { host }: EventContext,
+): SeatRecord[] {
+  return placed.flatMap((one) => seatRecordAtPrepare(one, one.on, host.now(), start) ?? []);
+}
+
+/** @throws {UserError} if a seat's image is another guest's, or somebody's master */
+export function checkClaims(decided: readonly DecidedSeat[], { host, domain }: EventContext): void {
+  const { configFolder } = host.settings;
+  const others = allSeats(configFolder).filter((guest) => guest.domain !== domain);
+  for (const { seat: { target, names, master } } of decided) {
+    for (const { domain: other, records } of others) {
+      if (records === "unreadable") continue;
+      if (records.some(({ image }) => image === names.image)) {
+        throw withContext(
+          target,
+          new UserError(`${quoted(names.image)} is a seat of the guest ${quoted(other)}, too`, {
+            hint: `give each an image of its own: virsh edit ${shellWord(domain)}; ` +
+              `if it was renamed: mv ${shellWord(guestNames(configFolder, other).seats)} ${
+                shellWord(guestNames(configFolder, domain).seats)
+              }`,
+          }),
+        );
+      }
+      const isSeat = records.some(({ image }) => image === master.image);
+      const isMaster = records.some((record) => record.master === names.image);
+      if (isSeat || isMaster) {
+        throw withContext(
+          target,
+          new UserError(
+            `${quoted(isSeat ? master.image : names.image)} is a seat of the guest ${
+              quoted(isSeat ? other : domain)
+            }, and can't be a master, too`,
+            { hint: 'correct "master" in the configuration: it names an image that is no seat' },
+          ),
+        );
+      }
+    }
+  }
+}
+
+/** @throws {UserError} if there is no layer that the seat could stand on */
+function layerFor({ seat, decision }: DecidedSeat, context: EventContext): StandsOn | undefined {
+  try {
+    if (beginsSeat(decision)) return newLayer(seat, context);
+    if (decision !== "keep" && decision !== "put back") return undefined;
+    const on = decision === "keep" ? seat.standsOn : seat.endedStandsOn;
+    if (on === undefined) return undefined;
+    const layer = namesOf(on.master).layer(on.layer);
+    if (files.lstat(layer) === undefined) {
+      throw new UserError(
+        `${quoted(layer)} is missing, which the session of ${quoted(seat.names.image)} stands on`,
+        {
+          hint: `bring it back; what stands on what: qemu-img info -U --backing-chain ${
+            shellWord(seat.names.image)
+          }`,
+        },
+      );
+    }
+    return on;
+  } catch (error) {
+    throw withContext(seat.target, error);
+  }
+}
+
+/**
+ * What a session that begins now stands on.
+ *
+ * @throws {UserError} if the master is gone, or can't be one
+ */
+export function newLayer({ master, preview }: ObservedSeat, context: EventContext): StandsOn {
+  const { run, host } = context;
+  const listing = run.listing(master.image);
+  const state = parse(master, listing);
+  if (state.kind === "missing" || state.kind === "stray") {
+    throw new UserError(`there is no master ${quoted(master.image)}`, {
+      hint: 'restore it, or correct "master" in the configuration',
+    });
+  }
+  const lowest = "layers" in state ? master.layer(state.layers[0]) : master.image;
+  if (isLayerName(host.backingOf(lowest))) {
+    throw new UserError(
+      `the master ${quoted(master.image)} stands on a layer of another disk: it is, or was, a seat`,
+      {
+        hint:
+          `name that disk as "master", or have this one stand on nothing: qemu-img rebase -f qcow2 -b '' ${
+            shellWord(lowest)
+          }`,
+      },
+    );
+  }
+  if (!("layers" in state)) return { master: master.image, layer: 0 };
+  return { master: master.image, layer: chooseLayer(master, state, preview, context) };
+}
+
+function chooseLayer(
+  master: Names,
+  { layers }: Extract<State, { layers: unknown }>,
+  preview: boolean,
+  context: EventContext,
+): number {
+  const published = publishedOf(master, context.run.listing(master.image));
+  if (published !== undefined && !preview) {
+    if (layers.includes(published)) return published;
+    throw new UserError(
+      `the published version of ${quoted(master.image)} is gone: ${quoted(master.layer(published))}`,
+      {
+        hint: "publish the newest one: autorevert publish DOMAIN",
+      },
+    );
+  }
+  const records = masterGuests(master, context).flatMap(({ records }) => records);
+  // It is decided that the newest commit goes, and will be done by the master's next event.
+  const isUndone = records.some(({ pending }) => pending?.verb === "undo" && pending.top === topOf(layers));
+  return isUndone ? layers.at(-2) ?? topOf(layers) : topOf(layers);
+}
+
+/** How long another host may take from its note to its overlay's name, in milliseconds. */
+const LONGEST_CREATION = 60_000;
+
+/**
+ * Makes the overlay, under the name that nobody looks for.
+ *
+ * @param made takes the file, also where it can't be finished
+ * @throws {UserError} if another host is about to do so: there is a file, and nothing is noted of a start here that left it
+ */
+async function create(
+  seat: ObservedSeat,
+  backing: string,
+  made: Map<string, number | undefined>,
+  { run, host }: EventContext,
+): Promise<number | undefined> {
+  const { target, names: { image, scratch }, record } = seat;
+  const found = files.lstat(scratch)?.mtime?.getTime();
+  if (
+    record === undefined && found !== undefined && Math.abs(host.now().getTime() - found) < LONGEST_CREATION
+  ) {
+    throw withContext(
+      target,
+      new UserError(`${quoted(scratch)} is being made: the seat is started at another host, too`, {
+        hint: "start it on one of them; if that is wrong, try again in a minute",
+        healedBy: "event",
+      }),
+    );
+  }
+  for (const step of createSeat({ ...seat, listing: run.listing(image) }, backing)) {
+    try {
+      await run.take(target, [step]);
+    } catch (error) {
+      const isThere = asUserError(error).cause instanceof Deno.errors.AlreadyExists;
+      if (!isThere) made.set(image, run.listing(image).get(scratch));
+      throw error;
+    }
+  }
+  return run.listing(image).get(scratch);
+}
+
+/** A `qemu-img` whose merge was killed keeps everybody from the layers it works on. */
+async function waitForTorn(master: Names, context: EventContext): Promise<void> {
+  const state = parse(master, context.run.listing(master.image));
+  const isBegun = masterGuests(master, context).some(({ records }) => isTorn(state, records));
+  if (isBegun && "layers" in state) await waitForOrphan(master.layer(state.layers[0]), context);
+}
+
+/**
+ * Another host has locks of its own.
+ *
+ * @throws {UserError} if it took the layer away meanwhile
+ */
+function checkStillThere({ seat: { target, names, listing }, on }: PlacedSeat, { run }: EventContext): void {
+  const layer = namesOf(on!.master).layer(on!.layer);
+  const isGone = !run.listing(on!.master).has(layer);
+  const isReplaced = run.listing(names.image).get(names.image) !== listing.get(names.image);
+  if (!isGone && !isReplaced) return;
+  const what = isGone ? `${quoted(layer)} was taken away` : `${quoted(names.image)} was replaced`;
+  throw withContext(
+    target,
+    new UserError(`${what} by another host while a session was begun`, {
+      hint: "try again: nothing is lost by that",
+      healedBy: "event",
+    }),
+  );
+}

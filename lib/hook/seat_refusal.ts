@@ -1,0 +1,48 @@
+import { UserError } from "../errors.ts";
+import type { ObservedSeat } from "../state/seat.ts";
+import type { SeatRefusal } from "../state/seat_table.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** Why a start is refused for a seat, with what an administrator can do about it. */
+export function explainSeat(
+  kind: SeatRefusal,
+  { target, names, master }: ObservedSeat,
+  domain: string,
+): UserError {
+  const image = quoted(names.image);
+  const word = shellWord(names.image);
+  const guest = shellWord(domain);
+  switch (kind) {
+    case "refuse: not a seat's":
+      return new UserError(
+        `${image} is no session on ${quoted(master.image)}: a seat's image is made at each start`,
+        {
+          hint: `see what it is: qemu-img info ${word}; and move it away: mv ${word} ${word}.old`,
+        },
+      );
+    case "refuse: no seat any more":
+      return new UserError(
+        `${image} is a session on ${quoted(master.image)}, and not configured as its seat any more`,
+        {
+          hint: `list it again: autorevert enable ${guest} ${target} --master ${shellWord(master.image)}; ` +
+            `or throw the session away, and give the disk an image of its own: autorevert recover --discard ${guest}`,
+        },
+      );
+    case "refuse: in use":
+      return new UserError(`${image} is open in another process`, {
+        hint: `find it: fuser -v ${word}`,
+        healedBy: "event",
+      });
+    case "refuse: nothing to resume":
+      return new UserError(`the session of ${image} that the guest was saved on is gone`, {
+        hint: `bring it back, or drop the saved guest: virsh managedsave-remove ${guest}`,
+      });
+    case "refuse: no session to migrate":
+      return new UserError(`the guest migrates here without the session of ${image} that it runs on`, {
+        hint:
+          "migrate on shared storage, between hosts that both have this hook and the guest's configuration",
+      });
+    default:
+      return kind satisfies never;
+  }
+}

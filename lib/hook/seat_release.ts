@@ -1,0 +1,197 @@
+/** The end of a guest with seats, and their coming up. */
+
+import type { EventContext } from "./context.ts";
+import { isSaved } from "./decide.ts";
+import { mayRun, releaseMasters, startMastersMerges } from "./seat_masters.ts";
+import { observeRecordedSeat } from "./seat_observe.ts";
+import { seatDecision } from "./seat_prepare.ts";
+import { isOn } from "./standing.ts";
+import { asUserError } from "../errors.ts";
+import * as files from "../host/files.ts";
+import { allSeats, readSeats } from "../host/seat_records.ts";
+import { readConfig } from "../host/config_file.ts";
+import { Run } from "../host/run.ts";
+import type { Config } from "../input/config.ts";
+import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
+import { guestNames, type Names, namesOf } from "../state/paths.ts";
+import { type DecidedSeat, isSeatAwaited, seatAtRelease, seatRecordsAtRelease } from "../state/seat.ts";
+import type { SeatRecord } from "../state/seat_record.ts";
+import type { Facts } from "../state/decision_table.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** What an end rests on besides its seats. */
+export interface SeatEnd {
+  readonly start: Facts["start"];
+  readonly end: Facts["end"];
+  readonly config: Config | "unreadable" | undefined;
+  readonly disks: readonly DomainDisk[] | "unreadable";
+  /** Whether libvirt tells of it. */
+  readonly isTold?: boolean;
+}
+
+/**
+ * Every seat's session is forgotten, set aside or left, as the table says. Once it is gone, nothing is noted of the seat, and a
+ * merge that waited for it goes on. The caller holds the guest's lock.
+ *
+ * What fails with one seat doesn't keep the others from their end; the note of it stays until the guest's next event.
+ */
+export async function endSeats(how: SeatEnd, context: EventContext): Promise<void> {
+  const masters = await endSessions(how, context);
+  const { config } = how;
+  // The last one of its kind, maybe.
+  if (config !== "unreadable" && (config?.seats ?? []).length === 0) await releaseMasters(masters, context);
+  await startMastersMerges(masters, context);
+}
+
+/** @returns the masters of the seats */
+async function endSessions(
+  { start, end, config, disks, isTold = true }: SeatEnd,
+  context: EventContext,
+): Promise<readonly Names[]> {
+  const { run, host, paths, extra } = context;
+  const records = readSeats(paths.seats);
+  const seats = records.map((record) => observeRecordedSeat(record, config, disks, host));
+  run.locks.claim(records.map(({ image }) => image));
+  const isUp = start === "up";
+  const decided: DecidedSeat[] = [];
+  for (const seat of seats) {
+    const { decision, reason } = await seatDecision(seat, {
+      event: "release",
+      start,
+      end,
+      waits: isSeatAwaited(seat),
+      came: seat.record?.came ?? "not",
+    }, context);
+    if (decision !== "nothing") run.logInfo(seat.target, `${decision}: ${reason}`);
+    if (decision === "leave to a person") {
+      const show = `virsh domblklist --inactive ${shellWord(context.domain)}`;
+      run.logInfo(
+        seat.target,
+        `hint: ${quoted(seat.names.image)} is kept; see what the domain names now: ${show}`,
+      );
+    }
+    const one: DecidedSeat = { seat, decision };
+    const isDone = await run.takeOrReport(seat.target, () => seatAtRelease(one, isUp));
+    decided.push(isDone ? one : { seat, decision: "leave" });
+  }
+  const isRestored = decided.some(({ seat }) => seat.record?.came === "restore");
+  const isSavedNow = start === "resume" || end === "failed" && isRestored || extra === "saved" ||
+    end === "unknown" && isSaved(context);
+  const next = seatRecordsAtRelease(decided, {
+    isUp,
+    isSaved: isSavedNow,
+    isMigrated: isTold && isUp && (extra === "migrated" || end === "unknown"),
+    isGone: extra === "migrated",
+    isAborted: isUp || start === "migrate",
+  });
+  if (JSON.stringify(next) !== JSON.stringify(records)) {
+    await run.takeOrReport("", () => [{ kind: "seats", path: paths.seats, records: next }]);
+  }
+  return seats.map(({ master }) => master);
+}
+
+/** A start that has not ended after so long, in milliseconds, was cut short. */
+const LONGEST_START = 3_600_000;
+
+/**
+ * Ends the sessions on a master whose guests died without a word, as a power cut leaves them: nothing else would end them before
+ * those guests start again. One that may still be needed stays: of a guest that libvirt runs, starts or holds saved, that came from
+ * another host or went there, or that somebody has open; one of this boot after ten minutes in which nothing was heard of it. They
+ * are set aside until their guests' next start, since their ends may have been saves; what they stand on stays, and no more.
+ *
+ * Takes the locks of other guests, so the caller holds none.
+ */
+export async function endDeadSeats(master: Names, context: EventContext): Promise<void> {
+  const { configFolder } = context.host.settings;
+  for (const { domain, records } of allSeats(configFolder)) {
+    if (records === "unreadable" || domain === context.domain) continue;
+    if (!records.some((record) => isOn(master, record))) continue;
+    const run = new Run(context.host, domain);
+    const theirs: EventContext = {
+      ...context,
+      run,
+      domain,
+      paths: guestNames(configFolder, domain),
+      extra: "-",
+    };
+    try {
+      if (await isDead(theirs)) {
+        using _guest = await run.locks.guest({ patience: MOMENT });
+        if (await isDead(theirs)) await endDead(theirs);
+      }
+    } catch (error) {
+      // It is an event of theirs, or its matter.
+      context.run.logInfo(
+        "",
+        `the seats of ${quoted(domain)} are left as they are: ${asUserError(error).message}`,
+      );
+    }
+  }
+}
+
+/** Long enough to take a lock that is free, in milliseconds. */
+const MOMENT = 100;
+
+async function isDead(context: EventContext): Promise<boolean> {
+  const { host, paths, domain } = context;
+  const records = readSeats(paths.seats);
+  const started = files.lstat(paths.starting)?.mtime?.getTime();
+  if (started !== undefined && host.now().getTime() - started < LONGEST_START) return false;
+  if (files.lstat(`${host.settings.liveFolder}/${domain}.xml`) !== undefined || isSaved(context)) {
+    return false;
+  }
+  if (
+    records.length === 0 ||
+    records.some(({ waits, came, image }) =>
+      waits || came === "migration" && !isOlder(records, context) && files.lstat(image)
+    )
+  ) return false;
+  if (records.some((record) => mayRun(record, domain, context))) return false;
+  for (const { image } of records) {
+    if (files.lstat(image) !== undefined && (await host.qemuImg.info(image)).kind === "busy") return false;
+  }
+  return true;
+}
+
+/** Whether the sessions are of an earlier boot. */
+function isOlder(records: readonly SeatRecord[], { host }: EventContext): boolean {
+  return records.every(({ started }) => Date.parse(started) < host.booted().getTime());
+}
+
+async function endDead(context: EventContext): Promise<void> {
+  const { host, domain, paths, run } = context;
+  // It may go on where it came from, and its image says by itself what it stands on.
+  const left = readSeats(paths.seats).filter(({ came }) => came !== "migration");
+  if (left.length < readSeats(paths.seats).length) {
+    await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
+  }
+  const path = `${host.settings.definedFolder}/${domain}.xml`;
+  const xml = files.read(path);
+  // Of a session that is there nobody could tell what stands on it.
+  const isThere = readSeats(paths.seats).some(({ image }) => files.lstat(image) !== undefined);
+  if (xml === undefined && isThere) return;
+  const disks = xml === undefined
+    ? []
+    : parseDisks(xml, { name: quoted(path), hint: `virsh dumpxml ${shellWord(domain)}` });
+  // The end of none of them was noted: it may have been a save.
+  run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
+  const config = await readConfig(paths.config, host.settings.configOwner);
+  await endSessions({ start: "up", end: "unknown", config, disks, isTold: false }, context);
+}
+
+/** The guest is up: what its start found set aside goes, and no memory has to come back for what its seats run on. */
+export async function seatsUp({ run, paths }: EventContext): Promise<void> {
+  const records = readSeats(paths.seats);
+  if (records.every(({ aside, waits }) => aside === undefined && waits === undefined)) return;
+  run.locks.claim(records.map(({ image }) => image));
+  for (const { target, image, aside } of records) {
+    if (aside !== "forget") continue;
+    const { ended } = namesOf(image);
+    await run.takeOrReport(
+      target,
+      () => files.list(image).has(ended) ? [{ kind: "remove", path: ended }] : [],
+    );
+  }
+  const left = records.map(({ aside: _, waits: __, written: ___, ...rest }) => rest);
+  await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
+}

@@ -1,0 +1,83 @@
+import { UserError } from "../errors.ts";
+import type { Owner } from "./session_record.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/**
+ * What `<domain>.seats` says of one disk: on which layer of its master a session of it stands. As long as it says so, that layer
+ * neither changes nor loses its name.
+ */
+export interface SeatRecord {
+  readonly target: string;
+  /** Absolute path of the seat's own image, links resolved. */
+  readonly image: string;
+  /** Absolute path of the master's image, links resolved. */
+  readonly master: string;
+  /** Number of the master's layer. */
+  readonly layer: number;
+  /** Start of the session, ISO 8601. */
+  readonly started: string;
+  /** What the overlay of the next session belongs to. */
+  readonly owner: Owner;
+  /** The session waits for a saved guest, or for one that has gone to another host. */
+  readonly waits?: true;
+  /** Of the session of a guest that was saved here: its last write, in milliseconds, by which it is told from another one. */
+  readonly written?: number;
+  /** How the guest's memory came to the session at its last start. */
+  readonly came?: "restore" | "migration";
+  /** It came by migration, and nothing was noted of it here before: the record goes if the guest doesn't come. */
+  readonly visits?: true;
+  /** The guest has migrated to another host, and its session with it. */
+  readonly left?: true;
+  /**
+   * What becomes of the session that is set aside, once the guest is up: it was there before, or this start sets it aside. Gone
+   * from the record as soon as the guest is up.
+   */
+  readonly aside?: "forget" | "stay";
+}
+
+/** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
+export function parseSeats(path: string, text: string): SeatRecord[] {
+  try {
+    const list: unknown = JSON.parse(text);
+    if (!Array.isArray(list)) throw new TypeError("is no list");
+    return list.map(parseSeat);
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message : String(cause);
+    throw new UserError(`${quoted(path)} is not a note of this hook: ${what}`, {
+      cause,
+      hint: `restore it, or with the guest shut off and not saved: rm ${shellWord(path)}`,
+    });
+  }
+}
+
+function parseSeat(value: unknown): SeatRecord {
+  const { target, image, master, layer, started, uid, gid, mode, waits, written, came, visits, left, aside } =
+    Object(
+      value,
+    );
+  const texts = [target, image, master, started, mode].every((text) => typeof text === "string");
+  const numbers = [layer, uid, gid].every((id) => Number.isInteger(id) && id >= 0);
+  if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/") || !master.startsWith("/")) {
+    throw new TypeError(`is no seat: ${quoted(value)}`);
+  }
+  return {
+    ...{ target, image, master, layer, started, owner: { uid, gid, mode: Number.parseInt(mode, 8) } },
+    ...waits === true && { waits },
+    ...typeof written === "number" && { written },
+    ...(came === "restore" || came === "migration") && { came },
+    ...visits === true && { visits },
+    ...left === true && { left },
+    ...(aside === "forget" || aside === "stay") && { aside },
+  };
+}
+
+/** The text of a note; {@link parseSeats} reads it back. */
+export function formatSeats(records: readonly SeatRecord[]): string {
+  const list = records.map((
+    { target, image, master, layer, started, owner: { uid, gid, mode }, ...rest },
+  ) => ({
+    ...{ target, image, master, layer, started, uid, gid, mode: mode.toString(8) },
+    ...rest,
+  }));
+  return JSON.stringify(list, undefined, 2) + "\n";
+}

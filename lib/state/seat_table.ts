@@ -1,0 +1,169 @@
+/**
+ * The state machine of a seat, as `decision_table.ts` is that of a managed disk: read from the top, first match wins.
+ *
+ * A seat has two states: idle, where its image holds nothing and need not be there, and a session, an overlay on a layer of its
+ * master. A session may be set aside in both.
+ */
+
+import { type Decision, type Facts, firstMatch } from "./decision_table.ts";
+
+/** What the decision about a seat rests on; as {@link Facts}, where it is of the same name. */
+export interface SeatFacts
+  extends Pick<Facts, "event" | "start" | "end" | "came" | "ended" | "ours" | "listed"> {
+  /** What lies in the image's place: nothing or an empty file, an overlay on a layer of the master, anything else. */
+  readonly file: "none" | "session" | "other";
+  readonly keeps: boolean | "unreadable";
+  readonly unborn: boolean;
+  /** The session that lies there is another one than the guest was saved on. */
+  readonly another: boolean;
+  readonly source: Facts["source"];
+  readonly waits?: boolean;
+  readonly saved?: boolean;
+  /** Whether another process has the image open. */
+  readonly look?: "busy" | "free";
+}
+
+/** What happens to a seat. */
+export type SeatDecision =
+  | Extract<
+    Decision,
+    | "new session"
+    | "keep"
+    | "put back"
+    | "discard"
+    | "set aside, new session"
+    | "set aside"
+    | "leave"
+    | "leave to a person"
+    | "nothing"
+  >
+  | SeatRefusal;
+
+export type SeatRefusal =
+  | "refuse: not a seat's"
+  | "refuse: no seat any more"
+  | "refuse: in use"
+  | "refuse: nothing to resume"
+  | "refuse: no session to migrate";
+
+export function isSeatRefusal(decision: SeatDecision): decision is SeatRefusal {
+  return decision.startsWith("refuse: ");
+}
+
+export interface SeatRow {
+  readonly when: { readonly [K in keyof SeatFacts]?: SeatFacts[K] | readonly SeatFacts[K][] };
+  readonly decision: SeatDecision;
+  readonly reason: string;
+}
+
+const resumed = ["resume", "migrate"] as const;
+
+type Line = readonly [when: SeatRow["when"], decision: SeatDecision, reason: string];
+
+function rows(lines: readonly Line[]): readonly SeatRow[] {
+  return lines.map(([when, decision, reason]) => ({ when, decision, reason }));
+}
+
+const prepare = rows([
+  // Only in the note: the configuration does not list it as a seat any more, or the domain names another file.
+  [{ listed: false, source: "other" }, "leave to a person", "that file may stand on this session"],
+  [{ listed: false, source: "unreadable" }, "leave", "nobody can tell what stands on it"],
+  [{ listed: false, start: resumed }, "keep", "the guest's memory expects it"],
+  [
+    { listed: false, file: "session", source: "gone" },
+    "leave",
+    "the disk was detached, and another file may stand on it",
+  ],
+  [
+    { listed: false, file: "session" },
+    "refuse: no seat any more",
+    "nobody would throw the next session away",
+  ],
+  [{ listed: false }, "nothing", "no longer configured, and idle"],
+
+  [{ file: "other" }, "refuse: not a seat's", "somebody's own file is never thrown away"],
+
+  // The guest comes with a memory of its own.
+  [
+    { start: "resume", file: "session", another: true, look: "busy" },
+    "refuse: in use",
+    "a process has it open",
+  ],
+  [
+    { start: "resume", file: "session", another: true, ended: true },
+    "put back",
+    "the guest was saved on the session that is set aside",
+  ],
+  [
+    { start: "resume", file: "session", another: true },
+    "refuse: nothing to resume",
+    "another session lies in the place of its own",
+  ],
+  [
+    { start: "resume", file: "session", unborn: true },
+    "put back",
+    "it was saved on this session, and no start came up since",
+  ],
+  [
+    { start: "resume", file: "session", ended: true, saved: false },
+    "put back",
+    "the guest was saved on the session that is set aside",
+  ],
+  [{ start: "resume", file: "session" }, "keep", "it was saved on this session"],
+  [{ start: "resume", ended: true }, "put back", "this is the session it was saved on"],
+  [{ start: "resume" }, "refuse: nothing to resume", "its session is gone"],
+  [{ start: "migrate", file: "session" }, "keep", "it runs on this session elsewhere"],
+  [{ start: "migrate" }, "refuse: no session to migrate", "a session can only come on shared storage"],
+
+  [{ file: "session", look: "busy" }, "refuse: in use", "a process has it open"],
+  [{ file: "session", saved: true, unborn: false }, "set aside, new session", "a guest was saved on it"],
+  [{ file: "session", ours: false }, "set aside, new session", "a guest may be saved on it at another host"],
+  [{ file: "session" }, "new session", "a power cut reverts, too"],
+  [{}, "new session", "every start begins with the master"],
+]);
+
+const release = rows([
+  [{ ours: false }, "nothing", "not ours to touch"],
+  [{ start: "refused" }, "leave", "it may be another guest's, and live"],
+  [{ start: resumed }, "leave", "the saved guest is still to be resumed"],
+  [{ waits: true }, "leave", "it waits for a saved guest, or to be set aside"],
+  [{ source: "other" }, "leave to a person", "that file may stand on this session"],
+  [{ source: "unreadable" }, "leave", "nobody can tell what stands on it"],
+  [{ file: "none" }, "discard", "no session is left"],
+  [{ file: "other" }, "leave", "another file was put in the session's place"],
+  // libvirt tells of a guest that is up before its memory has come.
+  [
+    { came: ["restore", "migration"], end: "failed" },
+    "leave",
+    "its memory did not come, and the session goes on where that is",
+  ],
+  [{ start: "fresh", look: "busy" }, "leave", "a process has it open: a guest runs on it elsewhere"],
+  [{ start: "fresh" }, "discard", "the guest never came up"],
+  [{ source: "gone" }, "leave", "the disk was detached, and another file may stand on it"],
+  [{ end: "suspended" }, "leave", "saved or migrated: it goes on"],
+  [{ came: "migration", look: "busy" }, "leave", "a process has it open: the guest runs on it elsewhere"],
+  [
+    { end: ["crashed", "failed", "destroyed"], look: "busy" },
+    "leave",
+    "a process has it open: the guest runs on it elsewhere",
+  ],
+  [{ keeps: "unreadable" }, "set aside", "nobody can tell whether it is to be kept"],
+  [{ end: ["crashed", "failed", "normal", "destroyed"], keeps: true }, "set aside", "keep-session is set"],
+  [{ end: ["crashed", "failed"] }, "discard", "a crash reverts, too"],
+  [{ end: ["normal", "destroyed"] }, "discard", "every session is forgotten"],
+  // libvirt before 10.5 gives no reason, and a save looks like a shutdown.
+  [{ saved: true }, "leave", "libvirt holds a managed save"],
+  [{ look: "busy" }, "leave", "a process has it open: it goes on there"],
+  [{}, "set aside", "it may have been saved to a file"],
+]);
+
+export const seatTable: Readonly<Record<SeatFacts["event"], readonly SeatRow[]>> = { prepare, release };
+
+/** A fact that is looked up only where a row asks for it. */
+export type SeatLookUp = "saved" | "look";
+
+/** Finds the row for these facts, or the fact that has to be looked up first. Pure. */
+export function decideSeat(facts: SeatFacts): { readonly row: SeatRow } | { readonly lookUp: SeatLookUp } {
+  const found = firstMatch(seatTable[facts.event], facts);
+  return "row" in found ? found : { lookUp: found.lookUp as SeatLookUp };
+}

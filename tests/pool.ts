@@ -1,0 +1,88 @@
+/** A master and its seats: the fixture's own guest has the master as its disk, each seat is a guest of its own. */
+
+import { type Circumstance, type Content, DOMAIN, exists, type Fixture, type Result } from "./fixture.ts";
+import { diskXml, domainXml } from "./xml.ts";
+import { allSeats } from "../lib/host/seat_records.ts";
+import type { SeatRecord } from "../lib/state/seat_record.ts";
+
+export class Pool {
+  readonly master: string;
+
+  constructor(readonly fixture: Fixture, readonly seats: readonly string[] = ["seat1", "seat2", "seat3"]) {
+    fixture.disks({ vda: false });
+    fixture.define();
+    this.master = fixture.image("vda");
+    for (const seat of seats) this.configure(seat);
+  }
+
+  image(seat: string): string {
+    return this.fixture.image(seat);
+  }
+
+  /** Lists the guest's disk as a seat, with other keys. */
+  configure(seat: string, keys: Readonly<Record<string, unknown>> = {}): void {
+    const disks = [{ target: "vda", master: this.master, ...keys }];
+    Deno.writeTextFileSync(`${this.fixture.config}/${seat}.json`, JSON.stringify({ disks }));
+    const xml = `<!-- made by libvirt -->\n${this.xml(seat)}`;
+    Deno.writeTextFileSync(`${this.fixture.settings.definedFolder}/${seat}.xml`, xml);
+  }
+
+  xml(seat: string): string {
+    return domainXml([diskXml("vda", this.image(seat))]);
+  }
+
+  async event(seat: string, operation: string, extra = "-", how: Circumstance = {}): Promise<Result> {
+    return await this.fixture.event(operation, extra, { xml: this.xml(seat), domain: seat, ...how });
+  }
+
+  /** All that libvirt calls when a seat starts, and QEMU opens its image. */
+  async start(seat: string, how?: Circumstance): Promise<Result> {
+    const result = await this.event(seat, "prepare", "-", how);
+    if (result.code !== 0) throw new Error(result.said.join(" | "));
+    await this.event(seat, "started");
+    this.fixture.busy.add(this.image(seat));
+    this.fixture.write(this.image(seat), `by ${seat}`);
+    return result;
+  }
+
+  async stop(seat: string, reason = "shutdown", how?: Circumstance): Promise<Result> {
+    this.fixture.busy.delete(this.image(seat));
+    return await this.event(seat, "release", reason, how);
+  }
+
+  /** The master's guest runs a session that is kept; its merge runs as it would. */
+  async commit(value: string, how: Circumstance = { mergeDies: true }): Promise<void> {
+    const { fixture } = this;
+    fixture.configure({ vda: true });
+    await fixture.start();
+    fixture.write(this.master, "version", value);
+    await fixture.event("release", "shutdown", how);
+  }
+
+  /** What a seat's guest sees, without its own traces. */
+  version(seat: string): string {
+    return this.of(this.fixture.read(this.image(seat)));
+  }
+
+  of(content: Content): string {
+    return content["version"] ?? "first";
+  }
+
+  record(seat: string): SeatRecord | undefined {
+    const guest = allSeats(this.fixture.config).find(({ domain }) => domain === seat);
+    return guest?.records === "unreadable" ? undefined : guest?.records[0];
+  }
+
+  get layers(): readonly number[] {
+    const state = this.fixture.state("vda");
+    return "layers" in state ? state.layers : [];
+  }
+
+  isIdle(seat: string): boolean {
+    return !exists(this.image(seat)) && this.record(seat) === undefined;
+  }
+
+  async merge(how?: Circumstance): Promise<Result> {
+    return await this.fixture.merge({ domain: DOMAIN, ...how });
+  }
+}

@@ -1,0 +1,237 @@
+/** Seats that migrate between two hosts with one folder of images. The master's guest is at the first. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { before } from "./fault.ts";
+import { Fixture, LATER, type Result } from "./fixture.ts";
+import { Pool } from "./pool.ts";
+
+class Hosts implements Disposable {
+  readonly first = new Fixture();
+  readonly second = new Fixture(undefined, this.first.images);
+  readonly here = new Pool(this.first);
+  /** What the second host knows of the seats; the master's guest is not its own. */
+  readonly there: Pool;
+
+  constructor() {
+    this.there = new Pool(this.second);
+    Deno.removeSync(this.second.configFile);
+    this.second.busy = this.first.busy;
+  }
+
+  /** What the target is told before any memory has come. */
+  async announce(seat: string, to: Pool): Promise<void> {
+    for (const operation of ["migrate", "prepare", "started"]) {
+      assertEquals((await to.event(seat, operation)).said, []);
+    }
+  }
+
+  async migrate(seat: string, from: Pool, to: Pool, reason = "migrated"): Promise<void> {
+    await this.announce(seat, to);
+    assertEquals((await from.event(seat, "release", reason)).said, []);
+  }
+
+  [Symbol.dispose](): void {
+    this.first[Symbol.dispose]();
+    this.second[Symbol.dispose]();
+  }
+}
+
+for (const reason of ["migrated", "-"]) {
+  Deno.test(`a seat that has migrated finds its layer, and keeps what is merged at the other host waiting, told ${reason}`, async () => {
+    using hosts = new Hosts();
+    const { here, there } = hosts;
+    await here.start("seat1");
+    await here.commit("second");
+    await hosts.migrate("seat1", here, there, reason);
+    assertEquals(there.record("seat1")?.layer, 0);
+    assertEquals(there.version("seat1"), "first");
+    assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" ');
+    assertEquals(here.layers, [0, 1]);
+    await here.commit("third");
+    assertEquals(there.version("seat1"), "first");
+    await there.stop("seat1", reason === "-" ? "-" : "shutdown");
+    // Where no reason is told, it may have been saved to a file.
+    if (reason === "-") Deno.removeSync(`${here.image("seat1")}.autorevert-ended`);
+    await here.merge();
+    assertEquals(here.layers.length, 1);
+    assertEquals((await here.event("seat1", "prepare")).said, []);
+    await here.event("seat1", "started");
+    assertEquals(here.version("seat1"), "third");
+    assertEquals((await here.stop("seat1")).said, []);
+    await here.merge();
+  });
+}
+
+Deno.test("a seat that comes back has one session all the time", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await hosts.migrate("seat1", here, there);
+  await here.commit("second");
+  await hosts.migrate("seat1", there, here);
+  assertEquals(here.fixture.read(here.image("seat1"))["by seat1"], "yes");
+  assertEquals([here.record("seat1")?.layer, here.record("seat1")?.left], [0, undefined]);
+  await here.stop("seat1");
+  assert(here.isIdle("seat1"));
+});
+
+Deno.test("a migration that is given up leaves the session to its own host", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await hosts.announce("seat1", there);
+  assertEquals((await there.event("seat1", "release", "failed")).said, []);
+  assertEquals(there.record("seat1"), undefined);
+  assertEquals(here.fixture.read(here.image("seat1"))["by seat1"], "yes");
+  await here.stop("seat1");
+  assert(here.isIdle("seat1"));
+});
+
+Deno.test("a seat without its session does not come by migration", async () => {
+  using hosts = new Hosts();
+  const { there } = hosts;
+  await there.event("seat1", "migrate");
+  const { code, said } = await there.event("seat1", "prepare");
+  assertEquals(code, 1);
+  assertStringIncludes(said[0]!, "migrates here without the session");
+});
+
+Deno.test("a session of a host whose notes nobody sees keeps a merge waiting by its image", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.commit("second");
+  await there.start("seat2");
+  await here.commit("third");
+  assertStringIncludes((await here.merge()).log.join("\n"), "no note tells of it");
+  assertEquals(there.version("seat2"), "second");
+  assertEquals((await here.fixture.command("undo")).code, 0, "it does not stand on the newest");
+});
+
+Deno.test("a seat that another host has started meanwhile is not started here, and stays what it is", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  let isUp = false;
+  const perform = before("create", async () => {
+    if (!isUp) await there.start("seat1");
+    isUp = true;
+  });
+  const { code, said } = await here.event("seat1", "prepare", "-", { perform });
+  assertEquals(code, 1);
+  assertStringIncludes(said[0]!, "was replaced by another host while a session was begun");
+  assertEquals((await here.event("seat1", "release", "failed")).said, []);
+  assertEquals(there.fixture.read(there.image("seat1"))["by seat1"], "yes");
+  await there.stop("seat1");
+  assertEquals(there.fixture.files().filter((name) => name.startsWith("seat1")), []);
+});
+
+Deno.test("a seat that another host is about to start is not started here", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  let refused: Result | undefined;
+  const perform = before("rename", async () => {
+    refused ??= await there.event("seat1", "prepare");
+    await there.event("seat1", "release", "failed");
+  });
+  assertEquals((await here.event("seat1", "prepare", "-", { perform })).code, 0);
+  assertEquals(refused?.code, 1);
+  assertStringIncludes(refused!.said[0]!, "is being made: the seat is started at another host, too");
+  assertEquals(here.version("seat1"), "first");
+  assertEquals(there.record("seat1"), undefined);
+  await here.stop("seat1");
+  assert(here.isIdle("seat1"));
+});
+
+Deno.test("the source's end leaves the session that runs at the target, whatever it is told of", async () => {
+  for (const reason of ["crashed", "failed", "destroyed", "daemon"]) {
+    using hosts = new Hosts();
+    const { here, there } = hosts;
+    await here.start("seat1");
+    await hosts.announce("seat1", there);
+    await here.event("seat1", "release", reason);
+    assertEquals(there.fixture.read(there.image("seat1"))["by seat1"], "yes", reason);
+    await there.stop("seat1");
+    assertEquals(there.fixture.files().filter((name) => name.startsWith("seat1")), []);
+  }
+});
+
+Deno.test("a seat that is saved at one host is not thrown away by a start at another", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  here.fixture.write(here.image("seat1"), "saved");
+  await here.stop("seat1", "saved");
+  const { code } = await there.event("seat1", "prepare");
+  if (code === 0) {
+    await there.event("seat1", "started");
+    await there.stop("seat1");
+  }
+  await here.event("seat1", "restore");
+  const r = await here.event("seat1", "prepare");
+  assertEquals([r.code, r.said], [0, []]);
+  assertEquals(here.fixture.read(here.image("seat1"))["saved"], "yes");
+});
+
+Deno.test("a restore never comes up on another session than the one that the guest was saved on", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  here.fixture.write(here.image("seat1"), "saved");
+  await here.stop("seat1", "saved");
+  const { code } = await there.event("seat1", "prepare");
+  if (code === 0) {
+    await there.event("seat1", "started");
+    there.fixture.write(there.image("seat1"), "of another session");
+    // the other host's power fails
+  }
+  await here.event("seat1", "restore");
+  const r = await here.event("seat1", "prepare");
+  if (r.code === 0) {
+    assertEquals(
+      here.fixture.read(here.image("seat1"))["of another session"],
+      undefined,
+      "memory of one session on the disk of another",
+    );
+  }
+});
+
+Deno.test("a seat that went to another host without a reason, and ended there, holds no layer for ever", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await here.commit("second");
+  for (const operation of ["migrate", "prepare", "started"]) {
+    assertEquals((await there.event("seat1", operation)).said, []);
+  }
+  await here.event("seat1", "release", "-");
+  for (let n = 0; n < 3; n++) {
+    await there.stop("seat1", "-");
+    if (n < 2) await there.start("seat1");
+  }
+  here.fixture.booted = LATER;
+  await here.merge();
+  assertEquals(here.layers, [1]);
+});
+
+Deno.test("a seat that came by migration, died with this host and went on elsewhere keeps no merge waiting", async () => {
+  using fixture = new Fixture();
+  const other = new Fixture(undefined, fixture.images);
+  const pool = new Pool(fixture);
+  const there = new Pool(other);
+  other.busy = fixture.busy;
+  Deno.removeSync(other.configFile);
+  await there.start("seat1");
+  await pool.commit("second");
+  for (const operation of ["migrate", "prepare", "started"]) {
+    assertEquals((await pool.event("seat1", operation)).said, []);
+  }
+  await there.event("seat1", "release", "migrated");
+  fixture.busy.clear();
+  fixture.booted = LATER;
+  for (let n = 0; n < 2; n++) {
+    await there.start("seat1");
+    await there.stop("seat1");
+  }
+  await pool.merge();
+  other[Symbol.dispose]();
+  assertEquals(pool.layers, [1]);
+});

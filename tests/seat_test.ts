@@ -1,0 +1,217 @@
+/** What is promised of a seat at each event, row by row, in words of its own; and what is read of notes and images. */
+
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { UserError } from "../lib/errors.ts";
+import { standingOn, tellStanding } from "../lib/hook/standing.ts";
+import { backingOf } from "../lib/host/qcow2.ts";
+import { namesOf } from "../lib/state/paths.ts";
+import { formatSeats, parseSeats, type SeatRecord } from "../lib/state/seat_record.ts";
+import { decideSeat, type SeatDecision, type SeatFacts, seatTable } from "../lib/state/seat_table.ts";
+import { Fixture, temporaryFolder } from "./fixture.ts";
+import { Pool } from "./pool.ts";
+import { qemuIo } from "./qemu.ts";
+
+const start: SeatFacts = {
+  event: "prepare",
+  start: "fresh",
+  end: "none",
+  came: "not",
+  file: "none",
+  ended: false,
+  ours: true,
+  listed: true,
+  keeps: false,
+  unborn: false,
+  another: false,
+  source: "same",
+  waits: false,
+  saved: false,
+  look: "free",
+};
+const end: SeatFacts = {
+  ...start,
+  event: "release",
+  start: "up",
+  end: "normal",
+  file: "session",
+  listed: false,
+};
+
+type Case = readonly [differs: Partial<SeatFacts>, decision: SeatDecision];
+
+const atStart: readonly Case[] = [
+  [{}, "new session"],
+  [{ ours: false }, "new session"],
+  [{ ended: true }, "new session"],
+  [{ file: "session" }, "new session"],
+  [{ file: "session", ours: false }, "set aside, new session"],
+  [{ start: "resume", file: "session", another: true, look: "busy" }, "refuse: in use"],
+  [{ start: "resume", file: "session", another: true, ended: true }, "put back"],
+  [{ start: "resume", file: "session", another: true }, "refuse: nothing to resume"],
+  [{ file: "session", look: "busy" }, "refuse: in use"],
+  [{ file: "session", saved: true }, "set aside, new session"],
+  [{ file: "session", saved: true, unborn: true, ended: true }, "new session"],
+  [{ file: "other" }, "refuse: not a seat's"],
+  [{ file: "other", ours: false }, "refuse: not a seat's"],
+  [{ file: "other", start: "resume" }, "refuse: not a seat's"],
+  [{ start: "resume", file: "session" }, "keep"],
+  [{ start: "resume", file: "session", ours: false }, "keep"],
+  [{ start: "resume", file: "session", ended: true }, "put back"],
+  [{ start: "resume", file: "session", ended: true, saved: true }, "keep"],
+  [{ start: "resume", file: "session", ended: true, unborn: true, saved: true }, "put back"],
+  [{ start: "resume", ended: true }, "put back"],
+  [{ start: "resume" }, "refuse: nothing to resume"],
+  [{ start: "migrate", file: "session", look: "busy" }, "keep"],
+  [{ start: "migrate" }, "refuse: no session to migrate"],
+  [{ listed: false, source: "other", file: "session" }, "leave to a person"],
+  [{ listed: false, source: "unreadable", file: "session" }, "leave"],
+  [{ listed: false, start: "resume", file: "session" }, "keep"],
+  [{ listed: false, source: "gone", file: "session" }, "leave"],
+  [{ listed: false, file: "session" }, "refuse: no seat any more"],
+  [{ listed: false }, "nothing"],
+];
+
+const atEnd: readonly Case[] = [
+  [{}, "discard"],
+  [{ end: "crashed" }, "discard"],
+  [{ file: "none" }, "discard"],
+  [{ keeps: true }, "set aside"],
+  [{ end: "failed", keeps: true }, "set aside"],
+  [{ keeps: "unreadable" }, "set aside"],
+  [{ ours: false }, "nothing"],
+  [{ start: "refused" }, "leave"],
+  [{ start: "resume", end: "failed" }, "leave"],
+  [{ start: "fresh", end: "failed" }, "discard"],
+  [{ start: "fresh", end: "failed", keeps: true }, "discard"],
+  [{ start: "fresh", end: "failed", look: "busy" }, "leave"],
+  [{ end: "crashed", look: "busy" }, "leave"],
+  [{ end: "failed", look: "busy", keeps: true }, "leave"],
+  [{ end: "destroyed", look: "busy" }, "leave"],
+  [{ end: "destroyed" }, "discard"],
+  [{ end: "destroyed", keeps: true }, "set aside"],
+  [{ waits: true }, "leave"],
+  [{ source: "other" }, "leave to a person"],
+  [{ source: "unreadable" }, "leave"],
+  [{ source: "gone" }, "leave"],
+  [{ file: "other" }, "leave"],
+  [{ came: "restore", end: "failed" }, "leave"],
+  [{ end: "suspended" }, "leave"],
+  [{ came: "migration", look: "busy" }, "leave"],
+  [{ came: "migration" }, "discard"],
+  [{ end: "unknown" }, "set aside"],
+  [{ end: "unknown", saved: true }, "leave"],
+  [{ end: "unknown", look: "busy" }, "leave"],
+];
+
+for (const [base, cases] of [[start, atStart], [end, atEnd]] as const) {
+  for (const [differs, decision] of cases) {
+    Deno.test(`a seat at ${base.event}, ${JSON.stringify(differs)}: ${decision}`, () => {
+      const verdict = decideSeat({ ...base, ...differs });
+      assert("row" in verdict);
+      assertEquals(verdict.row.decision, decision);
+    });
+  }
+}
+
+Deno.test("every row of the table of seats is reached by one of these", () => {
+  const reached = new Set(
+    [[start, atStart], [end, atEnd]].flatMap(([base, cases]) =>
+      (cases as readonly Case[]).map(([differs]) => {
+        const verdict = decideSeat({ ...base as SeatFacts, ...differs });
+        return "row" in verdict ? verdict.row : undefined;
+      })
+    ),
+  );
+  assertEquals([...seatTable.prepare, ...seatTable.release].filter((row) => !reached.has(row)), []);
+});
+
+Deno.test("a start of an idle seat asks qemu-img nothing, and an end with a reason neither", () => {
+  const { look: _, saved: __, ...facts } = start;
+  assert("row" in decideSeat(facts));
+  const { look: ___, saved: ____, ...ended } = end;
+  assert("row" in decideSeat(ended));
+});
+
+const record: SeatRecord = {
+  target: "vda",
+  image: "/images/seat.img",
+  master: "/images/lab.img",
+  layer: 3,
+  started: "2026-01-01T00:00:00.000Z",
+  owner: { uid: 1, gid: 2, mode: 0o640 },
+};
+
+Deno.test("a note of seats is read as it was written", () => {
+  const records: SeatRecord[] = [
+    record,
+    {
+      ...record,
+      target: "vdb",
+      waits: true,
+      written: 7.5,
+      came: "migration",
+      visits: true,
+      left: true,
+      aside: "stay",
+    },
+  ];
+  assertEquals(parseSeats("/x", formatSeats(records)), records);
+});
+
+Deno.test("a note of seats that is none says what to do", () => {
+  for (const text of ["", "{}", "[1]", '[{"target": "vda"}]', formatSeats([{ ...record, layer: -1 }])]) {
+    const read = () => parseSeats("/config/seat.seats", text);
+    assertThrows(read, UserError, '"/config/seat.seats" is not a note of this hook');
+  }
+});
+
+Deno.test("the backing file is read off a real image's header, as QEMU has it", () => {
+  const folder = temporaryFolder();
+  try {
+    const at = (name: string) => `${folder}/${name}`;
+    qemuIo(["create", "-f", "qcow2", at("base"), "1M"]);
+    const make = (name: string, backing: string) =>
+      qemuIo(["create", "-f", "qcow2", "-F", "qcow2", "-b", backing, at(name), "1M"]);
+    make("absolute", at("base"));
+    make("relative", "base");
+    make("json", `json:{"driver":"qcow2","file":{"driver":"file","filename":"${at("base")}"}}`);
+    assertEquals(backingOf(at("absolute")), at("base"));
+    assertEquals(backingOf(at("relative")), at("base"));
+    assertStringIncludes(backingOf(at("json"))!, at("base"));
+    for (const [name, text] of [["empty", ""], ["text", "QFI no image"], ["short", "QFI\u00fb"]] as const) {
+      Deno.writeTextFileSync(at(name), text);
+      assertEquals(backingOf(at(name)), undefined);
+    }
+    assertEquals([backingOf(at("base")), backingOf(at("gone"))], [undefined, undefined]);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("who stands on a master is told by notes and images, in folders below each other, by whatever path", () => {
+  using fixture = new Fixture();
+  const pool = new Pool(fixture, []);
+  const names = namesOf(pool.master);
+  const below = `${fixture.images}/below`;
+  Deno.mkdirSync(below);
+  Deno.symlinkSync(fixture.images, `${fixture.root}/link`);
+  fixture.save(`${below}/a.img`, names.layer(2), {});
+  fixture.save(`${fixture.images}/b.img`, `${fixture.root}/link/vda.img.backing_file`, {});
+  fixture.save(`${fixture.images}/c.img`, `json:{"file":{"filename":"${names.layer(1)}"}}`, {});
+  fixture.save(`${fixture.images}/d.img.autorevert-ended`, names.layer(1), {});
+  fixture.save(`${fixture.images}/other.img`, `${below}/vda.img.backing_file`, {});
+  fixture.save(names.layer(1), names.layer(0), {});
+  Deno.writeTextFileSync(`${fixture.config}/torn.seats`, "[");
+  const found = standingOn(names, { host: fixture.host() });
+  assertEquals(
+    found.map(({ file, layer, how }) => [file.slice(fixture.root.length), layer, how]).sort(),
+    [
+      ["/config/torn.seats", undefined, "unreadable"],
+      ["/images/b.img", 0, "unknown"],
+      ["/images/below/a.img", 2, "unknown"],
+      ["/images/c.img", 1, "unknown"],
+      ["/images/d.img.autorevert-ended", 1, "set aside"],
+    ],
+  );
+  assertStringIncludes(tellStanding(found), '"torn" has a note of its seats that can\'t be read');
+});
