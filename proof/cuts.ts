@@ -14,6 +14,8 @@ import {
 import { Expectations } from "../tests/expectations.ts";
 import { failed, flagsOf, type Scenario, scenarios } from "../tests/scenario.ts";
 import { DOMAIN } from "../tests/fixture.ts";
+import { Pool } from "../tests/pool.ts";
+import { PoolExpectations, type PoolScenario, poolScenarios } from "../tests/pool_scenario.ts";
 import type { ProofFixture } from "./proof_fixture.ts";
 
 /** One event or command in one state. */
@@ -153,6 +155,27 @@ function cutCommand(verb: keyof typeof verbs, past: Past): Cut {
   };
 }
 
+function cutPool(scenario: PoolScenario): Cut {
+  return {
+    event: `seats: ${scenario.name}`,
+    state: "1 disk, 2 layers",
+    args: scenario.args,
+    setUp: async (fixture) => {
+      const pool = new Pool(fixture);
+      for (const seat of pool.seats) fixture.guests.set(seat, () => pool.xml(seat));
+      await scenario.setUp(pool);
+      const promised = new PoolExpectations(pool, scenario);
+      return {
+        whole: () => promised.checkOthers(),
+        futures: scenario.next.map((sequence): Future => ({
+          after: sequence.some(([operation]) => operation === "release") ? ["fault"] : ["fault", "reboot"],
+          check: () => promised.checkLives(sequence),
+        })),
+      };
+    },
+  };
+}
+
 /** Every event in every state, and every command on every kind of disk. */
 export function allCuts(): Cut[] {
   const vda = ["vda"];
@@ -176,6 +199,7 @@ export function allCuts(): Cut[] {
     cutCommand("undo", past(3, { targets: both, keepCommits: 1 })),
     ...[past(1, { aside: true }), past(2, { aside: true }), past(2, { aside: true, targets: both })]
       .map((past) => cutCommand("keep", past)),
+    ...poolScenarios.map(cutPool),
   ];
 }
 

@@ -17,16 +17,20 @@ const SHARE = SHORT ? 0.005 : 1;
 const SEED = Number(Deno.env.get("SEED") ?? (SHORT ? 1 : Date.now() % 1_000_000));
 
 const TABLE = "lib/state/decision_table.ts";
+const SEATS = "lib/state/seat_table.ts";
 const actions = [
-  ...["transitions", "plan", "commit_plan", "recovery", "records"].map((name) => `lib/state/${name}.ts`),
+  ...["transitions", "plan", "commit_plan", "recovery", "records", "seat"].map((name) =>
+    `lib/state/${name}.ts`
+  ),
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
   ...["prepare", "started", "release", "merge", "merge_checks"].map((name) => `lib/hook/${name}.ts`),
+  ...["seat_prepare", "seat_release", "seat_masters", "standing"].map((name) => `lib/hook/${name}.ts`),
 ];
 
 function allMutants(): Mutant[] {
   const sourceOf = (file: string) => Deno.readTextFileSync(`${ROOT}/${file}`);
   const all = [
-    ...tableMutants(TABLE, sourceOf(TABLE)),
+    ...[TABLE, SEATS].flatMap((table) => tableMutants(table, sourceOf(table))),
     ...actions.flatMap((file) => actionMutants(file, sourceOf(file))),
   ];
   // What is there twice in a function is told apart by its place in it.

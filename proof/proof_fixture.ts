@@ -47,6 +47,9 @@ export interface Begun {
 }
 
 export class ProofFixture extends RealFixture {
+  /** XML of other guests than the fixture's own, by their names. */
+  readonly guests = new Map<string, () => string>();
+
   constructor(readonly places: Places) {
     Deno.mkdirSync(places.fixture);
     super(places.fixture);
@@ -81,7 +84,7 @@ export class ProofFixture extends RealFixture {
    *
    * @param how the tracer's options
    */
-  async trace(args: readonly string[], how: readonly string[], xml = this.xml()): Promise<Traced> {
+  async trace(args: readonly string[], how: readonly string[], xml = this.xmlFor(args)): Promise<Traced> {
     const report = `${this.places.folder}/report`;
     const traced = ["--under", this.root, "--report", report, ...how];
     const child = this.#spawn([...traced, "--", this.places.hook, ...args], xml);
@@ -149,6 +152,11 @@ export class ProofFixture extends RealFixture {
     };
   }
 
+  /** The domain's XML, by the words of an event. */
+  xmlFor([domain]: readonly string[]): string {
+    return this.guests.get(domain ?? "")?.() ?? this.xml();
+  }
+
   #spawn(args: readonly string[], xml = this.xml()): Deno.ChildProcess {
     const child = new Deno.Command(this.places.tracer, {
       args: [...args],
@@ -169,7 +177,7 @@ export class ProofFixture extends RealFixture {
   tree(): Tree {
     removeIfThere(`${this.root}/log`);
     for (const name of this.files(this.config)) {
-      if (/\.session(\.autorevert-new)?$/.test(name)) withoutTime(`${this.config}/${name}`);
+      if (/\.(session|seats)(\.autorevert-new)?$/.test(name)) withoutTime(`${this.config}/${name}`);
     }
     return new Tree(this.root);
   }
@@ -188,6 +196,8 @@ export class ProofFixture extends RealFixture {
     for (const name of this.files()) {
       // An overlay that has not taken its name is deleted by whoever finds it.
       if (name.endsWith(".autorevert-new")) continue;
+      // Empty files, whose names say all.
+      if (/\.autorevert-(master|published\.\d+)$/.test(name)) continue;
       const { code, said } = check(`${this.images}/${name}`);
       if (code === 0 || leaks && code === 3) continue;
       throw new Error(`qemu-img check ${name} ends with ${code}: ${said}`);

@@ -15,6 +15,12 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/hook/release.ts": ["lifecycle", "multi_disk"],
   "lib/hook/merge.ts": ["merge", "command"],
   "lib/hook/merge_checks.ts": ["merge", "command"],
+  "lib/state/seat_table.ts": ["seat"],
+  "lib/state/seat.ts": ["pool", "pool_migration"],
+  "lib/hook/seat_prepare.ts": ["pool", "pool_migration"],
+  "lib/hook/seat_release.ts": ["pool", "pool_migration"],
+  "lib/hook/seat_masters.ts": ["pool"],
+  "lib/hook/standing.ts": ["seat", "pool"],
 };
 const quick = [
   "fsync",
@@ -33,12 +39,15 @@ const quick = [
   "set_aside",
   "replaced_file",
   "shared_image",
+  "seat",
+  "pool",
+  "pool_migration",
 ];
 const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
   "command_crash",
   "model",
   "interleave",
-]];
+], ["pool_crash", "pool_interleave"]];
 
 /** Seconds that no such run takes: what waits for ever is killed, too. */
 const longest = { quick: 60, slow: 300 };
