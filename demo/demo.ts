@@ -53,6 +53,30 @@ async function demonstrate(): Promise<void> {
   await boot(hook);
   say("\nThe last life cycle as the log has it:");
   say(lastCycle(Deno.readTextFileSync(places.LOG)));
+  await demonstrateSeats(hook);
+}
+
+/** The same disk as the master of three seats, which run while it is committed. */
+async function demonstrateSeats(hook: string): Promise<void> {
+  const seats = ["seat1", "seat2", "seat3"];
+  for (const seat of seats) {
+    const text = JSON.stringify({ disks: [{ target: "vda", master: image }] });
+    Deno.writeTextFileSync(`${config}/${seat}.json`, text, { mode: 0o644 });
+  }
+  say("\nThree seats, whose images need not be there, begin with os.img as their master:");
+  for (const seat of seats) say(`  ${seat} counts ${await come(hook, seat)}`);
+  configure(true);
+  const counted = await come(hook, DOMAIN);
+  await go(hook, DOMAIN);
+  say(`\nWhile they run, a session of the master is kept: it counts ${counted}. Its merge waits for them:`);
+  say(`  ${files()}`);
+  await go(hook, "seat1");
+  say("\nThe first seat starts again and has the new state; the others stay on the one they began with:");
+  say(`  seat1 counts ${await come(hook, "seat1")}, seat2 counts on to ${await power("seat2")}`);
+  for (const seat of seats) await go(hook, seat);
+  await merged("os.img + os.img.autorevert-master + os.img.backing_file.1");
+  say("\nWith the end of the last seat the commit is merged, and idle seats take no room:");
+  say(`  ${files()} holds ${await count()}`);
 }
 
 /** Makes the hook for the demo's own folder: the binary, or where its runtime can't be had, the script. */
@@ -80,31 +104,55 @@ function configure(commit: boolean): void {
 /** One life cycle, with the events that libvirt would give the hook. */
 async function boot(hook: string, title?: string): Promise<void> {
   if (title !== undefined) say(`\n${title}`);
-  await event(hook, "prepare", "begin", "-");
-  await event(hook, "started", "begin", "-");
+  await event(hook, DOMAIN, "prepare", "begin", "-");
+  await event(hook, DOMAIN, "started", "begin", "-");
   const during = files();
-  const counted = await run(which("qemu-system-x86_64"), [
-    ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,accel=tcg", "-m", "8"],
-    ...["-serial", "stdio", "-drive", `file=${image},format=qcow2,if=virtio`],
-  ]);
-  await event(hook, "stopped", "end", "-");
-  await event(hook, "release", "end", "shutdown");
-  await merged();
+  const counted = await power(DOMAIN);
+  await go(hook, DOMAIN);
+  await merged("os.img");
   const flag = /true|false/.exec(Deno.readTextFileSync(`${config}/${DOMAIN}.json`))![0];
   say(
-    `  the guest counts ${counted.trim()}   while it runs: ${during}   after: ${files()} holds ${await count()}, flag ${flag}`,
+    `  the guest counts ${counted}   while it runs: ${during}   after: ${files()} holds ${await count()}, flag ${flag}`,
   );
 }
 
-async function event(hook: string, ...words: string[]): Promise<void> {
-  const xml = `<domain type='qemu'><name>${DOMAIN}</name><devices><disk type='file' device='disk'>
-    <driver name='qemu' type='qcow2'/><source file='${image}'/><target dev='vda' bus='virtio'/></disk></devices></domain>`;
-  await run(hook, [DOMAIN, ...words], xml);
+/** A start, up to what the guest counts. */
+async function come(hook: string, domain: string): Promise<string> {
+  await event(hook, domain, "prepare", "begin", "-");
+  await event(hook, domain, "started", "begin", "-");
+  return await power(domain);
+}
+
+/** An end. */
+async function go(hook: string, domain: string): Promise<void> {
+  await event(hook, domain, "stopped", "end", "-");
+  await event(hook, domain, "release", "end", "shutdown");
+}
+
+/** Runs the guest's machine on its image. @returns what it counts */
+async function power(domain: string): Promise<string> {
+  const counted = await run(which("qemu-system-x86_64"), [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,accel=tcg", "-m", "8"],
+    ...["-serial", "stdio", "-drive", `file=${imageOf(domain)},format=qcow2,if=virtio`],
+  ]);
+  return counted.trim();
+}
+
+function imageOf(domain: string): string {
+  return domain === DOMAIN ? image : `${images}/${domain}.img`;
+}
+
+async function event(hook: string, domain: string, ...words: string[]): Promise<void> {
+  const xml = `<domain type='qemu'><name>${domain}</name><devices><disk type='file' device='disk'>
+    <driver name='qemu' type='qcow2'/><source file='${
+    imageOf(domain)
+  }'/><target dev='vda' bus='virtio'/></disk></devices></domain>`;
+  await run(hook, [domain, ...words], xml);
 }
 
 /** A commit is merged by a process of its own; the demo waits for it, libvirt doesn't. */
-async function merged(): Promise<void> {
-  for (let tries = 0; files() !== "os.img"; tries++) {
+async function merged(expected: string): Promise<void> {
+  for (let tries = 0; files() !== expected; tries++) {
     if (tries === 1000) throw new Error(`the merge didn't end:\n${Deno.readTextFileSync(places.LOG)}`);
     await new Promise((wake) => setTimeout(wake, 20));
   }
