@@ -11,7 +11,7 @@ export interface Goal {
   readonly reached: boolean;
 }
 
-export function goals({ events, growth, sessions, merging }: Results): Goal[] {
+export function goals({ events, growth, sessions, merging, pool }: Results): Goal[] {
   const { times, memory, bytes } = events;
   const ms = (name: string) => times[name]!.median;
   const empty = ms("empty");
@@ -43,6 +43,20 @@ export function goals({ events, growth, sessions, merging }: Results): Goal[] {
     ),
     atMost("peak memory at `prepare`, in empty programs", memory["prepare"]! / memory["empty"]!, 1.1, ""),
     atMost("size of the binary, in empty programs as Deno makes them", bytes.hook / bytes.empty, 1, ""),
+    ...Object.entries({ "in memory": pool.ram, "on the disk": pool.disk }).map(([where, { events }]) =>
+      atMost(
+        `\`prepare\` of a seat, in that of a managed disk, ${where}`,
+        events.seat.median / events.managed.median,
+        1.1,
+        "",
+      )
+    ),
+    atMost(
+      "bytes on the disk of an idle seat, the most of fifty",
+      Math.max(pool.ram.idleBytes, pool.disk.idleBytes) / 1024,
+      64,
+      " KiB",
+    ),
     ...Object.entries({
       "disks of a domain": growth.disks,
       "configuration files": growth.configurations,

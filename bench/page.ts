@@ -30,7 +30,7 @@ export async function writePage(results: Results): Promise<void> {
 }
 
 async function page(results: Results): Promise<string> {
-  const { host, events, onDisk, cycles, storm, merging } = results;
+  const { host, events, onDisk, cycles, storm, merging, pool } = results;
   const empty = events.times["empty"]!.median;
   const event = (name: string, what = `\`${name}\``) => {
     const [ram, disk] = [events.times[name]!, onDisk.times[name]!];
@@ -140,6 +140,36 @@ ${
       storm.map(({ how, seconds, hookSeconds }) => [how, number(seconds), number(hookSeconds)]),
     )
   }
+
+## Seats
+
+A seat beside a disk that is managed for itself, in ms:
+
+${
+    table(["", "in memory", "on the disk"], [
+      ...([
+        ["managed", "`prepare` of a managed disk"],
+        ["seat", "`prepare` of a seat"],
+        ["managed release", "`release` of a managed disk"],
+        ["seat release", "`release` of a seat"],
+      ] as const).map(([name, what]) => [
+        what,
+        number(pool.ram.events[name].median),
+        number(pool.disk.events[name].median),
+      ]),
+      ...([
+        ["managed", "fifty managed disks, started at once"],
+        ["seats", "fifty seats of one master, started at once"],
+        ["both", "both, a hundred guests at once"],
+      ] as const).map((
+        [name, what],
+      ) => [what, number(pool.ram[name].median), number(pool.disk[name].median)]),
+    ])
+  }
+
+An idle seat takes at most ${
+    number(Math.max(pool.ram.idleBytes, pool.disk.idleBytes) / 1024)
+  } KiB on the disk: its configuration.
 
 ## Merging a commit
 

@@ -4,6 +4,7 @@ import { measureEvents } from "./events.ts";
 import { measureGrowth } from "./growth.ts";
 import { measureMerges } from "./merges.ts";
 import { ok, Place, ROOT } from "./place.ts";
+import { measurePool } from "./pool.ts";
 import { measureSessions } from "./sessions.ts";
 import type { Storm } from "./storm.ts";
 
@@ -20,6 +21,7 @@ export function partsIn(place: Place, onDisk: Place) {
     growth: () => measureGrowth(place),
     cycles: () => underLibvirt<Record<"reverted" | "transient" | "neither", number>>("cycles.ts"),
     storm: () => underLibvirt<Storm[]>("storm.ts"),
+    pool: async () => ({ ram: await measurePool(place), disk: await measurePool(onDisk) }),
     sessions: () => measureSessions(onDisk),
     // In a folder of its own: beside images that were written just now a merge goes slowly.
     merging: async () => measureMerges(await Place.make(`${onDisk.folder}/apart`, onDisk.programs), sizes),

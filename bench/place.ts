@@ -80,6 +80,23 @@ export class Place {
     await Deno.writeTextFile(guest.xml, domainXml(name, images));
     return guest;
   }
+
+  /** A guest whose disk is a seat of another guest's; its image isn't there. */
+  async seat(name: string, { images: [master] }: Guest): Promise<Guest> {
+    const guest = new Guest(this, name, [`${this.images}/${name}-0.img`]);
+    const text = JSON.stringify({ disks: [{ target: target(0), master }] }, undefined, 2);
+    Deno.writeTextFileSync(guest.configuration, text, { mode: 0o644 });
+    await Deno.writeTextFile(guest.xml, domainXml(name, guest.images));
+    return guest;
+  }
+
+  /** What is there of a guest's images, of what lies beside them and of its notes, in bytes on the disk. */
+  bytesOf({ name }: Guest): number {
+    const own = (folder: string, begins: string) =>
+      [...Deno.readDirSync(folder)].filter((file) => file.name.startsWith(begins))
+        .reduce((sum, file) => sum + (Deno.lstatSync(`${folder}/${file.name}`).blocks ?? 0) * 512, 0);
+    return own(this.images, `${name}-`) + own(this.config, `${name}.`);
+  }
 }
 
 export class Guest {
