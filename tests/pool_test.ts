@@ -784,3 +784,20 @@ Deno.test("a guest whose coming up was not noted is not taken for saved", async 
   await pool.merge();
   assertEquals(pool.layers, [0, 1, 2]);
 });
+
+Deno.test("a guest that was renamed after a power cut starts", async () => {
+  using fixture = new Fixture();
+  const pool = new Pool(fixture, ["seat1"]);
+  await pool.start("seat1");
+  fixture.busy.clear();
+  fixture.booted = LATER;
+  const xml = pool.xml("seat1");
+  Deno.renameSync(`${fixture.config}/seat1.json`, `${fixture.config}/seat9.json`);
+  Deno.renameSync(
+    `${fixture.settings.definedFolder}/seat1.xml`,
+    `${fixture.settings.definedFolder}/seat9.xml`,
+  );
+  const { code, said } = await fixture.event("prepare", "-", { xml, domain: "seat9" });
+  assertEquals([code, said], [0, []]);
+  assertEquals(fixture.files(fixture.config).filter((name) => name.endsWith(".seats")), ["seat9.seats"]);
+});

@@ -7,7 +7,7 @@ import { UserError, withContext } from "../errors.ts";
 import { isSaved } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { planCheckedRecovery } from "../hook/decide.ts";
-import { configOf } from "../hook/context.ts";
+import { configOf, isBeingStarted } from "../hook/context.ts";
 import { observeListed } from "../hook/observe.ts";
 import { releaseMasters, seatsOn, startMastersMerges } from "../hook/seat_masters.ts";
 import { observeListedSeat } from "../hook/seat_observe.ts";
@@ -305,6 +305,12 @@ export async function recoverSeats(context: GuestCommand): Promise<boolean> {
     }
   }
   using _guest = await run.locks.guest();
+  if (isBeingStarted(context)) {
+    throw new UserError("the guest is being started", {
+      hint: "wait until it is up, or has failed",
+      healedBy: "event",
+    });
+  }
   if (isLive(context) || isSaved(context)) {
     throw new UserError(
       isLive(context)

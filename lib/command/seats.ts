@@ -3,7 +3,7 @@
 import type { Condition } from "./inspect.ts";
 import { asReadable } from "./inspect.ts";
 import { UserError } from "../errors.ts";
-import type { EventContext } from "../hook/context.ts";
+import { type EventContext, isBeingStarted } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { observeListedSeat, observeRecordedSeat } from "../hook/seat_observe.ts";
 import { newLayer, seatDecision } from "../hook/seat_prepare.ts";
@@ -100,6 +100,8 @@ async function judge(
         },
       );
     }
+    // libvirt has no file of it until QEMU runs.
+    if (!live && seat.record && isBeingStarted(context)) return fine("running");
     if (!live && seat.record && (seat.record.waits || seat.record.came) && await isOpen()) {
       return fine("elsewhere");
     }

@@ -234,6 +234,7 @@ async function place(
   if (run.isDry || JSON.stringify(records) !== JSON.stringify(readSeats(paths.seats))) {
     await run.take("", [{ kind: "seats", path: paths.seats, records }]);
   }
+  await takeOver(images, context);
   return placed;
 }
 
@@ -245,10 +246,36 @@ function recordsOf(
   return placed.flatMap((one) => seatRecordAtPrepare(one, one.on, host.now(), start) ?? []);
 }
 
+/**
+ * Whether a guest is gone: neither libvirt nor a configuration knows it, and it was not started in this boot. After a `virsh
+ * domrename` its note may be all that is left of it.
+ */
+function isForsaken(domain: string, { host }: Pick<EventContext, "host">): boolean {
+  const { definedFolder, liveFolder, configFolder } = host.settings;
+  const { config, seats } = guestNames(configFolder, domain);
+  const written = files.lstat(seats)?.mtime?.getTime() ?? Infinity;
+  return written < host.booted().getTime() &&
+    [config, `${definedFolder}/${domain}.xml`, `${liveFolder}/${domain}.xml`]
+      .every((path) => files.lstat(path) === undefined);
+}
+
+/** The notes of guests that are gone name these images no more: they are this guest's now. */
+async function takeOver(images: readonly string[], { run, host, domain }: EventContext): Promise<void> {
+  const { configFolder } = host.settings;
+  for (const { domain: other, records } of allSeats(configFolder)) {
+    if (other === domain || records === "unreadable" || !isForsaken(other, { host })) continue;
+    const left = records.filter(({ image }) => !images.includes(image));
+    if (left.length === records.length) continue;
+    await run.take("", [{ kind: "seats", path: guestNames(configFolder, other).seats, records: left }]);
+  }
+}
+
 /** @throws {UserError} if a seat's image is another guest's, or somebody's master */
 export function checkClaims(decided: readonly DecidedSeat[], { host, domain }: EventContext): void {
   const { configFolder } = host.settings;
-  const others = allSeats(configFolder).filter((guest) => guest.domain !== domain);
+  const others = allSeats(configFolder).filter((guest) =>
+    guest.domain !== domain && !isForsaken(guest.domain, { host })
+  );
   for (const { seat: { target, names, master } } of decided) {
     for (const { domain: other, records } of others) {
       if (records === "unreadable") continue;
