@@ -806,3 +806,17 @@ Deno.test("a session that died here is told from the other host's, where files h
     assertEquals(here.read(here.vda), { base: "vda", saved: "yes" });
   });
 });
+
+Deno.test("a source that was destroyed after its guest has gone on leaves what is saved there since, whatever is started", async () => {
+  for (const reason of ["crashed", "destroyed"]) {
+    using hosts = new TwoHosts({ vda: false });
+    const { here, there } = hosts;
+    await hosts.start(here);
+    await hosts.announce(there);
+    here.write(here.vda, "live");
+    await here.event("release", reason);
+    await hosts.stop(there, "saved");
+    assertEquals((await here.event("prepare")).code, 1);
+    assertEquals(here.read(here.vda), { base: "vda", live: "yes" });
+  }
+});

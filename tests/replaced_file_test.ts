@@ -210,3 +210,19 @@ Deno.test("somebody's own overlay on an idle disk outlives a second start, and a
     assertEquals(fixture.read(image), { ...session, own: "yes" });
   }
 });
+
+Deno.test("a flagged session under an external snapshot is kept, though the snapshot's own session was committed", async () => {
+  using fixture = await up(true);
+  const snap = `${fixture.images}/snap.img`;
+  fixture.save(snap, fixture.vda, { snap: "yes" });
+  fixture.sources.set("vda", snap);
+  await fixture.stop();
+  await fixture.start();
+  fixture.write(snap, "second");
+  await fixture.stop();
+  // A blockcommit of the snapshot into the session, and back to it in the XML.
+  fixture.save(fixture.vda, `${fixture.vda}.backing_file`, fixture.read(snap));
+  fixture.sources.set("vda", fixture.vda);
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), { ...session, snap: "yes", second: "yes" });
+});

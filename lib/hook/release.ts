@@ -90,6 +90,7 @@ async function endSessions(
     isSaved: isSavedNow,
     isMigrated,
     isGone: extra === "migrated",
+    isElsewhere: isUp && ["crashed", "failed", "destroyed"].includes(end),
     isAborted: isUp || start === "migrate",
     flagVersion,
   });

@@ -1,6 +1,7 @@
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import {
+  bearsMark,
   isFlaggedAtStart,
   isRecorded,
   type ObservedDisk,
@@ -135,6 +136,8 @@ export interface EndedGuest {
   readonly isMigrated?: boolean;
   /** libvirt says so. */
   readonly isGone?: boolean;
+  /** What is still open after it runs on another host. */
+  readonly isElsewhere?: boolean;
   /** A guest that was to come from another host may not have come. */
   readonly isAborted?: boolean;
   /** Version of the configuration that its flags are in. */
@@ -149,6 +152,7 @@ export function recordsAtRelease(
     isSaved = false,
     isMigrated = false,
     isGone = false,
+    isElsewhere = false,
     isAborted = false,
     flagVersion,
   }: EndedGuest,
@@ -164,17 +168,21 @@ export function recordsAtRelease(
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
     const isPassedOn = decision === "pass on";
+    // Its flag may be used up by what goes on: from here on the mark counts by itself.
+    const isByMark = isPassedOn || decision === "leave to a person" && bearsMark(disk);
     const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
     return [{
       ...rest,
-      ...flagged && (!isEnded || decision === "commit") && !isPassedOn && { flagged },
+      ...flagged && (!isEnded || decision === "commit") && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
       ...holds.includes(decision) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&
         { waits: "saved" },
-      ...(isTheirs || isGone && (record.came === undefined || visits)) && isLeft && { left: true },
+      ...(isTheirs || isGone && (record.came === undefined || visits) ||
+        isElsewhere && record.came === undefined) &&
+        isLeft && decision !== "hold" && { left: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });
