@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { before } from "./fault.ts";
-import { Fixture, LATER, type Result } from "./fixture.ts";
+import { exists, Fixture, LATER, type Result } from "./fixture.ts";
 import { Pool } from "./pool.ts";
 
 class Hosts implements Disposable {
@@ -234,4 +234,71 @@ Deno.test("a seat that came by migration, died with this host and went on elsewh
   await pool.merge();
   other[Symbol.dispose]();
   assertEquals(pool.layers, [1]);
+});
+
+Deno.test("a host that comes back does not throw away the session that its seat has at another host since", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await here.commit("second", {});
+  here.fixture.busy.clear(); // power cut at the first host; its seats are started at the second
+  await there.start("seat1");
+  there.fixture.write(there.image("seat1"), "work");
+  await there.stop("seat1", "saved");
+  here.fixture.booted = LATER;
+  await here.merge();
+  await there.event("seat1", "restore");
+  const r = await there.event("seat1", "prepare");
+  assertEquals([r.code, r.said], [0, []]);
+  assertEquals(there.fixture.read(there.image("seat1"))["work"], "yes");
+});
+
+Deno.test("nor while it starts there", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await here.commit("second", {});
+  here.fixture.busy.clear();
+  assertEquals((await there.event("seat1", "prepare")).said, []);
+  here.fixture.booted = LATER;
+  await here.merge();
+  assert(exists(there.image("seat1")), "the image is gone before QEMU opens it");
+});
+
+Deno.test("nor by a start of the same seat", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  here.fixture.busy.clear();
+  await there.start("seat1");
+  there.fixture.write(there.image("seat1"), "work");
+  await there.stop("seat1", "saved");
+  here.fixture.booted = LATER;
+  await here.start("seat1");
+  await here.stop("seat1");
+  await there.event("seat1", "restore");
+  const r = await there.event("seat1", "prepare");
+  assertEquals([r.code, r.said], [0, []]);
+});
+
+Deno.test("a seat that was restored here and has migrated away is not ended here", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await here.stop("seat1", "saved");
+  await here.event("seat1", "restore");
+  await here.start("seat1");
+  await here.commit("second", {});
+  for (const operation of ["migrate", "prepare", "started"]) {
+    assertEquals((await there.event("seat1", operation)).said, []);
+  }
+  await here.event("seat1", "release", "migrated");
+  here.fixture.busy.clear();
+  there.fixture.write(there.image("seat1"), "work");
+  await there.event("seat1", "release", "saved");
+  here.fixture.booted = LATER;
+  await here.merge();
+  await there.event("seat1", "restore");
+  const r = await there.event("seat1", "prepare");
+  assertEquals([r.code, r.said], [0, []]);
 });

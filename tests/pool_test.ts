@@ -481,7 +481,7 @@ Deno.test("a dry run of a start shows what it would do, and changes nothing", as
   const { code, shown } = await pool.event("seat1", "prepare", "-", { dry: true });
   assertEquals(code, 0);
   const verbs = shown.map((line) => line.split(": ")[1]!.split(" ")[0]);
-  assertEquals(verbs, ["new", "mark", "link", "note", "create", "own", "sync", "note", "rename"]);
+  assertEquals(verbs, ["new", "mark", "link", "note", "create", "own", "sync", "note", "rename", "note"]);
   assertEquals([fixture.files(), fixture.files(fixture.config).includes("seat1.seats")], [before, false]);
 });
 
@@ -800,4 +800,29 @@ Deno.test("a guest that was renamed after a power cut starts", async () => {
   const { code, said } = await fixture.event("prepare", "-", { xml, domain: "seat9" });
   assertEquals([code, said], [0, []]);
   assertEquals(fixture.files(fixture.config).filter((name) => name.endsWith(".seats")), ["seat9.seats"]);
+});
+
+Deno.test("a saved seat is not made a disk of its own, by a command or an editor", async () => {
+  using fixture = new Fixture();
+  const pool = new Pool(fixture);
+  await pool.start("seat1");
+  await pool.stop("seat1", "saved");
+  await typed(fixture, "disable", "seat1");
+  const { code, text } = await typed(fixture, "enable", "seat1", "vda");
+  assertEquals(code, 1);
+  assertStringIncludes(text, "a session of it stands on");
+  Deno.writeTextFileSync(`${fixture.config}/seat1.json`, JSON.stringify({ disks: [{ target: "vda" }] }));
+  await pool.event("seat1", "restore");
+  const refused = await pool.event("seat1", "prepare");
+  assertEquals(refused.code, 1);
+  assertStringIncludes(refused.said[0]!, "is listed as a disk of its own");
+  assertEquals(fixture.read(pool.image("seat1"))["by seat1"], "yes");
+});
+
+Deno.test("recover --discard leaves a seat that is being started", async () => {
+  using fixture = new Fixture();
+  const pool = new Pool(fixture);
+  await pool.event("seat1", "prepare");
+  await fixture.type(["recover", "seat1", "--discard", "--yes"]);
+  assert(exists(pool.image("seat1")));
 });

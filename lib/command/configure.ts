@@ -16,6 +16,7 @@ import { checkBase } from "../hook/merge_checks.ts";
 import { imagesAtPrepare, observeAtPrepare, observeListed, observeRecorded } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import * as files from "../host/files.ts";
+import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -59,6 +60,15 @@ export async function enable(context: GuestCommand): Promise<void> {
     throw withContext(
       seat,
       new UserError("it is a seat, and the others that are named are not", { hint: "name them one by one" }),
+    );
+  }
+  const standing = readSeats(paths.seats).find(({ target }) => context.targets.includes(target));
+  if (standing !== undefined) {
+    throw withContext(
+      standing.target,
+      new UserError(`a session of it stands on ${quoted(standing.master)} still`, {
+        hint: `end that first, or throw it away: autorevert recover --discard ${shellWord(domain)}`,
+      }),
     );
   }
   const old = config?.disks.map(({ target }) => target) ?? [];

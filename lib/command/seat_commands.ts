@@ -324,6 +324,14 @@ export async function recoverSeats(context: GuestCommand): Promise<boolean> {
     );
   }
   for (const { target, names, master } of there) {
+    if (records.some(({ image, left }) => left && image === names.image)) {
+      throw withContext(
+        target,
+        new UserError("its guest has migrated, and runs on the session at another host, or ended there", {
+          hint: "end it there, or start it here",
+        }),
+      );
+    }
     const backing = host.backingOf(names.image);
     const size = files.lstat(names.image)?.size ?? 0;
     if (size > 0 && backing?.startsWith(`${master}.`) !== true) {

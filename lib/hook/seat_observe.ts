@@ -119,6 +119,7 @@ function lookAt(names: Names, listing: Listing, masters: readonly Names[], host:
     file,
     standsOn,
     endedStandsOn: on(names.ended),
+    made: madeOf(names.image),
     written: written(names.image),
     endedWritten: written(names.ended),
   } as const;
@@ -142,4 +143,10 @@ function checkMasterName({ image: master }: Names, image: string): void {
 export function isLayerName(backing: string | undefined): boolean {
   const image = backing === undefined ? undefined : imageOf(backing);
   return image !== undefined && layerNumber(image, backing!) !== undefined;
+}
+
+/** Which file lies there: its inode, and when it was made, as far as the file system tells. */
+export function madeOf(path: string): string | undefined {
+  const info = files.lstat(path);
+  return info && `${info.ino} ${info.birthtime?.toISOString() ?? ""}`;
 }

@@ -4,7 +4,7 @@ import type { EventContext } from "./context.ts";
 import { isSaved } from "./decide.ts";
 import { interruptMerges, waitForOrphan } from "./merge_control.ts";
 import { masterGuests, startMastersMerges } from "./seat_masters.ts";
-import { isLayerName, observeSeatsAtPrepare } from "./seat_observe.ts";
+import { isLayerName, madeOf, observeSeatsAtPrepare } from "./seat_observe.ts";
 import { takeOwn } from "./own_names.ts";
 import { explainSeat } from "./seat_refusal.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
@@ -22,6 +22,7 @@ import {
   forgetOlder,
   hasSetAside,
   isAnotherSession,
+  isNoted,
   isSeatAwaited,
   isSeatUnborn,
   type ObservedSeat,
@@ -73,6 +74,7 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
   // A guest that was to come and never came up has left its session to its own host.
   const before = readSeats(paths.seats).filter(({ visits }) => visits === undefined || !from.isCutShort);
   if (before.length === 0 && (from.config?.seats ?? []).length === 0) return undefined;
+  checkNotManaged(before, from.config);
   const seats = observeSeatsAtPrepare(from.config, from.disks, before, host);
   // What a look at an image asks of qemu-img must not keep others waiting.
   const decided: DecidedSeat[] = [];
@@ -122,8 +124,37 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
         if (one.on !== undefined) checkStillThere(one, context);
         for (const step of seatAtPrepare(one)) await takeOwn(one.seat.target, step, own, context);
       }
+      // From here on, no other file is taken for them.
+      const noted = records.map((record) => {
+        const made = placed.some(({ seat, decision }) =>
+            seat.names.image === record.image && beginsSeat(decision)
+          )
+          ? madeOf(record.image)
+          : undefined;
+        return made === undefined ? record : { ...record, made };
+      });
+      if (placed.some(({ decision }) => beginsSeat(decision))) {
+        await run.take("", [{ kind: "seats", path: paths.seats, records: noted }]);
+      }
     },
   };
+}
+
+/** @throws {UserError} if a disk is listed for itself, and a session of it stands on a master still */
+function checkNotManaged(records: readonly SeatRecord[], config: Config | undefined): void {
+  for (const { target, image, master } of records) {
+    if (!config?.disks.some((disk) => disk.target === target)) continue;
+    throw withContext(
+      target,
+      new UserError(
+        `${quoted(image)} is a session on ${quoted(master)}, and is listed as a disk of its own`,
+        {
+          hint: "end that session first: list the disk as a seat again, and start and end its guest; " +
+            "or: autorevert recover --discard DOMAIN",
+        },
+      ),
+    );
+  }
 }
 
 async function decideAtPrepare(
@@ -151,7 +182,7 @@ export async function seatDecision(
   let facts: SeatFacts = {
     ...circumstances,
     ended: hasSetAside(seat, circumstances.start),
-    ours: seat.record !== undefined,
+    ours: circumstances.event === "prepare" ? isNoted(seat) : seat.record !== undefined,
     listed: seat.listed,
     file: seat.file,
     keeps: seat.keepSession,

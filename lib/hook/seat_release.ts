@@ -3,13 +3,14 @@
 import type { EventContext } from "./context.ts";
 import { isSaved } from "./decide.ts";
 import { mayRun, releaseMasters, startMastersMerges } from "./seat_masters.ts";
-import { observeRecordedSeat } from "./seat_observe.ts";
+import { madeOf, observeRecordedSeat } from "./seat_observe.ts";
 import { seatDecision } from "./seat_prepare.ts";
 import { isOn } from "./standing.ts";
 import { asUserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { allSeats, readSeats } from "../host/seat_records.ts";
 import { readConfig } from "../host/config_file.ts";
+import { readRecords } from "../host/session_records.ts";
 import { Run } from "../host/run.ts";
 import type { Config } from "../input/config.ts";
 import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
@@ -174,8 +175,20 @@ async function endDead(context: EventContext): Promise<void> {
     ? []
     : parseDisks(xml, { name: quoted(path), hint: `virsh dumpxml ${shellWord(domain)}` });
   // The end of none of them was noted: it may have been a save.
-  run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
+  // Another host may have begun a session in its place since, or it has become a disk of its own.
   const config = await readConfig(paths.config, host.settings.configOwner);
+  const managed = readRecords(paths.note).map(({ image }) => image);
+  const isTheirs = (record: SeatRecord) =>
+    (record.made === undefined || files.lstat(record.image) === undefined ||
+      record.made === madeOf(record.image)) &&
+    !managed.includes(record.image) && !config?.disks.some(({ target }) => target === record.target);
+  const noted = readSeats(paths.seats);
+  const theirs = noted.filter(isTheirs);
+  if (theirs.length < noted.length) {
+    await run.take("", [{ kind: "seats", path: paths.seats, records: theirs }]);
+  }
+  if (theirs.length === 0) return;
+  run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
   await endSessions({ start: "up", end: "unknown", config, disks, isTold: false }, context);
 }
 

@@ -26,6 +26,8 @@ export interface ObservedSeat {
   readonly standsOn: StandsOn | undefined;
   /** The same of the session that is set aside. */
   readonly endedStandsOn: StandsOn | undefined;
+  /** Which file the session is, as the record has it. */
+  readonly made: string | undefined;
   /** Last writes of both, in milliseconds. */
   readonly written: number | undefined;
   readonly endedWritten: number | undefined;
@@ -58,6 +60,11 @@ export function isSeatUnborn({ file, names, listing, record }: ObservedSeat): bo
 export function isSeatAwaited({ file, names, listing, record }: ObservedSeat): boolean {
   return record?.waits === true ||
     file === "session" && record?.aside === "stay" && !listing.has(names.ended);
+}
+
+/** Whether the session that lies there is the one of which the note tells, and not one that another host has begun since. */
+export function isNoted({ file, made, record }: ObservedSeat): boolean {
+  return record !== undefined && (file !== "session" || record.made === undefined || record.made === made);
 }
 
 /** Whether another session lies there than the one that a guest was saved on here: it was written to since. */
@@ -188,6 +195,7 @@ export function seatRecordAtPrepare(
     // Until the guest is up, its memory may have to come back once more.
     ...(decision === "put back" || record?.waits) && { waits: true },
     ...record?.written !== undefined && { written: record.written },
+    ...decision === "keep" && record?.made !== undefined && { made: record.made },
     ...came && { came },
     ...came === "migration" && record === undefined && { visits: true },
     ...decision === "keep" && record?.aside && { aside: record.aside },

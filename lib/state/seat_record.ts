@@ -18,6 +18,8 @@ export interface SeatRecord {
   readonly started: string;
   /** What the overlay of the next session belongs to. */
   readonly owner: Owner;
+  /** Which file the session is: its inode, and when it was made. Undefined until the image has its name. */
+  readonly made?: string;
   /** The session waits for a saved guest, or for one that has gone to another host. */
   readonly waits?: true;
   /** Of the session of a guest that was saved here: its last write, in milliseconds, by which it is told from another one. */
@@ -51,10 +53,25 @@ export function parseSeats(path: string, text: string): SeatRecord[] {
 }
 
 function parseSeat(value: unknown): SeatRecord {
-  const { target, image, master, layer, started, uid, gid, mode, waits, written, came, visits, left, aside } =
-    Object(
-      value,
-    );
+  const {
+    target,
+    image,
+    master,
+    layer,
+    started,
+    uid,
+    gid,
+    mode,
+    made,
+    waits,
+    written,
+    came,
+    visits,
+    left,
+    aside,
+  } = Object(
+    value,
+  );
   const texts = [target, image, master, started, mode].every((text) => typeof text === "string");
   const numbers = [layer, uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/") || !master.startsWith("/")) {
@@ -62,6 +79,7 @@ function parseSeat(value: unknown): SeatRecord {
   }
   return {
     ...{ target, image, master, layer, started, owner: { uid, gid, mode: Number.parseInt(mode, 8) } },
+    ...typeof made === "string" && { made },
     ...waits === true && { waits },
     ...typeof written === "number" && { written },
     ...(came === "restore" || came === "migration") && { came },
