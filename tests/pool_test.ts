@@ -826,3 +826,24 @@ Deno.test("recover --discard leaves a seat that is being started", async () => {
   await fixture.type(["recover", "seat1", "--discard", "--yes"]);
   assert(exists(pool.image("seat1")));
 });
+
+Deno.test("a seat that was restored in this boot is not taken for one of an earlier boot", async () => {
+  using fixture = new Fixture();
+  const pool = new Pool(fixture);
+  await pool.start("seat1");
+  await pool.stop("seat1", "saved");
+  await new Promise((wake) => setTimeout(wake, 20));
+  fixture.booted = new Date();
+  await new Promise((wake) => setTimeout(wake, 20));
+  await pool.event("seat1", "restore");
+  await pool.start("seat1");
+  await pool.commit("second", {});
+  // It is saved to a file: QEMU has ended, and the merge comes before the hook.
+  fixture.busy.clear();
+  await pool.merge();
+  assertEquals(pool.record("seat1")?.layer, 0, "its end may be told yet");
+  await pool.event("seat1", "release", "saved");
+  await pool.event("seat1", "restore");
+  assertEquals((await pool.event("seat1", "prepare")).said, []);
+  assertEquals(fixture.read(pool.image("seat1"))["by seat1"], "yes");
+});

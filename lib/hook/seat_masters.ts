@@ -54,6 +54,12 @@ export async function startMastersMerges(masters: readonly Names[], context: Eve
 /** Who wrote so short a time ago may have an end yet, of which libvirt tells, in milliseconds. */
 const LONGEST_END = 600_000;
 
+/** Whether nothing has been noted of a guest's seats in this boot: each start and each end does. */
+export function isOfEarlierBoot(domain: string, { host }: Pick<EventContext, "host">): boolean {
+  const noted = files.lstat(guestNames(host.settings.configFolder, domain).seats)?.mtime?.getTime();
+  return (noted ?? Infinity) < host.booted().getTime();
+}
+
 /** Whether a seat's guest may be up, or be about to start or end; a look at the image may tell that it isn't all the same. */
 export function mayRun(
   { image, started }: SeatRecord,
@@ -61,7 +67,7 @@ export function mayRun(
   { host }: Pick<EventContext, "host">,
 ): boolean {
   if (files.lstat(`${host.settings.liveFolder}/${domain}.xml`) !== undefined) return true;
-  if (Date.parse(started) < host.booted().getTime()) return false;
+  if (isOfEarlierBoot(domain, { host })) return false;
   const written = files.lstat(image)?.mtime?.getTime() ?? Date.parse(started);
   return host.now().getTime() - written < LONGEST_END;
 }

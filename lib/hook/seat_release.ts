@@ -2,7 +2,7 @@
 
 import type { EventContext } from "./context.ts";
 import { isSaved } from "./decide.ts";
-import { mayRun, releaseMasters, startMastersMerges } from "./seat_masters.ts";
+import { isOfEarlierBoot, mayRun, releaseMasters, startMastersMerges } from "./seat_masters.ts";
 import { madeOf, observeRecordedSeat } from "./seat_observe.ts";
 import { seatDecision } from "./seat_prepare.ts";
 import { isOn } from "./standing.ts";
@@ -144,7 +144,7 @@ async function isDead(context: EventContext): Promise<boolean> {
   if (
     records.length === 0 ||
     records.some(({ waits, came, image }) =>
-      waits || came === "migration" && !isOlder(records, context) && files.lstat(image)
+      waits || came === "migration" && !isOfEarlierBoot(domain, context) && files.lstat(image)
     )
   ) return false;
   if (records.some((record) => mayRun(record, domain, context))) return false;
@@ -152,11 +152,6 @@ async function isDead(context: EventContext): Promise<boolean> {
     if (files.lstat(image) !== undefined && (await host.qemuImg.info(image)).kind === "busy") return false;
   }
   return true;
-}
-
-/** Whether the sessions are of an earlier boot. */
-function isOlder(records: readonly SeatRecord[], { host }: EventContext): boolean {
-  return records.every(({ started }) => Date.parse(started) < host.booted().getTime());
 }
 
 async function endDead(context: EventContext): Promise<void> {
