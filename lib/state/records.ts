@@ -2,6 +2,7 @@ import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import {
   bearsMark,
+  isAwaited,
   isFlaggedAtStart,
   isRecorded,
   type ObservedDisk,
@@ -181,7 +182,7 @@ export function recordsAtRelease(
       ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&
         { waits: "saved" },
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
-        isElsewhere && record.came === undefined) &&
+        isElsewhere && !record.came && !isAwaited(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
