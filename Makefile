@@ -52,7 +52,7 @@ test: ## types, style, and the tests that need neither root nor libvirt; TESTS=F
 	build/deno check --quiet main.ts build/*.ts demo/*.ts bench/*.ts tests/*.ts tests/e2e/*.ts tests/e2e/*/*.ts tests/packages/*.ts proof/*.ts
 	build/deno fmt --quiet --check
 	build/deno lint --quiet
-	build/deno test -A --no-check $(TESTS)
+	build/deno test -A --no-check --parallel $(TESTS)
 
 .PHONY: e2e
 e2e: build ## the compiled hook under real libvirtd, 9.0 and 11.3; as root; CASES=FILE the tests of one; SHORT=1 a sample

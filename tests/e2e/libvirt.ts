@@ -412,7 +412,7 @@ exec ${program}.real "$@"
     mode: 0o755,
   });
   await ok("mount", "--bind", "/run/qemu-img.slow", program);
-  return { [Symbol.asyncDispose]: async () => void await ok("umount", program) };
+  return { [Symbol.asyncDispose]: async () => void await ok("umount", "--lazy", program) };
 }
 
 /** A qcow2 image with the counting guest. */

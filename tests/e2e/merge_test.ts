@@ -31,6 +31,7 @@ Deno.test("the end of a guest doesn't wait for the merge, nor does its next star
       "slow.img.backing_file",
       "slow.img.backing_file.1",
     ];
+    await libvirt.until("the merge has begun", () => Promise.resolve(guest.files().includes(layers[1]!)));
     assertEquals(guest.files(), layers);
     assertEquals(await guest.start(), "2");
     assertEquals(guest.files(), layers);
