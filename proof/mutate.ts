@@ -23,7 +23,7 @@ const actions = [
     `lib/state/${name}.ts`
   ),
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
-  ...["prepare", "started", "release", "merge", "merge_checks"].map((name) => `lib/hook/${name}.ts`),
+  ...["prepare", "started", "release", "ended", "merge", "merge_checks"].map((name) => `lib/hook/${name}.ts`),
   ...["seat_prepare", "seat_release", "seat_masters", "standing"].map((name) => `lib/hook/${name}.ts`),
 ];
 

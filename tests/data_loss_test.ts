@@ -219,14 +219,7 @@ Deno.test("a start that died before its first step says nothing about the sessio
 
 Deno.test("a configuration that is edited between a commit and the clearing of its flag keeps what it says", async () => {
   using fixture = await up(true);
-  let isDead = false;
-  await fixture.event("release", "shutdown", {
-    perform: (inner) => async (step, control) => {
-      isDead ||= step.kind === "clear";
-      if (isDead) throw new Error("it has died before the flag was cleared");
-      await inner(step, control);
-    },
-  });
+  await fixture.event("release", "shutdown", { perform: dyingAt("clear") });
   assertEquals([fixture.state("vda").kind, fixture.flags()], ["committing", { vda: true }]);
   await afterClockTick();
   // A time in the past, as a copy from elsewhere has it: it isn't the file that asked for the commit.
@@ -242,14 +235,7 @@ Deno.test("the flag of a commit that was cut short is used up, whatever the cloc
   for (const now of [LONG_AGO, LATER]) {
     using fixture = await up(true);
     fixture.configure({ vda: true }, now);
-    let isDead = false;
-    await fixture.event("release", "shutdown", {
-      perform: (inner) => async (step, control) => {
-        isDead ||= step.kind === "clear";
-        if (isDead) throw new Error("it has died before the flag was cleared");
-        await inner(step, control);
-      },
-    });
+    await fixture.event("release", "shutdown", { perform: dyingAt("clear") });
     await fixture.start();
     fixture.write(fixture.vda, "junk");
     await fixture.stop();

@@ -135,13 +135,14 @@ async function endSessions(
   }
   const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
   const flagVersion = version(paths.config);
+  const own = sessions.map((disk) => withOwnFlag(disk, disks));
   const ours = sessions.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
   const foreign = ours.filter((record) => !records.includes(record));
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   if (options.has("keep")) {
     // Flags that are set later are meant for the next session.
     const usesFlag = ({ image }: SessionRecord) =>
-      sessions.some((disk) => disk.names.image === image && withOwnFlag(disk, disks) === disk);
+      sessions.some((disk) => disk.names.image === image && own.includes(disk));
     const deciding = note.map((record) => ({
       ...record,
       ...ours.includes(record) && { flagVersion: usesFlag(record) && flagVersion || "none" },
@@ -152,7 +153,7 @@ async function endSessions(
     for (const { target, names, listing, byHand } of sessions) {
       if (byHand) await run.take(target, holdPublished(names, listing, true));
     }
-    const { subject, steps } = planCommit([], sessions.map((disk) => withOwnFlag(disk, disks)), paths);
+    const { subject, steps } = planCommit([], own, paths);
     await run.take(subject, steps);
   } else {
     // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
@@ -165,9 +166,7 @@ async function endSessions(
     ? "the session is part of the disk now: the next start begins with it"
     : "the session is thrown away: the next start begins without it";
   const stays = (disk: ObservedDisk) =>
-    disk.flag === "set" && withOwnFlag(disk, disks).flag === "clear"
-      ? "; the flag stays, and the next session will be kept"
-      : "";
+    own.includes(disk) ? "" : "; the flag stays, and the next session will be kept";
   for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${stays(disk)}`);
   await updateRecords(note, context);
 }

@@ -48,19 +48,22 @@ export async function planCheckedRecovery(
 
 /** A commit that was cut short here may have been finished by another host, which doesn't know whose flag it uses up. */
 function withoutUsedFlags(recovery: Recovery, { paths }: EventContext): Recovery {
-  const version = files.version(paths.config);
-  const isUsed = (disk: ObservedDisk) =>
-    disk.flag === "set" && disk.record?.flagVersion === version && version !== undefined &&
-    ["plain", "layered"].includes(stateOf(disk).kind);
-  const targets = recovery.disks.filter(isUsed).map(({ target }) => target);
-  if (targets.length === 0) return recovery;
+  const noted = recovery.disks.filter((disk) =>
+    disk.flag === "set" && disk.record?.flagVersion !== undefined &&
+    ["plain", "layered"].includes(stateOf(disk).kind)
+  );
+  // The file is looked at only where there is something to compare: libvirt waits for each look.
+  const version = noted.length > 0 ? files.version(paths.config) : undefined;
+  const used = noted.filter(({ record }) => record!.flagVersion === version);
+  if (used.length === 0) return recovery;
+  const targets = used.map(({ target }) => target);
   return {
     ...recovery,
     stages: [...recovery.stages, {
       subject: targets.join(" "),
       steps: [{ kind: "clear", config: paths.config, targets }],
     }],
-    disks: recovery.disks.map((disk) => isUsed(disk) ? { ...disk, flag: "clear" } : disk),
+    disks: recovery.disks.map((disk) => used.includes(disk) ? { ...disk, flag: "clear" } : disk),
   };
 }
 
@@ -164,15 +167,18 @@ export async function decideAll(
     const { decision, reason } = rows[index]!;
     decided.push({ disk, decision });
     if (decision !== "nothing") context.run.logInfo(disk.target, `${decision}: ${reason}`);
-    if (decision === "leave to a person") {
-      const show = `virsh domblklist --inactive ${shellWord(context.domain)}`;
-      context.run.logInfo(
-        disk.target,
-        `hint: ${quoted(disk.names.image)} is kept; see what the domain names now: ${show}`,
-      );
-    }
+    if (decision === "leave to a person") tellLeft(disk, context);
   }
   return decided;
+}
+
+/** What a person can do about a disk that is left to one. */
+export function tellLeft(
+  { target, names }: Pick<ObservedDisk, "target" | "names">,
+  { run, domain }: EventContext,
+): void {
+  const show = `virsh domblklist --inactive ${shellWord(domain)}`;
+  run.logInfo(target, `hint: ${quoted(names.image)} is kept; see what the domain names now: ${show}`);
 }
 
 /** The row of the table that decides about a disk. */

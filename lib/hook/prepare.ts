@@ -23,7 +23,7 @@ import {
   stateOf,
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
-import { namesOf } from "../state/paths.ts";
+import { type Names, namesOf } from "../state/paths.ts";
 import { isLeftAlone, planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
@@ -51,8 +51,8 @@ export async function prepare(context: EventContext): Promise<0 | 1> {
 
 async function begin(context: EventContext): Promise<void> {
   const { run, host, paths } = context;
-  const start = startThatBegins(context);
   const before = readStart(paths);
+  const start = startThatBegins(before, context);
   const isCutShort = start === "fresh" &&
     (before?.word === "migrate" || before?.more.includes("incoming") === true);
   const config = await configOf(context);
@@ -134,13 +134,14 @@ async function beginSessions(
 
   const note = recordsAtPrepare(decided, host.now(), others, start);
   const own = new Set<string>();
+  const begun = decided.filter(({ decision }) => beginsSession(decision));
   try {
     for (const { subject, steps } of planPrepare(decided, recovery, note, start, paths)) {
       checkLayers(steps, decided, context);
       await noteClock(steps, note, context);
       for (const step of steps) await takeOwn(subject, step, own, context);
     }
-    for (const { disk } of decided.filter(({ decision }) => beginsSession(decision))) {
+    for (const { disk } of begun) {
       const state = parse(disk.names, run.listing(disk.names.image));
       if (state.kind !== "session") throw withContext(disk.target, changedMeanwhile(disk));
     }
@@ -148,7 +149,7 @@ async function beginSessions(
     await undo(decided, { before: records, note, own }, context);
     throw error;
   }
-  await updateRecords(withMade(withFlags(note, decided)), context);
+  await updateRecords(recordsWhenBegun(note, begun), context);
   if (isLeftAlone(decided) && !run.isDry) files.removeIfThere(paths.starting);
 }
 
@@ -160,11 +161,8 @@ async function noteClock(
 ): Promise<void> {
   let isChanged = false;
   for (const [index, record] of note.entries()) {
-    const { image, scratch } = namesOf(record.image);
-    const isBegun = steps.some((step) =>
-      step.kind === "rename" && step.from === scratch && step.to === image
-    );
-    const made = isBegun ? madeAt(scratch) : undefined;
+    const names = namesOf(record.image);
+    const made = givesName(steps, names) ? madeAt(names.scratch) : undefined;
     if (made === undefined || isMadeForIt({ made, record })) continue;
     note[index] = { ...record, made: [...record.made ?? [], made] };
     isChanged = true;
@@ -172,22 +170,27 @@ async function noteClock(
   if (isChanged) await run.take("", [{ kind: "note", path: paths.note, records: note }]);
 }
 
-/** A session that began with its flag set over an older one: from here on it can't be taken for a word about that. */
-function withFlags(records: readonly SessionRecord[], decided: readonly DecidedDisk[]): SessionRecord[] {
-  const flagged = decided.filter(({ disk, decision }) => beginsSession(decision) && disk.flag === "set")
-    .map(({ disk }) => disk.names.image);
-  return records.map((record) => flagged.includes(record.image) ? { ...record, flagged: true } : record);
+/**
+ * What is noted once all sessions are in their places: one that began with its flag set over an older one can't be taken for a word
+ * about that any more, and one that goes on, or has come back, is told as those that began were before.
+ */
+function recordsWhenBegun(
+  note: readonly SessionRecord[],
+  begun: readonly DecidedDisk[],
+): SessionRecord[] {
+  return note.map((record) => {
+    const one = begun.find(({ disk }) => disk.names.image === record.image);
+    if (one !== undefined) return one.disk.flag === "set" ? { ...record, flagged: true } : record;
+    const made = madeAt(record.image);
+    if (made === undefined || isMadeForIt({ made, record })) return record;
+    const isSession = parse(namesOf(record.image), files.listIfThere(record.image)).kind === "session";
+    return isSession ? { ...record, made: [made] } : record;
+  });
 }
 
-/** The same of a session that has come back into its place. */
-function withMade(records: readonly SessionRecord[]): SessionRecord[] {
-  return records.map((record) => {
-    const made = madeAt(record.image);
-    const isSession = parse(namesOf(record.image), files.listIfThere(record.image)).kind === "session";
-    return isSession && made !== undefined && !isMadeForIt({ made, record })
-      ? { ...record, made: [made] }
-      : record;
-  });
+/** Whether one of these steps gives a new overlay the image's name. */
+function givesName(steps: readonly Step[], { scratch, image }: Names): boolean {
+  return steps.some((step) => step.kind === "rename" && step.from === scratch && step.to === image);
 }
 
 /** A disk's first start tells that no commit could be merged with it; an end could tell it only when it is too late. */
@@ -210,17 +213,14 @@ function warnOfBases(
  * @throws {UserError} if the layer is gone that the overlay stands on
  */
 function checkLayers(steps: readonly Step[], decided: readonly DecidedDisk[], { run }: EventContext): void {
-  const begun = decided.find(({ disk: { names }, decision }) =>
-    beginsSession(decision) &&
-    steps.some((step) => step.kind === "rename" && step.from === names.scratch && step.to === names.image)
-  );
+  const begun = decided.find(({ disk, decision }) => beginsSession(decision) && givesName(steps, disk.names));
   if (begun === undefined) return;
   const { target, names } = begun.disk;
-  const state = parse(names, run.listing(names.image));
+  const listing = run.listing(names.image);
+  const state = parse(names, listing);
   const before = stateOf(begun.disk);
   const top = "layers" in before ? topOf(before.layers) : 0;
-  const isSame = run.isDry ||
-    run.listing(names.image).get(names.image) === begun.disk.listing.get(names.image);
+  const isSame = run.isDry || listing.get(names.image) === begun.disk.listing.get(names.image);
   if (!("layers" in state) || topOf(state.layers) !== top || !isSame) {
     throw withContext(target, changedMeanwhile(begun.disk));
   }
@@ -239,8 +239,12 @@ function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
  */
 const IN_A_ROW = 120_000;
 
-function startThatBegins(context: EventContext): "fresh" | "resume" | "migrate" {
-  const { word, more, at } = readStart(context.paths) ?? { word: "fresh", more: [] };
+/** @param announced what is noted of the start */
+function startThatBegins(
+  announced: ReturnType<typeof readStart>,
+  context: EventContext,
+): "fresh" | "resume" | "migrate" {
+  const { word, more, at } = announced ?? { word: "fresh", more: [] };
   // libvirt announces each restore and each migration anew.
   if (word === "refused" || more.includes("prepared")) return "fresh";
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.

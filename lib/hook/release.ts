@@ -1,5 +1,6 @@
 import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
-import { decideAll, isSaved, planCheckedRecovery } from "./decide.ts";
+import { decideAll, planCheckedRecovery } from "./decide.ts";
+import { type Ended, endedGuest } from "./ended.ts";
 import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
 import { endSeats } from "./seat_release.ts";
 import { observeRecorded } from "./observe.ts";
@@ -22,8 +23,6 @@ import type { Recovery } from "../state/recovery.ts";
 export async function release(context: EventContext): Promise<void> {
   const { run, paths } = context;
   const noted = readStart(paths);
-  let read: string | undefined;
-  const xml = () => read ??= context.host.readXml();
   // What was only announced came to nothing where the guest was up already: that one ends otherwise than a failed start.
   const isAnnounced = noted !== undefined && ["resume", "migrate"].includes(noted.word) &&
     !noted.more.includes("prepared");
@@ -31,31 +30,31 @@ export async function release(context: EventContext): Promise<void> {
   const wasUp = noted?.word === "fresh" && ["shutdown", "saved", "migrated"].includes(context.extra);
   const isUp = noted === undefined || wasUp || isAnnounced && context.extra !== "failed";
   const start = isUp ? "up" : noted.word;
-  if (files.lstat(paths.seats) !== undefined) {
+  const [hasSeats, hasDisks] = [paths.seats, paths.note].map((path) => files.lstat(path) !== undefined);
+  if (hasSeats || hasDisks) {
     const config = await readable(context, () => configOf(context));
-    const disks = await readable(context, () => parseDisks(xml()));
-    await endSeats({ start, end: reasons.get(context.extra) ?? "unknown", config, disks }, context);
-  }
-  if (files.lstat(paths.note) !== undefined) {
-    const disks = await endSessions(start, xml, context);
-    // Not part of the end, but can be done now that the disks are idle; of most guests nothing is left to do.
-    if (start !== "refused" && files.lstat(paths.note) !== undefined) {
-      await mergeExcess(context);
-      await startMerge(disks, context);
-    }
+    const named = await readable(context, () => parseDisks(context.host.readXml()));
+    const how: Ended = { start, end: reasons.get(context.extra) ?? "unknown", config, disks: named };
+    if (hasSeats) await endSeats(how, context);
+    if (hasDisks) await endDisks(how, context);
   }
   if (noted !== undefined) await run.take("", [{ kind: "remove", path: paths.starting }]);
 }
 
+async function endDisks(how: Ended, context: EventContext): Promise<void> {
+  const disks = await endSessions(how, context);
+  // Not part of the end, but can be done now that the disks are idle; of most guests nothing is left to do.
+  if (how.start === "refused" || files.lstat(context.paths.note) === undefined) return;
+  await mergeExcess(context);
+  await startMerge(disks, context);
+}
+
 /** @returns the disks whose sessions have ended, or were left */
 async function endSessions(
-  start: Facts["start"],
-  xml: () => string,
+  { start, end, config, disks: named }: Ended,
   context: EventContext,
 ): Promise<ObservedDisk[]> {
   const { run, paths, extra } = context;
-  const config = await readable(context, () => configOf(context));
-  const named = await readable(context, () => parseDisks(xml()));
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
   const records = readOwnRecords(paths.note);
   const recovery = await planCheckedRecovery(
@@ -63,7 +62,6 @@ async function endSessions(
     context,
   );
   for (const { subject, steps } of recovery.stages) await run.take(subject, steps);
-  const end = reasons.get(extra) ?? "unknown";
   const each = await decideAll(recovery.disks, context, (disk) => ({
     event: "release",
     start,
@@ -74,7 +72,6 @@ async function endSessions(
   }));
   const decided = allOrNone(each, recovery, context);
   const isUp = start === "up";
-  const isMigrated = isUp && (extra === "migrated" || end === "unknown");
   const flagVersion = typeof config === "object" ? config.version : undefined;
   for (const { subject, steps } of planRelease(decided, isUp, paths, flagVersion)) {
     await run.takeOrReport(subject, () => steps);
@@ -82,16 +79,9 @@ async function endSessions(
   // Without a reason this may be the end of a start that was cut short before it was noted.
   if (isUp && extra === "migrated") await clearSpent(decided.map(({ disk }) => disk), context);
 
-  // A restore may be tried again, whether libvirt has told that the guest is up or not.
-  const isRestore = start === "resume" || end === "failed" && decided.some(isRestored);
-  const isSavedNow = isRestore || extra === "saved" || end === "unknown" && isSaved(context);
   const next = recordsAtRelease(decided, {
-    isUp,
-    isSaved: isSavedNow,
-    isMigrated,
-    isGone: extra === "migrated",
+    ...endedGuest({ start, end }, decided.some(isRestored), context),
     isElsewhere: isUp && ["crashed", "failed", "destroyed"].includes(end),
-    isAborted: isUp || start === "migrate",
     flagVersion,
   });
   const noted = decided.some(({ decision }) => decision === "commit");

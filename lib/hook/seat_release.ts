@@ -1,7 +1,8 @@
 /** The end of a guest with seats, and their coming up. */
 
 import type { EventContext } from "./context.ts";
-import { isSaved } from "./decide.ts";
+import { isSaved, tellLeft } from "./decide.ts";
+import { type Ended, endedGuest } from "./ended.ts";
 import { isOfEarlierBoot, mayRun, releaseMasters, startMastersMerges } from "./seat_masters.ts";
 import { madeOf, observeRecordedSeat } from "./seat_observe.ts";
 import { seatDecision } from "./seat_prepare.ts";
@@ -12,23 +13,11 @@ import { allSeats, readSeats } from "../host/seat_records.ts";
 import { readConfig } from "../host/config_file.ts";
 import { readRecords } from "../host/session_records.ts";
 import { Run } from "../host/run.ts";
-import type { Config } from "../input/config.ts";
-import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
+import { parseDisks } from "../input/domain_xml.ts";
 import { guestNames, type Names, namesOf } from "../state/paths.ts";
 import { type DecidedSeat, isSeatAwaited, seatAtRelease, seatRecordsAtRelease } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
-import type { Facts } from "../state/decision_table.ts";
 import { quoted, shellWord } from "../text.ts";
-
-/** What an end rests on besides its seats. */
-export interface SeatEnd {
-  readonly start: Facts["start"];
-  readonly end: Facts["end"];
-  readonly config: Config | "unreadable" | undefined;
-  readonly disks: readonly DomainDisk[] | "unreadable";
-  /** Whether libvirt tells of it. */
-  readonly isTold?: boolean;
-}
 
 /**
  * Every seat's session is forgotten, set aside or left, as the table says. Once it is gone, nothing is noted of the seat, and a
@@ -36,7 +25,7 @@ export interface SeatEnd {
  *
  * What fails with one seat doesn't keep the others from their end; the note of it stays until the guest's next event.
  */
-export async function endSeats(how: SeatEnd, context: EventContext): Promise<void> {
+export async function endSeats(how: Ended, context: EventContext): Promise<void> {
   const masters = await endSessions(how, context);
   const { config } = how;
   // The last one of its kind, maybe.
@@ -46,10 +35,10 @@ export async function endSeats(how: SeatEnd, context: EventContext): Promise<voi
 
 /** @returns the masters of the seats */
 async function endSessions(
-  { start, end, config, disks, isTold = true }: SeatEnd,
+  { start, end, config, disks, isTold = true }: Ended,
   context: EventContext,
 ): Promise<readonly Names[]> {
-  const { run, host, paths, extra } = context;
+  const { run, host, paths } = context;
   const records = readSeats(paths.seats);
   const seats = records.map((record) => observeRecordedSeat(record, config, disks, host));
   run.locks.claim(records.map(({ image }) => image));
@@ -64,27 +53,13 @@ async function endSessions(
       came: seat.record?.came ?? "not",
     }, context);
     if (decision !== "nothing") run.logInfo(seat.target, `${decision}: ${reason}`);
-    if (decision === "leave to a person") {
-      const show = `virsh domblklist --inactive ${shellWord(context.domain)}`;
-      run.logInfo(
-        seat.target,
-        `hint: ${quoted(seat.names.image)} is kept; see what the domain names now: ${show}`,
-      );
-    }
+    if (decision === "leave to a person") tellLeft(seat, context);
     const one: DecidedSeat = { seat, decision };
     const isDone = await run.takeOrReport(seat.target, () => seatAtRelease(one, isUp));
     decided.push(isDone ? one : { seat, decision: "leave" });
   }
   const isRestored = decided.some(({ seat }) => seat.record?.came === "restore");
-  const isSavedNow = start === "resume" || end === "failed" && isRestored || extra === "saved" ||
-    end === "unknown" && isSaved(context);
-  const next = seatRecordsAtRelease(decided, {
-    isUp,
-    isSaved: isSavedNow,
-    isMigrated: isTold && isUp && (extra === "migrated" || end === "unknown"),
-    isGone: extra === "migrated",
-    isAborted: isUp || start === "migrate",
-  });
+  const next = seatRecordsAtRelease(decided, endedGuest({ start, end, isTold }, isRestored, context));
   if (JSON.stringify(next) !== JSON.stringify(records)) {
     await run.takeOrReport("", () => [{ kind: "seats", path: paths.seats, records: next }]);
   }
@@ -156,20 +131,20 @@ async function isDead(context: EventContext): Promise<boolean> {
 
 async function endDead(context: EventContext): Promise<void> {
   const { host, domain, paths, run } = context;
+  const records = readSeats(paths.seats);
   // It may go on where it came from, and its image says by itself what it stands on.
-  const left = readSeats(paths.seats).filter(({ came }) => came !== "migration");
-  if (left.length < readSeats(paths.seats).length) {
+  const left = records.filter(({ came }) => came !== "migration");
+  if (left.length < records.length) {
     await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
   }
   const path = `${host.settings.definedFolder}/${domain}.xml`;
   const xml = files.read(path);
   // Of a session that is there nobody could tell what stands on it.
-  const isThere = readSeats(paths.seats).some(({ image }) => files.lstat(image) !== undefined);
+  const isThere = left.some(({ image }) => files.lstat(image) !== undefined);
   if (xml === undefined && isThere) return;
   const disks = xml === undefined
     ? []
     : parseDisks(xml, { name: quoted(path), hint: `virsh dumpxml ${shellWord(domain)}` });
-  // The end of none of them was noted: it may have been a save.
   // Another host may have begun a session in its place since, or it has become a disk of its own.
   const config = await readConfig(paths.config, host.settings.configOwner);
   const managed = readRecords(paths.note).map(({ image }) => image);
@@ -177,13 +152,13 @@ async function endDead(context: EventContext): Promise<void> {
     (record.made === undefined || files.lstat(record.image) === undefined ||
       record.made === madeOf(record.image)) &&
     !managed.includes(record.image) && !config?.disks.some(({ target }) => target === record.target);
-  const noted = readSeats(paths.seats);
-  const theirs = noted.filter(isTheirs);
-  if (theirs.length < noted.length) {
+  const theirs = left.filter(isTheirs);
+  if (theirs.length < left.length) {
     await run.take("", [{ kind: "seats", path: paths.seats, records: theirs }]);
   }
   if (theirs.length === 0) return;
   run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
+  // None of their ends was noted: it may have been a save.
   await endSessions({ start: "up", end: "unknown", config, disks, isTold: false }, context);
 }
 

@@ -14,7 +14,7 @@ import type { SessionRecord } from "./session_record.ts";
 import { type Listing, parse, type State } from "./state.ts";
 
 /** How a guest's memory comes to its sessions, by the kind of start. */
-const ways = { fresh: undefined, resume: "restore", migrate: "migration" } as const;
+export const ways = { fresh: undefined, resume: "restore", migrate: "migration" } as const;
 
 /**
  * What the note says from this start on; `now` is the time of the sessions that begin.

@@ -3,7 +3,7 @@
 import type { Names } from "./paths.ts";
 import type { SeatDecision, SeatFacts } from "./seat_table.ts";
 import type { SeatRecord } from "./seat_record.ts";
-import type { EndedGuest } from "./records.ts";
+import { type EndedGuest, ways } from "./records.ts";
 import type { Owner } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import type { Step } from "./step.ts";
@@ -163,9 +163,6 @@ export function seatAtRelease(
       return [];
   }
 }
-
-/** How a guest's memory comes to its sessions, by the kind of start. */
-const ways = { fresh: undefined, resume: "restore", migrate: "migration" } as const;
 
 /** What the note says of a seat from this start on; undefined where nothing stands on anything. */
 export function seatRecordAtPrepare(

@@ -1,5 +1,4 @@
-import { UserError } from "../errors.ts";
-import type { Owner } from "./session_record.ts";
+import { type Owner, parseNote } from "./session_record.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /**
@@ -39,17 +38,8 @@ export interface SeatRecord {
 
 /** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
 export function parseSeats(path: string, text: string): SeatRecord[] {
-  try {
-    const list: unknown = JSON.parse(text);
-    if (!Array.isArray(list)) throw new TypeError("is no list");
-    return list.map(parseSeat);
-  } catch (cause) {
-    const what = cause instanceof Error ? cause.message : String(cause);
-    throw new UserError(`${quoted(path)} is not a note of this hook: ${what}`, {
-      cause,
-      hint: `restore it, or with the guest shut off and not saved: rm ${shellWord(path)}`,
-    });
-  }
+  const hint = `restore it, or with the guest shut off and not saved: rm ${shellWord(path)}`;
+  return parseNote(path, text, parseSeat, hint);
 }
 
 function parseSeat(value: unknown): SeatRecord {

@@ -59,16 +59,26 @@ export interface PendingOperation {
 
 /** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
 export function parseRecords(path: string, text: string): SessionRecord[] {
+  const hint = `restore it, or if no disk of the guest has a ".backing_file" beside it: rm ${
+    shellWord(path)
+  }`;
+  return parseNote(path, text, parseRecord, hint);
+}
+
+/** @throws {UserError} if the text is no list, or `parse` throws at one of its entries */
+export function parseNote<Entry>(
+  path: string,
+  text: string,
+  parse: (value: unknown) => Entry,
+  hint: string,
+): Entry[] {
   try {
     const list: unknown = JSON.parse(text);
     if (!Array.isArray(list)) throw new TypeError("is no list");
-    return list.map(parseRecord);
+    return list.map(parse);
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
-    throw new UserError(`${quoted(path)} is not a note of this hook: ${what}`, {
-      cause,
-      hint: `restore it, or if no disk of the guest has a ".backing_file" beside it: rm ${shellWord(path)}`,
-    });
+    throw new UserError(`${quoted(path)} is not a note of this hook: ${what}`, { cause, hint });
   }
 }
 

@@ -1,0 +1,39 @@
+import type { EventContext } from "./context.ts";
+import { isSaved } from "./decide.ts";
+import type { Config } from "../input/config.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
+import type { Facts } from "../state/decision_table.ts";
+import type { EndedGuest } from "../state/records.ts";
+
+/** What an end rests on besides its disks. */
+export interface Ended {
+  readonly start: Facts["start"];
+  readonly end: Facts["end"];
+  readonly config: Config | "unreadable" | undefined;
+  readonly disks: readonly DomainDisk[] | "unreadable";
+  /** Whether libvirt tells of it. */
+  readonly isTold?: boolean;
+}
+
+/**
+ * What an end was like, for what is noted of disks and seats.
+ *
+ * @param isRestored the guest's memory had come from a save
+ */
+export function endedGuest(
+  { start, end, isTold = true }: Pick<Ended, "start" | "end" | "isTold">,
+  isRestored: boolean,
+  context: EventContext,
+): EndedGuest {
+  const { extra } = context;
+  const isUp = start === "up";
+  return {
+    isUp,
+    // A restore may be tried again, whether libvirt has told that the guest is up or not.
+    isSaved: start === "resume" || end === "failed" && isRestored || extra === "saved" ||
+      end === "unknown" && isSaved(context),
+    isMigrated: isTold && isUp && (extra === "migrated" || end === "unknown"),
+    isGone: extra === "migrated",
+    isAborted: isUp || start === "migrate",
+  };
+}
