@@ -83,8 +83,8 @@ export function permissions(settings: Settings): string[] {
     `-R=${readable.flat().join(",")}`,
     `-W=${[...imageFolders, configFolder, log].join(",")}`,
     `--allow-run=${[qemuImg, ...programs].join(",")}`,
-    // How much room there is for a merge, to be nice while it runs, and whether a seat's session is of an earlier boot.
-    "-S=statfs,setPriority,osUptime",
+    // How much room there is for a merge, to be nice while it runs, and which host notes a start, and in which boot.
+    "-S=statfs,setPriority,osUptime,hostname",
     // How wide an answer may be.
     "-E=COLUMNS",
   ];

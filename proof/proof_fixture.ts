@@ -177,14 +177,16 @@ export class ProofFixture extends RealFixture {
   tree(): Tree {
     removeIfThere(`${this.root}/log`);
     for (const name of this.files(this.config)) {
-      if (/\.(session|seats)(\.autorevert-new)?$/.test(name)) withoutTime(`${this.config}/${name}`);
+      const path = `${this.config}/${name}`;
+      if (/\.(session|seats)(\.autorevert-new)?$/.test(name)) withoutTime(path);
+      if (/\.starting(\.autorevert-new)?$/.test(name)) withoutStamp(path);
     }
     return new Tree(this.root);
   }
 
   restore(tree: Tree): void {
     tree.restore();
-    // The word of a start that comes from a save is of no use after ten minutes.
+    // The word of a start that comes from a save is of use for two minutes.
     const starting = `${this.config}/${DOMAIN}.starting`;
     if (this.files(this.config).includes(`${DOMAIN}.starting`)) {
       Deno.utimeSync(starting, new Date(), new Date());
@@ -244,6 +246,13 @@ function withoutTime(path: string): void {
   const blank = text.replaceAll(/(?<!bytes of )\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2126-01-01T00:00:00.000Z");
   if (blank === text) return;
   Deno.writeTextFileSync(path, blank);
+  Deno.utimeSync(path, mtime!, mtime!);
+}
+
+/** A start as an earlier version notes it, without the time and the boot. */
+function withoutStamp(path: string): void {
+  const { mtime } = Deno.lstatSync(path);
+  Deno.writeTextFileSync(path, Deno.readTextFileSync(path).replace(/^(\w+) .*/, "$1"));
   Deno.utimeSync(path, mtime!, mtime!);
 }
 

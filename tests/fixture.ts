@@ -8,7 +8,7 @@ import type { EventContext } from "../lib/hook/context.ts";
 import { handle } from "../lib/hook/hook.ts";
 import { mergeGuest } from "../lib/hook/merge.ts";
 import { list, read, sameFile } from "../lib/host/files.ts";
-import type { Host } from "../lib/host/host.ts";
+import { type Host, startStamp } from "../lib/host/host.ts";
 import { type Lock, lock } from "../lib/host/lock.ts";
 import { Locks } from "../lib/host/locks.ts";
 import { performer } from "../lib/host/perform.ts";
@@ -104,6 +104,8 @@ export class Fixture implements Disposable {
   lock: Lock = lock;
   /** Long ago, as long as the host is up. */
   booted = LONG_AGO;
+  /** The host's. */
+  name = "here";
   /** The system's clock, unless a test says otherwise: files are made by that. */
   now: () => Date = () => new Date();
 
@@ -332,7 +334,7 @@ export class Fixture implements Disposable {
       settings: this.settings,
       qemuImg: this.qemuImg,
       backingOf: (image) => this.backingOf(image),
-      perform: performer(this.qemuImg, () => {}),
+      perform: this.#performer(() => {}),
       freeBytes: () => Promise.resolve(this.free),
       fileSystem: () => Promise.resolve(this.fileSystem),
       lock: this.lock,
@@ -342,8 +344,17 @@ export class Fixture implements Disposable {
       readXml: () => this.xml(),
       now: () => this.now(),
       booted: () => this.booted,
+      name: () => this.name,
       ...other,
     };
+  }
+
+  #performer(background: (domain: string) => void): Host["perform"] {
+    return performer(
+      this.qemuImg,
+      background,
+      () => startStamp({ name: () => this.name, now: () => this.now(), booted: () => this.booted }),
+    );
   }
 
   context(host: Host, domain = DOMAIN): EventContext {
@@ -369,7 +380,7 @@ export class Fixture implements Disposable {
     const merges: string[] = [];
     const { background = (domain) => void merges.push(domain) } = how;
     const host = this.host({
-      perform: perform(performer(this.qemuImg, background)),
+      perform: perform(this.#performer(background)),
       log: (line) => log.push(line),
       say: (line) => said.push(line),
       show: dry ? (line) => shown.push(line) : undefined,

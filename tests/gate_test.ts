@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import { isNoop } from "../lib/hook/filter.ts";
 import { gate } from "../lib/hook/gate.ts";
 import { eventOf } from "../lib/input/event.ts";
+import { formatStart } from "../lib/state/step.ts";
 import { snapshot } from "./tree.ts";
 import { exists, Fixture } from "./fixture.ts";
 
@@ -99,9 +100,12 @@ for (const shell of shells) {
   });
 
   Deno.test(`in ${shell[0]} the gate ends a start only by a word that stands alone`, async () => {
-    const alone = ["fresh\n", "resume\n", "migrate\n", "refused\n"];
+    const by = { host: "here", at: new Date(), booted: new Date() };
+    const words = ["fresh", "resume", "migrate", "refused"] as const;
+    const alone = words.flatMap((word) => [formatStart({ word }), formatStart({ word, by })]);
     const more = [
       ...["", "\n", "fresh", "fresh\n\n", "fresh\nforget\n", "fresh\nforget", "fresh more\n"],
+      formatStart({ word: "fresh", more: ["update"], by }),
       ...["FRESH\n", "../x\n", "*\n"],
     ];
     for (const operation of ["started", "reconnect"]) {

@@ -21,7 +21,9 @@ for (const [step, call] of steps) {
       get: (_, name) => (...args: unknown[]) =>
         Promise.resolve(void calls.push([name, ...args.filter(Boolean)])),
     });
-    await performer(program as QemuImg, (domain) => void calls.push(["background", domain]))(step);
+    const background = (domain: string) => void calls.push(["background", domain]);
+    const stamp = () => ({ host: "host", at: new Date(), booted: new Date() });
+    await performer(program as QemuImg, background, stamp)(step);
     assertEquals(calls, [[...call]]);
   });
 }

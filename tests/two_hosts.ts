@@ -18,6 +18,7 @@ export class TwoHosts implements Disposable {
   ) {
     this.there = new Fixture(undefined, this.here.images);
     this.there.busy = this.here.busy;
+    this.there.name = "there";
     this.here.disks(flags);
     for (const [target, image] of this.here.sources) this.there.sources.set(target, image);
     if (sharesConfig) {

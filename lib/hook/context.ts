@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
@@ -8,6 +9,7 @@ import type { GuestNames } from "../state/paths.ts";
 import { unfinished } from "../state/records.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parseStart } from "../state/step.ts";
+import { quoted, shellWord } from "../text.ts";
 
 /** An event of a managed guest, with what it needs to be dealt with. */
 export interface EventContext {
@@ -41,12 +43,50 @@ export function readStart({ starting }: GuestNames): ReturnType<typeof parseStar
 /** A start takes no longer, in milliseconds, unless it was cut short with its host. */
 const LONGEST_START = 600_000;
 
-/** Whether libvirt is starting the guest: from its `prepare` on, and until it is up, or has failed. */
-export function isBeingStarted({ host, paths }: EventContext): boolean {
-  const start = readStart(paths);
-  if (start === undefined || start.word === "refused") return false;
-  const noted = files.lstat(paths.starting)?.mtime?.getTime() ?? 0;
-  return Math.abs(host.now().getTime() - noted) < LONGEST_START;
+/** How exactly a host knows when it was booted, in milliseconds. */
+const SAME_BOOT = 5_000;
+
+/** A start that is, or was, under way. */
+type NotedStart = NonNullable<ReturnType<typeof readStart>>;
+
+/** Whether libvirt is starting the guest: from its announcement on, and until it is up, or has failed. */
+export function isBeingStarted(context: EventContext): boolean {
+  const start = readStart(context.paths);
+  return start !== undefined && start.word !== "refused" && !isBeforeThisBoot(start, context) &&
+    ageOf(start, context) < LONGEST_START;
+}
+
+/** Whether another host has noted a start: both have one folder of configurations. */
+export function isElsewhere({ by }: NotedStart, { host }: Pick<EventContext, "host">): boolean {
+  return by !== undefined && by.host !== host.name();
+}
+
+/**
+ * Where two hosts have one folder of configurations, a guest that one of them is starting is left to it: until its QEMU has opened
+ * the images, nothing else tells that its session is in use.
+ *
+ * @throws {UserError} if another host is starting the guest
+ */
+export function checkElsewhere(context: EventContext): void {
+  const start = readStart(context.paths);
+  if (start?.by === undefined || !isElsewhere(start, context) || !isBeingStarted(context)) return;
+  throw new UserError(`the host ${quoted(start.by.host)} is starting the guest`, {
+    hint: `wait until it is up there, or has failed; if that host is dead: rm ${
+      shellWord(context.paths.starting)
+    }`,
+    healedBy: "event",
+  });
+}
+
+/** Whether this host was booted since it noted a start: nothing came of that. */
+export function isBeforeThisBoot({ by }: NotedStart, { host }: Pick<EventContext, "host">): boolean {
+  return by?.host === host.name() && Math.abs(by.booted.getTime() - host.booted().getTime()) > SAME_BOOT;
+}
+
+/** How long ago a start was noted, in milliseconds; also where a clock was set back since. */
+export function ageOf({ by }: NotedStart, { paths, begun }: EventContext): number {
+  const at = by?.at ?? files.lstat(paths.starting)?.mtime ?? new Date(0);
+  return Math.abs(begun.getTime() - at.getTime());
 }
 
 /** The configuration of a guest. */

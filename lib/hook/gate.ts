@@ -32,9 +32,10 @@ absent() { # whether there is none of these files
   done
 }
 
-up() { # the start is over, and so is the word for it; a line below that is the program's
-  { read -r word && ! read -r more && [ -z "$more" ]; } 2>/dev/null < "$1" || return 1
+up() { # the start is over, and so is the word for it, with who noted it; a line below that is the program's
+  { read -r word by && ! read -r more && [ -z "$more" ]; } 2>/dev/null < "$1" || return 1
   case $word in *[!a-z]* | '') return 1 ;; esac
+  case $by in [!0-9]*) return 1 ;; esac
   rm -f "$1" 2>/dev/null
 }
 

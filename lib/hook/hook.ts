@@ -1,4 +1,4 @@
-import { type EventContext, readStart } from "./context.ts";
+import { checkElsewhere, type EventContext, isElsewhere, readStart } from "./context.ts";
 import { isNoop } from "./filter.ts";
 import { prepare } from "./prepare.ts";
 import { release } from "./release.ts";
@@ -8,7 +8,7 @@ import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
 import { checkDomainName, type Event, type Operation } from "../input/event.ts";
-import { type GuestNames, guestNames } from "../state/paths.ts";
+import { guestNames } from "../state/paths.ts";
 import { startingStep } from "../state/plan.ts";
 import { quoted } from "../text.ts";
 
@@ -36,15 +36,16 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
       return await up(operation, context);
     }
 
-    using _guest = await lockGuest(operation, paths, run);
+    using _guest = await lockGuest(operation, context);
     switch (operation) {
       case "restore":
       case "migrate":
-        await run.take("", [
-          { ...startingStep(paths, operation === "restore" ? "resume" : "migrate"), at: context.begun },
-        ]);
+        checkElsewhere(context);
+        await run.take("", [startingStep(paths, operation === "restore" ? "resume" : "migrate")]);
         return 0;
       case "prepare":
+        // Its word is left as it is: that start goes on.
+        checkElsewhere(context);
         return await prepare(context);
       case "stopped":
         await stopped(context);
@@ -68,7 +69,9 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
 /** The guest is up, or libvirtd finds it up: its end is not the end of a start that failed. */
 async function up(operation: "started" | "reconnect", context: EventContext): Promise<0 | 1> {
   const { run, paths } = context;
-  if (readStart(paths)?.more.includes("update")) {
+  const start = readStart(paths);
+  if (start !== undefined && isElsewhere(start, context)) return 0;
+  if (start?.more.includes("update")) {
     try {
       await started(context);
     } catch (error) {
@@ -82,12 +85,15 @@ async function up(operation: "started" | "reconnect", context: EventContext): Pr
 }
 
 /** One event of a guest at a time. A start that gives up waiting is refused like any other. */
-async function lockGuest(operation: Operation, paths: GuestNames, run: Run): Promise<Disposable | undefined> {
+async function lockGuest(operation: Operation, context: EventContext): Promise<Disposable | undefined> {
+  const { run, paths } = context;
   try {
     return await run.locks.guest();
   } catch (error) {
     // Otherwise the release that follows would take the session for that of a guest which crashed.
-    if (operation === "prepare") await run.takeOrReport("", () => [startingStep(paths, "refused")]);
+    const start = readStart(paths);
+    const isFree = start === undefined || !isElsewhere(start, context);
+    if (operation === "prepare" && isFree) await run.takeOrReport("", () => [startingStep(paths, "refused")]);
     throw error;
   }
 }

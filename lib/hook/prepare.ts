@@ -1,5 +1,14 @@
 import { UserError, withContext } from "../errors.ts";
-import { configOf, type EventContext, lookingBy, readStart, updateRecords } from "./context.ts";
+import {
+  ageOf,
+  configOf,
+  type EventContext,
+  isBeforeThisBoot,
+  isElsewhere,
+  lookingBy,
+  readStart,
+  updateRecords,
+} from "./context.ts";
 import { decideAll, type EventFacts, isSaved, planCheckedRecovery, whyRefused } from "./decide.ts";
 import { checkMarks } from "./marks.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
@@ -9,7 +18,9 @@ import { makeSeats } from "./seat_prepare.ts";
 import { resumePending } from "./pending_operation.ts";
 import { dataError } from "./refusal.ts";
 import * as files from "../host/files.ts";
+import { startStamp } from "../host/host.ts";
 import type { ImageInfo } from "../host/qemu_img.ts";
+import { readSeats } from "../host/seat_records.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
@@ -63,7 +74,11 @@ async function begin(context: EventContext): Promise<void> {
   ) return;
   // Until it is noted what this start does, its end must change nothing: a hook that is killed says no more.
   const more = start === "migrate" ? ["incoming"] as const : [];
-  if (!run.isDry) files.write(paths.starting, formatStart({ word: "refused", more }), { durable: false });
+  if (!run.isDry) {
+    files.write(paths.starting, formatStart({ word: "refused", more, by: startStamp(host) }), {
+      durable: false,
+    });
+  }
   const seats = await makeSeats({ start, isCutShort, config, disks }, context);
   try {
     const isMixed = (config?.disks ?? []).length > 0 || files.lstat(paths.note) !== undefined;
@@ -137,7 +152,7 @@ async function beginSessions(
   const begun = decided.filter(({ decision }) => beginsSession(decision));
   try {
     for (const { subject, steps } of planPrepare(decided, recovery, note, start, paths)) {
-      checkLayers(steps, decided, context);
+      await checkBegun(steps, decided, context);
       await noteClock(steps, note, context);
       for (const step of steps) await takeOwn(subject, step, own, context);
     }
@@ -208,11 +223,16 @@ function warnOfBases(
 
 /**
  * Another host has locks of its own: its merge may end in the moment in which the overlay is made here, and give the image the
- * only name of the disk. A look just before the overlay takes that name.
+ * only name of the disk, or its QEMU open the session that is to go. A look just before the overlay takes that name.
  *
- * @throws {UserError} if the layer is gone that the overlay stands on
+ * @throws {UserError} if the layer is gone that the overlay stands on, or the older session is in use
  */
-function checkLayers(steps: readonly Step[], decided: readonly DecidedDisk[], { run }: EventContext): void {
+async function checkBegun(
+  steps: readonly Step[],
+  decided: readonly DecidedDisk[],
+  context: EventContext,
+): Promise<void> {
+  const { run, host } = context;
   const begun = decided.find(({ disk, decision }) => beginsSession(decision) && givesName(steps, disk.names));
   if (begun === undefined) return;
   const { target, names } = begun.disk;
@@ -224,6 +244,9 @@ function checkLayers(steps: readonly Step[], decided: readonly DecidedDisk[], { 
   if (!("layers" in state) || topOf(state.layers) !== top || !isSame) {
     throw withContext(target, changedMeanwhile(begun.disk));
   }
+  if (before.kind !== "session" || run.isDry) return;
+  const { kind } = await host.qemuImg.info(names.image);
+  if (kind === "busy") throw withContext(target, await whyRefused("refuse: in use", begun.disk, context));
 }
 
 function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
@@ -244,12 +267,22 @@ function startThatBegins(
   announced: ReturnType<typeof readStart>,
   context: EventContext,
 ): "fresh" | "resume" | "migrate" {
-  const { word, more, at } = announced ?? { word: "fresh", more: [] };
-  // libvirt announces each restore and each migration anew.
-  if (word === "refused" || more.includes("prepared")) return "fresh";
+  if (
+    announced === undefined || announced.word === "refused" || isElsewhere(announced, context) ||
+    isBeforeThisBoot(announced, context)
+  ) return "fresh";
+  const { word, more } = announced;
+  // Also a second time, where the hook is installed twice.
+  if (ageOf(announced, context) < IN_A_ROW) return word;
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
-  const age = Math.abs(context.begun.getTime() - (at?.getTime() ?? 0));
-  return age < IN_A_ROW || word === "resume" && isSaved(context) ? word : "fresh";
+  const isAnnounced = word === "resume" && !more.includes("prepared");
+  return isAnnounced && (isSaved(context) || isSavedToFile(context)) ? word : "fresh";
+}
+
+/** Whether an end has left a session to a guest that was saved to a file. */
+function isSavedToFile({ paths }: EventContext): boolean {
+  return readRecords(paths.note).some(({ waits }) => waits === "saved") ||
+    readSeats(paths.seats).some(({ waits }) => waits);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { configOf, type EventContext, readStart, updateRecords } from "./context.ts";
+import { configOf, type EventContext, isElsewhere, readStart, updateRecords } from "./context.ts";
 import { decideAll, planCheckedRecovery } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
 import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
@@ -22,7 +22,7 @@ import type { Recovery } from "../state/recovery.ts";
  */
 export async function release(context: EventContext): Promise<void> {
   const { run, paths } = context;
-  const noted = readStart(paths);
+  const noted = startThatEnds(context);
   // What was only announced came to nothing where the guest was up already: that one ends otherwise than a failed start.
   const isAnnounced = noted !== undefined && ["resume", "migrate"].includes(noted.word) &&
     !noted.more.includes("prepared");
@@ -38,7 +38,17 @@ export async function release(context: EventContext): Promise<void> {
     if (hasSeats) await endSeats(how, context);
     if (hasDisks) await endDisks(how, context);
   }
-  if (noted !== undefined) await run.take("", [{ kind: "remove", path: paths.starting }]);
+  const left = readStart(paths);
+  if (left !== undefined && !isElsewhere(left, context)) {
+    await run.take("", [{ kind: "remove", path: paths.starting }]);
+  }
+}
+
+/** What is noted of the start that has come to its end. Where another host is starting the guest, this one's was refused. */
+function startThatEnds(context: EventContext): ReturnType<typeof readStart> {
+  const noted = readStart(context.paths);
+  if (noted === undefined || !isElsewhere(noted, context)) return noted;
+  return ["failed", "daemon", "-"].includes(context.extra) ? { word: "refused", more: [] } : undefined;
 }
 
 async function endDisks(how: Ended, context: EventContext): Promise<void> {

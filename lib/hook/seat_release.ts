@@ -1,6 +1,6 @@
 /** The end of a guest with seats, and their coming up. */
 
-import type { EventContext } from "./context.ts";
+import { type EventContext, isBeingStarted } from "./context.ts";
 import { isSaved, tellLeft } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
 import { isOfEarlierBoot, mayRun, releaseMasters, startMastersMerges } from "./seat_masters.ts";
@@ -66,9 +66,6 @@ async function endSessions(
   return seats.map(({ master }) => master);
 }
 
-/** A start that has not ended after so long, in milliseconds, was cut short. */
-const LONGEST_START = 3_600_000;
-
 /**
  * Ends the sessions on a master whose guests died without a word, as a power cut leaves them: nothing else would end them before
  * those guests start again. One that may still be needed stays: of a guest that libvirt runs, starts or holds saved, that came from
@@ -111,8 +108,7 @@ const MOMENT = 100;
 async function isDead(context: EventContext): Promise<boolean> {
   const { host, paths, domain } = context;
   const records = readSeats(paths.seats);
-  const started = files.lstat(paths.starting)?.mtime?.getTime();
-  if (started !== undefined && host.now().getTime() - started < LONGEST_START) return false;
+  if (isBeingStarted(context)) return false;
   if (files.lstat(`${host.settings.liveFolder}/${domain}.xml`) !== undefined || isSaved(context)) {
     return false;
   }

@@ -2,7 +2,7 @@ import type { Lock } from "./lock.ts";
 import type { Log } from "./log.ts";
 import type { Control, QemuImg } from "./qemu_img.ts";
 import type { Settings } from "../settings.ts";
-import type { Step } from "../state/step.ts";
+import type { StartStamp, Step } from "../state/step.ts";
 
 /** What an event needs of the system. */
 export interface Host {
@@ -27,4 +27,11 @@ export interface Host {
   readonly now: () => Date;
   /** When the system was booted. */
   readonly booted: () => Date;
+  /** Its name: libvirt migrates between hosts with different ones only. */
+  readonly name: () => string;
+}
+
+/** What tells a start of this host, and of this boot. */
+export function startStamp({ name, now, booted }: Pick<Host, "name" | "now" | "booted">): StartStamp {
+  return { host: name(), at: now(), booted: booted() };
 }

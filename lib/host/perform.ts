@@ -7,11 +7,19 @@ import { writeSeats } from "./seat_records.ts";
 import { withSuperseded } from "./session_records.ts";
 import { folderOf } from "../state/paths.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
-import { formatStart } from "../state/step.ts";
+import { formatStart, type StartStamp } from "../state/step.ts";
 import { shellWord } from "../text.ts";
 
-/** The interpreter of steps: each is one durable call. */
-export function performer(qemuImg: QemuImg, background: (domain: string) => void): Host["perform"] {
+/**
+ * The interpreter of steps: each is one durable call.
+ *
+ * @param stamp who notes a start
+ */
+export function performer(
+  qemuImg: QemuImg,
+  background: (domain: string) => void,
+  stamp: () => StartStamp,
+): Host["perform"] {
   return async (step, control) => {
     switch (step.kind) {
       case "link":
@@ -42,7 +50,7 @@ export function performer(qemuImg: QemuImg, background: (domain: string) => void
         return writeSeats(step.path, step.records);
       case "starting":
         // A power cut ends the start anyway.
-        return files.write(step.path, formatStart(step), { durable: false });
+        return files.write(step.path, formatStart({ ...step, by: stamp() }), { durable: false });
       case "configure":
         return writeConfig(step.config, step.text);
       default:

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import type { Host } from "./host.ts";
+import { type Host, startStamp } from "./host.ts";
 import { lstat, resolve } from "./files.ts";
 import { lock } from "./lock.ts";
 import { fileLog } from "./log.ts";
@@ -13,11 +13,17 @@ import { listed, quoted, shellWord } from "../text.ts";
 export function realHost(settings: Settings): Host {
   const program = qemuImg(settings.qemuImg);
   const now = () => new Date();
+  const here = {
+    name: () => Deno.hostname(),
+    now,
+    booted: () => new Date(Date.now() - Deno.osUptime() * 1000),
+  };
   return {
+    ...here,
     settings,
     qemuImg: program,
     backingOf,
-    perform: performer(program, (domain) => startMerge(settings, domain)),
+    perform: performer(program, (domain) => startMerge(settings, domain), () => startStamp(here)),
     freeBytes: async (folder) => {
       const { bavail, bsize } = (await import("node:fs")).statfsSync(folder);
       return bavail * bsize;
@@ -28,8 +34,6 @@ export function realHost(settings: Settings): Host {
     say: (line) => console.error(line),
     show: undefined,
     readXml: readStandardInput,
-    now,
-    booted: () => new Date(Date.now() - Deno.osUptime() * 1000),
   };
 }
 

@@ -38,8 +38,6 @@ export type Step =
     readonly path: string;
     readonly word: StartWord;
     readonly more?: readonly StartMark[];
-    /** When libvirt has announced it, by the host's clock. */
-    readonly at?: Date;
   };
 
 /** What is repaired of an image: what harms nothing, or whatever can be. */
@@ -61,24 +59,37 @@ export type StartMark =
 export interface Announced {
   readonly word: StartWord;
   readonly more?: readonly StartMark[];
-  readonly at?: Date;
+  /** Undefined where an earlier version of the hook has noted it. */
+  readonly by?: StartStamp;
 }
 
-/** The text of `.starting`: the word, a line for each mark, and the time. */
-export function formatStart({ word, more = [], at }: Announced): string {
-  const lines = [word, ...more, ...at === undefined ? [] : [`at ${at.toISOString()}`]];
-  return lines.map((line) => `${line}\n`).join("");
+/** Who has noted a start: two hosts may have one folder of configurations. */
+export interface StartStamp {
+  /** Name of the host. */
+  readonly host: string;
+  /** By that host's clock. */
+  readonly at: Date;
+  /** When that host was booted, to about a second. */
+  readonly booted: Date;
+}
+
+/** The text of `.starting`: the word and the stamp, and a line for each mark. */
+export function formatStart({ word, more = [], by }: Announced): string {
+  const stamp = by === undefined ? [] : [by.at.toISOString(), by.booted.toISOString(), by.host];
+  return [[word, ...stamp].join(" "), ...more].map((line) => `${line}\n`).join("");
 }
 
 /** What the text of `.starting` says; another word than the known ones is taken for `fresh`. */
 export function parseStart(text: string): Announced & { readonly more: readonly StartMark[] } {
-  const [word, ...lines] = text.split("\n").map((line) => line.trim());
+  const [first = "", ...lines] = text.split("\n").map((line) => line.trim());
+  const [word, at = "", booted = "", ...host] = first.split(" ");
   const known = word === "resume" || word === "migrate" || word === "refused" ? word : "fresh";
-  const at = lines.find((line) => line.startsWith("at "));
+  const times = [at, booted].map((time) => new Date(time)) as [Date, Date];
+  const isStamped = host.length > 0 && times.every((time) => Number.isFinite(time.getTime()));
   return {
     word: known,
     more: lines.filter((line) => line === "update" || line === "prepared" || line === "incoming"),
-    ...at !== undefined && { at: new Date(at.slice(3)) },
+    ...isStamped && { by: { host: host.join(" "), at: times[0], booted: times[1] } },
   };
 }
 
