@@ -820,3 +820,46 @@ Deno.test("a source that was destroyed after its guest has gone on leaves what i
     assertEquals(here.read(here.vda), { base: "vda", live: "yes" });
   }
 });
+
+/** From now on the clock is ahead, that of the images' server, too. */
+async function laterBy(seconds: number, hosts: TwoHosts, run: () => Promise<void>): Promise<void> {
+  const { lstatSync } = Deno;
+  const begun = Date.now();
+  const later = (time: Date | null) =>
+    time && new Date(time.getTime() + (time.getTime() < begun ? 0 : seconds * 1000));
+  Deno.lstatSync = (path) => {
+    const info = lstatSync(path);
+    return { ...info, birthtime: later(info.birthtime), mtime: later(info.mtime) };
+  };
+  for (const host of [hosts.here, hosts.there]) host.now = () => later(new Date())!;
+  try {
+    await run();
+  } finally {
+    Deno.lstatSync = lstatSync;
+  }
+}
+
+Deno.test("a host tells its session from the one that another has begun soon after, at a start and at an end that is told late", async () => {
+  for (const next of ["prepare", "shutdown", "crashed", "failed", "-"]) {
+    for (const seconds of [10, 200]) {
+      using hosts = new TwoHosts({ vda: false });
+      const { here, there } = hosts;
+      there.define();
+      await hosts.start(here);
+      here.busy.clear();
+      await afterClockTick();
+      await laterBy(seconds, hosts, async () => {
+        await there.type("recover guest --discard", true);
+        await hosts.start(there);
+        here.write(here.vda, "live");
+        await hosts.stop(there, "saved");
+        if (next === "prepare") assertEquals((await here.event("prepare")).code, 1);
+        await here.event("release", next === "prepare" ? "failed" : next);
+        assertEquals(here.read(here.vda), { base: "vda", live: "yes" }, `${next}, ${seconds} s`);
+        await there.good("restore");
+        await hosts.start(there);
+        assertEquals(here.read(here.vda), { base: "vda", live: "yes" });
+      });
+    }
+  }
+});

@@ -136,10 +136,10 @@ export async function whyRefused(
   const others = decision === "refuse: not ours" ? othersSession(disk, context) : undefined;
   if (others !== undefined) return others;
   const error = await explain(decision, disk, context);
-  // A copy is younger than the session that it is of.
+  // A copy is made later than the session that it is of.
   const isNoted = decision === "refuse: not ours" && disk.record !== undefined && !disk.record.idle;
   return isNoted
-    ? new UserError(`${error.message}: it is younger than the one that is noted`, {
+    ? new UserError(`${error.message}: it was not made with the one that is noted`, {
       hint: `if its files were copied: autorevert recover --keep|--discard ${
         shellWord(context.domain)
       }; else ${error.hint}`,

@@ -65,11 +65,8 @@ export function waitsToBeSetAside(disk: ObservedDisk): boolean {
     (ended === undefined || ended === listing.get(names.image));
 }
 
-/** A session's file is made within this time of its start, in milliseconds, where nothing is wrong. */
+/** A session's file is made within this time of its start, in milliseconds, unless the note tells of another time. */
 const MADE_WITHIN = 5_000;
-
-/** How much later than its start a session's file may be made, in milliseconds, on storage that hardly answers. */
-const MADE_LATE = 300_000;
 
 /** Whether the session's file was certainly made for it. */
 export function isMadeForIt({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
@@ -78,13 +75,13 @@ export function isMadeForIt({ made, record }: Pick<ObservedDisk, "made" | "recor
 }
 
 /**
- * Whether the session that lies there may be the one that the note tells of. A much younger file is somebody's own overlay, or
- * the session that another host has begun since. Where the file system tells no times it has to be a file that is noted.
+ * Whether the session that lies there is the one that the note tells of, as far as the file system tells one file from another.
+ * Another file is somebody's own overlay, or the session that another host has begun since.
  */
 export function isRecorded({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
   if (record === undefined || record.idle) return false;
-  if (made === undefined || record.made?.includes(made)) return true;
-  return made < 0 ? record.made === undefined : made - Date.parse(record.started) < MADE_LATE;
+  const isTold = made !== undefined && (made >= 0 || record.made !== undefined);
+  return !isTold || isMadeForIt({ made, record });
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */

@@ -37,15 +37,21 @@ export function recordsAtPrepare(
       const { aside: before, waits, left, came: _, made, idle, ...rest } = record;
       const { flagged: __, ...unflagged } = rest;
       const { visits: ___, ...own } = rest;
+      const started = goesOn.includes(decision)
+        ? startAfter(others, disk, Date.parse(record.started))
+        : record.started;
       return {
         // What was noted of an earlier stay here says nothing against a mark that comes now.
         ...came === "migration" ? unflagged : own,
         target,
         // Another file takes the session's place.
         ...decision !== "put back" && made !== undefined && { made },
+        // Told by its start, it must still be so where that is noted anew.
+        ...(decision === "keep" || decision === "resume") && started !== record.started &&
+          disk.made !== undefined && { made: [disk.made] },
         ...left && !goesOn.includes(decision) && { left },
         ...idle && !goesOn.includes(decision) && { idle },
-        ...goesOn.includes(decision) && { started: startAfter(others, disk, Date.parse(record.started)) },
+        started,
         // A session that has not come up yet beside one that is set aside holds nothing.
         ...decision === "resume" && before === undefined && { held: true },
         // Until the guest is up, its memory may have to come back once more.
