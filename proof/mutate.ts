@@ -24,7 +24,16 @@ const actions = [
   ),
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
   ...["prepare", "started", "release", "ended", "merge", "merge_checks"].map((name) => `lib/hook/${name}.ts`),
-  ...["seat_prepare", "seat_release", "seat_masters", "standing"].map((name) => `lib/hook/${name}.ts`),
+  ...[
+    "seat_claims",
+    "seat_decide",
+    "seat_guest",
+    "seat_layer",
+    "seat_masters",
+    "seat_prepare",
+    "seat_release",
+    "standing",
+  ].map((name) => `lib/hook/${name}.ts`),
 ];
 
 function allMutants(): Mutant[] {

@@ -1,13 +1,13 @@
 /** What the events of seats mean for their masters. */
 
 import type { EventContext } from "./context.ts";
-import { isOn, mayBeStarting, standingOn } from "./standing.ts";
+import { mayBeStarting, mayRun } from "./seat_guest.ts";
+import { isOn, standingOn } from "./standing.ts";
 import * as files from "../host/files.ts";
 import { readConfig } from "../host/config_file.ts";
 import { allSeats } from "../host/seat_records.ts";
 import { otherGuests, readRecords } from "../host/session_records.ts";
 import { guestNames, type Names } from "../state/paths.ts";
-import type { SeatRecord } from "../state/seat_record.ts";
 import { parse, publishedOf } from "../state/state.ts";
 import { ceaseMaster } from "../state/transitions.ts";
 
@@ -33,7 +33,7 @@ export async function startMastersMerges(masters: readonly Names[], context: Eve
       records === "unreadable" ||
       records.some((record) =>
         isOn(master, record) &&
-        (record.waits ? mayBeStarting(domain, host) : mayRun(record, domain, context))
+        (record.waits ? mayBeStarting(domain, context) : mayRun(record, domain, context))
       )
     );
     if (isBusy) continue;
@@ -49,27 +49,6 @@ export async function startMastersMerges(masters: readonly Names[], context: Eve
       await run.takeOrReport("", () => [{ kind: "background", domain }]);
     }
   }
-}
-
-/** Who wrote so short a time ago may have an end yet, of which libvirt tells, in milliseconds. */
-const LONGEST_END = 600_000;
-
-/** Whether nothing has been noted of a guest's seats in this boot: each start and each end does. */
-export function isOfEarlierBoot(domain: string, { host }: Pick<EventContext, "host">): boolean {
-  const noted = files.lstat(guestNames(host.settings.configFolder, domain).seats)?.mtime?.getTime();
-  return (noted ?? Infinity) < host.booted().getTime();
-}
-
-/** Whether a seat's guest may be up, or be about to start or end; a look at the image may tell that it isn't all the same. */
-export function mayRun(
-  { image, started }: SeatRecord,
-  domain: string,
-  { host }: Pick<EventContext, "host">,
-): boolean {
-  if (files.lstat(`${host.settings.liveFolder}/${domain}.xml`) !== undefined) return true;
-  if (isOfEarlierBoot(domain, { host })) return false;
-  const written = files.lstat(image)?.mtime?.getTime() ?? Date.parse(started);
-  return host.now().getTime() - written < LONGEST_END;
 }
 
 /** Who has an image as master, told as `guest target`: by the configurations and the notes of all guests, and what stands on it. */

@@ -1,18 +1,20 @@
 /** The start of a guest with seats. */
 
 import type { EventContext } from "./context.ts";
-import { isSaved } from "./decide.ts";
 import { interruptMerges, waitForOrphan } from "./merge_control.ts";
-import { masterGuests, startMastersMerges } from "./seat_masters.ts";
-import { isLayerName, madeOf, observeSeatsAtPrepare } from "./seat_observe.ts";
 import { takeOwn } from "./own_names.ts";
+import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
+import { seatDecision } from "./seat_decide.ts";
+import { checkPlainMaster, layerFor } from "./seat_layer.ts";
+import { masterGuests, startMastersMerges } from "./seat_masters.ts";
+import { madeOf, observeSeatsAtPrepare } from "./seat_observe.ts";
 import { explainSeat } from "./seat_refusal.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
-import { allSeats, readSeats } from "../host/seat_records.ts";
+import { readSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
-import { guestNames, type Names, namesOf } from "../state/paths.ts";
+import { type Names, namesOf } from "../state/paths.ts";
 import { startingStep } from "../state/plan.ts";
 import { isTorn } from "../state/records.ts";
 import {
@@ -20,23 +22,19 @@ import {
   createSeat,
   type DecidedSeat,
   forgetOlder,
-  hasSetAside,
-  isAnotherSession,
-  isNoted,
   isSeatAwaited,
-  isSeatUnborn,
   type ObservedSeat,
   seatAtPrepare,
   seatRecordAtPrepare,
   type StandsOn,
   undoSeat,
 } from "../state/seat.ts";
-import { decideSeat, isSeatRefusal, type SeatDecision, type SeatFacts } from "../state/seat_table.ts";
+import { isSeatRefusal, type SeatDecision, type SeatFacts } from "../state/seat_table.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { parse, publishedOf, type State, topOf } from "../state/state.ts";
+import { parse } from "../state/state.ts";
 import { becomeMaster } from "../state/transitions.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted } from "../text.ts";
 
 /** What a start rests on besides its seats. */
 export interface SeatStart {
@@ -140,23 +138,6 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
   };
 }
 
-/** @throws {UserError} if a disk is listed for itself, and a session of it stands on a master still */
-function checkNotManaged(records: readonly SeatRecord[], config: Config | undefined): void {
-  for (const { target, image, master } of records) {
-    if (!config?.disks.some((disk) => disk.target === target)) continue;
-    throw withContext(
-      target,
-      new UserError(
-        `${quoted(image)} is a session on ${quoted(master)}, and is listed as a disk of its own`,
-        {
-          hint: "end that session first: list the disk as a seat again, and start and end its guest; " +
-            "or: autorevert recover --discard DOMAIN",
-        },
-      ),
-    );
-  }
-}
-
 async function decideAtPrepare(
   seat: ObservedSeat,
   start: SeatFacts["start"],
@@ -171,67 +152,6 @@ async function decideAtPrepare(
   context.run.logInfo(seat.target, `${decision}: ${reason}`);
   if (isSeatRefusal(decision)) throw withContext(seat.target, explainSeat(decision, seat, context.domain));
   return decision;
-}
-
-/** The row of the table that decides about a seat, looking up only what it asks for. Changes nothing. */
-export async function seatDecision(
-  seat: ObservedSeat,
-  circumstances: Pick<SeatFacts, "event" | "start" | "end" | "came" | "waits" | "saved">,
-  context: Pick<EventContext, "host" | "domain">,
-) {
-  let facts: SeatFacts = {
-    ...circumstances,
-    ended: hasSetAside(seat, circumstances.start),
-    ours: circumstances.event === "prepare" ? isNoted(seat) : seat.record !== undefined,
-    listed: seat.listed,
-    file: seat.file,
-    keeps: seat.keepSession,
-    unborn: isSeatUnborn(seat),
-    another: isAnotherSession(seat),
-    source: seat.source,
-  };
-  while (true) {
-    const verdict = decideSeat(facts);
-    if ("row" in verdict) return verdict.row;
-    switch (verdict.lookUp) {
-      case "saved":
-        facts = { ...facts, saved: isSaved(context) };
-        break;
-      case "look": {
-        const { kind } = await context.host.qemuImg.info(seat.names.image);
-        facts = { ...facts, look: kind === "busy" ? "busy" : "free" };
-        break;
-      }
-      default:
-        verdict.lookUp satisfies never;
-    }
-  }
-}
-
-/** @throws {UserError} if the master is used as it is, without layers: by a guest that the hook doesn't manage, or none of qcow2 */
-async function checkPlainMaster(
-  { target, master }: ObservedSeat,
-  { run, host }: EventContext,
-): Promise<void> {
-  if (parse(master, run.listing(master.image)).kind !== "plain") return;
-  const { kind } = await host.qemuImg.info(master.image);
-  if (kind === "free") return;
-  const word = shellWord(master.image);
-  throw withContext(
-    target,
-    kind === "busy"
-      ? new UserError(
-        `the master ${quoted(master.image)} is being written to, not by a session of this hook`,
-        {
-          hint: `find out by whom: fuser -v ${word}; end that, and list the master for its own guest: ` +
-            "autorevert enable DOMAIN TARGET",
-          healedBy: "event",
-        },
-      )
-      : new UserError(`the master ${quoted(master.image)} is no readable qcow2 image`, {
-        hint: `see what it is: qemu-img info ${word}`,
-      }),
-  );
 }
 
 /** Masters whose layers the seat's QEMU is about to open: of one that goes on, what it stands on. */
@@ -275,143 +195,6 @@ function recordsOf(
   { host }: EventContext,
 ): SeatRecord[] {
   return placed.flatMap((one) => seatRecordAtPrepare(one, one.on, host.now(), start) ?? []);
-}
-
-/**
- * Whether a guest is gone: neither libvirt nor a configuration knows it, and it was not started in this boot. After a `virsh
- * domrename` its note may be all that is left of it.
- */
-function isForsaken(domain: string, { host }: Pick<EventContext, "host">): boolean {
-  const { definedFolder, liveFolder, configFolder } = host.settings;
-  const { config, seats } = guestNames(configFolder, domain);
-  const written = files.lstat(seats)?.mtime?.getTime() ?? Infinity;
-  return written < host.booted().getTime() &&
-    [config, `${definedFolder}/${domain}.xml`, `${liveFolder}/${domain}.xml`]
-      .every((path) => files.lstat(path) === undefined);
-}
-
-/** The notes of guests that are gone name these images no more: they are this guest's now. */
-async function takeOver(images: readonly string[], { run, host, domain }: EventContext): Promise<void> {
-  const { configFolder } = host.settings;
-  for (const { domain: other, records } of allSeats(configFolder)) {
-    if (other === domain || records === "unreadable" || !isForsaken(other, { host })) continue;
-    const left = records.filter(({ image }) => !images.includes(image));
-    if (left.length === records.length) continue;
-    await run.take("", [{ kind: "seats", path: guestNames(configFolder, other).seats, records: left }]);
-  }
-}
-
-/** @throws {UserError} if a seat's image is another guest's, or somebody's master */
-export function checkClaims(decided: readonly DecidedSeat[], { host, domain }: EventContext): void {
-  const { configFolder } = host.settings;
-  const others = allSeats(configFolder).filter((guest) =>
-    guest.domain !== domain && !isForsaken(guest.domain, { host })
-  );
-  for (const { seat: { target, names, master } } of decided) {
-    for (const { domain: other, records } of others) {
-      if (records === "unreadable") continue;
-      if (records.some(({ image }) => image === names.image)) {
-        throw withContext(
-          target,
-          new UserError(`${quoted(names.image)} is a seat of the guest ${quoted(other)}, too`, {
-            hint: `give each an image of its own: virsh edit ${shellWord(domain)}; ` +
-              `if it was renamed: mv ${shellWord(guestNames(configFolder, other).seats)} ${
-                shellWord(guestNames(configFolder, domain).seats)
-              }`,
-          }),
-        );
-      }
-      const isSeat = records.some(({ image }) => image === master.image);
-      const isMaster = records.some((record) => record.master === names.image);
-      if (isSeat || isMaster) {
-        throw withContext(
-          target,
-          new UserError(
-            `${quoted(isSeat ? master.image : names.image)} is a seat of the guest ${
-              quoted(isSeat ? other : domain)
-            }, and can't be a master, too`,
-            { hint: 'correct "master" in the configuration: it names an image that is no seat' },
-          ),
-        );
-      }
-    }
-  }
-}
-
-/** @throws {UserError} if there is no layer that the seat could stand on */
-function layerFor({ seat, decision }: DecidedSeat, context: EventContext): StandsOn | undefined {
-  try {
-    if (beginsSeat(decision)) return newLayer(seat, context);
-    if (decision !== "keep" && decision !== "put back") return undefined;
-    const on = decision === "keep" ? seat.standsOn : seat.endedStandsOn;
-    if (on === undefined) return undefined;
-    const layer = namesOf(on.master).layer(on.layer);
-    if (files.lstat(layer) === undefined) {
-      throw new UserError(
-        `${quoted(layer)} is missing, which the session of ${quoted(seat.names.image)} stands on`,
-        {
-          hint: `bring it back; what stands on what: qemu-img info -U --backing-chain ${
-            shellWord(seat.names.image)
-          }`,
-        },
-      );
-    }
-    return on;
-  } catch (error) {
-    throw withContext(seat.target, error);
-  }
-}
-
-/**
- * What a session that begins now stands on.
- *
- * @throws {UserError} if the master is gone, or can't be one
- */
-export function newLayer({ master, preview }: ObservedSeat, context: EventContext): StandsOn {
-  const { run, host } = context;
-  const listing = run.listing(master.image);
-  const state = parse(master, listing);
-  if (state.kind === "missing" || state.kind === "stray") {
-    throw new UserError(`there is no master ${quoted(master.image)}`, {
-      hint: 'restore it, or correct "master" in the configuration',
-    });
-  }
-  const lowest = "layers" in state ? master.layer(state.layers[0]) : master.image;
-  if (isLayerName(host.backingOf(lowest))) {
-    throw new UserError(
-      `the master ${quoted(master.image)} stands on a layer of another disk: it is, or was, a seat`,
-      {
-        hint:
-          `name that disk as "master", or have this one stand on nothing: qemu-img rebase -f qcow2 -b '' ${
-            shellWord(lowest)
-          }`,
-      },
-    );
-  }
-  if (!("layers" in state)) return { master: master.image, layer: 0 };
-  return { master: master.image, layer: chooseLayer(master, state, preview, context) };
-}
-
-function chooseLayer(
-  master: Names,
-  { layers }: Extract<State, { layers: unknown }>,
-  preview: boolean,
-  context: EventContext,
-): number {
-  const published = publishedOf(master, context.run.listing(master.image));
-  if (published !== undefined && !preview) {
-    if (layers.includes(published)) return published;
-    throw new UserError(
-      `the published version of ${quoted(master.image)} is gone: ${quoted(master.layer(published))}`,
-      {
-        hint: "publish the newest one: autorevert publish DOMAIN",
-      },
-    );
-  }
-  const records = masterGuests(master, context).flatMap(({ records }) => records);
-  // It is decided that the newest commit goes, and will be done by the master's next event.
-  const isUndone = records.some(({ pending }) => pending?.verb === "undo" && pending.top === topOf(layers));
-  return isUndone ? layers.at(-2) ?? topOf(layers) : topOf(layers);
 }
 
 /** How long another host may take from its note to its overlay's name, in milliseconds. */

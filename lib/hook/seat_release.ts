@@ -3,9 +3,10 @@
 import { type EventContext, isBeingStarted } from "./context.ts";
 import { isSaved, tellLeft } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
-import { isOfEarlierBoot, mayRun, releaseMasters, startMastersMerges } from "./seat_masters.ts";
+import { seatDecision } from "./seat_decide.ts";
+import { isOfEarlierBoot, mayRun } from "./seat_guest.ts";
+import { releaseMasters, startMastersMerges } from "./seat_masters.ts";
 import { madeOf, observeRecordedSeat } from "./seat_observe.ts";
-import { seatDecision } from "./seat_prepare.ts";
 import { isOn } from "./standing.ts";
 import { asUserError } from "../errors.ts";
 import * as files from "../host/files.ts";

@@ -4,6 +4,7 @@
  */
 
 import type { EventContext } from "./context.ts";
+import { mayBeStarting } from "./seat_guest.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { allSeats } from "../host/seat_records.ts";
@@ -52,7 +53,7 @@ export function standingOn(names: Names, { host }: Pick<EventContext, "host">): 
     return records.filter((record) => isOn(names, record)).flatMap((record) => {
       // What has left ends elsewhere, and then there is no file.
       const isOver = record.waits && isGone(record, host);
-      const isSaved = record.waits && !mayBeStarting(domain, host);
+      const isSaved = record.waits && !mayBeStarting(domain, { host });
       const how = record.left && isSaved ? "elsewhere" : isSaved ? "saved" : "runs";
       return isOver ? [] : [{ domain, file: record.image, layer: record.layer, how }];
     });
@@ -81,12 +82,6 @@ function isGone({ image, master, layer, left }: SeatRecord, { backingOf }: Event
   const stands = (path: string) =>
     listing.has(path) && layerStoodOn(namesOf(master), backingOf(path)) === layer;
   return (left === true || folderOf(image) === folderOf(master)) && !stands(image) && !stands(ended);
-}
-
-/** Whether a start of a guest was noted in this boot, and isn't over: its QEMU is about to open all layers. */
-export function mayBeStarting(domain: string, { settings, booted }: EventContext["host"]): boolean {
-  const noted = files.lstat(guestNames(settings.configFolder, domain).starting)?.mtime?.getTime();
-  return noted !== undefined && noted >= booted().getTime();
 }
 
 /** Whether a record is of a seat of this master. */

@@ -1,0 +1,79 @@
+/** Whose image a seat is: each belongs to one guest, and is neither a master nor a disk of its own. */
+
+import type { EventContext } from "./context.ts";
+import { isForsaken } from "./seat_guest.ts";
+import { UserError, withContext } from "../errors.ts";
+import { allSeats } from "../host/seat_records.ts";
+import type { Config } from "../input/config.ts";
+import { guestNames } from "../state/paths.ts";
+import type { DecidedSeat } from "../state/seat.ts";
+import type { SeatRecord } from "../state/seat_record.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** @throws {UserError} if a disk is listed for itself, and a session of it stands on a master still */
+export function checkNotManaged(records: readonly SeatRecord[], config: Config | undefined): void {
+  for (const { target, image, master } of records) {
+    if (!config?.disks.some((disk) => disk.target === target)) continue;
+    throw withContext(
+      target,
+      new UserError(
+        `${quoted(image)} is a session on ${quoted(master)}, and is listed as a disk of its own`,
+        {
+          hint: "end that session first: list the disk as a seat again, and start and end its guest; " +
+            "or: autorevert recover --discard DOMAIN",
+        },
+      ),
+    );
+  }
+}
+
+/** The notes of guests that are gone name these images no more: they are this guest's now. */
+export async function takeOver(
+  images: readonly string[],
+  { run, host, domain }: EventContext,
+): Promise<void> {
+  const { configFolder } = host.settings;
+  for (const { domain: other, records } of allSeats(configFolder)) {
+    if (other === domain || records === "unreadable" || !isForsaken(other, { host })) continue;
+    const left = records.filter(({ image }) => !images.includes(image));
+    if (left.length === records.length) continue;
+    await run.take("", [{ kind: "seats", path: guestNames(configFolder, other).seats, records: left }]);
+  }
+}
+
+/** @throws {UserError} if a seat's image is another guest's, or somebody's master */
+export function checkClaims(decided: readonly DecidedSeat[], { host, domain }: EventContext): void {
+  const { configFolder } = host.settings;
+  const others = allSeats(configFolder).filter((guest) =>
+    guest.domain !== domain && !isForsaken(guest.domain, { host })
+  );
+  for (const { seat: { target, names, master } } of decided) {
+    for (const { domain: other, records } of others) {
+      if (records === "unreadable") continue;
+      if (records.some(({ image }) => image === names.image)) {
+        throw withContext(
+          target,
+          new UserError(`${quoted(names.image)} is a seat of the guest ${quoted(other)}, too`, {
+            hint: `give each an image of its own: virsh edit ${shellWord(domain)}; ` +
+              `if it was renamed: mv ${shellWord(guestNames(configFolder, other).seats)} ${
+                shellWord(guestNames(configFolder, domain).seats)
+              }`,
+          }),
+        );
+      }
+      const isSeat = records.some(({ image }) => image === master.image);
+      const isMaster = records.some((record) => record.master === names.image);
+      if (isSeat || isMaster) {
+        throw withContext(
+          target,
+          new UserError(
+            `${quoted(isSeat ? master.image : names.image)} is a seat of the guest ${
+              quoted(isSeat ? other : domain)
+            }, and can't be a master, too`,
+            { hint: 'correct "master" in the configuration: it names an image that is no seat' },
+          ),
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,39 @@
+import type { EventContext } from "./context.ts";
+import { isSaved } from "./decide.ts";
+import { hasSetAside, isAnotherSession, isNoted, isSeatUnborn, type ObservedSeat } from "../state/seat.ts";
+import { decideSeat, type SeatFacts } from "../state/seat_table.ts";
+
+/** The row of the table that decides about a seat, looking up only what it asks for. Changes nothing. */
+export async function seatDecision(
+  seat: ObservedSeat,
+  circumstances: Pick<SeatFacts, "event" | "start" | "end" | "came" | "waits" | "saved">,
+  context: Pick<EventContext, "host" | "domain">,
+) {
+  let facts: SeatFacts = {
+    ...circumstances,
+    ended: hasSetAside(seat, circumstances.start),
+    ours: circumstances.event === "prepare" ? isNoted(seat) : seat.record !== undefined,
+    listed: seat.listed,
+    file: seat.file,
+    keeps: seat.keepSession,
+    unborn: isSeatUnborn(seat),
+    another: isAnotherSession(seat),
+    source: seat.source,
+  };
+  while (true) {
+    const verdict = decideSeat(facts);
+    if ("row" in verdict) return verdict.row;
+    switch (verdict.lookUp) {
+      case "saved":
+        facts = { ...facts, saved: isSaved(context) };
+        break;
+      case "look": {
+        const { kind } = await context.host.qemuImg.info(seat.names.image);
+        facts = { ...facts, look: kind === "busy" ? "busy" : "free" };
+        break;
+      }
+      default:
+        verdict.lookUp satisfies never;
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/** Which layer of its master a seat stands on. */
+
+import type { EventContext } from "./context.ts";
+import { masterGuests } from "./seat_masters.ts";
+import { isLayerName } from "./seat_observe.ts";
+import { UserError, withContext } from "../errors.ts";
+import * as files from "../host/files.ts";
+import { type Names, namesOf } from "../state/paths.ts";
+import { beginsSeat, type DecidedSeat, type ObservedSeat, type StandsOn } from "../state/seat.ts";
+import { parse, publishedOf, type State, topOf } from "../state/state.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** @throws {UserError} if the master is used as it is, without layers: by a guest that the hook doesn't manage, or none of qcow2 */
+export async function checkPlainMaster(
+  { target, master }: ObservedSeat,
+  { run, host }: EventContext,
+): Promise<void> {
+  if (parse(master, run.listing(master.image)).kind !== "plain") return;
+  const { kind } = await host.qemuImg.info(master.image);
+  if (kind === "free") return;
+  const word = shellWord(master.image);
+  throw withContext(
+    target,
+    kind === "busy"
+      ? new UserError(
+        `the master ${quoted(master.image)} is being written to, not by a session of this hook`,
+        {
+          hint: `find out by whom: fuser -v ${word}; end that, and list the master for its own guest: ` +
+            "autorevert enable DOMAIN TARGET",
+          healedBy: "event",
+        },
+      )
+      : new UserError(`the master ${quoted(master.image)} is no readable qcow2 image`, {
+        hint: `see what it is: qemu-img info ${word}`,
+      }),
+  );
+}
+
+/** @throws {UserError} if there is no layer that the seat could stand on */
+export function layerFor({ seat, decision }: DecidedSeat, context: EventContext): StandsOn | undefined {
+  try {
+    if (beginsSeat(decision)) return newLayer(seat, context);
+    if (decision !== "keep" && decision !== "put back") return undefined;
+    const on = decision === "keep" ? seat.standsOn : seat.endedStandsOn;
+    if (on === undefined) return undefined;
+    const layer = namesOf(on.master).layer(on.layer);
+    if (files.lstat(layer) === undefined) {
+      throw new UserError(
+        `${quoted(layer)} is missing, which the session of ${quoted(seat.names.image)} stands on`,
+        {
+          hint: `bring it back; what stands on what: qemu-img info -U --backing-chain ${
+            shellWord(seat.names.image)
+          }`,
+        },
+      );
+    }
+    return on;
+  } catch (error) {
+    throw withContext(seat.target, error);
+  }
+}
+
+/**
+ * What a session that begins now stands on.
+ *
+ * @throws {UserError} if the master is gone, or can't be one
+ */
+export function newLayer({ master, preview }: ObservedSeat, context: EventContext): StandsOn {
+  const { run, host } = context;
+  const listing = run.listing(master.image);
+  const state = parse(master, listing);
+  if (state.kind === "missing" || state.kind === "stray") {
+    throw new UserError(`there is no master ${quoted(master.image)}`, {
+      hint: 'restore it, or correct "master" in the configuration',
+    });
+  }
+  const lowest = "layers" in state ? master.layer(state.layers[0]) : master.image;
+  if (isLayerName(host.backingOf(lowest))) {
+    throw new UserError(
+      `the master ${quoted(master.image)} stands on a layer of another disk: it is, or was, a seat`,
+      {
+        hint:
+          `name that disk as "master", or have this one stand on nothing: qemu-img rebase -f qcow2 -b '' ${
+            shellWord(lowest)
+          }`,
+      },
+    );
+  }
+  if (!("layers" in state)) return { master: master.image, layer: 0 };
+  return { master: master.image, layer: chooseLayer(master, state, preview, context) };
+}
+
+function chooseLayer(
+  master: Names,
+  { layers }: Extract<State, { layers: unknown }>,
+  preview: boolean,
+  context: EventContext,
+): number {
+  const published = publishedOf(master, context.run.listing(master.image));
+  if (published !== undefined && !preview) {
+    if (layers.includes(published)) return published;
+    throw new UserError(
+      `the published version of ${quoted(master.image)} is gone: ${quoted(master.layer(published))}`,
+      {
+        hint: "publish the newest one: autorevert publish DOMAIN",
+      },
+    );
+  }
+  const records = masterGuests(master, context).flatMap(({ records }) => records);
+  // It is decided that the newest commit goes, and will be done by the master's next event.
+  const isUndone = records.some(({ pending }) => pending?.verb === "undo" && pending.top === topOf(layers));
+  return isUndone ? layers.at(-2) ?? topOf(layers) : topOf(layers);
+}
