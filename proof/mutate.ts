@@ -25,6 +25,7 @@ const actions = [
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
   ...["prepare", "started", "release", "ended", "merge", "merge_checks"].map((name) => `lib/hook/${name}.ts`),
   ...[
+    "master_mark",
     "seat_claims",
     "seat_decide",
     "seat_guest",

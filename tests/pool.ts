@@ -45,6 +45,12 @@ export class Pool {
     return result;
   }
 
+  /** libvirt keeps the state of a seat's guest that runs. */
+  live(seat: string): void {
+    const state = `<domstatus state="running">${this.xml(seat)}</domstatus>`;
+    Deno.writeTextFileSync(`${this.fixture.settings.liveFolder}/${seat}.xml`, state);
+  }
+
   async stop(seat: string, reason = "shutdown", how?: Circumstance): Promise<Result> {
     this.fixture.busy.delete(this.image(seat));
     return await this.event(seat, "release", reason, how);

@@ -373,10 +373,7 @@ Deno.test("status says which version a seat runs on, and check who is in the way
   using fixture = new Fixture();
   const pool = new Pool(fixture);
   await pool.start("seat1");
-  Deno.writeTextFileSync(
-    `${fixture.settings.liveFolder}/seat1.xml`,
-    `<domstatus state="running">${pool.xml("seat1")}</domstatus>`,
-  );
+  pool.live("seat1");
   await pool.commit("second");
   await pool.commit("third");
   const { text } = await typed(fixture, "status");

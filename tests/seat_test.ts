@@ -206,7 +206,7 @@ Deno.test("who stands on a master is told by notes and images, in folders below 
   assertEquals(
     found.map(({ file, layer, how }) => [file.slice(fixture.root.length), layer, how]).sort(),
     [
-      ["/config/torn.seats", undefined, "unreadable"],
+      ["/config/torn.seats", undefined, "unreadable note"],
       ["/images/b.img", 0, "unknown"],
       ["/images/below/a.img", 2, "unknown"],
       ["/images/c.img", 1, "unknown"],

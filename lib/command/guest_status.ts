@@ -145,7 +145,8 @@ function standing(names: Names, state: { readonly layers: Layers }, context: Eve
   const all = standingOn(names, context);
   const blocking = state.layers.length > 1 ? inTheWay(all, state) : [];
   const waitsFor = [...new Set(blocking.map(({ domain, file }) => domain ?? file))].sort();
-  return { stoodOnBy: all.length, ...waitsFor.length > 0 && { waitsFor } };
+  const known = all.filter(({ how }) => how !== "unreadable file" && how !== "unreadable note");
+  return { stoodOnBy: known.length, ...waitsFor.length > 0 && { waitsFor } };
 }
 
 async function mergeOf(disk: ObservedDisk, context: EventContext): Promise<Known["merge"]> {

@@ -48,25 +48,33 @@ export async function inspectSeats(
   const listed = config === "unreadable" || defined === undefined ? [] : config?.seats ?? [];
   const found: InspectedSeat[] = [];
   for (const configured of listed) {
-    found.push(await inspectListed(configured, defined!, live, context));
+    found.push(
+      await inspect(configured, () => observeListedSeat(configured, defined!, records, host), live, context),
+    );
   }
   const images = found.map(({ seat }) => seat?.names.image);
   for (const record of records.filter(({ image }) => !images.includes(image))) {
-    const seat = observeRecordedSeat(record, config, live ?? defined ?? "unreadable", host);
-    found.push({ target: record.target, master: record.master, seat, ...await judge(seat, live, context) });
+    found.push(
+      await inspect(
+        record,
+        () => observeRecordedSeat(record, config, live ?? defined ?? "unreadable", host),
+        live,
+        context,
+      ),
+    );
   }
   return found;
 }
 
-async function inspectListed(
-  configured: ConfiguredSeat,
-  defined: readonly DomainDisk[],
+/** @param known what the configuration or the note tells of it */
+async function inspect(
+  { target, master }: Pick<ConfiguredSeat, "target" | "master">,
+  observe: () => ObservedSeat,
   live: readonly DomainDisk[] | undefined,
   context: EventContext,
 ): Promise<InspectedSeat> {
-  const { target, master } = configured;
   try {
-    const seat = observeListedSeat(configured, defined, readSeats(context.paths.seats), context.host);
+    const seat = observe();
     return { target, seat, master: seat.master.image, ...await judge(seat, live, context) };
   } catch (error) {
     return {

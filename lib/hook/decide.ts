@@ -1,5 +1,6 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
+import { restoreMasterMarks } from "./master_mark.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
 import { standingOn } from "./standing.ts";
 import * as files from "../host/files.ts";
@@ -25,9 +26,10 @@ export type EventFacts = Pick<Facts, "event" | "start" | "end" | "held" | "saved
 
 /** What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing. */
 export async function planCheckedRecovery(
-  found: readonly ObservedDisk[],
+  disks: readonly ObservedDisk[],
   context: EventContext,
 ): Promise<Recovery> {
+  const { disks: found, stages } = restoreMasterMarks(disks, context);
   for (const disk of found) await checkOwner(disk, context);
   const strangers = new Set<string>();
   for (const disk of joiningCommit(found)) {
@@ -43,7 +45,8 @@ export async function planCheckedRecovery(
       "the configuration was changed since a commit was cut short: its flags are for the next session",
     );
   }
-  return withoutUsedFlags(planRecovery(found, context.paths, strangers, isFlagNewer), context);
+  const recovery = withoutUsedFlags(planRecovery(found, context.paths, strangers, isFlagNewer), context);
+  return { ...recovery, stages: [...stages, ...recovery.stages] };
 }
 
 /** A commit that was cut short here may have been finished by another host, which doesn't know whose flag it uses up. */

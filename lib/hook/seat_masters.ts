@@ -70,7 +70,9 @@ export function seatsOn(master: Names, { host }: Pick<EventContext, "host">): st
     return disks.filter((disk) => typeof disk.master === "string" && leadsTo(disk.master, master))
       .map(({ target }) => `${domain} ${target}`);
   });
-  const standing = (isMaster ? standingOn(master, { host }) : []).map(({ domain, file }) => domain ?? file);
+  const standing = (isMaster ? standingOn(master, { host }) : []).map(({ domain, file, how }) =>
+    domain ?? (how === "unreadable file" ? `${file}, which can't be read` : file)
+  );
   return [
     ...new Set([...listed, ...standing.filter((one) => !listed.some((seat) => seat.startsWith(`${one} `)))]),
   ];

@@ -4,7 +4,7 @@
  */
 
 import type { EventContext } from "./context.ts";
-import { mayBeStarting } from "./seat_guest.ts";
+import { mayBeStarting, mayRun } from "./seat_guest.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { allSeats } from "../host/seat_records.ts";
@@ -19,7 +19,7 @@ import {
 } from "../state/paths.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { type Layers, topOf } from "../state/state.ts";
-import { listed, quoted } from "../text.ts";
+import { listed, quoted, shellWord } from "../text.ts";
 
 /** A file that stands on a layer, or is about to. */
 export interface Standing {
@@ -32,56 +32,106 @@ export interface Standing {
 }
 
 type How =
-  /** Its guest runs on it, or died without a word. */
+  /** Its guest runs on it, or died without a word a short time ago. */
   | "runs"
   | "saved"
   /** Its guest runs on it at another host. */
   | "elsewhere"
+  /** Its guest is shut off, and no end of it has told what becomes of the session. */
+  | "left"
   | "set aside"
   /** No note says what it is. */
   | "unknown"
   /** The guest's note can't be read. */
-  | "unreadable";
+  | "unreadable note"
+  /** It is a file or folder that can't be read: it may stand on any layer. */
+  | "unreadable file";
 
-/** @throws {UserError} if not all images can be looked at: then nobody can tell */
+/** All who stand on a master's layers, each file once; with what can't be read, since it may do so. */
 export function standingOn(names: Names, { host }: Pick<EventContext, "host">): Standing[] {
-  const { imageFolders, configFolder } = host.settings;
-  const noted = allSeats(configFolder).flatMap(({ domain, records }): Standing[] => {
-    if (records === "unreadable") {
-      return [{ domain, file: guestNames(configFolder, domain).seats, layer: undefined, how: records }];
-    }
-    return records.filter((record) => isOn(names, record)).flatMap((record) => {
-      // What has left ends elsewhere, and then there is no file.
-      const isOver = record.waits && isGone(record, host);
-      const isSaved = record.waits && !mayBeStarting(domain, { host });
-      const how = record.left && isSaved ? "elsewhere" : isSaved ? "saved" : "runs";
-      return isOver ? [] : [{ domain, file: record.image, layer: record.layer, how }];
-    });
-  });
-  const folders = [...new Set([...imageFolders, folderOf(names.image)])]
-    .filter((folder, _, all) => !all.some((other) => folder.startsWith(`${other}/`)));
-  const found = folders.flatMap(files.walk).flatMap((file): Standing[] => {
-    if (belongsTo(names.image, file)) return [];
-    const layer = layerStoodOn(names, host.backingOf(file));
-    if (layer === undefined) return [];
-    const image = imageOf(file) ?? file;
-    const theirs = noted.filter((one) => one.file === image);
-    if (theirs.some((one) => one.layer === layer && (file === image || file === namesOf(image).scratch))) {
-      return [];
-    }
-    const how = file === namesOf(image).ended ? "set aside" : "unknown";
-    return [{ domain: theirs[0]?.domain, file, layer, how }];
-  });
-  return [...noted, ...found];
+  const { configFolder } = host.settings;
+  const noted = allSeats(configFolder).flatMap(({ domain, records }): Standing[] =>
+    records === "unreadable"
+      ? [{
+        domain,
+        file: guestNames(configFolder, domain).seats,
+        layer: undefined,
+        how: "unreadable note",
+      }]
+      : records.filter((record) => isOn(names, record) && !isOver(record, host)).map((record) => ({
+        ...{ domain, file: record.image, layer: record.layer },
+        how: howNoted(record, domain, { host }),
+      }))
+  );
+  return [...noted, ...foundOn(names, noted, host)];
 }
 
-/** Whether the session that waits is there no more: it has ended elsewhere. Where its folder may be missing, nobody can tell. */
-function isGone({ image, master, layer, left }: SeatRecord, { backingOf }: EventContext["host"]): boolean {
-  const { ended } = namesOf(image);
+function howNoted(record: SeatRecord, domain: string, context: Pick<EventContext, "host">): How {
+  if (mayBeStarting(domain, context)) return "runs";
+  if (record.waits) return record.left ? "elsewhere" : "saved";
+  return mayRun(record, domain, context) ? "runs" : "left";
+}
+
+/** Files that stand on a layer, besides those of which is noted just that. */
+function foundOn(names: Names, noted: readonly Standing[], host: EventContext["host"]): Standing[] {
+  const unread = (file: string): Standing => ({
+    ...{ domain: undefined, file, layer: undefined },
+    how: "unreadable file",
+  });
+  const closed: string[] = [];
+  const folders = [...new Set([...host.settings.imageFolders, folderOf(names.image)])]
+    .filter((folder, _, all) => !all.some((other) => folder.startsWith(`${other}/`)));
+  const paths = folders.flatMap((folder) => files.walk(folder, (path) => closed.push(path)));
+  // A folder may be seen by a second path, of a bind mount or a link: no file is another one for that.
+  const known = new Map(
+    noted.flatMap(({ file }) => [file, namesOf(file).scratch, namesOf(file).ended])
+      .map((path) => [files.identity(path), path]),
+  );
+  const seen = new Set([...files.listIfThere(names.image).keys()].map(files.identity));
+  const found = paths.flatMap((path): Standing[] => {
+    if (belongsTo(names.image, path)) return [];
+    const layer = layerBelow(names, path, host);
+    if (layer === undefined) return [];
+    if (layer === "unreadable") return [unread(path)];
+    const identity = files.identity(path);
+    if (identity === undefined || seen.has(identity)) return [];
+    seen.add(identity);
+    const file = known.get(identity) ?? path;
+    const image = imageOf(file) ?? file;
+    const { scratch, ended } = namesOf(image);
+    const theirs = noted.filter((one) => one.file === image);
+    if (theirs.some((one) => one.layer === layer) && (file === image || file === scratch)) return [];
+    return [{ domain: theirs[0]?.domain, file, layer, how: file === ended ? "set aside" : "unknown" }];
+  });
+  return [...found, ...closed.map(unread)];
+}
+
+/** The number of the layer that a file stands on; undefined where it stands on none. */
+function layerBelow(
+  names: Names,
+  file: string,
+  { backingOf }: EventContext["host"],
+): number | "unreadable" | undefined {
+  let backing: string | undefined;
+  try {
+    backing = backingOf(file);
+  } catch {
+    return "unreadable";
+  }
+  return layerStoodOn(names, backing);
+}
+
+/**
+ * Whether the session that waits is there no more: it has ended elsewhere, and then there is no file. Where its folder may be
+ * missing, nobody can tell.
+ */
+function isOver({ image, master, layer, left, waits }: SeatRecord, host: EventContext["host"]): boolean {
+  if (!waits || !left && folderOf(image) !== folderOf(master)) return false;
   const listing = files.listIfThere(image);
-  const stands = (path: string) =>
-    listing.has(path) && layerStoodOn(namesOf(master), backingOf(path)) === layer;
-  return (left === true || folderOf(image) === folderOf(master)) && !stands(image) && !stands(ended);
+  return [image, namesOf(image).ended].every((path) => {
+    const below = listing.has(path) ? layerBelow(namesOf(master), path, host) : undefined;
+    return below !== layer && below !== "unreadable";
+  });
 }
 
 /** Whether a record is of a seat of this master. */
@@ -95,13 +145,19 @@ export function isOn({ image }: Names, { master }: SeatRecord): boolean {
 export function layerStoodOn({ image }: Names, backing: string | undefined): number | undefined {
   if (backing === undefined) return undefined;
   const isJson = backing.startsWith("json:");
-  for (const path of isJson ? backing.split('"') : [backing]) {
-    const at = path.lastIndexOf("/");
+  const numberOf = (path: string): number | undefined => {
     const own = image.slice(image.lastIndexOf("/"));
-    const number = layerNumber(own, `/${path.slice(at + 1)}`);
-    if (number === undefined) continue;
+    const number = layerNumber(own, path.slice(path.lastIndexOf("/")));
+    if (number === undefined) return undefined;
     const folder = folderOf(path);
-    if (isJson || folder === folderOf(image) || files.sameFile(folder, folderOf(image))) return number;
+    return isJson || folder === folderOf(image) || files.sameFile(folder, folderOf(image))
+      ? number
+      : undefined;
+  };
+  for (const path of isJson ? backing.split('"') : [backing]) {
+    // A name of its own may be a symbolic link to a layer.
+    const number = numberOf(path) ?? numberOf(files.resolveIfThere(path) ?? path);
+    if (number !== undefined) return number;
   }
   return undefined;
 }
@@ -126,9 +182,11 @@ const ways: Readonly<Record<How, string>> = {
   runs: "runs",
   saved: "is saved",
   elsewhere: "runs on another host",
+  left: "has left a session behind",
   "set aside": "has a session set aside",
   unknown: "stands there, and no note tells of it",
-  unreadable: "has a note of its seats that can't be read",
+  "unreadable note": "has a note of its seats that can't be read",
+  "unreadable file": "can't be read",
 };
 
 /** Who it is and how, for a message. */
@@ -161,13 +219,32 @@ export function mergeBlock(
   }
   const blocking = inTheWay(standingOn(names, context), state);
   if (blocking.length === 0) return undefined;
-  const files = [...new Set(blocking.filter(({ how }) => how === "unknown").map(({ file }) => file))];
   return new UserError(
     `the merge waits for the end of those who stand on the layers: ${tellStanding(blocking)}`,
-    {
-      healedBy: "event",
-      ...files.length > 0 &&
-        { hint: `nobody knows of ${listed(files)}: end what has them open, and remove them` },
-    },
+    { healedBy: "event", hint: wayOut(blocking) },
   );
+}
+
+/** What an administrator can do about those that nothing ends by itself; undefined where there is none. */
+function wayOut(blocking: readonly Standing[]): string | undefined {
+  const which = (how: How) => blocking.filter((one) => one.how === how);
+  const names = (how: How) => listed([...new Set(which(how).map(({ file }) => file))]);
+  const guests = [...new Set(which("left").flatMap(({ domain }) => domain ?? []))];
+  const ways = [
+    ...guests.map((domain) =>
+      `unless its guest was saved, end the session: autorevert recover --discard ${shellWord(domain)}`
+    ),
+    ...which("unreadable file").length > 0
+      ? [`nobody can tell what ${names("unreadable file")} stands on: see why it can't be read`]
+      : [],
+    ...which("unknown").length > 0
+      ? [
+        `nobody knows of ${
+          names("unknown")
+        }: find out what it is (qemu-img info -U), and remove it only if ` +
+        "nobody needs it",
+      ]
+      : [],
+  ];
+  return ways.length > 0 ? ways.join("; ") : undefined;
 }

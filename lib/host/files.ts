@@ -137,14 +137,28 @@ export function isMissing(error: unknown): boolean {
 /**
  * The regular files in a folder and below it, links not followed; none where there is no such folder. Hidden folders are left out:
  * there snapshots of a file system lie, whose copies of an image nobody runs on.
+ *
+ * @param missed takes each folder that can't be listed
  */
-export function walk(folder: string): string[] {
-  const entries = attempt("list", folder, () => ifThere(() => [...Deno.readDirSync(folder)])) ?? [];
+export function walk(folder: string, missed: (folder: string) => void): string[] {
+  let entries: Deno.DirEntry[];
+  try {
+    entries = ifThere(() => [...Deno.readDirSync(folder)]) ?? [];
+  } catch {
+    missed(folder);
+    return [];
+  }
   return entries.flatMap(({ name, isDirectory, isFile }) => {
     const path = folder === "/" ? `/${name}` : `${folder}/${name}`;
-    if (isDirectory) return name.startsWith(".") ? [] : walk(path);
+    if (isDirectory) return name.startsWith(".") ? [] : walk(path, missed);
     return isFile ? [path] : [];
   });
+}
+
+/** What tells a file from all others, whatever its path; undefined if there is none. */
+export function identity(path: string): string | undefined {
+  const info = lstat(path);
+  return info && `${info.dev} ${inodeOf(path, info)}`;
 }
 
 /** What lstat(2) says, or undefined if there is nothing. */
@@ -280,6 +294,15 @@ export function resolve(path: string): string {
     }
     throw new Error("too many symbolic links");
   });
+}
+
+/** The file a path leads to, links resolved; undefined where it leads nowhere, or to where the program may not look. */
+export function resolveIfThere(path: string): string | undefined {
+  try {
+    return Deno.realPathSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 function ifThere<T>(look: () => T): T | undefined {

@@ -19,12 +19,13 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/state/seat.ts": ["pool", "pool_migration"],
   "lib/hook/seat_claims.ts": ["pool"],
   "lib/hook/seat_decide.ts": ["pool", "pool_migration"],
-  "lib/hook/seat_guest.ts": ["pool"],
+  "lib/hook/seat_guest.ts": ["pool", "pool_standing"],
   "lib/hook/seat_layer.ts": ["pool", "pool_migration"],
   "lib/hook/seat_prepare.ts": ["pool", "pool_migration"],
   "lib/hook/seat_release.ts": ["pool", "pool_migration"],
   "lib/hook/seat_masters.ts": ["pool"],
-  "lib/hook/standing.ts": ["seat", "pool"],
+  "lib/hook/master_mark.ts": ["pool_standing"],
+  "lib/hook/standing.ts": ["seat", "pool_standing", "pool"],
 };
 const quick = [
   "fsync",
@@ -46,6 +47,7 @@ const quick = [
   "seat",
   "pool",
   "pool_migration",
+  "pool_standing",
 ];
 const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
   "command_crash",
