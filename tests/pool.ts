@@ -1,9 +1,23 @@
 /** A master and its seats: the fixture's own guest has the master as its disk, each seat is a guest of its own. */
 
-import { type Circumstance, type Content, DOMAIN, exists, type Fixture, type Result } from "./fixture.ts";
+import { type Circumstance, type Content, DOMAIN, exists, Fixture, LATER, type Result } from "./fixture.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { allSeats } from "../lib/host/seat_records.ts";
+import { lock } from "../lib/host/lock.ts";
+import { guestNames, namesOf } from "../lib/state/paths.ts";
 import type { SeatRecord } from "../lib/state/seat_record.ts";
+
+/** A test of a master and so many seats. */
+export function poolTest(
+  name: string,
+  seats: number,
+  test: (pool: Pool, fixture: Fixture) => void | Promise<void>,
+): void {
+  Deno.test(name, async () => {
+    using fixture = new Fixture();
+    await test(new Pool(fixture, Array.from({ length: seats }, (_, index) => `seat${index + 1}`)), fixture);
+  });
+}
 
 export class Pool {
   readonly master: string;
@@ -43,6 +57,44 @@ export class Pool {
     this.fixture.busy.add(this.image(seat));
     this.fixture.write(this.image(seat), `by ${seat}`);
     return result;
+  }
+
+  /** A guest that was saved comes back. */
+  async restore(seat: string, how?: Circumstance): Promise<Result> {
+    await this.event(seat, "restore");
+    return await this.start(seat, how);
+  }
+
+  /** The host has died, with all that ran on it, and is up again. */
+  powerCut(): void {
+    this.fixture.busy.clear();
+    this.fixture.booted = LATER;
+  }
+
+  /**
+   * As if a merge of the master were under way, by another process: it has marked what it copies, and stops when it is asked to.
+   *
+   * @param of the image that it copies
+   */
+  async mergingUntilAsked(of = this.master, stopped = () => {}): Promise<Disposable & { asked: boolean }> {
+    const { merging, stop } = guestNames(this.fixture.config, DOMAIN);
+    const { layer, merge } = namesOf(of);
+    Deno.linkSync(layer(1), merge(1));
+    const held = await lock(merging);
+    const timer = setInterval(() => {
+      if (!exists(stop) || under.asked) return;
+      under.asked = true;
+      stopped();
+      held[Symbol.dispose]();
+    }, 5);
+    const under = {
+      asked: false,
+      [Symbol.dispose]: () => {
+        clearInterval(timer);
+        if (!under.asked) held[Symbol.dispose]();
+      },
+    };
+    return under;
   }
 
   /** libvirt keeps the state of a seat's guest that runs. */

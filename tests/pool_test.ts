@@ -2,8 +2,6 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { Pool } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
-import { lock } from "../lib/host/lock.ts";
-import { guestNames } from "../lib/state/paths.ts";
 
 Deno.test("a seat begins with the master at each start, and its idle image is gone", async () => {
   using fixture = new Fixture();
@@ -457,18 +455,12 @@ Deno.test("a start asks a merge of the master to stop, whichever guest it is of,
   using fixture = new Fixture();
   const pool = new Pool(fixture);
   await pool.commit("second");
-  const { merging, stop } = guestNames(fixture.config, DOMAIN);
-  const held = await lock(merging);
-  let asked = false;
-  const timer = setInterval(() => {
-    if (!exists(stop) || asked) return;
-    asked = true;
-    assertEquals(pool.record("seat1"), undefined);
-    held[Symbol.dispose]();
-  }, 5);
+  using merge = await pool.mergingUntilAsked(
+    pool.master,
+    () => assertEquals(pool.record("seat1"), undefined),
+  );
   await pool.start("seat1");
-  clearInterval(timer);
-  assert(asked);
+  assert(merge.asked);
 });
 
 Deno.test("a dry run of a start shows what it would do, and changes nothing", async () => {
@@ -569,14 +561,7 @@ Deno.test("a start that is refused after it has stopped a merge has it go on", a
   using fixture = new Fixture();
   const pool = new Pool(fixture);
   await pool.commit("second");
-  const { merging, stop } = guestNames(fixture.config, DOMAIN);
-  const held = await lock(merging);
-  let asked = false;
-  const timer = setInterval(() => {
-    if (!exists(stop) || asked) return;
-    asked = true;
-    held[Symbol.dispose]();
-  }, 5);
+  using merge = await pool.mergingUntilAsked();
   const started: string[] = [];
   const background = (domain: string) => void started.push(domain);
   const { code, said } = await pool.event("seat1", "prepare", "-", {
@@ -586,8 +571,7 @@ Deno.test("a start that is refused after it has stopped a merge has it go on", a
       return inner(step, control);
     },
   });
-  clearInterval(timer);
-  assert(asked);
+  assert(merge.asked);
   assertEquals(code, 1, said.join());
   await pool.event("seat1", "release", "failed", { background });
   assertEquals(started, [DOMAIN]);
@@ -731,24 +715,15 @@ Deno.test("a restore of a seat whose master was changed asks the old one's merge
   const pool = new Pool(fixture);
   await pool.commit("second");
   await pool.start("seat1");
-  await pool.stop("seat1", "saved");
+  await pool.stop("seat1", "saved", { mergeDies: true });
   fixture.save(fixture.image("new"), null, { version: "new" });
   pool.configure("seat1", { master: fixture.image("new") });
-  const { merging, stop } = guestNames(fixture.config, DOMAIN);
-  const held = await lock(merging);
-  let asked = false;
-  const timer = setInterval(() => {
-    if (!exists(stop) || asked) return;
-    asked = true;
-    held[Symbol.dispose]();
-  }, 5);
+  using merge = await pool.mergingUntilAsked();
   await pool.event("seat1", "restore");
   const { code, said } = await pool.event("seat1", "prepare");
-  clearInterval(timer);
-  if (!asked) held[Symbol.dispose]();
   assertEquals([code, said], [0, []]);
   assertEquals(pool.record("seat1")?.master, pool.master);
-  assert(asked, "the merge of what it stands on goes on");
+  assert(merge.asked, "the merge of what it stands on goes on");
 });
 
 Deno.test("a master whose seats are gone, and which is not listed any more, is plain after a life", async () => {

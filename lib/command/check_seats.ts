@@ -6,6 +6,7 @@ import type { EventContext } from "../hook/context.ts";
 import { isPending } from "../hook/merge.ts";
 import { mergeBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
+import { peekDisks } from "../input/config.ts";
 import { folderOf } from "../state/paths.ts";
 import { stateOf } from "../state/observed_disk.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -59,7 +60,9 @@ export function masterFindings(guests: readonly Guest[], context: Pick<EventCont
       file !== undefined && (file === master || files.sameFile(file, master))
     )!;
     const text = files.read(`${configFolder}/${owner}.json`);
-    if (text !== undefined && lists(text, disk.target)) return [];
+    // A file that isn't valid is told of by itself.
+    const listed = text === undefined ? [] : peekDisks(text);
+    if (listed === undefined || listed.some(({ target }) => target === disk.target)) return [];
     const problem = new UserError(
       `the master ${quoted(master)} is ${disk.target} of ${
         quoted(owner)
@@ -69,15 +72,4 @@ export function masterFindings(guests: readonly Guest[], context: Pick<EventCont
     );
     return [finding("warning", problem, domain, target)];
   });
-}
-
-function lists(text: string, target: string): boolean {
-  try {
-    return (JSON.parse(text).disks as readonly { readonly target?: unknown }[]).some((disk) =>
-      disk.target === target
-    );
-  } catch {
-    // A file that isn't valid is told of by itself.
-    return true;
-  }
 }

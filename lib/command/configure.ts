@@ -13,7 +13,13 @@ import { releaseMasters } from "../hook/seat_masters.ts";
 import { decisionFor, othersSession, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { checkBase } from "../hook/merge_checks.ts";
-import { imagesAtPrepare, observeAtPrepare, observeListed, observeRecorded } from "../hook/observe.ts";
+import {
+  checkPublishable,
+  imagesAtPrepare,
+  observeAtPrepare,
+  observeListed,
+  observeRecorded,
+} from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
@@ -87,6 +93,15 @@ export async function enable(context: GuestCommand): Promise<void> {
   const disks = observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
   for (const disk of disks.filter(({ target }) => added.includes(target))) {
     await checkStart(disk, live !== undefined, context);
+  }
+  if (keeping.publish === "by hand") {
+    for (const { target, names } of disks.filter(({ target }) => targets.includes(target))) {
+      try {
+        checkPublishable(names.image);
+      } catch (error) {
+        throw withContext(target, error);
+      }
+    }
   }
   const unprotected = disks.filter((disk) => live !== undefined && !isOwnSession(disk));
   const changes = wanted.disks.filter(({ target }) => targets.includes(target)).flatMap((disk) =>

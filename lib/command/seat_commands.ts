@@ -18,7 +18,7 @@ import { explainSeat } from "../hook/seat_refusal.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
-import type { Config } from "../input/config.ts";
+import { type Config, peekDisks } from "../input/config.ts";
 import { namesOf } from "../state/paths.ts";
 import { isTorn } from "../state/records.ts";
 import { isSeatAwaited } from "../state/seat.ts";
@@ -114,7 +114,7 @@ function checkMastersDisks(master: string, { host }: GuestCommand): void {
   for (const domain of domains(host.settings)) {
     const text = files.read(`${configFolder}/${domain}.json`) ?? "";
     if (!text.includes('"master"')) continue;
-    const seats = (JSON.parse(text) as { disks?: { target?: string; master?: string }[] }).disks ?? [];
+    const seats = peekDisks(text) ?? [];
     for (const disk of disksIn(definedFolder, domain) ?? []) {
       const isSeat = seats.some(({ target, master }) => target === disk.target && master !== undefined);
       if (!isSeat || disk.file === undefined || !files.sameFile(disk.file, master)) continue;
@@ -140,8 +140,9 @@ export function tellDisabledSeats(seats: Config["seats"], { paths, domain, termi
 
 /** After a seat is gone from the configuration: its master may become an ordinary disk, and its merges may go on. */
 export async function leaveMasters(masters: readonly string[], context: GuestCommand): Promise<void> {
-  await releaseMasters(masters.map(namesOf), context);
-  await startMastersMerges(masters.map(namesOf), context);
+  const names = masters.map((master) => namesOf(files.resolveIfThere(master) ?? master));
+  await releaseMasters(names, context);
+  await startMastersMerges(names, context);
 }
 
 /** @throws {UserError} if a disk that is to be left alone is a master: its guest would write into what seats stand on */

@@ -10,6 +10,7 @@ import {
   imageOf,
   layerNumber,
   LONGEST_IMAGE_NAME,
+  LONGEST_PUBLISHED_NAME,
   mergeNumber,
   nameLength,
   type Names,
@@ -102,6 +103,7 @@ export function observeListed(
   imageFolders: readonly string[],
 ): ObservedDisk {
   const image = imageAt(target, disks, imageFolders, records);
+  if (byHand) checkPublishable(image);
   const names = namesOf(image);
   const listing = list(image);
   const record = records.find((record) => record.image === image);
@@ -240,12 +242,15 @@ function checkName(image: string): void {
   );
 }
 
-function checkLength(image: string): void {
-  if (nameLength(image) <= LONGEST_IMAGE_NAME) return;
+/** @throws {UserError} if there is no room for the name that publishes a version of the disk */
+export function checkPublishable(image: string): void {
+  checkLength(image, LONGEST_PUBLISHED_NAME);
+}
+
+function checkLength(image: string, longest = LONGEST_IMAGE_NAME): void {
+  if (nameLength(image) <= longest) return;
   throw new UserError(
-    `the name of ${quoted(image)} has ${
-      nameLength(image)
-    } bytes, should have at most ${LONGEST_IMAGE_NAME}: ` +
+    `the name of ${quoted(image)} has ${nameLength(image)} bytes, should have at most ${longest}: ` +
       `names beside it are longer`,
     { hint: "with the guest shut off, give the file a shorter one with mv, and name it with virsh edit" },
   );

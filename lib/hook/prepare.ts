@@ -14,7 +14,7 @@ import { checkMarks } from "./marks.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
-import { makeSeats } from "./seat_prepare.ts";
+import { type MadeSeats, makeSeats } from "./seat_prepare.ts";
 import { resumePending } from "./pending_operation.ts";
 import { dataError } from "./refusal.ts";
 import * as files from "../host/files.ts";
@@ -24,6 +24,7 @@ import { readSeats } from "../host/seat_records.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
+import type { Stage } from "../state/commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import {
@@ -82,8 +83,9 @@ async function begin(context: EventContext): Promise<void> {
   const seats = await makeSeats({ start, isCutShort, config, disks }, context);
   try {
     const isMixed = (config?.disks ?? []).length > 0 || files.lstat(paths.note) !== undefined;
-    if (seats === undefined || isMixed) await beginManaged({ start, isCutShort, config }, disks, context);
-    await seats?.finish(readRecords(paths.note));
+    if (seats === undefined || isMixed) {
+      await beginManaged({ start, isCutShort, config, seats }, disks, context);
+    } else await seats.finish([]);
   } catch (error) {
     await seats?.undo();
     throw error;
@@ -117,12 +119,14 @@ async function beginManaged(
 interface Start {
   readonly start: "fresh" | "resume" | "migrate";
   readonly config: Config | undefined;
+  /** The guest's seats, whose sessions are made. */
+  readonly seats: MadeSeats | undefined;
 }
 
 async function beginSessions(
   disks: readonly ObservedDisk[],
   records: readonly SessionRecord[],
-  { start, config }: Start,
+  { start, config, seats }: Start,
   context: EventContext,
 ): Promise<void> {
   const { run, host, paths } = context;
@@ -151,11 +155,18 @@ async function beginSessions(
   const own = new Set<string>();
   const begun = decided.filter(({ decision }) => beginsSession(decision));
   try {
-    for (const { subject, steps } of planPrepare(decided, recovery, note, start, paths)) {
-      await checkBegun(steps, decided, context);
-      await noteClock(steps, note, context);
-      for (const step of steps) await takeOwn(subject, step, own, context);
-    }
+    const take = async (stages: readonly Stage[]) => {
+      for (const { subject, steps } of stages) {
+        await checkBegun(steps, decided, context);
+        await noteClock(steps, note, context);
+        for (const step of steps) await takeOwn(subject, step, own, context);
+      }
+    };
+    const { made, named } = planPrepare(decided, recovery, note, start, paths);
+    await take(made);
+    // Theirs can be taken back wholly, also after the last step; where it fails, no disk has begun.
+    await seats?.finish(note);
+    await take(named);
     for (const { disk } of begun) {
       const state = parse(disk.names, run.listing(disk.names.image));
       if (state.kind !== "session") throw withContext(disk.target, changedMeanwhile(disk));
@@ -165,7 +176,7 @@ async function beginSessions(
     throw error;
   }
   await updateRecords(recordsWhenBegun(note, begun), context);
-  if (isLeftAlone(decided) && !run.isDry) files.removeIfThere(paths.starting);
+  if (isLeftAlone(decided) && seats === undefined && !run.isDry) files.removeIfThere(paths.starting);
 }
 
 /** Where the file system's clock differs from ours, a session is told by when its file was made: noted before it is the session. */

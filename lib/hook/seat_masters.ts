@@ -7,6 +7,7 @@ import * as files from "../host/files.ts";
 import { readConfig } from "../host/config_file.ts";
 import { allSeats } from "../host/seat_records.ts";
 import { otherGuests, readRecords } from "../host/session_records.ts";
+import { peekDisks } from "../input/config.ts";
 import { guestNames, type Names } from "../state/paths.ts";
 import { parse, publishedOf } from "../state/state.ts";
 import { ceaseMaster } from "../state/transitions.ts";
@@ -59,14 +60,9 @@ export function seatsOn(master: Names, { host }: Pick<EventContext, "host">): st
     const domain = name.slice(0, -".json".length);
     const text = files.read(`${configFolder}/${name}`) ?? "";
     if (!text.includes('"master"')) return [];
-    let disks: readonly { readonly target?: unknown; readonly master?: unknown }[];
-    try {
-      disks = JSON.parse(text).disks;
-    } catch {
-      // Nobody can tell what it names. Without layers for seats, nobody stands on anything.
-      return isMaster ? [domain] : [];
-    }
-    if (!Array.isArray(disks)) return isMaster ? [domain] : [];
+    const disks = peekDisks(text);
+    // Without layers for seats, nobody stands on anything.
+    if (disks === undefined) return isMaster ? [domain] : [];
     return disks.filter((disk) => typeof disk.master === "string" && leadsTo(disk.master, master))
       .map(({ target }) => `${domain} ${target}`);
   });

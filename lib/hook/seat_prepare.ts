@@ -173,7 +173,9 @@ async function place(
   using _folders = await run.locks.folders([...masters.map(({ image }) => image), ...images]);
   checkClaims(decided, context);
   run.locks.claim(images);
-  await interruptMerges(context, masters.map(({ image }) => image));
+  // One that isn't at these layers sees the lease before it begins with them.
+  const merged = masters.filter((master) => isMerged(master, context)).map(({ image }) => image);
+  if (merged.length > 0) await interruptMerges(context, merged);
   const placed = decided.map((one): PlacedSeat => ({ ...one, on: layerFor(one, context) }));
   for (const { seat: { target, master }, decision } of placed) {
     if (!beginsSeat(decision)) continue;
@@ -240,8 +242,16 @@ async function create(
 /** A `qemu-img` whose merge was killed keeps everybody from the layers it works on. */
 async function waitForTorn(master: Names, context: EventContext): Promise<void> {
   const state = parse(master, context.run.listing(master.image));
-  const isBegun = masterGuests(master, context).some(({ records }) => isTorn(state, records));
-  if (isBegun && "layers" in state) await waitForOrphan(master.layer(state.layers[0]), context);
+  if (isMerged(master, context) && "layers" in state) {
+    await waitForOrphan(master.layer(state.layers[0]), context);
+  }
+}
+
+/** Whether a merge of the lowest layers was begun and isn't done. */
+function isMerged(master: Names, context: EventContext): boolean {
+  const state = parse(master, context.run.listing(master.image));
+  const records = masterGuests(master, context).flatMap(({ records }) => records);
+  return isTorn(state, records);
 }
 
 /**

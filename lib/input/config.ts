@@ -31,6 +31,20 @@ export interface Listed {
   readonly seats: readonly ConfiguredSeat[];
 }
 
+/** The disks that a text lists, valid or not; undefined where nobody can tell. */
+export function peekDisks(
+  text: string,
+): readonly { readonly target?: unknown; readonly master?: unknown }[] | undefined {
+  try {
+    const { disks } = JSON.parse(text);
+    return Array.isArray(disks)
+      ? disks.filter((disk) => typeof disk === "object" && disk !== null)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** A valid configuration file. */
 export interface Config extends Listed {
   /** When the file was last changed, in milliseconds. */

@@ -54,6 +54,9 @@ export function namesOf(image: string): Names {
 /** The longest name, in bytes, that leaves room for the names beside it: of these the one of a decided commit is the longest. */
 export const LONGEST_IMAGE_NAME = NAME_MAX - COMMITTING.length;
 
+/** The same of a master, one of whose versions is published by its number. */
+export const LONGEST_PUBLISHED_NAME = NAME_MAX - PUBLISHED.length - "999999999".length;
+
 /** Length of a path's last part, in bytes. */
 export function nameLength(path: string): number {
   return new TextEncoder().encode(path.slice(path.lastIndexOf("/") + 1)).length;

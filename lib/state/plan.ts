@@ -24,6 +24,14 @@ export function isLeftAlone(decided: readonly DecidedDisk[]): boolean {
   return decided.every(({ decision }) => leavesAlone.includes(decision));
 }
 
+/** A start in two parts. */
+export interface PreparePlan {
+  /** What is noted, recovered and made: no disk has its session yet. */
+  readonly made: readonly Stage[];
+  /** Sessions take their images' names. */
+  readonly named: readonly Stage[];
+}
+
 /** A start: all overlays are made before the first of them takes an image's name. */
 export function planPrepare(
   decided: readonly DecidedDisk[],
@@ -31,10 +39,10 @@ export function planPrepare(
   records: readonly SessionRecord[],
   start: StartWord,
   paths: GuestNames,
-): Stage[] {
+): PreparePlan {
   const stage = (subject: string, ...steps: Step[]): Stage => ({ subject, steps });
   const begun = decided.filter(({ decision }) => beginsSession(decision));
-  return [
+  const made = [
     // Before the note: from there on what is set aside is the session that this start sets aside.
     ...decided.filter(({ disk, decision }) =>
       decision === "set aside, new session" && disk.listing.has(disk.names.ended)
@@ -47,16 +55,16 @@ export function planPrepare(
     ...begun.map(({ disk }) =>
       stage(disk.target, ...moves.createOverlay(disk.names, startable(disk), disk.owner))
     ),
-    ...decided.map(({ disk, decision }) => {
-      const steps = atPrepare(disk, decision);
-      const begin = beginsSession(decision)
-        ? moves.createOverlay(disk.names, startable(disk), disk.owner)
-        : [];
-      const after = afterAll(disk.listing, [...begin, ...steps]);
-      const hold = disk.listed ? moves.holdPublished(disk.names, after, disk.byHand ?? false) : [];
-      return stage(disk.target, ...steps, ...hold);
-    }),
   ];
+  const named = decided.map(({ disk, decision }) => {
+    const steps = atPrepare(disk, decision);
+    // A guest that comes from elsewhere may find a configuration that knows nothing of what is published.
+    if (!disk.listed || !beginsSession(decision)) return stage(disk.target, ...steps);
+    const begin = moves.createOverlay(disk.names, startable(disk), disk.owner);
+    const after = afterAll(disk.listing, [...begin, ...steps]);
+    return stage(disk.target, ...steps, ...moves.holdPublished(disk.names, after, disk.byHand ?? false));
+  });
+  return { made, named };
 }
 
 /**

@@ -48,6 +48,7 @@ const quick = [
   "pool",
   "pool_migration",
   "pool_standing",
+  "pool_failure",
 ];
 const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
   "command_crash",
