@@ -1,56 +1,71 @@
 /** Who stands on a master, where files are seen twice, can't be read, or tell it in an unusual way. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { Fixture, LATER } from "./fixture.ts";
-import { Pool } from "./pool.ts";
+import type { Fixture } from "./fixture.ts";
+import { poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { UserError } from "../lib/errors.ts";
 import { namesOf } from "../lib/state/paths.ts";
 
-Deno.test("an image folder that is seen by a second path makes no one stand on the master, and is counted once", async () => {
-  using fixture = new Fixture();
-  const pool = new Pool(fixture);
-  Deno.symlinkSync(fixture.images, `${fixture.root}/link`);
-  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, `${fixture.root}/link`] };
-  await pool.commit("second");
+poolTest("a file that no note tells of keeps a merge waiting, too", 3, async (pool, fixture) => {
   await pool.start("seat1");
-  await pool.commit("third");
-  const waits = await pool.merge();
-  assertStringIncludes(waits.log.join("\n"), `on the layers: "seat1" runs`);
-  assert(!waits.log.join("\n").includes("remove"), "a hint to remove what may be the master");
-  const status = await fixture.type(["status", "--json"]);
-  const [master] = JSON.parse(status.printed.join("\n")).guests[0].disks;
-  assertEquals([master.stoodOnBy, master.waitsFor], [1, ["seat1"]]);
-  await pool.stop("seat1");
-  await pool.merge();
-  assertEquals(pool.layers, [2]);
+  await pool.commit("second");
+  Deno.removeSync(`${fixture.config}/seat1.seats`);
+  Deno.removeSync(`${fixture.config}/seat1.json`);
+  const { log } = await pool.merge();
+  assertStringIncludes(log.join("\n"), "stands there, and no note tells of it");
+  assertEquals(pool.layers, [0, 1]);
+  Deno.removeSync(pool.image("seat1"));
+  assertEquals((await pool.merge()).code, 0);
+  assertEquals(pool.layers, [1]);
 });
 
-Deno.test("nor do hard links to the master's files in another folder; a copy of a session does, under each of its names", async () => {
-  using fixture = new Fixture();
-  const pool = new Pool(fixture);
-  fixture.keys = { "keep-commits": 3 };
-  await pool.commit("second");
-  await pool.start("seat1");
-  const backup = `${fixture.images}/backup`;
-  Deno.mkdirSync(backup);
-  for (const name of fixture.files().filter((name) => name.startsWith("vda.img") || name === "seat1.img")) {
-    Deno.linkSync(`${fixture.images}/${name}`, `${backup}/${name}`);
-  }
-  const refused = await fixture.command("undo");
-  assertStringIncludes(refused.said.join("\n"), `sessions stand on the commit: "seat1" runs`);
-  assert(!refused.said.join("\n").includes("backup"), refused.said.join("\n"));
-  await pool.stop("seat1");
-  const again = await fixture.command("undo");
-  assertEquals(again.code, 1);
-  assertStringIncludes(again.said.join("\n"), `${backup}/seat1.img" stands there, and no note tells of it`);
-  Deno.removeSync(`${backup}/seat1.img`);
-  assertEquals((await fixture.command("undo")).said, []);
-});
+poolTest(
+  "an image folder that is seen by a second path makes no one stand on the master, and is counted once",
+  3,
+  async (pool, fixture) => {
+    Deno.symlinkSync(fixture.images, `${fixture.root}/link`);
+    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, `${fixture.root}/link`] };
+    await pool.commit("second");
+    await pool.start("seat1");
+    await pool.commit("third");
+    const waits = await pool.merge();
+    assertStringIncludes(waits.log.join("\n"), `on the layers: "seat1" runs`);
+    assert(!waits.log.join("\n").includes("remove"), "a hint to remove what may be the master");
+    const status = await fixture.type(["status", "--json"]);
+    const [master] = JSON.parse(status.printed.join("\n")).guests[0].disks;
+    assertEquals([master.stoodOnBy, master.waitsFor], [1, ["seat1"]]);
+    await pool.stop("seat1");
+    await pool.merge();
+    assertEquals(pool.layers, [2]);
+  },
+);
 
-Deno.test("an overlay that names a layer through a symbolic link stands on it", async () => {
-  using fixture = new Fixture();
-  const pool = new Pool(fixture);
+poolTest(
+  "nor do hard links to the master's files in another folder; a copy of a session does, under each of its names",
+  3,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 3 };
+    await pool.commit("second");
+    await pool.start("seat1");
+    const backup = `${fixture.images}/backup`;
+    Deno.mkdirSync(backup);
+    for (const name of fixture.files().filter((name) => name.startsWith("vda.img") || name === "seat1.img")) {
+      Deno.linkSync(`${fixture.images}/${name}`, `${backup}/${name}`);
+    }
+    const refused = await fixture.command("undo");
+    assertStringIncludes(refused.said.join("\n"), `sessions stand on the commit: "seat1" runs`);
+    assert(!refused.said.join("\n").includes("backup"), refused.said.join("\n"));
+    await pool.stop("seat1");
+    const again = await fixture.command("undo");
+    assertEquals(again.code, 1);
+    assertStringIncludes(again.said.join("\n"), `${backup}/seat1.img" stands there, and no note tells of it`);
+    Deno.removeSync(`${backup}/seat1.img`);
+    assertEquals((await fixture.command("undo")).said, []);
+  },
+);
+
+poolTest("an overlay that names a layer through a symbolic link stands on it", 3, async (pool, fixture) => {
   await pool.start("seat1");
   await pool.commit("second");
   const alias = `${fixture.images}/alias`;
@@ -74,38 +89,38 @@ function unreadable(fixture: Fixture): string {
   return path;
 }
 
-Deno.test("an image that can't be read keeps merges and undo waiting, and neither status nor check from telling of all else", async () => {
-  using fixture = new Fixture();
-  const pool = new Pool(fixture);
-  await pool.commit("second");
-  await pool.start("seat1");
-  await pool.commit("third");
-  const path = unreadable(fixture);
-  pool.live("seat1");
-  const status = await fixture.type(["status"]);
-  assertEquals(status.said, []);
-  assertStringIncludes(status.printed.join("\n"), "running on a session, of vda.img, a commit behind");
-  const check = await fixture.type(["check"]);
-  assertStringIncludes([...check.said, ...check.printed].join("\n"), `"${path}" can't be read`);
-  Deno.removeSync(`${fixture.settings.liveFolder}/seat1.xml`);
-  await pool.stop("seat1");
-  assertEquals((await pool.merge()).code, 1);
-  assertEquals(pool.layers, [0, 1, 2]);
-  fixture.keys = { "keep-commits": 3 };
-  fixture.configure({ vda: false });
-  const undo = await fixture.command("undo");
-  assertEquals(undo.code, 1);
-  assertStringIncludes(undo.said.join("\n"), `"${path}" can't be read`);
-  Deno.removeSync(path);
-  fixture.keys = {};
-  fixture.configure({ vda: false });
-  await pool.merge();
-  assertEquals(pool.layers, [2]);
-});
+poolTest(
+  "an image that can't be read keeps merges and undo waiting, and neither status nor check from telling of all else",
+  3,
+  async (pool, fixture) => {
+    await pool.commit("second");
+    await pool.start("seat1");
+    await pool.commit("third");
+    const path = unreadable(fixture);
+    pool.live("seat1");
+    const status = await fixture.type(["status"]);
+    assertEquals(status.said, []);
+    assertStringIncludes(status.printed.join("\n"), "running on a session, of vda.img, a commit behind");
+    const check = await fixture.type(["check"]);
+    assertStringIncludes([...check.said, ...check.printed].join("\n"), `"${path}" can't be read`);
+    Deno.removeSync(`${fixture.settings.liveFolder}/seat1.xml`);
+    await pool.stop("seat1");
+    assertEquals((await pool.merge()).code, 1);
+    assertEquals(pool.layers, [0, 1, 2]);
+    fixture.keys = { "keep-commits": 3 };
+    fixture.configure({ vda: false });
+    const undo = await fixture.command("undo");
+    assertEquals(undo.code, 1);
+    assertStringIncludes(undo.said.join("\n"), `"${path}" can't be read`);
+    Deno.removeSync(path);
+    fixture.keys = {};
+    fixture.configure({ vda: false });
+    await pool.merge();
+    assertEquals(pool.layers, [2]);
+  },
+);
 
-Deno.test("a folder that can't be listed keeps them waiting, too", async () => {
-  using fixture = new Fixture();
-  const pool = new Pool(fixture);
+poolTest("a folder that can't be listed keeps them waiting, too", 3, async (pool, fixture) => {
   await pool.start("seat1");
   await pool.commit("second");
   await pool.stop("seat1", "shutdown", { mergeDies: true });
@@ -122,53 +137,56 @@ Deno.test("a folder that can't be listed keeps them waiting, too", async () => {
 });
 
 for (const event of ["merge", "undo", "discard"] as const) {
-  Deno.test(`a master whose mark is lost protects what a saved seat stands on all the same: ${event}`, async () => {
-    using fixture = new Fixture();
-    const pool = new Pool(fixture);
-    const { layer, master } = namesOf(pool.master);
-    if (event === "undo") {
-      fixture.keys = { "keep-commits": 3 };
-      await pool.commit("second");
-    }
-    await pool.start("seat1");
-    const before = fixture.read(pool.image("seat1"));
-    if (event === "merge") await pool.commit("second");
-    await pool.stop("seat1", "saved");
-    // As `find -empty -delete` does, or a copy that leaves empty files out.
-    Deno.removeSync(master);
-    if (event === "merge") await pool.merge();
-    if (event === "undo") assertEquals((await fixture.command("undo")).code, 1);
-    if (event === "discard") {
-      fixture.configure({ vda: false });
-      await fixture.start();
-      await fixture.stop();
-      assertEquals(pool.layers, [0]);
-    }
-    assertEquals(fixture.read(pool.image("seat1")), before);
-    assert(fixture.files().includes("vda.img.autorevert-master"), "it is there again");
-    assert(pool.layers.includes(event === "undo" ? 1 : 0), layer(0));
-  });
+  poolTest(
+    `a master whose mark is lost protects what a saved seat stands on all the same: ${event}`,
+    3,
+    async (pool, fixture) => {
+      const { layer, master } = namesOf(pool.master);
+      if (event === "undo") {
+        fixture.keys = { "keep-commits": 3 };
+        await pool.commit("second");
+      }
+      await pool.start("seat1");
+      const before = fixture.read(pool.image("seat1"));
+      if (event === "merge") await pool.commit("second");
+      await pool.stop("seat1", "saved");
+      // As `find -empty -delete` does, or a copy that leaves empty files out.
+      Deno.removeSync(master);
+      if (event === "merge") await pool.merge();
+      if (event === "undo") assertEquals((await fixture.command("undo")).code, 1);
+      if (event === "discard") {
+        fixture.configure({ vda: false });
+        await fixture.start();
+        await fixture.stop();
+        assertEquals(pool.layers, [0]);
+      }
+      assertEquals(fixture.read(pool.image("seat1")), before);
+      assert(fixture.files().includes("vda.img.autorevert-master"), "it is there again");
+      assert(pool.layers.includes(event === "undo" ? 1 : 0), layer(0));
+    },
+  );
 }
 
-Deno.test("a seat whose disk was detached is told as what a person has to end, with the command", async () => {
-  using fixture = new Fixture();
-  const pool = new Pool(fixture, ["seat1"]);
-  await pool.start("seat1");
-  await pool.commit("second");
-  // Detached while the guest ran, and taken out of the domain and the configuration.
-  const without = domainXml([diskXml("vdb", fixture.image("other"))]);
-  Deno.removeSync(`${fixture.config}/seat1.json`);
-  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/seat1.xml`, without);
-  fixture.busy.clear();
-  await pool.event("seat1", "release", "shutdown", { xml: without });
-  fixture.booted = LATER;
-  const { log } = await pool.merge();
-  assertEquals(pool.layers, [0, 1]);
-  assertStringIncludes(log.join("\n"), `"seat1" has left a session`);
-  const check = await fixture.type(["check"]);
-  const text = [...check.said, ...check.printed].join("\n");
-  assertStringIncludes(text, "autorevert recover --discard seat1");
-  assertEquals((await fixture.type(["recover", "--discard", "seat1", "--yes"])).code, 0);
-  await pool.merge();
-  assertEquals(pool.layers, [1]);
-});
+poolTest(
+  "a seat whose disk was detached is told as what a person has to end, with the command",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.commit("second");
+    // Detached while the guest ran, and taken out of the domain and the configuration.
+    const without = domainXml([diskXml("vdb", fixture.image("other"))]);
+    Deno.removeSync(`${fixture.config}/seat1.json`);
+    Deno.writeTextFileSync(`${fixture.settings.definedFolder}/seat1.xml`, without);
+    await pool.event("seat1", "release", "shutdown", { xml: without });
+    pool.powerCut();
+    const { log } = await pool.merge();
+    assertEquals(pool.layers, [0, 1]);
+    assertStringIncludes(log.join("\n"), `"seat1" has left a session`);
+    const check = await fixture.type(["check"]);
+    const text = [...check.said, ...check.printed].join("\n");
+    assertStringIncludes(text, "autorevert recover --discard seat1");
+    assertEquals((await fixture.type(["recover", "--discard", "seat1", "--yes"])).code, 0);
+    await pool.merge();
+    assertEquals(pool.layers, [1]);
+  },
+);

@@ -17,13 +17,13 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/hook/merge_checks.ts": ["merge", "command"],
   "lib/state/seat_table.ts": ["seat"],
   "lib/state/seat.ts": ["pool", "pool_migration"],
-  "lib/hook/seat_claims.ts": ["pool"],
+  "lib/hook/seat_claims.ts": ["pool_failure", "pool_command"],
   "lib/hook/seat_decide.ts": ["pool", "pool_migration"],
-  "lib/hook/seat_guest.ts": ["pool", "pool_standing"],
-  "lib/hook/seat_layer.ts": ["pool", "pool_migration"],
-  "lib/hook/seat_prepare.ts": ["pool", "pool_migration"],
-  "lib/hook/seat_release.ts": ["pool", "pool_migration"],
-  "lib/hook/seat_masters.ts": ["pool"],
+  "lib/hook/seat_guest.ts": ["pool", "pool_failure", "pool_standing"],
+  "lib/hook/seat_layer.ts": ["pool", "pool_failure", "pool_migration"],
+  "lib/hook/seat_prepare.ts": ["pool", "pool_failure", "pool_migration"],
+  "lib/hook/seat_release.ts": ["pool", "pool_failure", "pool_migration"],
+  "lib/hook/seat_masters.ts": ["pool", "pool_command"],
   "lib/hook/master_mark.ts": ["pool_standing"],
   "lib/hook/standing.ts": ["seat", "pool_standing", "pool"],
 };
@@ -49,6 +49,7 @@ const quick = [
   "pool_migration",
   "pool_standing",
   "pool_failure",
+  "pool_command",
 ];
 const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
   "command_crash",

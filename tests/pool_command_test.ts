@@ -1,0 +1,292 @@
+/** Commands on masters and seats. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { DOMAIN, exists, Fixture } from "./fixture.ts";
+import { poolTest } from "./pool.ts";
+
+/** The words of a command, with all that it says. */
+async function typed(fixture: Fixture, ...words: string[]): Promise<{ code: number; text: string }> {
+  const { code, said, printed } = await fixture.type(
+    [...words, "--yes"].filter((word) => word !== "--yes" || ["undo", "recover"].includes(words[0]!)),
+  );
+  return { code, text: [...printed, ...said].join("\n") };
+}
+
+poolTest("enable --master lists a seat, after a look at the master", 1, async (pool, fixture) => {
+  Deno.removeSync(`${fixture.config}/seat1.json`);
+  const wrong = await typed(fixture, "enable", "seat1", "vda", "--master", fixture.image("gone"));
+  assertEquals(wrong.code, 1);
+  assertStringIncludes(wrong.text, "there is no master");
+  const { code, text } = await typed(fixture, "enable", "seat1", "vda", "--master", pool.master, "--preview");
+  assertEquals([code, text], [0, `seat1 vda: every start begins with "${pool.master}" from the next one on`]);
+  assertEquals(JSON.parse(Deno.readTextFileSync(`${fixture.config}/seat1.json`)), {
+    disks: [{ target: "vda", master: pool.master, preview: true }],
+  });
+  await typed(fixture, "enable", "seat1", "vda", "--no-preview", "--keep-session");
+  assertEquals(JSON.parse(Deno.readTextFileSync(`${fixture.config}/seat1.json`)), {
+    disks: [{ target: "vda", master: pool.master, preview: false, "keep-session": true }],
+  });
+  assertStringIncludes(
+    (await typed(fixture, "enable", "guest", "vda", "--master", pool.master)).text,
+    "can't be a seat, too",
+  );
+});
+
+poolTest(
+  "commits are made by the master's guest, and commands on a seat say so",
+  3,
+  async (_pool, fixture) => {
+    for (const verb of ["commit", "keep", "undo", "merge", "publish"]) {
+      const { code, text } = await typed(fixture, verb, "seat1");
+      assertEquals(code, 1);
+      assertStringIncludes(text, "is committed by its own guest");
+      assertStringIncludes(text, `hint: autorevert ${verb} guest`);
+    }
+  },
+);
+
+poolTest("the last seat that is taken out lets its master be an ordinary disk", 2, async (pool, fixture) => {
+  await pool.start("seat1");
+  await pool.commit("second");
+  await pool.commit("third");
+  const refused = await typed(fixture, "disable", "guest");
+  assertEquals(refused.code, 1);
+  assertStringIncludes(refused.text, "it is the master of seats: seat1 vda, seat2 vda");
+  await typed(fixture, "disable", "seat2");
+  assertEquals((await typed(fixture, "disable", "seat1")).text.includes("still thrown away"), true);
+  assertEquals(pool.layers, [0, 1, 2]);
+  assertEquals((await pool.stop("seat1")).merge?.code, 0);
+  assertEquals(fixture.files(), ["vda.img"]);
+  assertEquals(pool.of(fixture.disk("vda")), "third");
+});
+
+Deno.test("a guest that has nothing to do with seats can be disabled, whatever stands on its layers", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  fixture.define();
+  await fixture.start();
+  // A copy of the session, made by an administrator.
+  Deno.copyFileSync(fixture.vda, `${fixture.images}/copy.img`);
+  await fixture.stop();
+  const { code, said, printed } = await fixture.type(["disable", DOMAIN]);
+  assertEquals([code, said], [0, []], printed.join("\n"));
+});
+
+Deno.test("and beside a configuration that is not valid", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: false });
+  fixture.define();
+  Deno.writeTextFileSync(`${fixture.config}/other.json`, '{"disks": {"target": "vda", "master": "/x"}}');
+  await fixture.start();
+  await fixture.stop();
+  const { code, said, printed } = await fixture.type(["disable", DOMAIN]);
+  assertEquals([code, said], [0, []], printed.join("\n"));
+});
+
+poolTest(
+  "what is published by hand is not forgotten when the last seat is taken out and put in again",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { publish: "by hand", "keep-commits": 5 };
+    fixture.configure({ vda: false });
+    await pool.commit("second");
+    await pool.commit("third");
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "first");
+    await pool.stop("seat1");
+    await fixture.type(["disable", "seat1"]);
+    await fixture.type(["enable", "seat1", "vda", "--master", pool.master]);
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "first");
+  },
+);
+
+poolTest(
+  "a session of a master by hand that is kept afterwards is not published",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-session": true, "keep-commits": 5 };
+    fixture.configure({ vda: false });
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    await fixture.start();
+    fixture.write(pool.master, "version", "second");
+    fixture.keys = { "keep-session": true, "keep-commits": 5, publish: "by hand" };
+    fixture.configure({ vda: false });
+    await fixture.stop();
+    const kept = await fixture.command("keep");
+    assertEquals(kept.code, 0, kept.said.join());
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "first");
+  },
+);
+
+poolTest(
+  "a master whose seats are gone, and which is not listed any more, is plain after a life",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    Deno.removeSync(`${fixture.config}/seat1.json`);
+    await fixture.start();
+    await fixture.stop();
+    await fixture.type(["disable", DOMAIN]);
+    await fixture.start();
+    await fixture.stop();
+    assertEquals(fixture.files(), ["vda.img"]);
+  },
+);
+
+poolTest(
+  "a saved seat is not made a disk of its own, by a command or an editor",
+  3,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    await typed(fixture, "disable", "seat1");
+    const { code, text } = await typed(fixture, "enable", "seat1", "vda");
+    assertEquals(code, 1);
+    assertStringIncludes(text, "a session of it stands on");
+    Deno.writeTextFileSync(`${fixture.config}/seat1.json`, JSON.stringify({ disks: [{ target: "vda" }] }));
+    await pool.event("seat1", "restore");
+    const refused = await pool.event("seat1", "prepare");
+    assertEquals(refused.code, 1);
+    assertStringIncludes(refused.said[0]!, "is listed as a disk of its own");
+    assertEquals(fixture.read(pool.image("seat1"))["by seat1"], "yes");
+  },
+);
+
+poolTest(
+  "status says which version a seat runs on, and check who is in the way of a merge",
+  3,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    pool.live("seat1");
+    await pool.commit("second");
+    await pool.commit("third");
+    const { text } = await typed(fixture, "status");
+    assertStringIncludes(text, "running on a session, of vda.img, 2 commits behind");
+    assertStringIncludes(text, "clean, a seat of vda.img");
+    assertStringIncludes(text, "2 commits waiting to be merged, for the end of seat1; a seat stands on it");
+    const json = JSON.parse((await typed(fixture, "status", "--json")).text);
+    const disks = json.guests.flatMap(({ disks }: { disks: { seat?: unknown }[] }) => disks);
+    assertEquals(disks[1].seat, { master: pool.master, layer: 0, behind: 2 });
+    assertEquals([disks[0].stoodOnBy, disks[0].waitsFor], [1, ["seat1"]]);
+    const check = await typed(fixture, "check");
+    assertStringIncludes(
+      check.text,
+      '2 commits wait to be merged: the merge waits for the end of those who stand on the layers: "seat1" runs',
+    );
+  },
+);
+
+poolTest("check warns of a master whose guest is not listed", 3, async (_pool, fixture) => {
+  Deno.removeSync(fixture.configFile);
+  const { text } = await typed(fixture, "check");
+  assertStringIncludes(text, 'is vda of "guest", which is not listed');
+  assertStringIncludes(text, "autorevert enable guest vda");
+});
+
+poolTest("publish moves all seats on, or back", 3, async (pool, fixture) => {
+  fixture.keys = { "keep-commits": 3 };
+  fixture.configure({ vda: false });
+  assertStringIncludes((await typed(fixture, "publish", "guest")).text, "enable guest TARGET --by-hand");
+  fixture.keys = { "keep-commits": 3, publish: "by hand" };
+  await pool.commit("second");
+  await pool.commit("third");
+  await pool.start("seat1");
+  assertEquals(pool.version("seat1"), "first");
+  assertEquals((await typed(fixture, "publish", "guest")).code, 0);
+  await pool.start("seat2");
+  assertEquals([pool.version("seat1"), pool.version("seat2")], ["first", "third"]);
+  await pool.stop("seat2");
+  const undo = await typed(fixture, "undo", "guest");
+  assertStringIncludes(undo.text, "the commit is the published version");
+  assertStringIncludes(undo.text, "autorevert publish --back guest");
+  assertEquals((await typed(fixture, "publish", "guest", "--back")).code, 0);
+  await pool.start("seat2");
+  assertEquals(pool.version("seat2"), "second");
+  assertEquals((await typed(fixture, "undo", "guest")).code, 0);
+});
+
+poolTest(
+  "recover --discard throws a seat's session away, of a guest that is shut off",
+  3,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    assertStringIncludes(
+      (await typed(fixture, "recover", "seat1", "--discard")).text,
+      "is open in another process",
+    );
+    await pool.stop("seat1", "saved");
+    await pool.commit("second");
+    assertEquals((await typed(fixture, "recover", "seat1", "--discard")).code, 0);
+    assert(pool.isIdle("seat1"));
+    await pool.merge();
+    assertEquals(pool.layers, [1]);
+  },
+);
+
+poolTest("recover --discard leaves a seat that is being started", 3, async (pool, fixture) => {
+  await pool.event("seat1", "prepare");
+  await fixture.type(["recover", "seat1", "--discard", "--yes"]);
+  assert(exists(pool.image("seat1")));
+});
+
+poolTest(
+  "the last seat that is taken out lets its master be an ordinary disk, named through a link, too",
+  1,
+  async (pool, fixture) => {
+    Deno.symlinkSync(pool.master, `${fixture.images}/lab`);
+    pool.configure("seat1", { master: `${fixture.images}/lab` });
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    assertEquals((await fixture.type(["disable", "seat1"])).said, []);
+    assertEquals(fixture.files(), ["lab", "vda.img"]);
+  },
+);
+
+for (
+  const text of [
+    '{"disks": [null, {"master": 1}]}',
+    '{"disks": {"master": 1}}',
+    '["master"',
+    '"master"',
+    "null",
+  ]
+) {
+  poolTest(
+    `a configuration that is not valid keeps no other from being changed: ${text}`,
+    2,
+    async (pool, fixture) => {
+      Deno.writeTextFileSync(
+        `${fixture.config}/seat2.json`,
+        `${text}${text === "null" ? ' // "master"' : ""}`,
+      );
+      Deno.removeSync(`${fixture.config}/seat1.json`);
+      const enabled = await fixture.type(["enable", "seat1", "vda", "--master", pool.master]);
+      assertEquals(enabled.said, []);
+      await pool.start("seat1");
+      await pool.stop("seat1");
+      const status = await fixture.type(["status", "seat1"]);
+      assertEquals(status.code, 0, [...status.printed, ...status.said].join("\n"));
+      assertEquals((await fixture.type(["disable", "seat1"])).said, []);
+    },
+  );
+}
+
+poolTest("a session that is kept by recover --keep is not published by hand", 1, async (pool, fixture) => {
+  fixture.keys = { "keep-commits": 5 };
+  await pool.start("seat1");
+  await pool.stop("seat1");
+  fixture.configure({ vda: false });
+  await fixture.start();
+  fixture.write(pool.master, "version", "second");
+  pool.powerCut();
+  fixture.keys = { "keep-commits": 5, publish: "by hand" };
+  fixture.configure({ vda: false });
+  const { said } = await fixture.type(["recover", DOMAIN, "--keep", "--yes"]);
+  assertEquals(said, []);
+  await pool.start("seat1");
+  assertEquals(pool.version("seat1"), "first");
+});
