@@ -1,6 +1,15 @@
 /** A master and its seats: the fixture's own guest has the master as its disk, each seat is a guest of its own. */
 
-import { type Circumstance, type Content, DOMAIN, exists, Fixture, LATER, type Result } from "./fixture.ts";
+import {
+  type Circumstance,
+  type Content,
+  DOMAIN,
+  exists,
+  Fixture,
+  LATER,
+  LONG_AGO,
+  type Result,
+} from "./fixture.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { allSeats } from "../lib/host/seat_records.ts";
 import { lock } from "../lib/host/lock.ts";
@@ -65,10 +74,16 @@ export class Pool {
     return await this.start(seat, how);
   }
 
-  /** The host has died, with all that ran on it, and is up again. */
-  powerCut(): void {
-    this.fixture.busy.clear();
-    this.fixture.booted = LATER;
+  /** The host has died, with all that ran on it, and is up again: that takes minutes. */
+  powerCut(booted = LATER): void {
+    const { fixture } = this;
+    fixture.busy.clear();
+    fixture.booted = booted;
+    for (const folder of [fixture.config, fixture.images]) {
+      for (const name of fixture.files(folder).filter((name) => /\.(starting|autorevert-new)$/.test(name))) {
+        Deno.utimeSync(`${folder}/${name}`, LONG_AGO, LONG_AGO);
+      }
+    }
   }
 
   /**

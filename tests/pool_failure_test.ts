@@ -1,7 +1,7 @@
 /** Starts of seats that are refused, events of theirs that are cut short, and hosts that die. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { DOMAIN, exists, type Fixture, LATER, LONG_AGO } from "./fixture.ts";
+import { afterClockTick, DOMAIN, exists, type Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { type Pool, poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { LONGEST_IMAGE_NAME } from "../lib/state/paths.ts";
@@ -426,3 +426,41 @@ poolTest(
     assertEquals(fixture.read(pool.image("seat1"))["by seat1"], "yes");
   },
 );
+
+for (const reason of ["saved", "-"]) {
+  poolTest(
+    `a restored guest whose coming up was not noted comes back from its next save, told ${reason}`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      await pool.stop("seat1", reason);
+      await pool.event("seat1", "restore");
+      assertEquals((await pool.event("seat1", "prepare")).said, []);
+      await pool.event("seat1", "started", "-", { perform: () => () => Promise.reject(new Error("killed")) });
+      fixture.write(pool.image("seat1"), "later");
+      await afterClockTick();
+      fixture.write(pool.image("seat1"), "latest");
+      await pool.stop("seat1", reason);
+      await pool.restore("seat1");
+      assertEquals(fixture.read(pool.image("seat1"))["latest"], "yes");
+    },
+  );
+}
+
+for (const [how, reason] of [["saved", "saved"], ["set aside without a reason", "-"]]) {
+  poolTest(
+    `a session that was ${how} outlives a start in its place that died with the host, and a merge`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "saved");
+      await pool.stop("seat1", reason);
+      await pool.commit("second");
+      assertEquals((await pool.event("seat1", "prepare")).said, []);
+      pool.powerCut();
+      await pool.merge();
+      await pool.restore("seat1");
+      assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
+    },
+  );
+}

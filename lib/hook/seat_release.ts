@@ -155,8 +155,9 @@ async function endDead(context: EventContext): Promise<void> {
   }
   if (theirs.length === 0) return;
   run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
-  // None of their ends was noted: it may have been a save.
-  await endSessions({ start: "up", end: "unknown", config, disks, isTold: false }, context);
+  // None of their ends was noted: it may have been a save. What a start that never came up has set aside is what may be saved then.
+  const start = theirs.some(({ aside }) => aside !== undefined) ? "fresh" : "up";
+  await endSessions({ start, end: "unknown", config, disks, isTold: false }, context);
 }
 
 /** The guest is up: what its start found set aside goes, and no memory has to come back for what its seats run on. */

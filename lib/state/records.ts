@@ -139,6 +139,8 @@ export interface EndedGuest {
   readonly isUp: boolean;
   /** Its memory is in a save, or could not be brought back from one. */
   readonly isSaved?: boolean;
+  /** Its start was refused: the session may be another's. */
+  readonly isRefused?: boolean;
   /** Its memory has gone to another host, or may have. */
   readonly isMigrated?: boolean;
   /** libvirt says so. */

@@ -202,7 +202,8 @@ export function seatRecordAtPrepare(
 /** What the note says of the seats at an end, as long as a session of theirs stands on something. */
 export function seatRecordsAtRelease(
   decided: readonly DecidedSeat[],
-  { isUp, isSaved = false, isMigrated = false, isGone = false, isAborted = false }: EndedGuest,
+  { isUp, isSaved = false, isRefused = false, isMigrated = false, isGone = false, isAborted = false }:
+    EndedGuest,
 ): SeatRecord[] {
   return decided.flatMap(({ seat: { record, file, written }, decision }) => {
     if (record === undefined || decision === "discard" || decision === "set aside") return [];
@@ -213,8 +214,9 @@ export function seatRecordsAtRelease(
     const isMigratedAway = isGone || record.came === "migration";
     const isWaiting = file === "session" && isLeft &&
       (isSaved || isMigrated && record.came !== "migration");
-    // One that goes on elsewhere is written to there.
-    const last = record.written ?? (isSaved && !isMigratedAway ? written : undefined);
+    // One that goes on elsewhere is written to there. That a restored guest came up may not have been noted.
+    const isLast = isSaved && !isRefused && !isMigratedAway;
+    const last = isLast ? written : record.written;
     return [{
       ...rest,
       ...isWaiting && { waits: true as const, ...last !== undefined && { written: last } },

@@ -55,7 +55,7 @@ const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["cra
   "command_crash",
   "model",
   "interleave",
-], ["pool_crash", "pool_interleave"]];
+], ["pool_crash", "pool_interleave", "pool_model"]];
 
 /** Seconds that no such run takes: what waits for ever is killed, too. */
 const longest = { quick: 60, slow: 300 };
