@@ -20,6 +20,7 @@ import { defaults, type Settings } from "../lib/settings.ts";
 import { guestNames, namesOf } from "../lib/state/paths.ts";
 import type { PendingOperation } from "../lib/state/session_record.ts";
 import { parse, type State, topOf } from "../lib/state/state.ts";
+import "./file_times.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
 /** What a guest sees of a disk. */

@@ -1,6 +1,7 @@
 /** Files below a folder: to compare them, and to have them again as they were. */
 
 import { createHash } from "node:crypto";
+import { makeBorn } from "./file_times.ts";
 
 interface Saved {
   readonly path: string;
@@ -9,6 +10,7 @@ interface Saved {
   readonly digest: string;
   readonly mode: number;
   readonly mtime: Date;
+  readonly birthtime: Date | null;
   /** First of the paths that are names of this file. */
   readonly same: string;
 }
@@ -30,13 +32,14 @@ export class Tree {
     this.#files = walk(folder).filter(({ info }) => info.isFile).map(({ path, info, content, digest }) => {
       const same = first.get(info.ino!) ?? path;
       first.set(info.ino!, same);
-      return { path, content, digest, mode: info.mode! & 0o7777, mtime: info.mtime!, same };
+      const { mode, mtime, birthtime } = info;
+      return { path, content, digest, mode: mode! & 0o7777, mtime: mtime!, birthtime, same };
     });
   }
 
   restore(): void {
     for (const { path, info } of walk(this.folder)) if (info.isFile) Deno.removeSync(path);
-    for (const { path, content, mode, mtime, same } of this.#files) {
+    for (const { path, content, mode, mtime, birthtime, same } of this.#files) {
       if (same !== path) {
         Deno.linkSync(same, path);
         continue;
@@ -44,6 +47,7 @@ export class Tree {
       Deno.writeFileSync(path, content);
       Deno.chmodSync(path, mode);
       Deno.utimeSync(path, mtime, mtime);
+      makeBorn(path, birthtime);
     }
   }
 
@@ -52,7 +56,7 @@ export class Tree {
     const now = Date.now();
     const age = (time: Date) => Math.round((time.getTime() - now) / 86_400_000);
     return JSON.stringify(
-      this.#files.map(({ mtime, content: _, ...file }) => ({ ...file, age: age(mtime) })),
+      this.#files.map(({ mtime, birthtime: _, content: __, ...file }) => ({ ...file, age: age(mtime) })),
     );
   }
 }

@@ -16,7 +16,7 @@ import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { explain } from "../hook/refusal.ts";
 import { recoverSeats } from "./seat_commands.ts";
-import { version } from "../host/files.ts";
+import { configVersion } from "../host/config_file.ts";
 import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
@@ -134,7 +134,7 @@ async function endSessions(
     throw problem;
   }
   const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
-  const flagVersion = version(paths.config);
+  const flagVersion = configVersion(paths.config);
   const own = sessions.map((disk) => withOwnFlag(disk, disks));
   const ours = sessions.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
   const foreign = ours.filter((record) => !records.includes(record));

@@ -3,6 +3,7 @@ import type { EventContext } from "./context.ts";
 import { restoreMasterMarks } from "./master_mark.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
 import { standingOn } from "./standing.ts";
+import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
@@ -49,14 +50,17 @@ export async function planCheckedRecovery(
   return { ...recovery, stages: [...stages, ...recovery.stages] };
 }
 
-/** A commit that was cut short here may have been finished by another host, which doesn't know whose flag it uses up. */
+/**
+ * A commit that was cut short here may have been finished by another host, which doesn't know whose flag it uses up. Where nothing
+ * was written to the disk since the session began, it has come to nothing, and its session was thrown away by hand.
+ */
 function withoutUsedFlags(recovery: Recovery, { paths }: EventContext): Recovery {
   const noted = recovery.disks.filter((disk) =>
     disk.flag === "set" && disk.record?.flagVersion !== undefined &&
-    ["plain", "layered"].includes(stateOf(disk).kind)
+    isWrittenSince(disk, disk.record.started)
   );
   // The file is looked at only where there is something to compare: libvirt waits for each look.
-  const version = noted.length > 0 ? files.version(paths.config) : undefined;
+  const version = noted.length > 0 ? configVersion(paths.config) : undefined;
   const used = noted.filter(({ record }) => record!.flagVersion === version);
   if (used.length === 0) return recovery;
   const targets = used.map(({ target }) => target);
@@ -70,10 +74,19 @@ function withoutUsedFlags(recovery: Recovery, { paths }: EventContext): Recovery
   };
 }
 
+/** Whether an idle disk was written to since that time: by a session that was committed, or a merge of it. */
+function isWrittenSince(disk: ObservedDisk, time: string): boolean {
+  const { names: { image, layer } } = disk;
+  const state = stateOf(disk);
+  if (state.kind !== "plain" && state.kind !== "layered") return false;
+  const top = state.kind === "plain" ? image : layer(topOf(state.layers));
+  return (files.lstat(top)?.mtime?.getTime() ?? Infinity) >= Date.parse(time);
+}
+
 /** Whether the flags that are set are in a later version of the configuration than that whose flags a cut-short commit uses up. */
 function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
   if (!found.some(({ flag }) => flag === "set")) return false;
-  const now = files.version(paths.config);
+  const now = configVersion(paths.config);
   return found.filter((disk) => stateOf(disk).kind === "committing").some(({ record }) => {
     // Of a session that is none of this host's, the flag is in another file.
     const used = record === undefined ? "none" : record.flagVersion;

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import { lstat, ownerOf, read, remove, versionOf, write } from "./files.ts";
+import { lstat, ownerOf, read, remove, write } from "./files.ts";
 import { type Config, parseConfig, withoutFlags } from "../input/config.ts";
 import { folderOf } from "../state/paths.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -25,9 +25,23 @@ export async function readConfig(path: string, owner: number): Promise<Config | 
   const text = read(path);
   return text === undefined ? undefined : {
     ...await parseConfig(path, text),
-    changed: info.mtime?.getTime() ?? Infinity,
+    changed: Math.max(info.mtime?.getTime() ?? Infinity, info.ctime?.getTime() ?? 0),
     version: versionOf(info),
   };
+}
+
+/**
+ * What differs for every other file that has been a guest's configuration; undefined if there is none. One that is put in place with
+ * its old time, as mv and cp -p do, is told by when that happened. A change of owner or mode, or another link, makes another
+ * version, too: a flag is then taken for a later one, and nothing is thrown away for it.
+ */
+export function configVersion(path: string): string | undefined {
+  const info = lstat(path);
+  return info && versionOf(info);
+}
+
+function versionOf({ size, mtime, ctime }: Deno.FileInfo): string {
+  return `${size} bytes of ${mtime?.toISOString()}, in place since ${ctime?.toISOString()}`;
 }
 
 /** Whoever can write the configuration decides what root does to an image. */

@@ -169,11 +169,7 @@ export function lstat(path: string): Deno.FileInfo | undefined {
 /** What differs for every other content that a file has had: its size and time; undefined if there is no file. */
 export function version(path: string): string | undefined {
   const info = lstat(path);
-  return info && versionOf(info);
-}
-
-export function versionOf({ size, mtime }: Deno.FileInfo): string {
-  return `${size} bytes of ${mtime?.toISOString()}`;
+  return info && `${info.size} bytes of ${info.mtime?.toISOString()}`;
 }
 
 /**

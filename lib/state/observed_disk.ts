@@ -75,13 +75,13 @@ export function isMadeForIt({ made, record }: Pick<ObservedDisk, "made" | "recor
 }
 
 /**
- * Whether the session that lies there is the one that the note tells of, as far as the file system tells one file from another.
- * Another file is somebody's own overlay, or the session that another host has begun since.
+ * Whether the session that lies there is the one that the note tells of, as far as the file system tells one file from another. A
+ * later one is somebody's own overlay, or the session that another host has begun since; an earlier one may have been put back.
  */
 export function isRecorded({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
   if (record === undefined || record.idle) return false;
-  const isTold = made !== undefined && (made >= 0 || record.made !== undefined);
-  return !isTold || isMadeForIt({ made, record });
+  if (made === undefined || isMadeForIt({ made, record })) return true;
+  return record.made === undefined && made < Date.parse(record.started);
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */

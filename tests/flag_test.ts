@@ -1,0 +1,84 @@
+/** Which session a flag is for, where its file was put in place with an old time, or its commit came to nothing. */
+
+import { assertEquals } from "@std/assert";
+import { dyingAt, failingAt } from "./fault.ts";
+import { afterClockTick, Fixture } from "./fixture.ts";
+import { base, session, up } from "./running_guest.ts";
+
+const HOUR = 3_600_000;
+
+/** A configuration that was written an hour ago, to be put in place for a session that is to be kept. */
+function prepared(fixture: Fixture): string {
+  const path = `${fixture.root}/guest.json.commit`;
+  Deno.writeTextFileSync(path, JSON.stringify({ disks: [{ target: "vda", "one-shot-commit": true }] }));
+  const written = new Date(Date.now() - HOUR);
+  Deno.utimeSync(path, written, written);
+  return path;
+}
+
+async function run(...command: string[]): Promise<void> {
+  const { success } = await new Deno.Command(command[0]!, { args: command.slice(1) }).output();
+  assertEquals(success, true);
+}
+
+for (const how of [["mv"], ["cp", "-p"]]) {
+  Deno.test(`a flag that ${how[0]} puts in place after a session died, with its old time, is not taken for that session's`, async () => {
+    using fixture = await up(false);
+    const path = prepared(fixture);
+    await afterClockTick();
+    await run(...how, path, fixture.configFile);
+    await fixture.start();
+    assertEquals([fixture.read(fixture.vda), fixture.read(`${fixture.vda}.autorevert-ended`)], [
+      base,
+      session,
+    ]);
+  });
+}
+
+Deno.test("a file that is put in place for each session that is to be kept has each of them kept, though a commit was cut short", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  const path = prepared(fixture);
+  for (const key of ["one", "two"]) {
+    await afterClockTick();
+    await run("cp", "-p", path, fixture.configFile);
+    await fixture.start();
+    fixture.write(fixture.vda, key);
+    await fixture.event("release", "shutdown", {
+      perform: dyingAt((step) =>
+        key === "one" && step.kind === "rename" && step.from.endsWith("-committing")
+      ),
+    });
+    assertEquals(fixture.flags(), { vda: false });
+  }
+  assertEquals(fixture.disk("vda"), { ...base, one: "yes", two: "yes" });
+});
+
+for (const layers of [1, 2]) {
+  Deno.test(`a flag stays whose commit failed, and whose session was thrown away by hand: ${layers} layers`, async () => {
+    using fixture = new Fixture().disks({ vda: false });
+    fixture.keys = { "keep-commits": 3 };
+    const disk = { ...base, ...layers > 1 && { first: "yes" } };
+    if (layers > 1) {
+      fixture.configure({ vda: true });
+      await fixture.start();
+      fixture.write(fixture.vda, "first");
+      await fixture.stop();
+    }
+    await afterClockTick();
+    fixture.configure({ vda: true });
+    await fixture.start();
+    fixture.write(fixture.vda, "junk");
+    await fixture.event("release", "shutdown", {
+      perform: failingAt((step) => step.kind === "link" && step.to.endsWith("-committing")),
+    });
+    // As README says.
+    const { vda } = fixture;
+    if (layers > 1) await run("ln", "-f", `${vda}.backing_file.1`, vda);
+    else await run("mv", `${vda}.backing_file`, vda);
+    await run("rm", `${vda}.autorevert-keep`);
+    await fixture.start();
+    fixture.write(vda, "second");
+    await fixture.stop();
+    assertEquals([fixture.disk("vda"), fixture.flags()], [{ ...disk, second: "yes" }, { vda: false }]);
+  });
+}
