@@ -339,3 +339,27 @@ Deno.test("keep refuses a session that doesn't stand on the top layer: what lies
   assertEquals([code, said[0]!.includes("not on the top layer")], [1, true]);
   assertEquals(fixture.disk("vda"), { ...base, newer: "yes" });
 });
+
+Deno.test("what is set aside outlives a start that can't make its overlay, though the session that died is to take its place", async () => {
+  for (const fault of ["full", "dies", "fails"]) {
+    using fixture = await up(false);
+    const ended = `${fixture.vda}.autorevert-ended`;
+    await fixture.stop("saved");
+    await fixture.start();
+    fixture.write(fixture.vda, "second");
+    // The power fails, and the flag is set for the session after that.
+    fixture.configure({ vda: true }, LATER);
+    if (fault === "full") fixture.full.add(`${fixture.vda}.autorevert-new`);
+    const perform = new Failing(3, fault === "dies" ? "dies before" : "fails before").perform;
+    assertEquals((await fixture.event("prepare", "-", fault === "full" ? {} : { perform })).code, 1);
+    await fixture.event("release", "failed");
+    assertEquals(
+      [fixture.read(fixture.vda), fixture.read(ended)],
+      [{ ...base, second: "yes" }, session],
+      fault,
+    );
+    fixture.full.clear();
+    await fixture.start();
+    assertEquals([fixture.read(fixture.vda), fixture.read(ended)], [base, { ...base, second: "yes" }]);
+  }
+});

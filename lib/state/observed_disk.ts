@@ -59,10 +59,12 @@ export function wishOf(disk: ObservedDisk): Facts["flag"] {
 
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
 export function waitsToBeSetAside(disk: ObservedDisk): boolean {
-  const { record, names, listing } = disk;
+  const { record, names, listing, made } = disk;
+  if (stateOf(disk).kind !== "session" || record?.aside !== "stay") return false;
   const ended = listing.get(names.ended);
-  return stateOf(disk).kind === "session" && record?.aside === "stay" &&
-    (ended === undefined || ended === listing.get(names.image));
+  if (ended === undefined || ended === listing.get(names.image)) return true;
+  // What has been set aside before goes just before this one takes its name.
+  return made !== undefined && record.made?.[0] === made;
 }
 
 /** A session's file is made within this time of its start, in milliseconds, unless the note tells of another time. */

@@ -43,11 +43,6 @@ export function planPrepare(
   const stage = (subject: string, ...steps: Step[]): Stage => ({ subject, steps });
   const begun = decided.filter(({ decision }) => beginsSession(decision));
   const made = [
-    // Before the note: from there on what is set aside is the session that this start sets aside.
-    ...decided.filter(({ disk, decision }) =>
-      decision === "set aside, new session" && disk.listing.has(disk.names.ended)
-    )
-      .map(({ disk }) => stage(disk.target, ...moves.removeSetAside(disk.names))),
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, records }),
     ...isLeftAlone(decided) ? [] : [stage("", startingStep(paths, start, records))],
@@ -95,7 +90,14 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
         ...marked(disk),
       ];
     case "set aside, new session":
-      return [...unmark, ...moves.linkAside(disk.names), ...moves.replaceImage(disk.names), ...marked(disk)];
+      return [
+        // Not before the overlay is made: a start that fails leaves it.
+        ...disk.listing.has(disk.names.ended) ? moves.removeSetAside(disk.names) : [],
+        ...unmark,
+        ...moves.linkAside(disk.names),
+        ...moves.replaceImage(disk.names),
+        ...marked(disk),
+      ];
     case "resume":
       return bearsMark(disk) ? [] : marked(disk);
     case "put back":
