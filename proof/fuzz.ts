@@ -12,6 +12,7 @@ import { Expat } from "./fuzz/expat.ts";
 import { invocation } from "./fuzz/arguments.ts";
 import { life } from "./fuzz/lifecycle.ts";
 import { mutated } from "./fuzz/mutation.ts";
+import { seatNote } from "./fuzz/seat_record.ts";
 import { note } from "./fuzz/session_record.ts";
 import { XmlReader } from "./fuzz/xml_reader.ts";
 import type { Answer, Subject } from "./fuzz/subject.ts";
@@ -116,7 +117,7 @@ async function fuzz(subjects: readonly Subject[]): Promise<void> {
 
 await using expat = new Expat();
 using reader = new XmlReader();
-const subjects = [configuration, domainXml(reader, expat, realDomains()), invocation, note, life];
+const subjects = [configuration, domainXml(reader, expat, realDomains()), invocation, note, seatNote, life];
 const file = Deno.env.get("INPUT");
 if (file === undefined) await fuzz(subjects);
 else {

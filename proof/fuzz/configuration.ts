@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { listDisk, setKey, unlistDisk } from "../../lib/command/config_edit.ts";
-import { type ConfiguredDisk, parseConfig, withoutFlags } from "../../lib/input/config.ts";
+import { listDisk, listSeat, setKey, unlistDisk } from "../../lib/command/config_edit.ts";
+import { type Listed, parseConfig, withoutFlags } from "../../lib/input/config.ts";
 import { several, type Subject } from "./subject.ts";
 import { checkUserError } from "./assert_message.ts";
 import type { Random } from "../../tests/random.ts";
@@ -16,6 +16,9 @@ export const configuration: Subject = {
     '"disks"',
     '"target"',
     '"one-shot-commit"',
+    '"master":"/m"',
+    '"preview"',
+    '"publish":"by hand"',
     "true",
     "false",
     "null",
@@ -31,31 +34,31 @@ export const configuration: Subject = {
   ],
   make: configText,
   check: async (text) => {
-    let disks: ConfiguredDisk[] | undefined;
+    let found: Listed | undefined;
     try {
-      disks = [...(await parseConfig(PATH, text)).disks];
+      found = await parseConfig(PATH, text);
     } catch (error) {
       checkUserError(error, PATH);
     }
     const expected = judge(text);
-    assertEquals(disks, expected, "the judge and the program differ");
+    assertEquals(found, expected, "the judge and the program differ");
     // A file may become invalid between the decision to commit and the clearing of its flag.
-    const targets = expected?.map(({ target }) => target) ?? ["vda"];
+    const targets = expected ? targetsOf(expected) : ["vda"];
     try {
       for (const some of [targets, targets.slice(0, 1)]) await checkCleared(text, some);
     } catch (error) {
       // Nested a thousand times, it is not valid: then its flag stays, and so does the commit that waits for that.
       if (expected !== undefined || !(error instanceof RangeError)) throw error;
     }
-    if (disks !== undefined) checkEdited(text, disks);
-    return disks ? "taken" : "refused";
+    if (found !== undefined) checkEdited(text, found);
+    return found ? "taken" : "refused";
   },
 };
 
 type Value = Readonly<Record<string, unknown>>;
 
 /** What a file means, by README and schema, or undefined if it is not valid. */
-export function judge(text: string): ConfiguredDisk[] | undefined {
+export function judge(text: string): Listed | undefined {
   let file: unknown;
   try {
     file = JSON.parse(text);
@@ -68,21 +71,37 @@ export function judge(text: string): ConfiguredDisk[] | undefined {
   const { disks } = file;
   if (!Array.isArray(disks) || disks.length === 0 || !disks.every(isDisk)) return undefined;
   if (new Set(disks.map(({ target }) => target)).size < disks.length) return undefined;
-  return disks.map((disk) => ({
-    target: disk.target,
-    commit: disk["one-shot-commit"] === true,
-    keepCommits: disk["keep-commits"] ?? 0,
-    keepSession: disk["keep-session"] === true,
-  }));
+  return {
+    disks: disks.filter(({ master }) => master === undefined).map((disk) => ({
+      target: disk.target,
+      commit: disk["one-shot-commit"] === true,
+      keepCommits: disk["keep-commits"] ?? 0,
+      keepSession: disk["keep-session"] === true,
+      ...disk.publish === "by hand" && { byHand: true as const },
+    })),
+    seats: disks.filter(({ master }) => master !== undefined).map((disk) => ({
+      target: disk.target,
+      master: disk.master,
+      preview: disk.preview === true,
+      keepSession: disk["keep-session"] === true,
+    })),
+  };
 }
+
+const targetsOf = ({ disks, seats }: Listed) => [...disks, ...seats].map(({ target }) => target);
 
 function isDisk(disk: unknown): boolean {
   if (!isObject(disk)) return false;
   const { target, "keep-commits": kept = 0 } = disk;
   const isCount = Number.isInteger(kept) && (kept as number) >= 0 && (kept as number) <= 12;
-  return hasOnly(disk, ["target", "one-shot-commit", "keep-commits", "keep-session"]) &&
+  const { master, publish = "at once" } = disk;
+  const isPath = typeof master === "string" && master.startsWith("/") && !master.includes("\0");
+  const own = ["target", "keep-session", "one-shot-commit", "keep-commits", "publish"];
+  return hasOnly(disk, master === undefined ? own : ["target", "keep-session", "master", "preview"]) &&
+    (master === undefined || isPath) && isOr(disk.preview, "boolean") &&
     typeof target === "string" && target !== "" && !/[\s/]/.test(target) &&
-    isOr(disk["one-shot-commit"], "boolean") && isOr(disk["keep-session"], "boolean") && isCount;
+    isOr(disk["one-shot-commit"], "boolean") && isOr(disk["keep-session"], "boolean") && isCount &&
+    ["by hand", "at once"].includes(publish as string);
 }
 
 const isObject = (value: unknown): value is Value =>
@@ -102,25 +121,44 @@ async function checkCleared(text: string, targets: readonly string[]): Promise<v
   }
   assertEquals(at, text.length, "nothing is cut off");
   assertEquals(await withoutFlags(cleared, targets), cleared, "nothing is left to clear");
-  const expected = judge(text)?.map((disk) =>
-    targets.includes(disk.target) ? { ...disk, commit: false } : disk
-  );
+  const valid = judge(text);
+  const expected = valid && {
+    ...valid,
+    disks: valid.disks.map((disk) => targets.includes(disk.target) ? { ...disk, commit: false } : disk),
+  };
   assertEquals(judge(cleared), expected, "cleared are the flags of these targets");
 }
 
 /** What an administrator's command changes in a valid file is what it says, and no other disk. */
-function checkEdited(text: string, disks: readonly ConfiguredDisk[]): void {
-  const [{ target }] = disks as [ConfiguredDisk];
-  for (const commit of [true, false]) {
-    const expected = disks.map((disk) => disk.target === target ? { ...disk, commit } : disk);
-    assertEquals(judge(setKey(text, target, "one-shot-commit", commit)), expected, "its flag is set");
+function checkEdited(text: string, { disks, seats }: Listed): void {
+  const [disk, seat] = [disks[0], seats[0]];
+  for (const is of [true, false]) {
+    if (disk) {
+      const expected = { seats, disks: [{ ...disk, commit: is }, ...disks.slice(1)] };
+      assertEquals(judge(setKey(text, disk.target, "one-shot-commit", is)), expected, "its flag is set");
+    }
+    if (seat) {
+      const expected = { disks, seats: [{ ...seat, preview: is }, ...seats.slice(1)] };
+      assertEquals(judge(setKey(text, seat.target, "preview", is)), expected, "it takes each commit");
+    }
   }
   const added = { target: "new", commit: false, keepCommits: 0, keepSession: false };
-  assertEquals(judge(listDisk(text, "new")), [...disks, added], "one more is listed");
-  if (disks.length > 1) assertEquals(judge(unlistDisk(text, target)), disks.slice(1), "it is listed no more");
+  assertEquals(judge(listDisk(text, "new")), { seats, disks: [...disks, added] }, "one more is listed");
+  const addedSeat = { target: "new", master: '/a "b', preview: false, keepSession: false };
+  const withSeat = { disks, seats: [...seats, addedSeat] };
+  assertEquals(judge(listSeat(text, "new", addedSeat.master)), withSeat, "one more seat is listed");
+  if (disks.length + seats.length === 1) return;
+  for (const one of [disk, seat]) {
+    if (one === undefined) continue;
+    const others = <One extends { target: string }>(all: readonly One[]) =>
+      all.filter(({ target }) => target !== one.target);
+    const left = { disks: others(disks), seats: others(seats) };
+    assertEquals(judge(unlistDisk(text, one.target)), left, "it is listed no more");
+  }
 }
 
 const usual = ["vda", "vdb", "vdc", "sda", "hdc", "nvme0n1", "__proto__", "中", "a".repeat(300)];
+const masters = ["/images/lab.img", "/a b", "/中", "/", "/../x", "//", "/a\nb", `/${"a".repeat(300)}`];
 const strange = [
   ...["", "/dev/vda", "v d", "vda ", "\u2028", "vda", "true", "yes"],
   ...[null, 0, -1, 1, 13, 12, 1.5, 1e300, [], {}, [[]], { a: 1 }],
@@ -132,8 +170,16 @@ export function configText(random: Random): string {
   const value = (right: unknown) => rarely() ? random.one(strange) : right;
   const disk = () => {
     const pairs: [string, unknown][] = [["target", value(random.one(usual))]];
-    if (random.chance(0.6)) pairs.push(["one-shot-commit", value(random.chance(0.5))]);
-    if (random.chance(0.3)) pairs.push(["keep-commits", value(random.below(13))]);
+    const isSeat = random.chance(0.25);
+    // What is for one kind of disk alone is wrong on the other.
+    const push = (chance: number, seats: boolean, key: string, right: unknown) => {
+      if (random.chance(seats === isSeat ? chance : 0.01)) pairs.push([key, value(right)]);
+    };
+    push(1, true, "master", random.one(masters));
+    push(0.4, true, "preview", random.chance(0.5));
+    push(0.6, false, "one-shot-commit", random.chance(0.5));
+    push(0.3, false, "keep-commits", random.below(13));
+    push(0.2, false, "publish", random.one(["by hand", "at once"]));
     if (random.chance(0.3)) pairs.push(["keep-session", value(random.chance(0.5))]);
     if (rarely()) {
       pairs.push([random.one(["one-shot-comit", "__proto__", "constructor", "toString", ""]), true]);

@@ -59,9 +59,17 @@ export const life: Subject = {
         else if (exists(configOf(fixture, life)) && valid === undefined) {
           assertEquals(code, 1, "a file that is not valid keeps the guest from starting");
         } else if (code === 0 && life.xml === undefined && exists(configOf(fixture, life))) {
-          for (const { target } of valid!) {
+          for (const { target } of valid!.disks) {
             const image = Deno.realPathSync(life.sources[target]!);
             assert(exists(`${image}.backing_file`), `${target} has an overlay`);
+          }
+          for (const { target, master } of valid!.seats) {
+            // An attribute of XML has no line breaks, and there need not have been a file.
+            const backing = fixture.backingOf(Deno.realPathSync(life.sources[target]!.replaceAll("\n", " ")));
+            assert(
+              backing?.startsWith(`${Deno.realPathSync(master)}.backing_file`),
+              `${target} stands on ${backing}, should on a layer of ${master}`,
+            );
           }
         }
         taken &&= code === 0;
@@ -219,10 +227,11 @@ function lifeOf(random: Random): Life {
   const source = () =>
     random.chance(0.05) ? random.one(["vda.img", "/etc/passwd", "/", "", "-"]) : random.one(paths);
   const targets = ["vda", "vdb", "sda", "hdc"];
-  const disks = targets.slice(0, 1 + random.below(3)).map((target) => ({
-    target,
-    "one-shot-commit": random.chance(0.5),
-  }));
+  const disks = targets.slice(0, 1 + random.below(3)).map((target) =>
+    random.chance(0.3)
+      ? { target, master: random.one(paths) }
+      : { target, "one-shot-commit": random.chance(0.5) }
+  );
   return {
     domain: random.one(domains),
     config: random.chance(0.6) ? JSON.stringify({ disks: disks.slice(0, 2) }) : configText(random),

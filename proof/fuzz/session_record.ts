@@ -9,7 +9,7 @@ const PATH = "/config/guest.session";
 /** Notes: what is read has the types that it should have, and is written and read again the same. */
 export const note: Subject = {
   name: "notes",
-  share: 0.08,
+  share: 0.06,
   mutable: true,
   words: ['"image":"/x"', '"merging":1', '"held":true', "[", "]", "{", "}", "null", "-1", "1e400", '"', ","],
   make: (random) => formatRecords(several(random, 3, () => record(random))),
