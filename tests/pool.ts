@@ -15,6 +15,7 @@ import { allSeats } from "../lib/host/seat_records.ts";
 import { lock } from "../lib/host/lock.ts";
 import { guestNames, namesOf } from "../lib/state/paths.ts";
 import type { SeatRecord } from "../lib/state/seat_record.ts";
+import { formatStart, parseStart } from "../lib/state/step.ts";
 
 /** A test of a master and so many seats. */
 export function poolTest(
@@ -79,11 +80,15 @@ export class Pool {
     const { fixture } = this;
     fixture.busy.clear();
     fixture.booted = booted;
-    for (const folder of [fixture.config, fixture.images]) {
-      for (const name of fixture.files(folder).filter((name) => /\.(starting|autorevert-new)$/.test(name))) {
-        Deno.utimeSync(`${folder}/${name}`, LONG_AGO, LONG_AGO);
-      }
+    const ended = (folder: string, ending: string) =>
+      fixture.files(folder).filter((name) => name.endsWith(ending)).map((name) => `${folder}/${name}`);
+    for (const path of ended(fixture.config, ".starting")) {
+      const start = parseStart(Deno.readTextFileSync(path));
+      const by = start.by && { ...start.by, at: LONG_AGO, booted: LONG_AGO };
+      Deno.writeTextFileSync(path, formatStart({ ...start, ...by && { by } }));
+      Deno.utimeSync(path, LONG_AGO, LONG_AGO);
     }
+    for (const path of ended(fixture.images, ".autorevert-new")) Deno.utimeSync(path, LONG_AGO, LONG_AGO);
   }
 
   /**
