@@ -3,8 +3,9 @@
 import { assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
 import { dyingAt } from "./fault.ts";
+import { makeBorn } from "./file_times.ts";
 import { snapshot } from "./tree.ts";
-import { Fixture } from "./fixture.ts";
+import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
 import { checkFails, checkPrints } from "./typed.ts";
 
@@ -122,6 +123,7 @@ const refusals: readonly Refused[] = [
     arrange: (fixture) => {
       Deno.removeSync(fixture.vda);
       fixture.save(fixture.vda, null, { other: "file" });
+      makeBorn(fixture.vda, LONG_AGO);
     },
     error:
       ' vda: "IMAGE" is no overlay on "IMAGE.backing_file": another file was put in the session\'s place',
@@ -178,4 +180,64 @@ Deno.test("recover ends no session of a guest that is being started: libvirt has
     "hint: wait until it is up, or has failed",
   ]);
   assertEquals(Deno.statSync(fixture.vda).ino, ino);
+});
+
+for (const layers of [1, 2]) {
+  Deno.test(`a guest that was saved to a file finds no other disk than its own after recover: ${layers} layers`, async () => {
+    for (const way of ["--discard", "--keep"]) {
+      using fixture = fixtureOf();
+      const keys = { "keep-commits": layers - 1 };
+      if (layers > 1) {
+        fixture.keys = keys;
+        fixture.configure({ vda: true });
+        await fixture.start();
+        fixture.write(fixture.vda, "first");
+        await fixture.stop();
+      }
+      const disk = fixture.disk("vda");
+      await fixture.start();
+      fixture.write(fixture.vda, "session");
+      await fixture.stop("saved");
+      assertEquals((await fixture.type(`recover ${way} guest --yes`)).code, 0);
+      await fixture.good("restore");
+      const { code, said } = await fixture.event("prepare");
+      if (way === "--keep") {
+        assertEquals([code, fixture.read(fixture.vda)], [0, { ...disk, session: "yes" }]);
+        continue;
+      }
+      assertEquals([code, said[0]?.includes("that the guest was saved on is gone")], [1, true]);
+      await fixture.event("release", "failed");
+      // It is not tried any more.
+      await fixture.start();
+      assertEquals(fixture.read(fixture.vda), disk);
+      await fixture.stop();
+      assertEquals(fixture.disk("vda"), disk);
+      if (layers > 1) continue;
+      assertEquals(fixture.files(), ["vda.img"]);
+      assertEquals(fixture.files(fixture.config).filter((name) => name.includes("session")), []);
+    }
+  });
+}
+
+Deno.test("a disk that is not configured any more has no note of a guest that was saved", async () => {
+  using fixture = fixtureOf();
+  await fixture.start();
+  await fixture.stop("saved");
+  assertEquals((await fixture.type("recover --discard guest --yes")).code, 0);
+  Deno.removeSync(fixture.configFile);
+  await fixture.event("prepare");
+  assertEquals(fixture.files(fixture.config).filter((name) => /session|starting/.test(name)), []);
+});
+
+Deno.test("recover uses up the flag that was meant for the session, and leaves one that was set since", async () => {
+  for (const way of ["--discard", "--keep"]) {
+    for (const [changed, flag] of [[LONG_AGO, false], [LATER, true]] as const) {
+      using fixture = await up(false);
+      fixture.define();
+      // Before the guest's last write, or after the power cut.
+      fixture.configure({ vda: true }, changed);
+      const { code, printed } = await fixture.type(`recover ${way} guest --yes`);
+      assertEquals([code, fixture.flags().vda, printed[0]?.includes("the flag stays")], [0, flag, flag], way);
+    }
+  }
 });

@@ -157,8 +157,7 @@ async function endSessions(
     await run.take(subject, steps);
   } else {
     // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
-    const meant = sessions.filter(({ flag, record }) => flag === "set" && (record?.held || record?.flagged));
-    const targets = meant.map(({ target }) => target);
+    const targets = own.filter(({ flag }) => flag === "set").map(({ target }) => target);
     if (targets.length > 0) await run.take("", [{ kind: "clear", config: paths.config, targets }]);
     for (const disk of sessions) await run.take(disk.target, planDiscard(disk));
   }
@@ -168,7 +167,14 @@ async function endSessions(
   const stays = (disk: ObservedDisk) =>
     own.includes(disk) ? "" : "; the flag stays, and the next session will be kept";
   for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${stays(disk)}`);
-  await updateRecords(note, context);
+  // What the guest was saved on is the disk now.
+  const left = options.has("keep")
+    ? note.map((record) => {
+      const { waits: _, ...rest } = record;
+      return ours.includes(record) ? rest : record;
+    })
+    : note;
+  await updateRecords(left, context);
 }
 
 /** A flag that was set since the session died is meant for the next one, and stays. */

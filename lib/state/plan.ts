@@ -9,15 +9,12 @@ import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import { bearsMark, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
-import { recordsAtRelease } from "./records.ts";
+import { leavesAlone, recordsAtRelease } from "./records.ts";
 import type { Recovery } from "./recovery.ts";
 import type { SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import { afterAll, type StartMark, type StartWord, type Step } from "./step.ts";
 import * as moves from "./transitions.ts";
-
-/** The decisions after which a disk is none of ours. */
-const leavesAlone: readonly Decision[] = ["discard", "let go", "nothing"];
 
 /** A guest of which no disk is listed any more is left alone from its start on, and its end asks for nothing. */
 export function isLeftAlone(decided: readonly DecidedDisk[]): boolean {

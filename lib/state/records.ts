@@ -55,7 +55,8 @@ export function recordsAtPrepare(
         // A session that has not come up yet beside one that is set aside holds nothing.
         ...decision === "resume" && before === undefined && { held: true },
         // Until the guest is up, its memory may have to come back once more.
-        ...(decision === "put back" || waits && decision !== "resume") && { waits: waits ?? "saved" },
+        ...(decision === "put back" || waits && decision !== "resume" && !leavesAlone.includes(decision)) &&
+          { waits: waits ?? "saved" },
         ...came && { came },
         ...aside && { aside },
       };
@@ -77,6 +78,9 @@ export function recordsAtPrepare(
 function isStale(disk: ObservedDisk): boolean {
   return disk.record?.left === true || !isRecorded(disk);
 }
+
+/** The decisions after which a disk is none of ours. */
+export const leavesAlone: readonly Decision[] = ["discard", "let go", "nothing"];
 
 /** The decisions after which an older session is the guest's. */
 const goesOn: readonly Decision[] = ["keep", "resume", "put back"];
@@ -207,7 +211,8 @@ export function unfinished(
 ): SessionRecord[] {
   return records.flatMap((record) => {
     const state = parse(namesOf(record.image), listing(record.image));
-    if (state.kind === "plain" && !state.ended) return [];
+    // A guest that was saved must not find another disk than its own, whoever has thrown its session away.
+    if (state.kind === "plain" && !state.ended && record.waits !== "saved") return [];
     const { merging, flagVersion, held, flagged, ...rest } = record;
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;
