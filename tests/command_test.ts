@@ -582,3 +582,17 @@ Deno.test(
     assertEquals([(await merge).code, fixture.files()], [0, ["vda.img"]]);
   },
 );
+
+Deno.test("merge tells of commits that wait for the end of a session", async () => {
+  for (
+    const [keepCommits, line] of [[0, "guest vda: 2 commits wait for the end of the session"], [
+      1,
+      "guest vda: a commit waits for the end of the session",
+    ], [2, "guest: nothing is left to merge"]] as const
+  ) {
+    using fixture = await fixtureOf({ ...committed, layers: 3, keepCommits });
+    await fixture.start();
+    const { code, printed } = await fixture.command("merge");
+    assertEquals([code, printed], [0, [line]]);
+  }
+});

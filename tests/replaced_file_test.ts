@@ -226,3 +226,18 @@ Deno.test("a flagged session under an external snapshot is kept, though the snap
   await fixture.good("prepare");
   assertEquals(fixture.read(fixture.vda), { ...session, snap: "yes", second: "yes" });
 });
+
+Deno.test("a session that a blockpull has given another backing file is refused after a power cut, and the message says so", async () => {
+  using fixture = await up(true);
+  // Into the session's own file.
+  fixture.save(fixture.vda, null, session);
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, said[0]!.endsWith("or a blockpull has changed what it stands on")], [1, true], said[0]);
+  const { vda } = fixture;
+  const [, command] = /; to make it the disk, move the layers away: (.*)$/.exec(said[1]!)!;
+  new Deno.Command("sh", { args: ["-c", command!] }).outputSync();
+  await fixture.event("release", "failed");
+  fixture.configure({ vda: false });
+  await fixture.start();
+  assertEquals(fixture.read(vda), session);
+});

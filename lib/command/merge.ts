@@ -1,6 +1,8 @@
 import type { GuestCommand } from "./guest_command.ts";
 import type { Terminal } from "./terminal.ts";
 import { UserError } from "../errors.ts";
+import { configOf } from "../hook/context.ts";
+import { observeRecorded } from "../hook/observe.ts";
 import { mergeGuest } from "../hook/merge.ts";
 import { progressOf } from "../hook/merge_progress.ts";
 import { mergeBlock } from "../hook/standing.ts";
@@ -41,8 +43,24 @@ export async function merge(context: GuestCommand): Promise<boolean> {
     for (const line of told) terminal.print(line);
     return true;
   }
-  if (outcome === "done") terminal.print(`${domain}: nothing is left to merge`);
+  if (outcome === "done") {
+    const waiting = await belowSessions(context);
+    const lines = waiting.length > 0 ? waiting : [`${domain}: nothing is left to merge`];
+    for (const line of lines) terminal.print(line);
+  }
   return outcome === "done";
+}
+
+/** What is merged only when a session has ended. */
+async function belowSessions(context: GuestCommand): Promise<string[]> {
+  const { domain, paths, run } = context;
+  const config = await configOf(context).catch(() => "unreadable" as const);
+  return observeRecorded(readOwnRecords(paths.note), config, "unreadable").flatMap((disk) => {
+    const state = parse(disk.names, run.listing(disk.names.image));
+    const commits = state.kind === "session" ? state.layers.length - 1 - disk.keepCommits : 0;
+    const what = commits === 1 ? "a commit waits" : `${commits} commits wait`;
+    return commits > 0 ? [`${domain} ${disk.target}: ${what} for the end of the session`] : [];
+  });
 }
 
 /** Waits for the merge that is under way in another process. */

@@ -4,7 +4,7 @@ import { missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
 import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMadeForIt, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { mergeNumber } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -133,12 +133,18 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
         `${image} stands on ${quoted(topLayer(disk))}, but no session of this guest was begun by this hook`,
         waysOut(disk),
       ];
-    case "refuse: replaced":
-      return [
-        `${image} is no overlay on ${quoted(topLayer(disk))}: another file was put in the session's place`,
+    case "refuse: replaced": {
+      const waysOut =
         `to throw ${word} away: ${discarding(disk)}; to make it the disk, move the layers away: ` +
-        `mkdir ${old} && mv ${[...layers(disk), ...mergeMarks(disk)].map(shellWord).join(" ")} ${old}`,
-      ];
+        `mkdir ${old} && mv ${[...layers(disk), ...mergeMarks(disk)].map(shellWord).join(" ")} ${old}`;
+      const [what, hint] = isMadeForIt(disk)
+        ? [
+          "another one was copied over the session, or a blockpull has changed what it stands on",
+          `see what that is: qemu-img info --backing-chain ${word}; ${waysOut}`,
+        ]
+        : ["another file was put in the session's place", waysOut];
+      return [`${image} is no overlay on ${quoted(topLayer(disk))}: ${what}`, hint];
+    }
     case "refuse: moved":
       return [
         `${image} stands on files with another path: its layers were copied, moved or renamed`,
@@ -180,7 +186,7 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
       return [
         `the guest migrates here without the session of ${image} that it runs on`,
         "migrate on shared storage, between hosts that both have this hook and the guest's configuration; " +
-        "a start just after an offline migration: try again in 10 s",
+        "a start just after an offline migration: try again",
       ];
     default:
       return kind satisfies never;
