@@ -245,7 +245,7 @@ function withoutTime(path: string): void {
   const text = Deno.readTextFileSync(path);
   const blank = text.replaceAll(/(?<!bytes of |since )\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2126-01-01T00:00:00.000Z")
     // When files were made, and the configuration was put in place, can't be had again.
-    .replaceAll(/,\s*"made": \[[^\]]*\]/g, "")
+    .replaceAll(/,\s*"(?:made": \[[^\]]*\]|setsAside": -?[\d.]+)/g, "")
     .replaceAll(/(bytes of ([\d:.TZ-]+), in place since )[\d:.TZ-]+/g, "$1$2");
   if (blank === text) return;
   Deno.writeTextFileSync(path, blank);

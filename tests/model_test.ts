@@ -99,7 +99,7 @@ class Life {
     const inode = (path: string) => exists(path) ? Deno.statSync(path).ino : undefined;
     const ended = inode(`${vda}.autorevert-ended`);
     // As long as the session is there that a start was about to set aside, an older one may be.
-    const isOlder = record?.made?.[0] !== undefined && record.made[0] === madeAt(vda);
+    const isOlder = record?.setsAside !== undefined && record.setsAside === madeAt(vda);
     const isApart = ended !== undefined && ended !== inode(vda) && !isOlder;
     const sessionIn = (path: string): Session => ({
       content: fixture.read(path),

@@ -1,7 +1,7 @@
 /** What is set aside, and until when: after an end that may have been a save, at a doubtful start, by an undo. */
 
 import { assert, assertEquals } from "@std/assert";
-import { Failing } from "./fault.ts";
+import { atEveryStep, Failing } from "./fault.ts";
 import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
@@ -362,4 +362,18 @@ Deno.test("what is set aside outlives a start that can't make its overlay, thoug
     await fixture.start();
     assertEquals([fixture.read(fixture.vda), fixture.read(ended)], [base, { ...base, second: "yes" }]);
   }
+});
+
+Deno.test("what a start has set aside stays, wherever the starts after it are cut short before the guest is up", async () => {
+  await atEveryStep("dies before", async (failing) => {
+    using fixture = await up(false);
+    await fixture.stop("saved");
+    await fixture.good("prepare");
+    await fixture.event("prepare", "-", { perform: failing.perform });
+    await fixture.good("prepare");
+    assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+    await fixture.good("restore");
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), session);
+  });
 });

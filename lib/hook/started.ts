@@ -33,6 +33,6 @@ export async function started(context: EventContext): Promise<void> {
   await run.take("", [{
     kind: "note",
     path: paths.note,
-    records: records.map(({ aside: _, waits: __, ...rest }) => rest),
+    records: records.map(({ aside: _, setsAside: __, waits: ___, ...rest }) => rest),
   }]);
 }

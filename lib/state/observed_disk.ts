@@ -64,7 +64,7 @@ export function waitsToBeSetAside(disk: ObservedDisk): boolean {
   const ended = listing.get(names.ended);
   if (ended === undefined || ended === listing.get(names.image)) return true;
   // What has been set aside before goes just before this one takes its name.
-  return made !== undefined && record.made?.[0] === made;
+  return made !== undefined && record.setsAside === made;
 }
 
 /** A session's file is made within this time of its start, in milliseconds, unless the note tells of another time. */

@@ -34,9 +34,9 @@ export function recordsAtPrepare(
     const isNew = beginsSession(decision) || came === "migration" && isStale(disk);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !isNew) {
-      const { aside: before, waits, left, came: _, made, idle, ...rest } = record;
-      const { flagged: __, ...unflagged } = rest;
-      const { visits: ___, ...own } = rest;
+      const { aside: before, setsAside: _, waits, left, came: __, made, idle, ...rest } = record;
+      const { flagged: ___, ...unflagged } = rest;
+      const { visits: ____, ...own } = rest;
       const started = goesOn.includes(decision)
         ? startAfter(others, disk, Date.parse(record.started))
         : record.started;
@@ -70,6 +70,7 @@ export function recordsAtPrepare(
       ...disk.made !== undefined && stateOf(disk).kind === "session" && { made: [disk.made] },
       ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
       ...aside && { aside },
+      ...decision === "set aside, new session" && disk.made !== undefined && { setsAside: disk.made },
     };
   });
 }
@@ -176,7 +177,7 @@ export function recordsAtRelease(
     // The guest did not come, and its session is its own host's matter.
     const isTheirs = record.visits !== undefined && isAborted && decision === "leave" && !isSaved && !isGone;
     if (isTheirs && record.visits === "first" && record.merging === undefined) return [];
-    const { aside, flagged, visits, ...rest } = record;
+    const { aside, setsAside, flagged, visits, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
@@ -196,7 +197,8 @@ export function recordsAtRelease(
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
         isElsewhere && !record.came && !isAwaited(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
-      ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
+      ...aside && (!isUp || waitsToBeSetAside(disk)) &&
+        { aside, ...setsAside !== undefined && { setsAside } },
     }];
   });
 }

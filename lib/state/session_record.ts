@@ -40,6 +40,8 @@ export interface SessionRecord {
    * it is another guest's. Gone from the note as soon as the guest is up.
    */
   readonly aside?: "forget" | "stay" | "others";
+  /** When the file of the session was made that this start sets aside, as in `made`: as long as it has its place, it is to be. */
+  readonly setsAside?: number;
   /**
    * Number of the layer that an earlier version of the hook was merging into the one below: until that is done, the lower one is
    * torn. A name beside the image says so now.
@@ -84,7 +86,8 @@ export function parseNote<Entry>(
 
 function parseRecord(value: unknown): SessionRecord {
   const given = Object(value);
-  const { target, image, started, made, uid, gid, mode, flagVersion, came, aside, merging } = given;
+  const { target, image, started, made, uid, gid, mode, flagVersion, came, aside, setsAside, merging } =
+    given;
   const { undo, keep, topVersion } = given;
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
@@ -109,6 +112,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...given.visits !== undefined && { visits: given.visits === "again" ? "again" : "first" },
     ...given.left === true && { left: true },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
+    ...typeof setsAside === "number" && { setsAside },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
   };
