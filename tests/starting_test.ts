@@ -42,15 +42,16 @@ Deno.test("a session that died with its host is not taken for one that begins, t
   assertEquals(fixture.read(fixture.vda), base);
 });
 
-Deno.test("a restore from a file finds its session, whatever other hooks take before its prepare, unless the host was booted since", async () => {
-  for (const isCut of [false, true]) {
+Deno.test("a restore from a file finds its session, whatever other hooks take before its prepare, unless it came to nothing", async () => {
+  for (const [minutes, isCut] of [[9, false], [9, true], [11, false]] as const) {
     using fixture = await up(false);
     await fixture.stop("saved");
     await fixture.good("restore");
-    fixture.now = () => new Date(Date.now() + 3_600_000);
+    fixture.now = () => new Date(Date.now() + minutes * 60_000);
     if (isCut) powerCut(fixture);
     await fixture.good("prepare");
-    assertEquals(fixture.read(fixture.vda), isCut ? base : session);
+    assertEquals(fixture.read(fixture.vda), isCut || minutes > 10 ? base : session);
+    assertEquals(fixture.files().length, isCut || minutes > 10 ? 3 : 2);
   }
 });
 

@@ -41,7 +41,7 @@ export function readStart({ starting }: GuestNames): ReturnType<typeof parseStar
 }
 
 /** A start takes no longer, in milliseconds, unless it was cut short with its host. */
-const LONGEST_START = 600_000;
+export const LONGEST_START = 600_000;
 
 /** How exactly a host knows when it was booted, in milliseconds. */
 const SAME_BOOT = 5_000;

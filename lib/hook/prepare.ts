@@ -5,6 +5,7 @@ import {
   type EventContext,
   isBeforeThisBoot,
   isElsewhere,
+  LONGEST_START,
   lookingBy,
   readStart,
   updateRecords,
@@ -287,7 +288,8 @@ function startThatBegins(
   if (ageOf(announced, context) < IN_A_ROW) return word;
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
   const isAnnounced = word === "resume" && !more.includes("prepared");
-  return isAnnounced && (isSaved(context) || isSavedToFile(context)) ? word : "fresh";
+  const isNoted = isSaved(context) || ageOf(announced, context) < LONGEST_START && isSavedToFile(context);
+  return isAnnounced && isNoted ? word : "fresh";
 }
 
 /** Whether an end has left a session to a guest that was saved to a file. */
