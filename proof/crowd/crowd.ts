@@ -5,9 +5,12 @@ import { at, CONFIG, exists, IMAGES, ok, run, startLibvirtd, stopLibvirtd } from
 import { randomly } from "../../tests/random.ts";
 import { Killer, sleep } from "./killer.ts";
 import { Member } from "./member.ts";
+import { Seat } from "./seat.ts";
 
 const short = Deno.env.get("SHORT") === "1";
 const GUESTS = Number(Deno.env.get("GUESTS") ?? (short ? 10 : 50));
+/** Guests that begin with the disk of one more. */
+const SEATS = Number(Deno.env.get("SEATS") ?? (short ? 3 : 10));
 const SECONDS = Number(Deno.env.get("SECONDS") ?? (short ? 30 : 600));
 const SEED = Number(Deno.env.get("SEED") ?? (short ? 1 : Date.now() % 1_000_000));
 
@@ -24,13 +27,21 @@ async function revive(): Promise<void> {
 
 const random = randomly(SEED);
 const version = (await ok("libvirtd", "--version")).trim();
-console.log(`${GUESTS} guests for ${SECONDS} s, ${version}, SEED=${SEED}`);
+console.log(`${GUESTS} guests, a master and ${SEATS} seats for ${SECONDS} s, ${version}, SEED=${SEED}`);
 await startLibvirtd();
 const killer = new Killer(random, revive);
 const crowd: Member[] = [];
 for (let number = 0; number < GUESTS; number++) {
   crowd.push(await Member.define(`crowd-${number}`, randomly(SEED + number), killer));
 }
+const master = await Member.define("crowd-master", randomly(SEED + GUESTS), killer);
+const seats: Seat[] = [];
+for (let number = 0; number < SEATS; number++) {
+  const random = randomly(SEED + GUESTS + 1 + number);
+  seats.push(await Seat.enlist(`crowd-seat-${number}`, master, random, killer));
+}
+// Seats come first in the end: as long as there are any, their master stays in layers.
+crowd.unshift(...seats, master);
 
 const end = Date.now() + SECONDS * 1000;
 await Promise.all([killer.rage(end, 1500), ...crowd.map((member) => member.live(end))]);
@@ -38,7 +49,7 @@ await Promise.all(crowd.map((member) => member.finish()));
 for (const member of crowd) await member.checkEnd();
 
 const images = [...Deno.readDirSync(at(IMAGES))].map(({ name }) => name).filter((name) =>
-  !/^crowd-\d+\.img$/.test(name)
+  !/^crowd-(?:\d+|master)\.img$/.test(name)
 );
 assert(images.length === 0, `left in the image folder: ${images.join(" ")}`);
 const notes = [...Deno.readDirSync(at(CONFIG))].map(({ name }) => name).filter((name) =>

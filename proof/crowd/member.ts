@@ -12,11 +12,13 @@ export class Member {
   #count = 0;
   /** Where something died while the guest counted, it may have counted once more. */
   #perhaps = 0;
+  /** What its disk may have held, and from when on that is known. */
+  readonly #history: { readonly at: number; readonly counts: readonly number[] }[] = [];
   sessions = 0;
   commits = 0;
   refusals = 0;
 
-  private constructor(
+  protected constructor(
     readonly guest: Guest,
     readonly random: Random,
     readonly killer: Killer,
@@ -28,6 +30,21 @@ export class Member {
     const guest = await Guest.define(name, { stay });
     guest.configure({ vda: false });
     return new Member(guest, random, killer, stay);
+  }
+
+  /** What its disk may have held at any time since then, without sessions that are forgotten. */
+  countsSince(then: number): number[] {
+    const last = this.#history.findLastIndex(({ at }) => at < then);
+    const known = last === -1
+      ? [[0], ...this.#history.map(({ counts }) => counts)]
+      : this.#history.slice(last)
+        .map(({ counts }) => counts);
+    // Of what is counted just now, all may be on the disk before it is known here, and one more than is printed.
+    return [...known.flat(), ...this.guest.counts().flatMap((count) => [count, count + 1])];
+  }
+
+  #note(): void {
+    this.#history.push({ at: Date.now(), counts: [this.#count, this.#count + this.#perhaps] });
   }
 
   get count(): number {
@@ -53,7 +70,7 @@ export class Member {
     }
     if (this.stays) await virsh("destroy", guest.name);
     await this.#off(this.stays);
-    this.#settle();
+    this.settle();
   }
 
   get #isFlagged(): boolean {
@@ -62,8 +79,9 @@ export class Member {
 
   /** @returns whether it runs; a start may fail only where something died */
   async #start(): Promise<boolean> {
-    const { guest, killer } = this;
+    const { guest } = this;
     const begun = Date.now();
+    this.begun = begun;
     this.#wasFlagged = this.#isFlagged;
     await guest.forgetCounts();
     while (true) {
@@ -71,7 +89,7 @@ export class Member {
       if (code === 0) break;
       this.refusals++;
       const killedMerge = /is still written by the qemu-img of a merge that was killed/.test(stderr);
-      const excused = killer.excuses(guest.name, begun - 10_000) || killedMerge;
+      const excused = this.isExcused(begun - 10_000) || killedMerge;
       assert(excused, `${guest.name} was refused, and nothing had died: ${stderr}`);
       assert(Date.now() < begun + PATIENCE, `${guest.name} is refused for good: ${stderr}`);
       await sleep(200);
@@ -84,11 +102,12 @@ export class Member {
       const state = await this.#state();
       if (state === "shut off" && guest.counts().length === 0) {
         assert(
-          killer.excuses(guest.name, begun - 10_000),
+          this.isExcused(begun - 10_000),
           `${guest.name} is off and has not counted, and nothing had died`,
         );
         await this.#off(false);
         if (this.#wasFlagged) this.#perhaps = 1;
+        this.#note();
         return false;
       }
       if (state === "paused") await virsh("resume", guest.name);
@@ -99,6 +118,8 @@ export class Member {
   }
 
   #wasFlagged = false;
+  /** When its last start was asked for. */
+  protected begun = 0;
 
   /** Waits until it is off and no hook works for it. */
   async #off(destroy: boolean): Promise<void> {
@@ -112,7 +133,7 @@ export class Member {
   }
 
   /** What the session counted, and so what the disk is now. */
-  #settle(): void {
+  protected settle(): void {
     const counted = this.guest.counts();
     const [first] = counted;
     const bases = this.#perhaps ? [this.#count, this.#count + this.#perhaps] : [this.#count];
@@ -123,10 +144,17 @@ export class Member {
     assertEquals(counted, counted.map((_, index) => first! + index), `${this.guest.name} counts on`);
     this.#count = first! - 1;
     this.#perhaps = 0;
-    if (!this.#wasFlagged) return;
-    this.#count = counted.at(-1)!;
-    this.#perhaps = 1;
-    this.commits++;
+    if (this.#wasFlagged) {
+      this.#count = counted.at(-1)!;
+      this.#perhaps = 1;
+      this.commits++;
+    }
+    this.#note();
+  }
+
+  /** Whether something died since then that a start of it may have noticed. */
+  protected isExcused(since: number): boolean {
+    return this.killer.excuses(this.guest.name, since);
   }
 
   /** `shut off`, `running` …; waits while there is no daemon to ask. */
