@@ -31,6 +31,8 @@ export function poolTest(
 
 export class Pool {
   readonly master: string;
+  /** Seats whose guests have a disk of their own, too. */
+  readonly #mixed = new Set<string>();
 
   constructor(readonly fixture: Fixture, readonly seats: readonly string[] = ["seat1", "seat2", "seat3"]) {
     fixture.disks({ vda: false });
@@ -45,14 +47,32 @@ export class Pool {
 
   /** Lists the guest's disk as a seat, with other keys. */
   configure(seat: string, keys: Readonly<Record<string, unknown>> = {}): void {
-    const disks = [{ target: "vda", master: this.master, ...keys }];
+    const own = this.#mixed.has(seat) ? [{ target: "vdb" }] : [];
+    const disks = [{ target: "vda", master: this.master, ...keys }, ...own];
     Deno.writeTextFileSync(`${this.fixture.config}/${seat}.json`, JSON.stringify({ disks }));
     const xml = `<!-- made by libvirt -->\n${this.xml(seat)}`;
     Deno.writeTextFileSync(`${this.fixture.settings.definedFolder}/${seat}.xml`, xml);
   }
 
   xml(seat: string): string {
-    return domainXml([diskXml("vda", this.image(seat))]);
+    const own = this.#mixed.has(seat) ? [diskXml("vdb", this.own(seat))] : [];
+    return domainXml([diskXml("vda", this.image(seat)), ...own]);
+  }
+
+  /** Gives a seat's guest a disk that is managed for itself, vdb. */
+  mix(seat: string): string {
+    this.#mixed.add(seat);
+    this.fixture.save(this.own(seat), null, { base: "own" });
+    this.configure(seat);
+    return this.own(seat);
+  }
+
+  isMixed(seat: string): boolean {
+    return this.#mixed.has(seat);
+  }
+
+  own(seat: string): string {
+    return this.fixture.image(`own-${seat}`);
   }
 
   async event(seat: string, operation: string, extra = "-", how: Circumstance = {}): Promise<Result> {

@@ -1,39 +1,27 @@
 /** Starts of seats that are refused, events of theirs that are cut short, and hosts that die. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { afterClockTick, DOMAIN, exists, type Fixture, LATER, LONG_AGO } from "./fixture.ts";
-import { type Pool, poolTest } from "./pool.ts";
-import { diskXml, domainXml } from "./xml.ts";
+import { afterClockTick, type Circumstance, DOMAIN, exists, LATER, LONG_AGO } from "./fixture.ts";
+import { poolTest } from "./pool.ts";
 import { LONGEST_IMAGE_NAME } from "../lib/state/paths.ts";
-
-/** A guest with a seat, vda, and a disk of its own, vdb. */
-function mixed(pool: Pool, fixture: Fixture) {
-  const own = fixture.image("own");
-  fixture.save(own, null, { own: "yes" });
-  const disks = [{ target: "vda", master: pool.master }, { target: "vdb" }];
-  Deno.writeTextFileSync(`${fixture.config}/seat1.json`, JSON.stringify({ disks }));
-  const xml = domainXml([diskXml("vda", pool.image("seat1")), diskXml("vdb", own)]);
-  return { own, how: { xml, domain: "seat1" } };
-}
 
 poolTest(
   "a guest may have a seat beside a disk that is managed for itself: both begin, or none",
   1,
   async (pool, fixture) => {
-    const { own, how } = mixed(pool, fixture);
-    const event = (operation: string, extra = "-") => fixture.event(operation, extra, how);
+    const own = pool.mix("seat1");
     fixture.full.add(`${own}.autorevert-new`);
-    assertEquals((await event("prepare")).code, 1);
+    assertEquals((await pool.event("seat1", "prepare")).code, 1);
     assert(pool.isIdle("seat1"));
-    await event("release", "failed");
+    await pool.event("seat1", "release", "failed");
     fixture.full.clear();
-    assertEquals((await event("prepare")).said, []);
-    await event("started");
+    assertEquals((await pool.event("seat1", "prepare")).said, []);
+    await pool.event("seat1", "started");
     assertEquals(fixture.backingOf(own), `${own}.backing_file`);
     assertEquals(pool.record("seat1")?.layer, 0);
-    assertEquals((await event("release", "shutdown")).said, []);
+    assertEquals((await pool.event("seat1", "release", "shutdown")).said, []);
     assert(pool.isIdle("seat1"));
-    assertEquals(fixture.read(own), { own: "yes" });
+    assertEquals(fixture.read(own), { base: "own" });
     assertEquals(
       fixture.files(fixture.config).filter((name) => /\.(session|seats|starting)$/.test(name)),
       [],
@@ -41,55 +29,43 @@ poolTest(
   },
 );
 
+/** The file system fails as an image takes its name. */
+const failing = (image: string): NonNullable<Circumstance["perform"]> => (inner) => (step, control) =>
+  step.kind === "rename" && step.to === image
+    ? Promise.reject(new Error("Input/output error"))
+    : inner(step, control);
+
 poolTest(
-  "where the seat's last step fails, the disk of its own guest has not begun either",
+  "where the last step of one of them fails, the other has not begun either",
   1,
   async (pool, fixture) => {
-    const { own, how } = mixed(pool, fixture);
-    for (const isOwn of [false, true]) {
-      const { code } = await fixture.event("prepare", "-", {
-        ...how,
-        perform: (inner) => (step, control) =>
-          step.kind === "rename" && step.to === (isOwn ? own : pool.image("seat1"))
-            ? Promise.reject(new Error("Input/output error"))
-            : inner(step, control),
-      });
-      assertEquals(code, 1);
-      assertEquals(fixture.files().filter((name) => /^(own|seat1)/.test(name)), ["own.img"]);
-      assertEquals(
-        fixture.files(fixture.config).filter((name) => /^seat1\.(session|seats)/.test(name)),
-        [],
-      );
-      await fixture.event("release", "failed", how);
+    const own = pool.mix("seat1");
+    for (const image of [pool.image("seat1"), own]) {
+      assertEquals((await pool.event("seat1", "prepare", "-", { perform: failing(image) })).code, 1);
+      assertEquals(fixture.files().filter((name) => !name.startsWith("vda")), ["own-seat1.img"]);
+      assertEquals(fixture.files(fixture.config).filter((name) => /^seat1\.se/.test(name)), []);
+      await pool.event("seat1", "release", "failed");
     }
-    assertEquals(fixture.read(own), { own: "yes" });
-    assertEquals((await fixture.event("prepare", "-", how)).said, []);
+    assertEquals(fixture.read(own), { base: "own" });
+    assertEquals((await pool.event("seat1", "prepare")).said, []);
   },
 );
 
 poolTest(
   "a start that is refused after it has stopped a merge of the guest's own disk has it go on",
   1,
-  async (pool, fixture) => {
-    const { own, how } = mixed(pool, fixture);
-    await fixture.event("prepare", "-", how);
-    await fixture.event("started", "-", how);
-    Deno.writeTextFileSync(
-      `${fixture.config}/seat1.json`,
-      JSON.stringify({
-        disks: [{ target: "vda", master: pool.master }, { target: "vdb", "one-shot-commit": true }],
-      }),
-    );
-    await fixture.event("release", "shutdown", { ...how, mergeDies: true });
+  async (pool) => {
+    const own = pool.mix("seat1");
+    await pool.start("seat1");
+    const config = `${pool.fixture.config}/seat1.json`;
+    const text = Deno.readTextFileSync(config);
+    Deno.writeTextFileSync(config, text.replace('"vdb"', '"vdb","one-shot-commit":true'));
+    await pool.stop("seat1", "shutdown", { mergeDies: true });
     Deno.linkSync(`${own}.backing_file.1`, `${own}.autorevert-merge.1`);
     const started: string[] = [];
-    await fixture.event("prepare", "-", {
-      ...how,
+    await pool.event("seat1", "prepare", "-", {
       background: (domain) => void started.push(domain),
-      perform: (inner) => (step, control) =>
-        step.kind === "rename" && step.to === pool.image("seat1")
-          ? Promise.reject(new Error("Input/output error"))
-          : inner(step, control),
+      perform: failing(pool.image("seat1")),
     });
     assert(started.includes("seat1"), `${started}`);
   },

@@ -47,6 +47,15 @@ export const poolScenarios: readonly PoolScenario[] = [
     next: [[failed, fresh], [fresh]],
   },
   {
+    name: "a start of a guest with a disk of its own",
+    setUp: async (pool) => {
+      await busyPool(pool);
+      pool.mix("seat1");
+    },
+    args: ["seat1", "prepare", "begin", "-"],
+    next: [[failed, fresh], [fresh]],
+  },
+  {
     name: "a start after a power cut",
     setUp: async (pool) => {
       await pool.start("seat1");
@@ -214,6 +223,8 @@ export class PoolExpectations {
     const version = pool.version(seat);
     const record = pool.record(seat);
     const { layer } = namesOf(pool.master);
+    const own = pool.isMixed(seat) ? pool.own(seat) : undefined;
+    if (own) assertEquals(fixture.backingOf(own), namesOf(own).layer(0));
     assertEquals(version, pool.of(fixture.read(layer(record!.layer))));
     fixture.busy.add(pool.image(seat));
     // Whatever the master does now, what runs stays as it is.
@@ -243,10 +254,12 @@ export class PoolExpectations {
     assertEquals(pool.of(fixture.disk("vda")), "later");
     const [number] = pool.layers;
     assertEquals(fixture.files(), [
+      ...own ? [own.slice(own.lastIndexOf("/") + 1)] : [],
       "vda.img",
       "vda.img.autorevert-master",
       `vda.img.backing_file${number === 0 ? "" : `.${number}`}`,
     ]);
+    if (own) assertEquals(fixture.read(own), { base: "own" });
     assertEquals(fixture.files(fixture.config).filter((name) => /\.(seats|starting)$/.test(name)), []);
   }
 }
