@@ -60,6 +60,7 @@ poolTest(
     const again = await fixture.command("undo");
     assertEquals(again.code, 1);
     assertStringIncludes(again.said.join("\n"), `${backup}/seat1.img" stands there, and no note tells of it`);
+    assertStringIncludes(again.said.join("\n"), "hint: nobody knows of");
     Deno.removeSync(`${backup}/seat1.img`);
     assertEquals((await fixture.command("undo")).said, []);
   },
@@ -112,6 +113,7 @@ poolTest(
     const undo = await fixture.command("undo");
     assertEquals(undo.code, 1);
     assertStringIncludes(undo.said.join("\n"), `"${path}" can't be read`);
+    assertStringIncludes(undo.said.join("\n"), "hint: nobody can tell what");
     Deno.removeSync(path);
     fixture.keys = {};
     fixture.configure({ vda: false });
@@ -188,5 +190,25 @@ poolTest(
     assertEquals((await fixture.type(["recover", "--discard", "seat1", "--yes"])).code, 0);
     await pool.merge();
     assertEquals(pool.layers, [1]);
+  },
+);
+
+poolTest(
+  "a guest whose note of its seats can't be read is named, with the command to type",
+  2,
+  async (pool, fixture) => {
+    await pool.start("seat2");
+    await pool.commit("second");
+    Deno.writeTextFileSync(`${fixture.config}/seat1.seats`, "[");
+    const check = await fixture.type(["check", "guest"]);
+    assertStringIncludes(
+      check.printed.join("\n"),
+      "hint: see what is wrong with the note: autorevert check seat1",
+    );
+    const undo = await fixture.type(["undo", "guest", "--yes"]);
+    assertStringIncludes(
+      undo.said.join("\n"),
+      "hint: see what is wrong with the note: autorevert check seat1",
+    );
   },
 );

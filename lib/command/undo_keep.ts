@@ -16,7 +16,7 @@ import { isSaved, planCheckedRecovery } from "../hook/decide.ts";
 import { endDeadOnMasters, startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
-import { onTop, standingOn, tellStanding } from "../hook/standing.ts";
+import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
@@ -27,7 +27,7 @@ import { imageOf, namesOf } from "../state/paths.ts";
 import type { PendingOperation } from "../state/session_record.ts";
 import { type State, topOf } from "../state/state.ts";
 import { holdPublished } from "../state/transitions.ts";
-import { listed, quoted, shellWord } from "../text.ts";
+import { quoted, shellWord } from "../text.ts";
 
 type Layered = Extract<State, { kind: "layered" }>;
 
@@ -86,14 +86,20 @@ function checkSeats(image: string, state: Layered, context: GuestCommand): void 
   }
   const standing = onTop(standingOn(names, context), state);
   if (standing.length === 0) return;
-  const owners = standing.map(({ domain, file }) => domain ?? guestOf(imageOf(file) ?? file, context));
+  const owners = standing.map(({ domain, file, how }) =>
+    how === "unreadable note" ? undefined : domain ?? guestOf(imageOf(file) ?? file, context)
+  );
   const seats = [...new Set(owners.flatMap((domain) => domain ?? []))].map(shellWord).join(" ");
-  const unknown = standing.flatMap(({ file }, index) => owners[index] === undefined ? [file] : []);
+  // What is set aside and no guest's is as unknown as all else that nobody tells of.
+  const others = standing.filter((_, index) => owners[index] === undefined)
+    .map((one) => one.how === "set aside" ? { ...one, how: "unknown" as const } : one);
+  const ways = [
+    seats && `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
+      `autorevert recover --discard GUEST; they are ${seats}`,
+    wayOut(others),
+  ];
   throw new UserError(`sessions stand on the commit: ${tellStanding(standing)}`, {
-    hint: seats === ""
-      ? `start and end the guests of these images, or remove them: ${listed(unknown)}`
-      : `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
-        `autorevert recover --discard GUEST; they are ${seats}`,
+    hint: ways.filter(Boolean).join("; "),
   });
 }
 

@@ -226,13 +226,16 @@ export function mergeBlock(
 }
 
 /** What an administrator can do about those that nothing ends by itself; undefined where there is none. */
-function wayOut(blocking: readonly Standing[]): string | undefined {
+export function wayOut(blocking: readonly Standing[]): string | undefined {
   const which = (how: How) => blocking.filter((one) => one.how === how);
   const names = (how: How) => listed([...new Set(which(how).map(({ file }) => file))]);
   const guests = [...new Set(which("left").flatMap(({ domain }) => domain ?? []))];
   const ways = [
     ...guests.map((domain) =>
       `unless its guest was saved, end the session: autorevert recover --discard ${shellWord(domain)}`
+    ),
+    ...which("unreadable note").map(({ domain }) =>
+      `see what is wrong with the note: autorevert check ${shellWord(domain!)}`
     ),
     ...which("unreadable file").length > 0
       ? [`nobody can tell what ${names("unreadable file")} stands on: see why it can't be read`]
