@@ -440,3 +440,20 @@ for (const [how, reason] of [["saved", "saved"], ["set aside without a reason", 
     },
   );
 }
+
+poolTest("an overlay that could not be taken back keeps no later start waiting", 1, async (pool) => {
+  const strange = `${pool.image("seat1")}.autorevert-ended`;
+  const { code } = await pool.event("seat1", "prepare", "-", {
+    perform: (inner) => async (step, control) => {
+      await inner(step, control);
+      // From here on the names can't be told.
+      if (step.kind === "sync") Deno.mkdirSync(strange);
+    },
+  });
+  assertEquals(code, 1);
+  Deno.removeSync(strange);
+  await pool.event("seat1", "release", "failed");
+  await pool.start("seat1");
+  await pool.stop("seat1");
+  assert(pool.isIdle("seat1"));
+});

@@ -91,23 +91,31 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
     throw error;
   }
   const own = new Set<string>();
-  const made = new Map<string, number | undefined>();
+  const made: MadeOverlays = new Map();
   const undo = async () => {
+    const left = new Set<string>();
     for (const one of placed) {
-      const { target, names } = one.seat;
-      await run.takeOrReport(
+      const { target, names: { image, scratch } } = one.seat;
+      const isDone = await run.takeOrReport(
         target,
-        () => undoSeat(one, run.listing(names.image), { made: made.get(names.image), names: own }),
+        () => undoSeat(one, run.listing(image), { made: made.get(image), names: own }),
       );
+      const isUnknown = made.has(image) && made.get(image) === undefined;
+      if (!isDone || isUnknown && files.lstat(scratch) !== undefined) left.add(image);
     }
-    await run.takeOrReport("", () => [{ kind: "seats", path: paths.seats, records: before }]);
+    await run.takeOrReport("", () => {
+      // What could not be taken back stays ours: the next start deals with it.
+      const kept = readSeats(paths.seats).filter(({ image }) => left.has(image));
+      const records = [...before.filter(({ image }) => !left.has(image)), ...kept];
+      return [{ kind: "seats", path: paths.seats, records }];
+    });
     await startMastersMerges(masters, context);
   };
   try {
     for (const { seat, decision, on } of placed) {
       if (!beginsSeat(decision)) continue;
       await waitForTorn(namesOf(on!.master), context);
-      made.set(seat.names.image, await create(seat, namesOf(on!.master).layer(on!.layer), made, context));
+      await create(seat, namesOf(on!.master).layer(on!.layer), made, context);
     }
   } catch (error) {
     await undo();
@@ -202,6 +210,9 @@ function recordsOf(
 /** How long another host may take from its note to its overlay's name, in milliseconds. */
 const LONGEST_CREATION = 60_000;
 
+/** Overlays that a start has made, or begun to make, by their images: their inodes, as far as those could be told. */
+type MadeOverlays = Map<string, number | undefined>;
+
 /**
  * Makes the overlay, under the name that nobody looks for.
  *
@@ -211,9 +222,9 @@ const LONGEST_CREATION = 60_000;
 async function create(
   seat: ObservedSeat,
   backing: string,
-  made: Map<string, number | undefined>,
+  made: MadeOverlays,
   { run, host }: EventContext,
-): Promise<number | undefined> {
+): Promise<void> {
   const { target, names: { image, scratch }, record } = seat;
   const found = files.lstat(scratch)?.mtime?.getTime();
   if (
@@ -227,16 +238,19 @@ async function create(
       }),
     );
   }
-  for (const step of createSeat({ ...seat, listing: run.listing(image) }, backing)) {
+  const steps = createSeat({ ...seat, listing: run.listing(image) }, backing);
+  made.set(image, undefined);
+  for (const step of steps) {
     try {
       await run.take(target, [step]);
     } catch (error) {
       const isThere = asUserError(error).cause instanceof Deno.errors.AlreadyExists;
-      if (!isThere) made.set(image, run.listing(image).get(scratch));
+      if (isThere) made.delete(image);
+      else made.set(image, run.listing(image).get(scratch));
       throw error;
     }
   }
-  return run.listing(image).get(scratch);
+  made.set(image, run.listing(image).get(scratch));
 }
 
 /** A `qemu-img` whose merge was killed keeps everybody from the layers it works on. */
