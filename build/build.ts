@@ -46,6 +46,7 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
   return {
     version: project.version,
     imageFolders: places("IMAGE_DIRS", defaults.imageFolders),
+    firmwareFolders: places("FIRMWARE_DIRS", defaults.firmwareFolders),
     configFolder: place("CONFIG_DIR", defaults.configFolder),
     saveFolder: place("SAVE_DIR", defaults.saveFolder),
     definedFolder: place("DOMAIN_DIR", defaults.definedFolder),
@@ -63,12 +64,13 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
 
 /** All that the hook may do, and nothing more. */
 export function permissions(settings: Settings): string[] {
-  const { imageFolders, configFolder, saveFolder, log, qemuImg } = settings;
+  const { imageFolders, firmwareFolders, configFolder, saveFolder, log, qemuImg } = settings;
   const { definedFolder, liveFolder, daemons } = settings;
   const programs = [...settings.programs, settings.gated, settings.packaged];
   // What events need comes first; the rest is for the administrator's questions.
   const readable = [
     imageFolders,
+    firmwareFolders,
     configFolder,
     saveFolder,
     definedFolder,
@@ -81,7 +83,7 @@ export function permissions(settings: Settings): string[] {
   return [
     "--no-prompt",
     `-R=${readable.flat().join(",")}`,
-    `-W=${[...imageFolders, configFolder, log].join(",")}`,
+    `-W=${[...imageFolders, ...firmwareFolders, configFolder, log].join(",")}`,
     `--allow-run=${[qemuImg, ...programs].join(",")}`,
     // How much room there is for a merge, to be nice while it runs, and which host notes a start, and in which boot.
     "-S=statfs,setPriority,osUptime,hostname",

@@ -3,6 +3,8 @@ export interface Settings {
   readonly version: string;
   /** Folders that may hold managed images, absolute, links resolved. */
   readonly imageFolders: readonly string[];
+  /** Folders that may hold UEFI variables and TPM state; none where the build leaves firmware alone. */
+  readonly firmwareFolders: readonly string[];
   /** Folder of `<domain>.json` and of the hook's own notes. */
   readonly configFolder: string;
   /** Where libvirt keeps managed saves; only looked at. */
@@ -35,6 +37,7 @@ export interface Settings {
 export const defaults: Settings = {
   version: "development",
   imageFolders: ["/var/lib/libvirt/images"],
+  firmwareFolders: ["/var/lib/libvirt/qemu/nvram", "/var/lib/libvirt/swtpm"],
   configFolder: "/etc/libvirt/hooks/config",
   saveFolder: "/var/lib/libvirt/qemu/save",
   definedFolder: "/etc/libvirt/qemu",

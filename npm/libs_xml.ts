@@ -6,7 +6,8 @@ interface Node {
 }
 
 /**
- * Elements as properties, in lists where there are several of one name, and attributes with an `@`. Texts are left out.
+ * Elements as properties, in lists where there are several of one name, and attributes with an `@`. A text is `#text`, or alone
+ * the element itself.
  *
  * @throws {Error} if the text is no well-formed XML
  */
@@ -26,7 +27,18 @@ export function parse(xml: string, _options: { revive: { trim: false; entities: 
     parent[name] = before === undefined ? node : [before, node].flat();
     open.push(node);
   });
-  parser.on("closetag", () => void open.pop());
+  parser.on("text", (text) => {
+    const node = open.at(-1)!;
+    if (text.trim() !== "") node["#text"] = `${node["#text"] ?? ""}${text}`;
+  });
+  parser.on("closetag", ({ name }) => {
+    const node = open.pop()!;
+    const parent = open.at(-1)!;
+    if (Object.keys(node).join() !== "#text") return;
+    parent[name] = Array.isArray(parent[name])
+      ? [...parent[name].slice(0, -1), node["#text"]]
+      : node["#text"];
+  });
   parser.write(xml.replace(/^\s+/, "")).close();
   return root;
 }

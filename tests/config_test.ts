@@ -62,7 +62,7 @@ testRefused([
   invalid(
     "has an unknown key",
     '{"disks": [{"target": "vda"}], "colour": "blue"}',
-    ': unknown key "colour", known are "$schema", "disks"',
+    ': unknown key "colour", known are "$schema", "disks", "firmware"',
   ),
   invalid(
     "lists a target twice",

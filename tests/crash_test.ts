@@ -2,6 +2,7 @@ import { atEveryStep, type Fault, faults, inContext } from "./fault.ts";
 import { Expectations } from "./expectations.ts";
 import { failed, type Finds, type Scenario, scenarios, type Sequence } from "./scenario.ts";
 import { Tree } from "./tree.ts";
+import { FirmwareFixture } from "./firmware_fixture.ts";
 import { Fixture } from "./fixture.ts";
 
 const one = [1, 2, 3].flatMap((layers) => scenarios(["vda"], layers));
@@ -31,6 +32,19 @@ for (const scenario of [...scenarios(["vda"], 2), ...scenarios(["vda", "vdb"], 1
         await cutAgain(fixture, promised, sequence, finds, seen);
       }
     });
+  });
+}
+
+for (const scenario of [...scenarios(["vda"], 1), ...scenarios(["vda", "vdb"], 2)]) {
+  Deno.test(`firmware fits to its disk whatever goes wrong at any step of ${scenario.name}`, async () => {
+    await withEveryFault(scenario, faults, async (fixture, promised) => {
+      const crashed = new Tree(fixture.root);
+      for (const [sequence, finds] of scenario.next) {
+        crashed.restore();
+        await take(fixture, sequence);
+        await inContext(sequence, () => promised.checkLives(finds));
+      }
+    }, () => new FirmwareFixture());
   });
 }
 
@@ -64,8 +78,9 @@ async function withEveryFault(
   scenario: Scenario,
   of: readonly Fault[],
   check: (fixture: Fixture, promised: Expectations) => Promise<void>,
+  make = () => new Fixture(),
 ): Promise<void> {
-  using fixture = new Fixture();
+  using fixture = make();
   await scenario.setUp(fixture);
   const promised = new Expectations(fixture, scenario);
   const before = new Tree(fixture.root);

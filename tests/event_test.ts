@@ -11,7 +11,7 @@ const operations: readonly (readonly [given: string, operation: Operation])[] = 
   ["started", "started"],
   ["restore", "restore"],
   ["migrate", "migrate"],
-  ["start", "idle"],
+  ["start", "start"],
   ["stopped", "stopped"],
   ["reconnect", "reconnect"],
   ["attach", "idle"],

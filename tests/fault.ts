@@ -51,6 +51,8 @@ export function doHalf(step: Step): void {
       return copyDown(step.layer, 0.5);
     case "create":
       return Deno.writeTextFileSync(step.overlay, "QFI");
+    case "copy":
+      return Deno.writeTextFileSync(step.to, Deno.readTextFileSync(step.from).slice(0, 3));
     case "own":
       return Deno.chmodSync(step.path, step.owner.mode);
     case "clear":

@@ -50,7 +50,7 @@ export async function enable(context: GuestCommand): Promise<void> {
   const live = disksIn(liveFolder, domain);
   const defined = disksIn(definedFolder, domain) ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
   if (defined === undefined) throw noDomain(context);
-  checkTargets(context.targets, defined);
+  checkTargets(context.targets, defined.filter(({ firmware }) => !firmware));
 
   using _guest = await run.locks.guest();
   await finishRecovery(context);
@@ -87,6 +87,7 @@ export async function enable(context: GuestCommand): Promise<void> {
   const wanted = {
     seats: [],
     disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
+    firmware: config?.firmware ?? false,
   };
   const before = readRecords(paths.note);
   using _folders = await run.locks.folders(imagesAtPrepare(wanted, defined, before, host.settings));
@@ -201,8 +202,8 @@ function nothingNamed(
   { domain, host }: GuestCommand,
 ): Usage {
   const reasons: string[] = [];
-  const fit = defined.filter(({ target }) => {
-    if (old.includes(target)) return false;
+  const fit = defined.filter(({ target, firmware }) => {
+    if (firmware || old.includes(target)) return false;
     try {
       observeListed(
         { target, commit: false, keepCommits: 0, keepSession: false },

@@ -23,6 +23,8 @@ export interface Guest {
   readonly isLive: boolean;
   readonly disks: readonly InspectedDisk[];
   readonly seats: readonly InspectedSeat[];
+  /** Files of its firmware that have had a session with the disks. */
+  readonly firmware: readonly ObservedDisk[];
   /** What is wrong with the guest as a whole. */
   readonly problem: UserError | undefined;
 }
@@ -103,7 +105,7 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
     }
   }
   const images = new Set(seen.map(({ disk }) => disk?.names.image));
-  const others = recorded.filter(({ names }) => !images.has(names.image));
+  const others = recorded.filter(({ names, firmware }) => !firmware && !images.has(names.image));
   seen.push(...others.map((disk) => ({ target: disk.target, disk })));
   const found = seen.flatMap(({ disk }) => disk ?? []);
   const surroundings = { isFlagOlder: isBeforeLastWrite(config, found), live };
@@ -113,5 +115,7 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   if (defined === undefined && [...views, ...seats].every(({ condition }) => condition !== "elsewhere")) {
     problem ??= new UserError("libvirt knows no such domain");
   }
-  return { domain, config, records, defined, isLive: live !== undefined, disks: views, seats, problem };
+  const firmware = recorded.filter((disk) => disk.firmware);
+  const isLive = live !== undefined;
+  return { domain, config, records, defined, isLive, disks: views, seats, firmware, problem };
 }

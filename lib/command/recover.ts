@@ -38,7 +38,7 @@ export async function recover(context: GuestCommand): Promise<void> {
   // Nobody's start or end waits for an answer.
   const asked = options.has("keep") || options.has("discard") ? await ask(context) : undefined;
   using _guest = await run.locks.guest();
-  const images = (await inspectGuest(context)).disks.flatMap(({ disk }) => disk ? [disk.names.image] : []);
+  const images = filesOf(await inspectGuest(context)).map(({ names }) => names.image);
   using _folders = await run.locks.folders(images);
   await interruptMerges(context, images);
 
@@ -47,9 +47,8 @@ export async function recover(context: GuestCommand): Promise<void> {
     terminal.print(`${domain}: ${orders[0]!.verb} was interrupted, and is completed now`);
   }
   const guest = await inspectGuest(context);
-  const found = guest.disks.flatMap(({ disk }) => disk ?? []);
   checkTargets(targets, guest.disks);
-  const { stages, disks } = await planCheckedRecovery(found, context);
+  const { stages, disks } = await planCheckedRecovery(filesOf(guest), context);
   for (const { subject, steps } of stages) {
     await run.take(subject, steps);
     terminal.print(`${domain} ${subject}: interrupted event completed`);
@@ -59,7 +58,8 @@ export async function recover(context: GuestCommand): Promise<void> {
     if (asked !== undefined && namesIn(sessions) !== asked) {
       throw new UserError("aborted: the disks changed while waiting for confirmation", { hint: "try again" });
     }
-    await endSessions(sessions, guest, context);
+    const firmware = disks.filter((disk) => disk.firmware && stateOf(disk).kind === "session");
+    await endSessions(sessions, firmware, guest, context);
   } else if (stages.length === 0 && orders.length === 0) {
     tellNothing(sessions, guest, context);
   }
@@ -73,8 +73,8 @@ export async function recover(context: GuestCommand): Promise<void> {
  */
 async function ask(context: GuestCommand): Promise<string> {
   const { domain, targets, options } = context;
-  const disks = (await inspectGuest(context)).disks.flatMap(({ disk }) => disk ?? []);
-  const sessions = sessionsOf((await planCheckedRecovery(disks, context)).disks, targets);
+  const found = filesOf(await inspectGuest(context));
+  const sessions = sessionsOf((await planCheckedRecovery(found, context)).disks, targets);
   await checkSessions(sessions, context);
   for (const { target, names, listing, record } of sessions) {
     const saved = record?.waits === "saved"
@@ -91,8 +91,15 @@ async function ask(context: GuestCommand): Promise<string> {
   return namesIn(sessions);
 }
 
+/** The guest's disks, and the files of its firmware. */
+function filesOf({ disks, firmware }: Guest): ObservedDisk[] {
+  return [...disks.flatMap(({ disk }) => disk ?? []), ...firmware];
+}
+
 function sessionsOf(disks: readonly ObservedDisk[], targets: GuestCommand["targets"]): ObservedDisk[] {
-  const meant = disks.filter(({ target }) => targets.length === 0 || targets.includes(target));
+  const meant = disks.filter(({ target, firmware }) =>
+    !firmware && (targets.length === 0 || targets.includes(target))
+  );
   return meant.filter((disk) => stateOf(disk).kind === "session");
 }
 
@@ -124,6 +131,7 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
 
 async function endSessions(
   sessions: readonly ObservedDisk[],
+  firmware: readonly ObservedDisk[],
   { records, problem, disks }: Guest,
   context: GuestCommand,
 ): Promise<void> {
@@ -135,8 +143,9 @@ async function endSessions(
   }
   const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
   const flagVersion = configVersion(paths.config);
-  const own = sessions.map((disk) => withOwnFlag(disk, disks));
-  const ours = sessions.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
+  const own = [...firmware, ...sessions.map((disk) => withOwnFlag(disk, disks))];
+  const all = [...firmware, ...sessions];
+  const ours = all.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
   const foreign = ours.filter((record) => !records.includes(record));
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   if (options.has("keep")) {
@@ -159,7 +168,7 @@ async function endSessions(
     // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
     const targets = own.filter(({ flag }) => flag === "set").map(({ target }) => target);
     if (targets.length > 0) await run.take("", [{ kind: "clear", config: paths.config, targets }]);
-    for (const disk of sessions) await run.take(disk.target, planDiscard(disk));
+    for (const disk of all) await run.take(disk.target, planDiscard(disk));
   }
   const outcome = options.has("keep")
     ? "the session is part of the disk now: the next start begins with it"

@@ -172,7 +172,7 @@ const disksOf = (idle: readonly Idle[]) => idle.map(({ disk }) => disk);
 /** The disks that it is to be done to, each of them fit for it. */
 async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
   const chosen = (await idleDisks(work, context)).filter(work.applies);
-  if (chosen.length === 0) throw await nothingFor(work, context);
+  if (chosen.every(({ disk }) => disk.firmware)) throw await nothingFor(work, context);
   if (isSaved(context)) {
     throw new UserError("libvirt holds a managed save of the guest, which expects its disks as they are", {
       hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
@@ -183,7 +183,7 @@ async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
     work.check?.(idle);
     if (work.verb === "keep") await checkEnded(idle, context);
   }
-  for (const { disk } of chosen) await refuseBusy(disk, context);
+  for (const { disk } of chosen) if (!disk.firmware) await refuseBusy(disk, context);
   return chosen;
 }
 
@@ -218,9 +218,9 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
   const records = withPending(readOwnRecords(paths.note), work.verb, states);
   await run.take("", [{ kind: "note", path: paths.note, records }]);
   await resumePending(context);
-  for (const { disk } of chosen) terminal.print(`${domain} ${disk.target}: ${work.done}`);
+  for (const { disk } of chosen) if (!disk.firmware) terminal.print(`${domain} ${disk.target}: ${work.done}`);
   await updateRecords(readOwnRecords(paths.note), context);
-  await startMerge(chosen.map(({ disk }) => disk), context);
+  await startMerge(chosen.flatMap(({ disk }) => disk.firmware ? [] : disk), context);
 }
 
 async function nothingFor({ nothing, key }: Operation, context: GuestCommand): Promise<UserError> {
@@ -264,7 +264,9 @@ async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Id
     context,
   );
   for (const { subject, steps } of stages) await run.take(subject, steps);
-  return disks.filter(({ target }) => meant.length === 0 || meant.includes(target)).flatMap((disk) => {
+  const isMeant = ({ target, firmware }: ObservedDisk) =>
+    meant.length === 0 || firmware || meant.includes(target);
+  return disks.filter(isMeant).flatMap((disk) => {
     const state = stateOf(disk);
     if (state.kind === "session") {
       throw withContext(

@@ -170,12 +170,25 @@ const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, str
   damaged: "it is no readable qcow2 image",
 };
 
-/** Finds out what is to happen to each disk, looking up only what the table asks for. Changes nothing. */
+/** What follows of what is decided of the disks: it is done first, since a disk that is idle says no more of it. */
+export function withFirmware(
+  firmware: readonly DecidedDisk[],
+  decided: readonly DecidedDisk[],
+  { run }: EventContext,
+): DecidedDisk[] {
+  for (const { disk, decision } of firmware) {
+    if (decision !== "nothing") run.logInfo(disk.target, `${decision}: it goes with the disks`);
+  }
+  return [...firmware, ...decided];
+}
+
+/** Finds out what is to happen to each disk but the firmware, looking up only what the table asks for. Changes nothing. */
 export async function decideAll(
-  disks: readonly ObservedDisk[],
+  all: readonly ObservedDisk[],
   context: EventContext,
   facts: (disk: ObservedDisk) => EventFacts,
 ): Promise<DecidedDisk[]> {
+  const disks = all.filter(({ firmware }) => !firmware);
   const decided: DecidedDisk[] = [];
   // Each may take a process.
   const rows = await Promise.all(disks.map((disk) => decisionFor(disk, context, facts(disk))));
@@ -278,6 +291,7 @@ export async function inspectImage(
   disk: ObservedDisk,
   { host }: EventContext,
 ): Promise<NonNullable<Facts["look"]>> {
+  if (disk.firmware) return "sound";
   const state = stateOf(disk);
   const { image, committing, layer } = disk.names;
   const top = "layers" in state ? [layer(topOf(state.layers))] : [];

@@ -39,6 +39,10 @@ up() { # the start is over, and so is the word for it, with who noted it; a line
   rm -f "$1" 2>/dev/null
 }
 
+settled() { # whether nothing is to be copied aside of what libvirt has made for this start
+  { read -r line && while read -r line; do [ "$line" != firmware ] || return 1; done; } 2>/dev/null < "$1"
+}
+
 ran() { # libvirt's file of a guest that has ended doesn't say that it was paused, or in post-copy
   { while read -r line; do
     case $line in "<domstatus "*) break ;; esac
@@ -49,11 +53,12 @@ ran() { # libvirt's file of a guest that has ended doesn't say that it was pause
 nothing_to_do() { # DOMAIN OPERATION SUB-OPERATION EXTRA
   [ $# = 4 ] && [ "$4" != --dry-run ] || return 1
   case $3 in begin | end | -) ;; *) return 1 ;; esac
-  case $2 in start | attach) return 0 ;; esac
+  [ "$2" != attach ] || return 0
   case $1 in [!A-Za-z0-9]* | *[!A-Za-z0-9._@+-]* | '') return 1 ;; esac
   case $2 in
     prepare | release | migrate | restore) absent "$config/$1.json" "$config/$1.session" "$config/$1.seats" ;;
     stopped) absent "$config/$1.session" "$config/$1.seats" || ran "${liveFolder}/$1.xml" ;;
+    start) absent "$config/$1.starting" || settled "$config/$1.starting" ;;
     started | reconnect) absent "$config/$1.starting" || up "$config/$1.starting" ;;
     *) return 1 ;;
   esac

@@ -1,5 +1,6 @@
 import { checkElsewhere, type EventContext, isElsewhere, readStart } from "./context.ts";
 import { isNoop } from "./filter.ts";
+import { copyNewFirmware } from "./new_firmware.ts";
 import { prepare } from "./prepare.ts";
 import { release } from "./release.ts";
 import { started } from "./started.ts";
@@ -47,6 +48,9 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
         // Its word is left as it is: that start goes on.
         checkElsewhere(context);
         return await prepare(context);
+      case "start":
+        await copyNewFirmware(context);
+        return 0;
       case "stopped":
         await stopped(context);
         return 0;

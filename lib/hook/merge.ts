@@ -17,7 +17,7 @@ import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
 import { endDeadSeats } from "./seat_release.ts";
 import { mergeBlock } from "./standing.ts";
 import { reporter, type Watch } from "./merge_progress.ts";
-import { observeRecorded } from "./observe.ts";
+import { observeRecorded, withFirmwareKept } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
@@ -238,7 +238,8 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
     await run.takeOrReport(subject, () => steps);
   }
   const jobs: Job[] = [];
-  for (const disk of found) {
+  const recovered = found.map((disk) => ({ ...disk, listing: run.listing(disk.names.image) }));
+  for (const disk of withFirmwareKept(recovered)) {
     await flattenIdle(disk, context);
     const state = layered(disk, context);
     if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
@@ -279,8 +280,10 @@ async function mergePair(
   using _folder = await run.locks.folders([names.image], control);
   const now = layered(disk, context);
   if (now?.layers.join() !== state.layers.join()) return;
-  await checkUnwritten(upper, copied, context);
-  await checkAbove(names, now, context);
+  if (!disk.firmware) {
+    await checkUnwritten(upper, copied, context);
+    await checkAbove(names, now, context);
+  }
   const block = mergeBlock(names, now, context);
   if (block !== undefined) throw block;
   // The looks above take time, and another host has locks of its own.

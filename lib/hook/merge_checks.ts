@@ -46,9 +46,10 @@ export async function wayToBegin(job: Job, context: EventContext): Promise<Way |
 
 /** @throws {UserError} if the layers can't become one as they are */
 export async function wayToMerge(
-  { disk: { names }, state, again }: Job,
+  { disk: { names, firmware }, state, again }: Job,
   context: EventContext,
 ): Promise<Way> {
+  if (firmware) return "drop";
   const { lower, upper } = lowestPair(names, state)!;
   const { qemuImg } = context.host;
   const [below, above] = [await qemuImg.info(lower), await qemuImg.info(upper)];

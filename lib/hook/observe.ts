@@ -34,10 +34,10 @@ export function ownerOnDisk(names: Names, listing: Listing): Owner {
  * @throws {UserError} as {@link observeAtPrepare}
  */
 export function imagesAtPrepare(
-  config: Pick<Config, "disks"> | undefined,
+  config: Pick<Config, "disks" | "firmware"> | undefined,
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
-  { imageFolders }: Settings,
+  { imageFolders, firmwareFolders }: Settings,
 ): string[] {
   const listed = (config?.disks ?? []).map(({ target }) => {
     try {
@@ -46,7 +46,31 @@ export function imagesAtPrepare(
       throw withContext(target, error);
     }
   });
-  return [...listed, ...records.map(({ image }) => image)];
+  const firmware = firmwareOf(config, disks, firmwareFolders).map(({ image }) => image);
+  return [...listed, ...firmware, ...records.map(({ image }) => image)];
+}
+
+/**
+ * The files of the firmware that belong to the guest's disks.
+ *
+ * @throws {UserError} if one is in no file, or where the program may not go
+ */
+function firmwareOf(
+  config: Pick<Config, "firmware"> | undefined,
+  disks: readonly DomainDisk[],
+  folders: readonly string[],
+): { readonly target: string; readonly image: string }[] {
+  const listed = config?.firmware ? disks.filter(({ firmware }) => firmware) : [];
+  return listed.map(({ target, file, unfit }) => {
+    try {
+      if (unfit !== undefined) throw new UserError(unfit.reason, unfit);
+      const image = permitted(file!, folders, "FIRMWARE_DIRS");
+      checkLength(image);
+      return { target, image };
+    } catch (error) {
+      throw withContext(target, error);
+    }
+  });
 }
 
 /**
@@ -56,10 +80,10 @@ export function imagesAtPrepare(
  */
 export function observeAtPrepare(
   domain: string,
-  config: Pick<Config, "disks"> | undefined,
+  config: Pick<Config, "disks" | "firmware"> | undefined,
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
-  { imageFolders }: Settings,
+  { imageFolders, firmwareFolders }: Settings,
 ): ObservedDisk[] {
   const observed: ObservedDisk[] = [];
   for (const configured of config?.disks ?? []) {
@@ -71,6 +95,7 @@ export function observeAtPrepare(
       throw withContext(configured.target, error);
     }
   }
+  observed.push(...observeFirmware(config, disks, records, firmwareFolders));
   const images = new Set(observed.map(({ names }) => names.image));
   return [
     ...observed,
@@ -126,6 +151,56 @@ export function observeListed(
 }
 
 /**
+ * The guest's firmware, where its file says that it belongs to the disks.
+ *
+ * @throws {UserError} if it is in no file, or where the program may not go
+ */
+export function observeFirmware(
+  config: Pick<Config, "firmware"> | undefined,
+  disks: readonly DomainDisk[],
+  records: readonly SessionRecord[],
+  folders: readonly string[],
+): ObservedDisk[] {
+  return firmwareOf(config, disks, folders).map(({ target, image }) => ({
+    ...firmwareFile(target, image, records.find((record) => record.image === image)),
+    listed: true,
+  }));
+}
+
+/** A file of the firmware, which has neither flag nor commits of its own. */
+function firmwareFile(target: string, image: string, record: SessionRecord | undefined): ObservedDisk {
+  const names = namesOf(image);
+  const listing = listIfThere(image);
+  return {
+    target,
+    names,
+    record,
+    firmware: true,
+    listed: false,
+    flag: "clear",
+    keepCommits: Infinity,
+    keepSession: false,
+    source: "same",
+    listing,
+    owner: record === undefined || record.idle ? ownerOnDisk(names, listing) : record.owner,
+  };
+}
+
+/**
+ * Firmware has as many versions as the disk of the guest that has most commits, or keeps most: what a disk can go back to, it can.
+ */
+export function withFirmwareKept(disks: readonly ObservedDisk[]): ObservedDisk[] {
+  const most = Math.max(
+    0,
+    ...disks.filter(({ firmware }) => !firmware).map((disk) => {
+      const state = stateOf(disk);
+      return Math.max(disk.keepCommits, "layers" in state ? state.layers.length - 1 : 0);
+    }),
+  );
+  return disks.map((disk) => disk.firmware ? { ...disk, keepCommits: most } : disk);
+}
+
+/**
  * The disks of a guest by their sessions' records, whatever became of the configuration since.
  *
  * @param config undefined if there is none
@@ -149,6 +224,7 @@ function observeOne(
   isRenamed: boolean,
 ): ObservedDisk {
   const { target, image } = record;
+  if (record.firmware) return firmwareFile(target, image, record);
   const source = disks === "unreadable" ? disks : sourceOf(record, disks);
   const known = {
     target,
@@ -203,9 +279,9 @@ export function imageAt(
   folders: readonly string[],
   records: readonly SessionRecord[],
 ): string {
-  const disk = disks.find((disk) => disk.target === target);
+  const disk = disks.find((disk) => disk.target === target && !disk.firmware);
   if (disk === undefined) {
-    const targets = disks.map(({ target }) => target);
+    const targets = disks.filter(({ firmware }) => !firmware).map(({ target }) => target);
     const meant = nearest(target, targets);
     throw new UserError(`the domain has no disk ${quoted(target)}, it has ${listed(targets)}`, {
       hint: meant === undefined
@@ -284,10 +360,11 @@ function backToSession(file: string, image: string): string {
 }
 
 /** The image behind a path, links resolved, if the hook may go there. */
-export function permitted(file: string, folders: readonly string[]): string {
+export function permitted(file: string, folders: readonly string[], variable = "IMAGE_DIRS"): string {
+  const noun = variable === "IMAGE_DIRS" ? "image" : "file";
   const refuse = (path: string) =>
-    new UserError(`image ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
-      hint: `build the hook for it: make install IMAGE_DIRS=${
+    new UserError(`${noun} ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
+      hint: `build the hook for it: make install ${variable}=${
         shellWord([...folders, folderOf(path)].join(","))
       }`,
     });
@@ -312,7 +389,8 @@ export function isBeforeLastWrite(config: Config | undefined, disks: readonly Ob
   if (config === undefined) return false;
   // What a start that was cut short has made is no write of the guest's, nor is what another guest writes to a detached disk.
   const isWritten = (disk: ObservedDisk) =>
-    disk.record !== undefined && disk.source === "same" && stateOf(disk).kind === "session" &&
+    !disk.firmware && disk.record !== undefined && disk.source === "same" &&
+    stateOf(disk).kind === "session" &&
     !isUnborn(disk);
   return disks.filter(isWritten)
     .some(({ names: { image } }) => config.changed < (lstat(image)?.mtime?.getTime() ?? 0));

@@ -9,7 +9,7 @@ export async function takeOwn(
   own: Set<string>,
   { run }: EventContext,
 ): Promise<void> {
-  const made = step.kind === "link" || step.kind === "rename"
+  const made = step.kind === "link" || step.kind === "rename" || step.kind === "copy"
     ? step.to
     : step.kind === "create"
     ? step.overlay

@@ -10,7 +10,14 @@ import {
   readStart,
   updateRecords,
 } from "./context.ts";
-import { decideAll, type EventFacts, isSaved, planCheckedRecovery, whyRefused } from "./decide.ts";
+import {
+  decideAll,
+  type EventFacts,
+  isSaved,
+  planCheckedRecovery,
+  whyRefused,
+  withFirmware,
+} from "./decide.ts";
 import { checkMarks } from "./marks.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
@@ -28,10 +35,12 @@ import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
 import type { Stage } from "../state/commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
+import { firmwareAtPrepare } from "../state/firmware.ts";
 import {
   isAwaited,
   isMadeForIt,
   isMarked,
+  isYetToBeMade,
   type ObservedDisk,
   stateOf,
   waitsToBeSetAside,
@@ -147,7 +156,13 @@ async function beginSessions(
     looked.set(image, look);
     return look;
   }, context);
-  const decided = await decideAll(recovery.disks, noting, (disk) => eventFacts(disk, start, isFlagOlder));
+  const disksDecided = await decideAll(
+    recovery.disks,
+    noting,
+    (disk) => eventFacts(disk, start, isFlagOlder),
+  );
+  const firmware = firmwareAtPrepare(recovery.disks, disksDecided, start);
+  const decided = withFirmware(firmware, disksDecided, context);
   await refuse(decided, context);
   for (const disk of disks) checkMarks(disk, start === "resume");
   warnOfBases(decided, looked, context);
@@ -170,7 +185,9 @@ async function beginSessions(
     await take(named);
     for (const { disk } of begun) {
       const state = parse(disk.names, run.listing(disk.names.image));
-      if (state.kind !== "session") throw withContext(disk.target, changedMeanwhile(disk));
+      if (state.kind !== "session" && !isYetToBeMade(disk)) {
+        throw withContext(disk.target, changedMeanwhile(disk));
+      }
     }
   } catch (error) {
     await undo(decided, { before: records, note, own }, context);

@@ -1,14 +1,15 @@
 import { configOf, type EventContext, isElsewhere, readStart, updateRecords } from "./context.ts";
-import { decideAll, planCheckedRecovery } from "./decide.ts";
+import { decideAll, planCheckedRecovery, withFirmware } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
 import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
 import { endSeats } from "./seat_release.ts";
-import { observeRecorded } from "./observe.ts";
+import { observeRecorded, withFirmwareKept } from "./observe.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
+import { firmwareAtRelease } from "../state/firmware.ts";
 import { isAwaited, isMarked, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
 import { planRelease } from "../state/plan.ts";
 import { recordsAtRelease } from "../state/records.ts";
@@ -80,11 +81,14 @@ async function endSessions(
     waits: isAwaited(disk),
     came: disk.record?.came ?? "not",
   }));
-  const decided = allOrNone(each, recovery, context);
+  const ended = allOrNone(each, recovery, context);
+  const decided = withFirmware(firmwareAtRelease(recovery.disks, ended, start), ended, context);
   const isUp = start === "up";
   const flagVersion = typeof config === "object" ? config.version : undefined;
   for (const { subject, steps } of planRelease(decided, isUp, paths, flagVersion)) {
-    await run.takeOrReport(subject, () => steps);
+    const isDone = await run.takeOrReport(subject, () => steps);
+    // The disks end with their firmware, or later.
+    if (!isDone && decided.some(({ disk }) => disk.firmware && disk.target === subject)) break;
   }
   // Without a reason this may be the end of a start that was cut short before it was noted.
   if (isUp && extra === "migrated") await clearSpent(decided.map(({ disk }) => disk), context);
@@ -100,7 +104,9 @@ async function endSessions(
     context,
     noted ? recordsAtRelease(decided, { isUp, flagVersion }) : records,
   );
-  const disks = decided.map(({ disk }) => disk);
+  const disks = withFirmwareKept(
+    decided.map(({ disk }) => ({ ...disk, listing: run.listing(disk.names.image) })),
+  );
   if (start !== "refused" && files.lstat(paths.note) !== undefined) {
     for (const disk of disks) await flattenIdle(disk, context);
     if (!run.isDry) await updateRecords(readRecords(paths.note), context);

@@ -48,6 +48,17 @@ export function createExclusive(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close());
 }
 
+/**
+ * Copies a file's content, by a reflink where the file system has those. After a crash the copy may be there in part; it is not
+ * on stable storage yet.
+ *
+ * @throws {UserError} if there is a file with this name already
+ */
+export function copy(from: string, to: string): void {
+  createExclusive(to);
+  attempt("copy", from, () => Deno.copyFileSync(from, to));
+}
+
 /** Makes an empty file where there is none, without waiting for the disk: that it is there says all. */
 export function touch(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, create: true, mode: 0o600 }).close());

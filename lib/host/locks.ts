@@ -87,6 +87,8 @@ export class Locks {
       case "link":
       case "rename":
         return [[own(step.from)], [own(step.to)]];
+      case "copy":
+        return [[own(step.to)]];
       case "remove":
       case "mark":
         return [[own(step.path)]];

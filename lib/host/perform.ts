@@ -34,6 +34,8 @@ export function performer(
         return files.setOwner(step.path, step.owner);
       case "sync":
         return files.sync(step.path);
+      case "copy":
+        return files.copy(step.from, step.to);
       case "create":
         return await create(step.overlay, step.backing, qemuImg);
       case "merge":

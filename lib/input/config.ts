@@ -29,6 +29,8 @@ export interface Listed {
   /** Disks that are managed for themselves. */
   readonly disks: readonly ConfiguredDisk[];
   readonly seats: readonly ConfiguredSeat[];
+  /** UEFI variables and TPM state belong to the disks. */
+  readonly firmware: boolean;
 }
 
 /** The disks that a text lists, valid or not; undefined where nobody can tell. */
@@ -80,7 +82,7 @@ export async function parseConfig(path: string, text: string): Promise<Listed> {
     throw invalid("", `is not JSON: ${(error as Error).message}`);
   }
 
-  const disks = plainDisks(json) ?? await validDisks(json, invalid);
+  const { disks, firmware = false } = plainFile(json) ?? await validFile(json, invalid);
   const targets = disks.map(({ target }) => target);
   const twice = targets.findIndex((target, index) => targets.indexOf(target) !== index);
   if (twice !== -1) {
@@ -104,6 +106,7 @@ export async function parseConfig(path: string, text: string): Promise<Listed> {
         keepSession: keepsSession(disk),
       }]
     ),
+    firmware,
   };
 }
 
@@ -129,12 +132,13 @@ function checkSeat(
 }
 
 type Disks = Configuration["disks"];
+type File = Pick<Configuration, "disks" | "firmware">;
 
 /**
- * The disks of a file as nearly all are; undefined where the schema has to be asked, whose loading takes as long as half of
+ * A file as nearly all are; undefined where the schema has to be asked, whose loading takes as long as half of
  * what an end does.
  */
-function plainDisks(json: unknown): Disks | undefined {
+function plainFile(json: unknown): File | undefined {
   const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
   const plain: Record<keyof Disks[number], (value: unknown) => boolean> = {
     target: (value) => typeof value === "string" && /^[a-z0-9]+$/.test(value),
@@ -150,19 +154,22 @@ function plainDisks(json: unknown): Disks | undefined {
     Object.entries(disk).every(([key, value]) =>
       Object.hasOwn(plain, key) && plain[key as keyof typeof plain](value)
     );
-  if (!isObject(json) || Object.keys(json as object).join() !== "disks") return undefined;
-  const { disks } = json as { disks: unknown };
-  return Array.isArray(disks) && disks.length > 0 && disks.every(isDisk) ? disks : undefined;
+  if (!isObject(json) || !["disks", "disks,firmware"].includes(Object.keys(json as object).join())) {
+    return undefined;
+  }
+  const { disks, firmware = false } = json as { disks: unknown; firmware?: unknown };
+  const isPlain = Array.isArray(disks) && disks.length > 0 && disks.every(isDisk);
+  return isPlain && typeof firmware === "boolean" ? { disks, firmware } : undefined;
 }
 
 /** @throws {UserError} that `invalid` makes, where the schema says no */
-async function validDisks(
+async function validFile(
   json: unknown,
   invalid: (place: string, what: string) => UserError,
-): Promise<Disks> {
+): Promise<File> {
   const { schema } = await import("./config_schema.ts");
   const { success, data, error } = schema.safeParse(json, { reportInput: true });
-  if (success) return data.disks;
+  if (success) return data as File;
   // A slip in a key is the cause of the other key's absence.
   const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0]!;
   throw invalid(placeOf(issue.path), problem(issue));
@@ -179,7 +186,7 @@ interface Issue {
 }
 
 const keysOf = {
-  top: ["$schema", "disks"] satisfies (keyof Configuration)[],
+  top: ["$schema", "disks", "firmware"] satisfies (keyof Configuration)[],
   disk: [
     "target",
     "one-shot-commit",

@@ -62,6 +62,11 @@ export const schema = z.strictObject({
       "The disks that go back to their state at every start; a disk that is not listed is never touched",
     ),
   ),
+  firmware: z.optional(
+    z.boolean().check(
+      z.describe("true has UEFI variables and TPM state go back, and be kept, with the disks"),
+    ),
+  ),
 });
 
 export type Configuration = z.infer<typeof schema>;

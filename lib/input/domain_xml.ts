@@ -9,6 +9,8 @@ export interface DomainDisk {
   readonly file: string | undefined;
   /** The file that its XML says it stands on: after an external snapshot, the session. */
   readonly backing: string | undefined;
+  /** It is a file of the guest's firmware: `nvram` for its UEFI variables, `tpm` for the state of its TPM. */
+  readonly firmware?: true;
   /** Why it can't be managed, and what to do about it; undefined if it can. */
   readonly unfit: { readonly reason: string; readonly hint: string } | undefined;
 }
@@ -50,7 +52,52 @@ export function parseDisks(xml: string, { name, hint } = given): DomainDisk[] {
       hint,
     });
   }
-  return children(domain, "devices").flatMap((devices) => children(devices, "disk")).map(parseDisk);
+  const devices = children(domain, "devices");
+  return [
+    ...devices.flatMap((all) => children(all, "disk")).map(parseDisk),
+    ...children(domain, "os").filter((os) => "nvram" in os).map(parseVariables),
+    ...devices.flatMap((all) => children(all, "tpm")).flatMap((tpm) => parseTpm(tpm, domain)),
+  ];
+}
+
+/** The file of the UEFI variables. In another format than raw it is copied all the same. */
+function parseVariables(os: Node): DomainDisk {
+  const [nvram] = children(os, "nvram");
+  const [source] = children(nvram, "source");
+  // The parser gives an element with a text alone as that text.
+  const text = typeof os["nvram"] === "string" ? os["nvram"] : nvram?.["#text"];
+  const file = attribute(source, "file") ?? (typeof text === "string" && text !== "" ? text : undefined);
+  return {
+    target: "nvram",
+    file,
+    backing: undefined,
+    firmware: true,
+    unfit: withoutFile(file, "UEFI variables"),
+  };
+}
+
+/** Where libvirt keeps the state of emulated TPMs, by the guest's UUID: virtQEMUDriverConfig in src/qemu/qemu_conf.c. */
+const TPM_FOLDER = "/var/lib/libvirt/swtpm";
+
+/** The file that swtpm keeps between two starts. A TPM of the host's is none of ours. */
+function parseTpm(tpm: Node, domain: Node): DomainDisk[] {
+  const [backend] = children(tpm, "backend");
+  if (attribute(backend, "type") !== "emulator") return [];
+  const isOld = attribute(backend, "version") === "1.2";
+  const [source] = children(backend, "source");
+  const uuid = domain["uuid"];
+  const usual = typeof uuid === "string" ? `${TPM_FOLDER}/${uuid}/${isOld ? "tpm1.2" : "tpm2"}` : undefined;
+  const folder = attribute(source, "type") === "file" ? undefined : attribute(source, "path") ?? usual;
+  const file = folder === undefined
+    ? attribute(source, "path")
+    : `${folder}/${isOld ? "tpm-00.permall" : "tpm2-00.permall"}`;
+  return [{ target: "tpm", file, backing: undefined, firmware: true, unfit: withoutFile(file, "TPM state") }];
+}
+
+function withoutFile(file: string | undefined, what: string): DomainDisk["unfit"] {
+  return file !== undefined
+    ? undefined
+    : { reason: `its ${what} are in no file`, hint: 'take "firmware" out of the configuration' };
 }
 
 function parseDisk(disk: Node): DomainDisk {

@@ -13,6 +13,8 @@ export interface Event {
 
 export type Operation =
   | "prepare"
+  /** QEMU is about to be started; what libvirt makes for it is there. */
+  | "start"
   | "release"
   | "started"
   /** The same, told by a libvirtd that was away meanwhile. */
@@ -28,7 +30,7 @@ export type Operation =
 /** https://libvirt.org/hooks.html, "/etc/libvirt/hooks/qemu" */
 const operations: Readonly<Record<string, Operation>> = {
   prepare: "prepare",
-  start: "idle",
+  start: "start",
   started: "started",
   stopped: "stopped",
   release: "release",

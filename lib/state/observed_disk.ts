@@ -9,6 +9,8 @@ export interface ObservedDisk {
   readonly names: Names;
   /** What the note says of it. */
   readonly record: SessionRecord | undefined;
+  /** It is a file of the guest's firmware: a session of it is a copy, and it follows the guest's disks. */
+  readonly firmware?: boolean;
   /** The configuration lists it. */
   readonly listed: boolean;
   readonly flag: Facts["flag"];
@@ -29,6 +31,11 @@ export interface ObservedDisk {
 
 export function stateOf({ names, listing }: ObservedDisk): State {
   return parse(names, listing);
+}
+
+/** Whether it is a file of the firmware that libvirt makes between `prepare` and `start`. */
+export function isYetToBeMade(disk: ObservedDisk): boolean {
+  return disk.firmware === true && stateOf(disk).kind === "missing";
 }
 
 /** Whether a session that begins now has its flag: over an older one, this could be taken for a word about that. */

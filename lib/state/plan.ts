@@ -7,7 +7,7 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { bearsMark, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
+import { bearsMark, isYetToBeMade, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { leavesAlone, recordsAtRelease } from "./records.ts";
 import type { Recovery } from "./recovery.ts";
@@ -42,18 +42,17 @@ export function planPrepare(
   const made = [
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, records }),
-    ...isLeftAlone(decided) ? [] : [stage("", startingStep(paths, start, records))],
+    ...isLeftAlone(decided)
+      ? []
+      : [stage("", startingStep(paths, start, records, decided.some(({ disk }) => isYetToBeMade(disk))))],
     ...recovery,
-    ...begun.map(({ disk }) =>
-      stage(disk.target, ...moves.createOverlay(disk.names, startable(disk), disk.owner))
-    ),
+    ...begun.map(({ disk }) => stage(disk.target, ...createSession(disk))),
   ];
   const named = decided.map(({ disk, decision }) => {
     const steps = atPrepare(disk, decision);
     // A guest that comes from elsewhere may find a configuration that knows nothing of what is published.
     if (!disk.listed || !beginsSession(decision)) return stage(disk.target, ...steps);
-    const begin = moves.createOverlay(disk.names, startable(disk), disk.owner);
-    const after = afterAll(disk.listing, [...begin, ...steps]);
+    const after = afterAll(disk.listing, [...createSession(disk), ...steps]);
     return stage(disk.target, ...steps, ...moves.holdPublished(disk.names, after, disk.byHand ?? false));
   });
   return { made, named };
@@ -63,13 +62,16 @@ export function planPrepare(
  * Notes which kind of start is under way.
  *
  * @param records what the note says from this start on
+ * @param isFirmwareMissing libvirt has firmware files to make
  */
 export function startingStep(
   { starting }: GuestNames,
   word: StartWord,
   records: readonly { readonly aside?: unknown; readonly waits?: unknown }[] = [],
+  isFirmwareMissing = false,
 ) {
   const more: StartMark[] = [
+    ...isFirmwareMissing && word === "fresh" ? ["firmware" as const] : [],
     ...records.some(({ aside, waits }) => aside !== undefined || waits) ? ["update" as const] : [],
     ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
   ];
@@ -83,7 +85,7 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
     case "new session":
       return [
         ...unmark,
-        ...moves.replaceImage(disk.names),
+        ...isYetToBeMade(disk) ? [] : moves.replaceImage(disk.names),
         ...marked(disk),
       ];
     case "set aside, new session":
@@ -231,6 +233,12 @@ function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[
 export function planDiscard(disk: ObservedDisk): Step[] {
   const state = stateOf(disk);
   return state.kind === "session" ? moves.discard(disk.names, state, disk.owner) : [];
+}
+
+/** A firmware file that isn't there yet gets its session when libvirt has made it. */
+function createSession(disk: ObservedDisk): Step[] {
+  if (isYetToBeMade(disk)) return [];
+  return moves.createOverlay(disk.names, startable(disk), disk.owner, disk.firmware ? "copy" : "create");
 }
 
 function startable(disk: ObservedDisk) {

@@ -102,9 +102,13 @@ function startAfter(
  * @param others what the other guests' notes list: a session is newer than theirs on the image, whatever the clock says
  */
 export function newRecord(disk: ObservedDisk, now: Date, others: readonly SessionRecord[]): SessionRecord {
-  const { target, names: { image }, owner } = disk;
+  const { target, names: { image }, owner, firmware } = disk;
   const started = startAfter(others, disk, now.getTime());
-  return { target, image, started, owner, held: false, ...tornLayer(disk, others) };
+  return {
+    ...{ target, image, started, owner, held: false },
+    ...firmware && { firmware },
+    ...tornLayer(disk, others),
+  };
 }
 
 /** What a start means for the session that is set aside beside the one that it begins or resumes. */
@@ -205,7 +209,7 @@ export function recordsAtRelease(
 
 /**
  * The records whose disks still have a session to end, layers to merge, or a session to bring back; also those without
- * any file: their folder may not be mounted yet.
+ * any file: their folder may not be mounted yet. Of firmware it is: libvirt makes it anew.
  */
 export function unfinished(
   records: readonly SessionRecord[],
@@ -214,7 +218,8 @@ export function unfinished(
   return records.flatMap((record) => {
     const state = parse(namesOf(record.image), listing(record.image));
     // A guest that was saved must not find another disk than its own, whoever has thrown its session away.
-    if (state.kind === "plain" && !state.ended && record.waits !== "saved") return [];
+    if (state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved")) return [];
+    if (record.firmware && state.kind === "missing") return [];
     const { merging, flagVersion, held, flagged, ...rest } = record;
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;

@@ -21,10 +21,10 @@ function isDecided(disk: ObservedDisk): boolean {
 export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
   if (!disks.some(isDecided)) return [];
   // An end that decides commits has noted for which sessions. A flag that was set since is meant for the next one.
-  const isMeant = (disk: ObservedDisk) => disk.record?.held || disk.record?.flagged || isMarked(disk);
-  return disks.filter((disk) =>
-    stateOf(disk).kind === "session" && isMeant(disk) && wishOf(disk) === "set" && disk.source !== "other"
-  );
+  const isMeant = (disk: ObservedDisk) =>
+    (disk.record?.held || disk.record?.flagged || isMarked(disk)) && wishOf(disk) === "set" &&
+    disk.source !== "other";
+  return disks.filter((disk) => stateOf(disk).kind === "session" && (disk.firmware || isMeant(disk)));
 }
 
 /**

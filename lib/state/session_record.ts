@@ -6,6 +6,8 @@ export interface SessionRecord {
   readonly target: string;
   /** Absolute path of the image, links resolved. */
   readonly image: string;
+  /** It is a file of the guest's firmware, not a disk. */
+  readonly firmware?: true;
   /** Start of the session, ISO 8601; later than all that other guests' notes say of the image at that time. */
   readonly started: string;
   /**
@@ -103,6 +105,7 @@ function parseRecord(value: unknown): SessionRecord {
   const pending = order && { ...order, ...typeof topVersion === "string" && { topVersion } };
   return {
     ...{ target, image, started, owner, held: given.held === true },
+    ...given.firmware === true && { firmware: true },
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...given.idle === true && { idle: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },

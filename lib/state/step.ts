@@ -15,6 +15,8 @@ export type Step =
   | { readonly kind: "sync"; readonly path: string }
   /** A new overlay on `backing`. */
   | { readonly kind: "create"; readonly overlay: string; readonly backing: string }
+  /** A copy of a file, under a name that nothing has. */
+  | { readonly kind: "copy"; readonly from: string; readonly to: string }
   /** Copy a layer into the one below it. */
   | { readonly kind: "merge"; readonly layer: string; readonly into: string }
   /** Free the clusters that a killed merge left allocated and unused, or count anew who uses which. */
@@ -53,7 +55,11 @@ export type StartMark =
   /** `prepare` was called after what libvirt has announced: until then it may come to nothing, and the guest be up. */
   | "prepared"
   /** A guest is to come from another host: what is noted of that is void if it doesn't. */
-  | "incoming";
+  | "incoming"
+  /** libvirt makes firmware files that the guest had none of: they are copied aside before QEMU is started. */
+  | "firmware";
+
+const marks = ["update", "prepared", "incoming", "firmware"] as const satisfies StartMark[];
 
 /** What `.starting` says. */
 export interface Announced {
@@ -88,7 +94,7 @@ export function parseStart(text: string): Announced & { readonly more: readonly 
   const isStamped = host.length > 0 && times.every((time) => Number.isFinite(time.getTime()));
   return {
     word: known,
-    more: lines.filter((line) => line === "update" || line === "prepared" || line === "incoming"),
+    more: marks.filter((mark) => lines.includes(mark)),
     ...isStamped && { by: { host: host.join(" "), at: times[0], booted: times[1] } },
   };
 }
@@ -98,6 +104,7 @@ export function describe(step: Step): string {
   switch (step.kind) {
     case "link":
     case "rename":
+    case "copy":
       return `${step.kind} ${quoted(step.from)} to ${quoted(step.to)}`;
     case "remove":
     case "mark":
@@ -154,6 +161,8 @@ export function after(listing: Listing, step: Step): Listing {
       return next.has(step.path) ? next : next.set(step.path, Math.min(0, ...next.values()) - 1);
     case "create":
       return next.set(step.overlay, Math.min(0, ...next.values()) - 1);
+    case "copy":
+      return next.set(step.to, Math.min(0, ...next.values()) - 1);
     case "own":
     case "sync":
     case "merge":

@@ -12,18 +12,24 @@ import { afterAll, type Step } from "./step.ts";
 
 type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
 
-/** First half of a new session: an overlay beside the image. Undone by removing what it made. */
+/**
+ * First half of a new session: an overlay beside the image, or a copy of a file that QEMU doesn't open as an image. Undone by
+ * removing what it made.
+ */
 export function createOverlay(
   names: Names,
   state: Of<"plain" | "layered" | "session">,
   owner: Owner,
+  kind: "create" | "copy" = "create",
 ): Step[] {
   const [first, backing]: [Step[], string] = state.kind === "plain"
     ? [[{ kind: "link", from: names.image, to: names.layer(0) }], names.layer(0)]
     : [[], names.layer(topOf(state.layers))];
   return [
     ...first,
-    { kind: "create", overlay: names.scratch, backing },
+    kind === "create"
+      ? { kind, overlay: names.scratch, backing }
+      : { kind, from: backing, to: names.scratch },
     { kind: "own", path: names.scratch, owner },
     // Otherwise a power cut could leave an empty file under the image's name.
     { kind: "sync", path: names.scratch },
@@ -33,6 +39,16 @@ export function createOverlay(
 /** Second half of a new session: the overlay takes the image's name. An older session under that name is gone with it. */
 export function replaceImage(names: Names): Step[] {
   return [{ kind: "rename", from: names.scratch, to: names.image }];
+}
+
+/** The file that a guest is about to write to is its session from here on: what it is now is copied aside. */
+export function copyAside(names: Names, owner: Owner): Step[] {
+  return [
+    { kind: "copy", from: names.image, to: names.scratch },
+    { kind: "own", path: names.scratch, owner },
+    { kind: "sync", path: names.scratch },
+    { kind: "rename", from: names.scratch, to: names.layer(0) },
+  ];
 }
 
 /** Takes back what {@link createOverlay} made, from wherever it failed. */

@@ -1,0 +1,72 @@
+/**
+ * UEFI variables and the state of a TPM: files of the guest that belong to its disks. What happens to the disks happens to
+ * them, so they have no rows of their own in the decision table.
+ */
+
+import type { DecidedDisk } from "./decided_disk.ts";
+import type { Decision, Facts } from "./decision_table.ts";
+import { type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
+
+/** What a start makes of the firmware among these files, by what it makes of the guest's disks. Pure. */
+export function firmwareAtPrepare(
+  all: readonly ObservedDisk[],
+  disks: readonly DecidedDisk[],
+  start: "fresh" | "resume" | "migrate",
+): DecidedDisk[] {
+  return firmwareIn(all).map((disk) => ({ disk, decision: atPrepare(disk, disks, start) }));
+}
+
+function atPrepare(
+  disk: ObservedDisk,
+  disks: readonly DecidedDisk[],
+  start: "fresh" | "resume" | "migrate",
+): Decision {
+  const state = stateOf(disk);
+  const isSession = state.kind === "session";
+  const ended = isSetAside(disk);
+  if (has(disks, "keep", "resume", "put back")) {
+    if (ended && (!isSession || has(disks, "put back"))) return "put back";
+    if (isSession) return has(disks, "resume") ? "resume" : "keep";
+    // What it was before the session, nobody can tell any more: it has its own from the next one on.
+    return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
+  }
+  if (isSession && disk.record === undefined) return "refuse: not ours";
+  if (state.kind === "stray") return "refuse: stray commit";
+  if (!disk.listed) return isSession ? "discard" : "let go";
+  const isDone = ended && disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
+  return isSession && has(disks, "set aside, new session") && !isDone
+    ? "set aside, new session"
+    : "new session";
+}
+
+/** What an end makes of the firmware among these files, by what it makes of the guest's disks. Pure. */
+export function firmwareAtRelease(
+  all: readonly ObservedDisk[],
+  disks: readonly DecidedDisk[],
+  start: Facts["start"],
+): DecidedDisk[] {
+  return firmwareIn(all).map((disk) => ({ disk, decision: atRelease(disk, disks, start) }));
+}
+
+function atRelease(disk: ObservedDisk, disks: readonly DecidedDisk[], start: Facts["start"]): Decision {
+  if (stateOf(disk).kind !== "session" || disk.record === undefined) return "nothing";
+  // The saved guest is still to be resumed.
+  if (start === "refused" || start === "resume" || start === "migrate") return "leave";
+  if (has(disks, "commit")) return "commit";
+  if (has(disks, "hold", "leave", "pass on", "leave to a person")) return "leave";
+  return has(disks, "set aside") ? "set aside" : "discard";
+}
+
+function firmwareIn(all: readonly ObservedDisk[]): ObservedDisk[] {
+  return all.filter(({ firmware }) => firmware);
+}
+
+/** Whether one of these is decided of any disk. */
+function has(disks: readonly DecidedDisk[], ...some: Decision[]): boolean {
+  return disks.some(({ decision }) => some.includes(decision));
+}
+
+function isSetAside(disk: ObservedDisk): boolean {
+  const state = stateOf(disk);
+  return "ended" in state && state.ended;
+}

@@ -1,0 +1,83 @@
+/** A guest with UEFI variables and a TPM, which change with its disk. */
+
+import { assertEquals } from "@std/assert";
+import { read } from "../lib/host/files.ts";
+import { type Circumstance, type Content, exists, Fixture, LONG_AGO } from "./fixture.ts";
+
+/** A fixture whose guest writes what it writes to its first disk to its firmware, too. */
+export class FirmwareFixture extends Fixture {
+  /** The guest's file says that its firmware belongs to the disks. */
+  listed = true;
+
+  constructor(root?: string) {
+    super(root);
+    this.settings = { ...this.settings, firmwareFolders: [`${this.root}/firmware`] };
+    if (!exists(`${this.root}/firmware`)) Deno.mkdirSync(`${this.root}/firmware`);
+  }
+
+  get variables(): string {
+    return `${this.root}/firmware/guest_VARS.fd`;
+  }
+
+  get tpm(): string {
+    return `${this.root}/firmware/tpm2-00.permall`;
+  }
+
+  override xml(): string {
+    return super.xml()
+      .replace(
+        "<devices>",
+        `<os><nvram template="/none">${this.variables}</nvram></os><devices>
+        <tpm model="tpm-crb"><backend type="emulator" version="2.0">
+          <source type="dir" path="${this.root}/firmware"/></backend></tpm>`,
+      );
+  }
+
+  override configureText(text: string, changed = LONG_AGO): void {
+    const file = JSON.parse(text);
+    super.configureText(
+      JSON.stringify(this.listed ? { ...file, firmware: true } : file, undefined, 2),
+      changed,
+    );
+  }
+
+  /** libvirt makes what is missing between `prepare` and `start`. */
+  override async event(operation: string, extra?: string, how?: Circumstance) {
+    const result = await super.event(operation, extra, how);
+    if (operation !== "prepare" || result.code !== 0) return result;
+    for (const file of [this.variables, this.tpm]) {
+      if (!exists(file)) Deno.writeTextFileSync(file, "{}");
+    }
+    const started = await super.event("start", "-", how);
+    return { ...result, ...started, said: [...result.said, ...started.said] };
+  }
+
+  override write(image: string, key: string, value = "yes"): void {
+    super.write(image, key, value);
+    if (image !== this.image("vda")) return;
+    const change = (file: string) => JSON.stringify({ ...JSON.parse(read(file) ?? "{}"), [key]: value });
+    Deno.writeTextFileSync(this.variables, change(this.variables));
+    // swtpm gives the file its name by a rename.
+    Deno.writeTextFileSync(`${this.root}/firmware/TMP`, change(this.tpm));
+    Deno.renameSync(`${this.root}/firmware/TMP`, this.tpm);
+  }
+
+  /** Names beside the images, and those that an idle firmware shouldn't have. */
+  override files(folder?: string): string[] {
+    const firmware = folder === undefined ? super.files(`${this.root}/firmware`) : [];
+    const left = firmware.filter((name) => !["guest_VARS.fd", "tpm2-00.permall"].includes(name));
+    return [...super.files(folder), ...left];
+  }
+
+  /** What the guest sees of a disk: of its first one also that the firmware fits to it. */
+  override read(image: string): Content {
+    const content = super.read(image);
+    if (image === this.image("vda") && this.state("vda").kind === "session") {
+      const { base: _, ...written } = content;
+      for (const file of [this.variables, this.tpm]) {
+        assertEquals(JSON.parse(read(file) ?? "{}"), written, `${file} beside the disk`);
+      }
+    }
+    return content;
+  }
+}

@@ -1,0 +1,126 @@
+/** UEFI variables and TPM state: what happens to the disks happens to them. */
+
+import { assertEquals } from "@std/assert";
+import { DOMAIN, exists } from "./fixture.ts";
+import { FirmwareFixture } from "./firmware_fixture.ts";
+
+/** A guest whose firmware has been made, and that is up in a session. */
+async function up(flag: boolean): Promise<FirmwareFixture> {
+  const fixture = new FirmwareFixture();
+  fixture.disks({ vda: true });
+  await fixture.start();
+  fixture.write(fixture.image("vda"), "installed");
+  await fixture.stop();
+  fixture.configure({ vda: flag });
+  await fixture.start();
+  fixture.write(fixture.image("vda"), "session");
+  return fixture;
+}
+
+const firmware = (fixture: FirmwareFixture) => fixture.files(`${fixture.root}/firmware`);
+const idle = ["guest_VARS.fd", "tpm2-00.permall"];
+
+/** What the guest finds at its next start; its firmware has to fit. */
+async function found(fixture: FirmwareFixture): Promise<string[]> {
+  await fixture.start();
+  const content = Object.keys(fixture.read(fixture.image("vda")));
+  await fixture.stop();
+  return content;
+}
+
+Deno.test("firmware is reverted with the disk, and leaves no file", async () => {
+  using fixture = await up(false);
+  await fixture.stop();
+  assertEquals(firmware(fixture), idle);
+  assertEquals(await found(fixture), ["base", "installed"]);
+});
+
+Deno.test("firmware is committed with the disk, and leaves no file", async () => {
+  using fixture = await up(true);
+  await fixture.stop();
+  assertEquals(firmware(fixture), idle);
+  assertEquals(await found(fixture), ["base", "installed", "session"]);
+});
+
+Deno.test("firmware that libvirt makes for the first start goes back to what it made", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.disks({ vda: false });
+  await fixture.start();
+  fixture.write(fixture.image("vda"), "session");
+  await fixture.stop();
+  assertEquals(firmware(fixture), idle);
+  assertEquals(await found(fixture), ["base"]);
+});
+
+Deno.test("firmware is reverted after a power cut, a crash, and a start that failed", async () => {
+  for (const reason of [undefined, "crashed", "failed"]) {
+    using fixture = await up(false);
+    if (reason !== undefined) await fixture.stop(reason);
+    assertEquals(await found(fixture), ["base", "installed"], reason);
+    assertEquals(firmware(fixture), idle);
+  }
+});
+
+Deno.test("firmware goes on with a flagged session after a power cut, and with a saved guest", async () => {
+  using dead = await up(true);
+  assertEquals(await found(dead), ["base", "installed", "session"]);
+  for (const reason of ["saved", "-"]) {
+    using saved = await up(false);
+    await saved.stop(reason);
+    await saved.good("restore");
+    await saved.start();
+    assertEquals(Object.keys(saved.read(saved.image("vda"))), ["base", "installed", "session"]);
+    await saved.stop();
+    assertEquals(await found(saved), ["base", "installed"]);
+  }
+});
+
+Deno.test("firmware is undone and kept with the disk", async () => {
+  using fixture = await up(true);
+  fixture.keys = { "keep-commits": 2 };
+  fixture.configure({ vda: true });
+  await fixture.stop();
+  fixture.define();
+  assertEquals((await fixture.command("undo")).code, 0);
+  assertEquals((await fixture.command("keep")).code, 0);
+  assertEquals((await fixture.command("undo")).code, 0);
+  assertEquals(await found(fixture), ["base", "installed"]);
+});
+
+Deno.test("a session that is set aside has its firmware with it", async () => {
+  using fixture = await up(false);
+  fixture.keys = { "keep-session": true };
+  fixture.configure({ vda: false });
+  await fixture.stop();
+  fixture.define();
+  assertEquals((await fixture.command("keep")).code, 0);
+  assertEquals(await found(fixture), ["base", "installed", "session"]);
+});
+
+Deno.test("recover ends the firmware's session with the disk's", async () => {
+  for (const [how, left] of [["--keep", ["session"]], ["--discard", []]] as const) {
+    using fixture = await up(false);
+    fixture.define();
+    assertEquals((await fixture.type(["recover", how, DOMAIN, "--yes"])).code, 0);
+    assertEquals(await found(fixture), ["base", "installed", ...left]);
+  }
+});
+
+Deno.test("without a word in the guest's file firmware is not touched", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.listed = false;
+  fixture.disks({ vda: false });
+  await fixture.start();
+  assertEquals(firmware(fixture), idle);
+  await fixture.stop();
+  assertEquals(firmware(fixture), idle);
+});
+
+Deno.test("firmware that is no longer listed goes back once more, and is left alone from then on", async () => {
+  using fixture = await up(false);
+  fixture.listed = false;
+  fixture.configure({ vda: false });
+  await fixture.start();
+  assertEquals(firmware(fixture), idle);
+  assertEquals(exists(`${fixture.variables}.backing_file`), false);
+});
