@@ -6,6 +6,8 @@
 
 # Where the hook may go. They are baked into the program as its permissions.
 IMAGE_DIRS ?= /var/lib/libvirt/images
+# UEFI variables and TPM state; none, where firmware is to stay as it is.
+FIRMWARE_DIRS ?= /var/lib/libvirt/qemu/nvram,/var/lib/libvirt/swtpm
 CONFIG_DIR ?= /etc/libvirt/hooks/config
 SAVE_DIR ?= /var/lib/libvirt/qemu/save
 DOMAIN_DIR ?= /etc/libvirt/qemu
@@ -13,7 +15,7 @@ LIVE_DIR ?= /run/libvirt/qemu
 DAEMONS ?= /run/libvirtd.pid,/run/virtqemud.pid
 LOG ?= /var/log/libvirt/qemu/hooks.log
 QEMU_IMG ?= /usr/bin/qemu-img
-export IMAGE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG PROGRAMS GATED
+export IMAGE_DIRS FIRMWARE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG PROGRAMS GATED
 
 # Where it is installed, and in which form: binary, or script for a host that has Deno.
 DESTDIR ?=
@@ -36,6 +38,7 @@ help: ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 	@echo
 	@echo "Places, as variables: IMAGE_DIRS=$(IMAGE_DIRS) (several with commas)"
+	@echo "  FIRMWARE_DIRS=$(FIRMWARE_DIRS)"
 	@echo "  CONFIG_DIR=$(CONFIG_DIR) LOG=$(LOG)"
 	@echo "  SAVE_DIR=$(SAVE_DIR) QEMU_IMG=$(QEMU_IMG)"
 	@echo "  DOMAIN_DIR=$(DOMAIN_DIR) LIVE_DIR=$(LIVE_DIR) DAEMONS=$(DAEMONS)"
@@ -79,7 +82,7 @@ proof: build ## nothing is lost, whatever dies or fails at whatever moment: thre
 	done; exit $$failed
 
 # A build for other places is another build.
-places = IMAGE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG HOOK_DIR
+places = IMAGE_DIRS FIRMWARE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG HOOK_DIR
 settings = $(foreach place,$(places),'$(place) ?= $($(place))')
 dist/places.mk: FORCE
 	@mkdir -p dist

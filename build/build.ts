@@ -46,7 +46,7 @@ export function settingsFrom(env: (name: string) => string | undefined): Setting
   return {
     version: project.version,
     imageFolders: places("IMAGE_DIRS", defaults.imageFolders),
-    firmwareFolders: places("FIRMWARE_DIRS", defaults.firmwareFolders),
+    firmwareFolders: env("FIRMWARE_DIRS") === "" ? [] : places("FIRMWARE_DIRS", defaults.firmwareFolders),
     configFolder: place("CONFIG_DIR", defaults.configFolder),
     saveFolder: place("SAVE_DIR", defaults.saveFolder),
     definedFolder: place("DOMAIN_DIR", defaults.definedFolder),

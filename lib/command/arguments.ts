@@ -132,10 +132,13 @@ function checkValues(given: Command["options"], verb: Verb): void {
   }
 }
 
-const exclusive = [["keep", "discard"], ["keep-session", "no-keep-session"], ["by-hand", "no-by-hand"], [
-  "preview",
-  "no-preview",
-]] as const;
+const exclusive = [
+  ["keep", "discard"],
+  ["keep-session", "no-keep-session"],
+  ["firmware", "no-firmware"],
+  ["by-hand", "no-by-hand"],
+  ["preview", "no-preview"],
+] as const;
 
 function commandOf(verb: Verb, words: readonly string[], given: Command["options"]): Command {
   const spec = commandSpecs[verb];

@@ -1,5 +1,6 @@
 import { guestFindings, leftovers, sharedImages, spaceFindings, untriedStores } from "./check_guest.ts";
 import { masterFindings, seatFindings } from "./check_seats.ts";
+import { firmwareFindings } from "./firmware.ts";
 import { hostFindings } from "./check_host.ts";
 import type { Finding } from "./finding.ts";
 import { inspectGuest } from "./guest.ts";
@@ -27,6 +28,7 @@ export async function check(
     const guest = await inspectGuest(context);
     guests.push(guest);
     findings.push(...await guestFindings(guest, context), ...seatFindings(guest, context));
+    findings.push(...firmwareFindings(guest, host.settings));
   }
   findings.push(
     ...masterFindings(guests, { host }),

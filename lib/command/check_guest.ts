@@ -269,6 +269,7 @@ export function leftovers(guests: readonly Guest[], settings: Settings): Finding
   if (seats.some(({ seat }) => seat === undefined)) return [];
   const known = new Set([
     ...disks.map(({ disk }) => disk!.names.image),
+    ...guests.flatMap(({ firmware }) => firmware.map(({ names }) => names.image)),
     ...seats.flatMap(({ seat, master }) => [seat!.names.image, master]),
   ]);
   const folders = new Set([...settings.imageFolders, ...[...known].map(folderOf)]);

@@ -37,6 +37,14 @@ export function setKey(text: string, target: string, key: DiskKey, value: boolea
   return text.slice(0, old.offset) + json + text.slice(old.offset + old.length);
 }
 
+/** Says whether the firmware belongs to the disks. */
+export function setFirmware(text: string, value: boolean): string {
+  const root = parseTree(text)!;
+  const old = valueOf(root, "firmware");
+  if (old === undefined) return append(text, root, `"firmware": ${value}`);
+  return text.slice(0, old.offset) + value + text.slice(old.offset + old.length);
+}
+
 function disksIn(text: string): Node {
   return valueOf(parseTree(text)!, "disks")!;
 }

@@ -2,7 +2,8 @@
 
 import { Usage } from "./arguments.ts";
 import { wordsOf } from "./conditions.ts";
-import { listDisk, setKey, unlistDisk } from "./config_edit.ts";
+import { listDisk, setFirmware, setKey, unlistDisk } from "./config_edit.ts";
+import { firmwareOption, firmwareSaid } from "./firmware.ts";
 import { disksIn, domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
@@ -79,7 +80,9 @@ export async function enable(context: GuestCommand): Promise<void> {
   }
   const old = config?.disks.map(({ target }) => target) ?? [];
   const keeping = keepingIn(context);
-  const isForAll = context.targets.length === 0 && Object.keys(keeping).length > 0;
+  const firmware = firmwareOption(defined, context);
+  const isForAll = context.targets.length === 0 &&
+    (firmware !== undefined || Object.keys(keeping).length > 0);
   const targets = isForAll ? old : [...new Set(context.targets)];
   if (targets.length === 0) throw nothingNamed(defined, old, context);
   const added = targets.filter((target) => !old.includes(target));
@@ -87,7 +90,7 @@ export async function enable(context: GuestCommand): Promise<void> {
   const wanted = {
     seats: [],
     disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
-    firmware: config?.firmware ?? false,
+    firmware: firmware ?? config?.firmware,
   };
   const before = readRecords(paths.note);
   using _folders = await run.locks.folders(imagesAtPrepare(wanted, defined, before, host.settings));
@@ -112,11 +115,13 @@ export async function enable(context: GuestCommand): Promise<void> {
   const change = [
     ...listing,
     ...changes.map(({ target, key, value }) => `set "${key}" of ${target} to ${JSON.stringify(value)}`),
+    ...wanted.firmware === config?.firmware ? [] : [`set "firmware" to ${firmware}`],
   ];
-  const text = changes.reduce(
+  const listedText = changes.reduce(
     (text, { target, key, value }) => setKey(text!, target, key, value),
     added.reduce(listDisk, files.read(paths.config)),
   );
+  const text = firmware === undefined ? listedText : setFirmware(listedText!, firmware);
   if (change.length > 0) await configure(text, change.join(", "), context);
   if (keeping.publish !== undefined) {
     for (const { target, names } of disks.filter(({ target }) => targets.includes(target))) {
@@ -134,6 +139,7 @@ export async function enable(context: GuestCommand): Promise<void> {
     terminal.print(`${domain} ${target}: ${said.join("; ") || "is listed already"}`);
     if (added.includes(target)) await warnOfBase(disk, context);
   }
+  for (const line of firmwareSaid(firmware, wanted, defined, domain)) terminal.print(line);
 }
 
 /** A disk with which no commit can be merged goes back well, but is nothing to commit to. */

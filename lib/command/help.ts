@@ -55,9 +55,13 @@ ${EXIT}`;
 }
 
 /** Version and places: what a build was made for. */
-export function about({ version, imageFolders, configFolder, saveFolder, log, qemuImg }: Settings): string {
+export function about(
+  { version, imageFolders, firmwareFolders, configFolder, saveFolder, log, qemuImg }: Settings,
+): string {
+  const inLines = (folders: readonly string[]) => folders.join("\n                ");
   return `autorevert ${version}
-image folders   ${imageFolders.join("\n                ")}
+image folders   ${inLines(imageFolders)}
+firmware        ${inLines(firmwareFolders) || "stays as it is"}
 configuration   ${configFolder}
 managed saves   ${saveFolder}
 log             ${log}

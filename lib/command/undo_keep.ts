@@ -181,7 +181,7 @@ async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
   for (const { disk } of chosen) if (disk.source === "other") throw otherFile(disk, context.domain);
   for (const idle of chosen) {
     work.check?.(idle);
-    if (work.verb === "keep") await checkEnded(idle, context);
+    if (work.verb === "keep" && !idle.disk.firmware) await checkEnded(idle, context);
   }
   for (const { disk } of chosen) if (!disk.firmware) await refuseBusy(disk, context);
   return chosen;

@@ -1,9 +1,10 @@
 import { configOf, type EventContext } from "./context.ts";
-import { imagesAtPrepare, observeFirmware } from "./observe.ts";
+import { observeFirmware } from "./observe.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import { stateOf } from "../state/observed_disk.ts";
 import { newRecord } from "../state/records.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { copyAside } from "../state/transitions.ts";
 
 /**
@@ -19,10 +20,11 @@ export async function copyNewFirmware(context: EventContext): Promise<void> {
   const { run, host, paths } = context;
   const config = await configOf(context);
   const disks = parseDisks(host.readXml());
-  using _folders = await run.locks.folders(imagesAtPrepare(config, disks, [], host.settings));
+  const observe = (records: readonly SessionRecord[]) =>
+    observeFirmware(config, disks, records, host.settings.firmwareFolders);
+  using _folders = await run.locks.folders(observe([]).map(({ names }) => names.image));
   const records = readOwnRecords(paths.note);
-  const made = observeFirmware(config, disks, records, host.settings.firmwareFolders)
-    .filter((file) => stateOf(file).kind === "plain");
+  const made = observe(records).filter((file) => stateOf(file).kind === "plain");
   if (made.length === 0) return;
   const others = readOtherRecords(paths.note, made.map(({ names }) => names.image));
   const added = made.map((file) => newRecord(file, host.now(), others));

@@ -64,7 +64,7 @@ function firmwareOf(
   return listed.map(({ target, file, unfit }) => {
     try {
       if (unfit !== undefined) throw new UserError(unfit.reason, unfit);
-      const image = permitted(file!, folders, "FIRMWARE_DIRS");
+      const image = permitted(file!, folders, true);
       checkLength(image);
       return { target, image };
     } catch (error) {
@@ -360,8 +360,8 @@ function backToSession(file: string, image: string): string {
 }
 
 /** The image behind a path, links resolved, if the hook may go there. */
-export function permitted(file: string, folders: readonly string[], variable = "IMAGE_DIRS"): string {
-  const noun = variable === "IMAGE_DIRS" ? "image" : "file";
+export function permitted(file: string, folders: readonly string[], isFirmware = false): string {
+  const [noun, variable] = isFirmware ? ["file", "FIRMWARE_DIRS"] : ["image", "IMAGE_DIRS"];
   const refuse = (path: string) =>
     new UserError(`${noun} ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
       hint: `build the hook for it: make install ${variable}=${
@@ -371,7 +371,8 @@ export function permitted(file: string, folders: readonly string[], variable = "
   if (!file.startsWith("/")) throw refuse(`/${file}`);
   let image: string;
   try {
-    image = resolve(file);
+    // libvirt makes the folder of a TPM's state with it.
+    image = isFirmware && lstat(folderOf(file)) === undefined ? file : resolve(file);
   } catch (error) {
     if (isForbidden(error)) throw refuse(file);
     throw error;

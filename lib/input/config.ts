@@ -29,8 +29,8 @@ export interface Listed {
   /** Disks that are managed for themselves. */
   readonly disks: readonly ConfiguredDisk[];
   readonly seats: readonly ConfiguredSeat[];
-  /** UEFI variables and TPM state belong to the disks. */
-  readonly firmware: boolean;
+  /** UEFI variables and TPM state belong to the disks; undefined where the file doesn't say. */
+  readonly firmware: boolean | undefined;
 }
 
 /** The disks that a text lists, valid or not; undefined where nobody can tell. */
@@ -82,7 +82,7 @@ export async function parseConfig(path: string, text: string): Promise<Listed> {
     throw invalid("", `is not JSON: ${(error as Error).message}`);
   }
 
-  const { disks, firmware = false } = plainFile(json) ?? await validFile(json, invalid);
+  const { disks, firmware } = plainFile(json) ?? await validFile(json, invalid);
   const targets = disks.map(({ target }) => target);
   const twice = targets.findIndex((target, index) => targets.indexOf(target) !== index);
   if (twice !== -1) {
@@ -157,9 +157,10 @@ function plainFile(json: unknown): File | undefined {
   if (!isObject(json) || !["disks", "disks,firmware"].includes(Object.keys(json as object).join())) {
     return undefined;
   }
-  const { disks, firmware = false } = json as { disks: unknown; firmware?: unknown };
+  const { disks, firmware } = json as { disks: unknown; firmware?: unknown };
   const isPlain = Array.isArray(disks) && disks.length > 0 && disks.every(isDisk);
-  return isPlain && typeof firmware === "boolean" ? { disks, firmware } : undefined;
+  if (!isPlain) return undefined;
+  return firmware === undefined ? { disks } : typeof firmware === "boolean" ? { disks, firmware } : undefined;
 }
 
 /** @throws {UserError} that `invalid` makes, where the schema says no */

@@ -179,6 +179,8 @@ export class Guest {
   protected get kernel(): string {
     return "";
   }
+  /** Devices besides its disks. */
+  protected readonly devices: string = "";
 
   #xml(uuid: string, broken: boolean): string {
     const disks = this.images.map((image, index) =>
@@ -193,7 +195,7 @@ export class Guest {
     }<name>${escaped(this.name)}</name><memory unit='MiB'>${this.memory}</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type>${this.kernel}</os><features><acpi/><apic/></features>
 <on_crash>destroy</on_crash><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>${disks.join("\n")}
-<controller type='usb' model='none'/><memballoon model='none'/>
+${this.devices}<controller type='usb' model='none'/><memballoon model='none'/>
 <serial type='file'><source path='${this.#serial}'/></serial></devices>${extra}</domain>`;
   }
 
@@ -229,12 +231,12 @@ export class Guest {
     return await this.counted();
   }
 
-  protected async powerOn(): Promise<void> {
+  protected async powerOn(...how: string[]): Promise<void> {
     // A new file: after a power cut libvirt still remembers whom it gave the old one.
     await ok("rm", "-f", this.#serial);
     this.#forgetOutput();
     // Paused: a guest that is off again after 0.1 s confuses libvirt's own start.
-    await virsh("start", "--paused", this.name);
+    await virsh("start", "--paused", ...how, this.name);
     await virsh("resume", this.name);
   }
 
@@ -280,12 +282,12 @@ export class Guest {
   }
 
   /** Waits for what the guest prints, by default one line. */
-  async counted(expected = /\n$/): Promise<string> {
+  async counted(expected = /\n$/, seconds?: number): Promise<string> {
     let output = "";
     await until(`${this.name} counts`, () => {
       output = Deno.readTextFileSync(at(this.#serial));
       return Promise.resolve(expected.test(output));
-    });
+    }, seconds);
     return output.trim();
   }
 

@@ -1,0 +1,115 @@
+/** A guest with UEFI and a TPM, which counts its boots in a UEFI variable and in a file on its disk. */
+
+import { assertEquals } from "@std/assert";
+import { at, CONFIG, Guest, IMAGES, ok, virsh } from "../libvirt.ts";
+
+const ID = "6a1c3e3c-8b0e-4a53-9d8f-0b6ad0f6a7c1";
+
+/** The most that it counts. */
+const MOST = 6;
+
+/** What the firmware's shell runs: it counts to the first variable that isn't there, and makes that one. */
+const script = [
+  "@echo -off",
+  "fs0:",
+  "if exist count.txt then",
+  "  type count.txt",
+  "endif",
+  "set -v n 0",
+  ...Array.from({ length: MOST }, (_, index) => index + 1).flatMap((number) => [
+    "if %n% eq 0 then",
+    `  setvar Boot${number} -guid ${ID}`,
+    "  if %lasterror% ne 0x0 then",
+    `    setvar Boot${number} -guid ${ID} -nv -bs -rt =0x01`,
+    `    set -v n ${number}`,
+    "  endif",
+    "endif",
+  ]),
+  "echo disk %n% > count.txt",
+  "echo counted %n%",
+];
+
+/** The boot that it is, by its variables, and the last one, by its disk. */
+export interface Counts {
+  readonly counted: number;
+  readonly disk: number;
+}
+
+/** What a guest's files of firmware hold. */
+export interface Firmware {
+  readonly variables: string;
+  readonly tpm: string;
+}
+
+export class FirmwareGuest extends Guest {
+  protected override readonly memory = 128;
+  protected override readonly devices = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
+  protected override get kernel(): string {
+    return "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>" +
+      "<nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/>";
+  }
+
+  /** Powers off by itself, unless it is to stay. */
+  static async make(name: string, { stays = false } = {}): Promise<FirmwareGuest> {
+    const guest = new FirmwareGuest(name, {});
+    const [raw, nsh] = ["/run/efi.raw", "/run/startup.nsh"];
+    const lines = [...script, ...stays ? [] : ["reset -s"]];
+    Deno.writeTextFileSync(at(nsh), lines.map((line) => `${line}\r\n`).join(""));
+    await ok("rm", "-f", raw);
+    await ok("truncate", "-s", "16M", raw);
+    await ok("mkfs.vfat", raw);
+    await ok("mcopy", "-i", raw, nsh, "::startup.nsh");
+    await ok("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, `${IMAGES}/${name}.img`);
+    await guest.redefine();
+    return guest;
+  }
+
+  /** Writes the guest's configuration, by which its firmware goes with its disk, unless it is to say nothing of that. */
+  override configure(
+    flags: Record<string, boolean>,
+    more: Record<string, unknown> = {},
+    firmware = true,
+  ): void {
+    super.configure(flags, more);
+    const path = at(`${CONFIG}/${this.name}.json`);
+    const file = JSON.parse(Deno.readTextFileSync(path));
+    Deno.writeTextFileSync(path, JSON.stringify({ ...file, ...firmware && { firmware } }));
+  }
+
+  /** A boot that has come to the end of the script. */
+  async up(...how: string[]): Promise<Counts> {
+    await this.powerOn(...how);
+    const output = await this.counted(/counted \d/, 60);
+    return {
+      counted: Number(/counted (\d)/.exec(output)![1]),
+      disk: Number(/disk (\d)/.exec(output)?.[1] ?? 0),
+    };
+  }
+
+  /** A whole session of a guest that powers off by itself. */
+  async session(...how: string[]): Promise<Counts> {
+    const counts = await this.up(...how);
+    await this.off();
+    return counts;
+  }
+
+  /** Hashes of the files, or of those beside them. */
+  async firmware(suffix = ""): Promise<Firmware> {
+    const uuid = (await virsh("domuuid", this.name)).trim();
+    const hash = async (path: string) => (await ok("sha256sum", path + suffix)).split(" ")[0]!;
+    return {
+      variables: await hash(`/var/lib/libvirt/qemu/nvram/${this.name}_VARS.fd`),
+      tpm: await hash(`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`),
+    };
+  }
+
+  /** {@link reverted}, and beside the files of the firmware there is nothing of ours. */
+  async isPlainAgain(): Promise<void> {
+    await this.reverted();
+    const uuid = (await virsh("domuuid", this.name)).trim();
+    const ours = ["-name", "*.backing_file*", "-o", "-name", "*.autorevert-*"];
+    assertEquals(await ok("find", `/var/lib/libvirt/swtpm/${uuid}`, ...ours), "");
+    const beside = ["-name", `${this.name}_VARS.fd.*`];
+    assertEquals(await ok("find", "/var/lib/libvirt/qemu/nvram", ...beside), "");
+  }
+}
