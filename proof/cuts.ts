@@ -84,14 +84,16 @@ function small(targets: readonly string[], layers: number): Scenario[] {
   ];
 }
 
-function cutEvent(scenario: Scenario): Cut {
-  const [event, state] = scenario.name.split(/ \((?=[^(]*$)/) as [string, string];
+function cutEvent(scenario: Scenario, firmware = false): Cut {
+  const [event, size] = scenario.name.split(/ \((?=[^(]*$)/) as [string, string];
+  const state = `${size.slice(0, -1)}${firmware ? ", firmware" : ""}`;
   const [operation, extra] = scenario.event;
   return {
     event,
-    state: state.slice(0, -1),
+    state,
     args: [DOMAIN, operation, operation === "release" ? "end" : "begin", extra],
     setUp: async (fixture) => {
+      if (firmware) fixture.addFirmware({ isMade: true });
       await scenario.setUp(fixture);
       const promised = new Expectations(fixture, scenario);
       return {
@@ -189,9 +191,13 @@ export function allCuts(): Cut[] {
     layers: number,
     more: Partial<Past> = {},
   ): Past => ({ targets: vda, layers, keepCommits: 0, torn: false, aside: false, ...more });
+  // What stands in the way of that start exists in memory only.
+  const isReal = ({ name }: Scenario) => !name.startsWith("a start that is refused half-way");
   return [
-    // What stands in the way of that start exists in memory only.
-    ...events.filter(({ name }) => !name.startsWith("a start that is refused half-way")).map(cutEvent),
+    ...events.filter(isReal).map((scenario) => cutEvent(scenario)),
+    ...[...scenarios(vda, 1), ...scenarios(both, 2)].filter(isReal).map((scenario) =>
+      cutEvent(scenario, true)
+    ),
     ...[past(2), past(2, { torn: true }), past(3), past(3, { aside: true }), past(2, { targets: both })]
       .map((past) => cutCommand("merge", past)),
     ...[past(2), past(3, { keepCommits: 1 }), past(3, { torn: true }), past(2, { aside: true })]
@@ -207,8 +213,9 @@ export function allCuts(): Cut[] {
 export function eachEvent(): Cut[] {
   const chosen = new Map<string, Cut>();
   for (const cut of allCuts()) {
-    const [disks, layers] = cut.state.split(", ") as [string, string];
+    const [disks, layers, more] = cut.state.split(", ") as [string, string, string?];
     if (disks === "1 disk" && layers === "2 layers" || !chosen.has(cut.event)) chosen.set(cut.event, cut);
+    if (disks === "1 disk" && more === "firmware") chosen.set(`${cut.event}, firmware`, cut);
     if (disks === "2 disks" && layers === "1 layer") chosen.set(`${cut.event}, two disks`, cut);
   }
   return [...chosen.values()];

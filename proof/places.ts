@@ -47,6 +47,7 @@ export async function inPlaces<T>(
 export function environment({ fixture, folder, hook, qemuImg }: Places): Record<string, string> {
   return {
     IMAGE_DIRS: `${fixture}/images`,
+    FIRMWARE_DIRS: `${fixture}/firmware`,
     CONFIG_DIR: `${fixture}/config`,
     SAVE_DIR: `${fixture}/save`,
     DOMAIN_DIR: `${fixture}/defined`,

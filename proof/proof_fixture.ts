@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { qemuImg } from "../lib/host/qemu_img.ts";
 import { type Places, run } from "./places.ts";
 import { type Content, DOMAIN, exists } from "../tests/fixture.ts";
+import { withFirmware } from "../tests/firmware_fixture.ts";
 import { RealFixture } from "../tests/real_fixture.ts";
 import { Tree } from "../tests/tree.ts";
 
@@ -46,7 +47,7 @@ export interface Begun {
   readonly end: () => Promise<void>;
 }
 
-export class ProofFixture extends RealFixture {
+class DiskFixture extends RealFixture {
   /** XML of other guests than the fixture's own, by their names. */
   readonly guests = new Map<string, () => string>();
 
@@ -195,7 +196,7 @@ export class ProofFixture extends RealFixture {
 
   /** @param leaks whether clusters may be lost, as they are when a program is killed that writes an image */
   checkImages({ leaks }: { leaks: boolean }): void {
-    for (const name of this.files()) {
+    for (const name of this.files(this.images)) {
       // An overlay that has not taken its name is deleted by whoever finds it.
       if (name.endsWith(".autorevert-new")) continue;
       // Empty files, whose names say all.
@@ -206,6 +207,9 @@ export class ProofFixture extends RealFixture {
     }
   }
 }
+
+/** {@link DiskFixture}, whose guest may have firmware. */
+export class ProofFixture extends withFirmware(DiskFixture) {}
 
 interface Checked {
   readonly code: number;

@@ -4,80 +4,99 @@ import { assertEquals } from "@std/assert";
 import { read } from "../lib/host/files.ts";
 import { type Circumstance, type Content, exists, Fixture, LONG_AGO } from "./fixture.ts";
 
-/** A fixture whose guest writes what it writes to its first disk to its firmware, too. */
-export class FirmwareFixture extends Fixture {
-  /** The guest's file says that its firmware belongs to the disks. */
-  listed = true;
+// deno-lint-ignore no-explicit-any
+type Constructor = new (...given: any[]) => Fixture;
 
-  constructor(root?: string) {
-    super(root);
-    this.settings = { ...this.settings, firmwareFolders: [`${this.root}/firmware`] };
-    if (!exists(`${this.root}/firmware`)) Deno.mkdirSync(`${this.root}/firmware`);
-  }
+/** Fixtures whose guest, if it has firmware, writes what it writes to its first disk to that, too. */
+export function withFirmware<Base extends Constructor>(base: Base) {
+  return class extends base {
+    hasFirmware = false;
+    /** The guest's file says that its firmware belongs to the disks. */
+    isListed = true;
 
-  get variables(): string {
-    return `${this.root}/firmware/guest_VARS.fd`;
-  }
+    /** Gives the guest firmware, of which libvirt has made the files already if it `isMade`. */
+    addFirmware({ isMade = false } = {}): this {
+      this.hasFirmware = true;
+      this.settings = { ...this.settings, firmwareFolders: [`${this.root}/firmware`] };
+      Deno.mkdirSync(`${this.root}/firmware`);
+      if (isMade) this.#make();
+      return this;
+    }
 
-  get tpm(): string {
-    return `${this.root}/firmware/tpm2-00.permall`;
-  }
+    get variables(): string {
+      return `${this.root}/firmware/guest_VARS.fd`;
+    }
 
-  override xml(): string {
-    return super.xml()
-      .replace(
+    get tpm(): string {
+      return `${this.root}/firmware/tpm2-00.permall`;
+    }
+
+    #make(): void {
+      for (const file of [this.variables, this.tpm]) {
+        if (!exists(file)) Deno.writeTextFileSync(file, "{}", { mode: 0o600 });
+      }
+    }
+
+    override xml(): string {
+      if (!this.hasFirmware) return super.xml();
+      return super.xml().replace(
         "<devices>",
         `<os><nvram template="/none">${this.variables}</nvram></os><devices>
         <tpm model="tpm-crb"><backend type="emulator" version="2.0">
           <source type="dir" path="${this.root}/firmware"/></backend></tpm>`,
       );
-  }
-
-  override configureText(text: string, changed = LONG_AGO): void {
-    const file = JSON.parse(text);
-    super.configureText(
-      JSON.stringify(this.listed ? { ...file, firmware: true } : file, undefined, 2),
-      changed,
-    );
-  }
-
-  /** libvirt makes what is missing between `prepare` and `start`. */
-  override async event(operation: string, extra?: string, how?: Circumstance) {
-    const result = await super.event(operation, extra, how);
-    if (operation !== "prepare" || result.code !== 0) return result;
-    for (const file of [this.variables, this.tpm]) {
-      if (!exists(file)) Deno.writeTextFileSync(file, "{}");
     }
-    const started = await super.event("start", "-", how);
-    return { ...result, ...started, said: [...result.said, ...started.said] };
-  }
 
-  override write(image: string, key: string, value = "yes"): void {
-    super.write(image, key, value);
-    if (image !== this.image("vda")) return;
-    const change = (file: string) => JSON.stringify({ ...JSON.parse(read(file) ?? "{}"), [key]: value });
-    Deno.writeTextFileSync(this.variables, change(this.variables));
-    // swtpm gives the file its name by a rename.
-    Deno.writeTextFileSync(`${this.root}/firmware/TMP`, change(this.tpm));
-    Deno.renameSync(`${this.root}/firmware/TMP`, this.tpm);
-  }
+    override configureText(text: string, changed = LONG_AGO): void {
+      if (!this.hasFirmware || !this.isListed) return super.configureText(text, changed);
+      super.configureText(JSON.stringify({ ...JSON.parse(text), firmware: true }, undefined, 2), changed);
+    }
 
-  /** Names beside the images, and those that an idle firmware shouldn't have. */
-  override files(folder?: string): string[] {
-    const firmware = folder === undefined ? super.files(`${this.root}/firmware`) : [];
-    const left = firmware.filter((name) => !["guest_VARS.fd", "tpm2-00.permall"].includes(name));
-    return [...super.files(folder), ...left];
-  }
+    /** libvirt makes what is missing between `prepare` and `start`. */
+    override async event(operation: string, extra?: string, how?: Circumstance) {
+      const result = await super.event(operation, extra, how);
+      if (!this.hasFirmware || operation !== "prepare" || result.code !== 0) return result;
+      this.#make();
+      const started = await super.event("start", "-", how);
+      return { ...result, ...started, said: [...result.said, ...started.said] };
+    }
 
-  /** What the guest sees of a disk: of its first one also that the firmware fits to it. */
-  override read(image: string): Content {
-    const content = super.read(image);
-    if (image === this.image("vda") && this.state("vda").kind === "session") {
-      const { base: _, ...written } = content;
-      for (const file of [this.variables, this.tpm]) {
-        assertEquals(JSON.parse(read(file) ?? "{}"), written, `${file} beside the disk`);
+    override write(image: string, key: string, value = "yes"): void {
+      super.write(image, key, value);
+      if (!this.hasFirmware || image !== this.image("vda")) return;
+      const change = (file: string) => JSON.stringify({ ...JSON.parse(read(file) ?? "{}"), [key]: value });
+      Deno.writeTextFileSync(this.variables, change(this.variables));
+      // swtpm gives the file its name by a rename.
+      Deno.writeTextFileSync(`${this.root}/firmware/TMP`, change(this.tpm));
+      Deno.renameSync(`${this.root}/firmware/TMP`, this.tpm);
+    }
+
+    /** Names beside the images, and those that an idle firmware shouldn't have. */
+    override files(folder?: string): string[] {
+      const firmware = folder === undefined && this.hasFirmware ? super.files(`${this.root}/firmware`) : [];
+      const left = firmware.filter((name) => !["guest_VARS.fd", "tpm2-00.permall"].includes(name));
+      return [...super.files(folder), ...left];
+    }
+
+    /** What the guest sees of a disk: of its first one also that the firmware fits to it. */
+    override read(image: string): Content {
+      const content = super.read(image);
+      if (this.hasFirmware && image === this.image("vda") && this.state("vda").kind === "session") {
+        const { base: _, ...written } = content;
+        for (const file of [this.variables, this.tpm]) {
+          const { base: __, ...kept } = JSON.parse(read(file) ?? "{}");
+          assertEquals(kept, written, `${file} beside the disk`);
+        }
       }
+      return content;
     }
-    return content;
+  };
+}
+
+/** A guest with firmware that has not been started yet. */
+export class FirmwareFixture extends withFirmware(Fixture) {
+  constructor() {
+    super();
+    this.addFirmware();
   }
 }

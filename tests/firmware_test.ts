@@ -108,7 +108,7 @@ Deno.test("recover ends the firmware's session with the disk's", async () => {
 
 Deno.test("without a word in the guest's file firmware is not touched", async () => {
   using fixture = new FirmwareFixture();
-  fixture.listed = false;
+  fixture.isListed = false;
   fixture.disks({ vda: false });
   await fixture.start();
   assertEquals(firmware(fixture), idle);
@@ -118,7 +118,7 @@ Deno.test("without a word in the guest's file firmware is not touched", async ()
 
 Deno.test("firmware that is no longer listed goes back once more, and is left alone from then on", async () => {
   using fixture = await up(false);
-  fixture.listed = false;
+  fixture.isListed = false;
   fixture.configure({ vda: false });
   await fixture.start();
   assertEquals(firmware(fixture), idle);

@@ -49,14 +49,13 @@ export function createExclusive(path: string): void {
 }
 
 /**
- * Copies a file's content, by a reflink where the file system has those. After a crash the copy may be there in part; it is not
- * on stable storage yet.
+ * Copies a small file's content. After a crash the copy may be there in part; it is not on stable storage yet.
  *
  * @throws {UserError} if there is a file with this name already
  */
 export function copy(from: string, to: string): void {
   createExclusive(to);
-  attempt("copy", from, () => Deno.copyFileSync(from, to));
+  attempt("copy", from, () => Deno.writeFileSync(to, Deno.readFileSync(from)));
 }
 
 /** Makes an empty file where there is none, without waiting for the disk: that it is there says all. */
