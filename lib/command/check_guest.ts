@@ -1,8 +1,9 @@
 import { type Finding, finding } from "./finding.ts";
-import { disksIn, domains, type Guest, managedGuests } from "./guest.ts";
+import { domains, type Guest, managedGuests } from "./guest.ts";
 import { type InspectedDisk, probeLinks } from "./inspect.ts";
 import { asUserError, UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { disksIn } from "../hook/definitions.ts";
 import { isPending } from "../hook/merge.ts";
 import { checkBase, wayToMerge } from "../hook/merge_checks.ts";
 import * as files from "../host/files.ts";

@@ -1,8 +1,9 @@
 import { type Finding, finding } from "./finding.ts";
-import { disksIn, type Guest } from "./guest.ts";
+import type { Guest } from "./guest.ts";
 import { guestOf } from "./seat_commands.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { disksIn } from "../hook/definitions.ts";
 import { isPending } from "../hook/merge.ts";
 import { mergeBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";

@@ -4,12 +4,13 @@ import { Usage } from "./arguments.ts";
 import { wordsOf } from "./conditions.ts";
 import { listDisk, setFirmware, setKey, unlistDisk } from "./config_edit.ts";
 import { firmwareOption, firmwareSaid } from "./firmware.ts";
-import { disksIn, domains, inspectGuest, namedDisks } from "./guest.ts";
+import { domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
 import { checkNoSeats, enableSeats, isForSeats, leaveMasters, tellDisabledSeats } from "./seat_commands.ts";
 import { asUserError, messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
+import { disksIn } from "../hook/definitions.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
 import { decisionFor, othersSession, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
@@ -53,13 +54,17 @@ export async function enable(context: GuestCommand): Promise<void> {
   if (defined === undefined) throw noDomain(context);
   checkTargets(context.targets, defined.filter(({ firmware }) => !firmware));
 
+  const firmware = firmwareOption(defined, context);
   using _guest = await run.locks.guest();
   await finishRecovery(context);
   const config = await configOf(context);
   if (isForSeats(context, config)) {
-    const { text, change, said } = await enableSeats(config, context);
+    const { text: seats, change, said } = await enableSeats(config, context);
+    const text = firmware === undefined ? seats : setFirmware(seats, firmware);
     if (text !== files.read(paths.config)) await configure(text, change, context);
-    for (const line of said) terminal.print(line);
+    for (const line of [...said, ...firmwareSaid(firmware, config?.firmware, defined, domain)]) {
+      terminal.print(line);
+    }
     return;
   }
   const seat = config?.seats.find(({ target }) => context.targets.includes(target))?.target;
@@ -80,11 +85,12 @@ export async function enable(context: GuestCommand): Promise<void> {
   }
   const old = config?.disks.map(({ target }) => target) ?? [];
   const keeping = keepingIn(context);
-  const firmware = firmwareOption(defined, context);
   const isForAll = context.targets.length === 0 &&
     (firmware !== undefined || Object.keys(keeping).length > 0);
   const targets = isForAll ? old : [...new Set(context.targets)];
-  if (targets.length === 0) throw nothingNamed(defined, old, context);
+  if (targets.length === 0 && (firmware === undefined || config === undefined)) {
+    throw nothingNamed(defined, old, context);
+  }
   const added = targets.filter((target) => !old.includes(target));
   const usual = { commit: false, keepCommits: 0, keepSession: false };
   const wanted = {
@@ -139,7 +145,7 @@ export async function enable(context: GuestCommand): Promise<void> {
     terminal.print(`${domain} ${target}: ${said.join("; ") || "is listed already"}`);
     if (added.includes(target)) await warnOfBase(disk, context);
   }
-  for (const line of firmwareSaid(firmware, wanted, defined, domain)) terminal.print(line);
+  for (const line of firmwareSaid(firmware, wanted.firmware, defined, domain)) terminal.print(line);
 }
 
 /** A disk with which no commit can be merged goes back well, but is nothing to commit to. */

@@ -5,7 +5,6 @@ import type { Guest } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
 import { asUserError, UserError } from "../errors.ts";
 import { observeFirmware } from "../hook/observe.ts";
-import type { Listed } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
 import { shellWord } from "../text.ts";
@@ -37,10 +36,15 @@ export function firmwareOption(
   return true;
 }
 
-/** What becomes of the firmware's state from now on; nothing if the domain has none. */
+/**
+ * What becomes of the firmware's state from now on; nothing if the domain has none.
+ *
+ * @param option what this command sets
+ * @param listed what the configuration says
+ */
 export function firmwareSaid(
   option: boolean | undefined,
-  { firmware }: Pick<Listed, "firmware">,
+  listed: boolean | undefined,
   defined: readonly DomainDisk[],
   domain: string,
 ): string[] {
@@ -48,7 +52,7 @@ export function firmwareSaid(
   if (state === undefined) return [];
   if (option === true) return [`${domain}: its ${state} go back with its disks, from the next session on`];
   if (option === false) return [`${domain}: its ${state} stay as each session leaves them`];
-  if (firmware !== undefined) return [];
+  if (listed !== undefined) return [];
   return [
     `${domain}: its ${state} stay as each session leaves them; ` +
     `to have them go back with the disks: autorevert enable ${shellWord(domain)} --firmware`,

@@ -2,12 +2,13 @@ import { asReadable, type FoundDisk, inspectDisk, type InspectedDisk } from "./i
 import { type InspectedSeat, inspectSeats } from "./seats.ts";
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { disksIn } from "../hook/definitions.ts";
 import { checkOwnImage, isBeforeLastWrite, observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
-import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
@@ -41,16 +42,6 @@ export function managedGuests({ configFolder }: Settings): string[] {
 export function domains({ definedFolder, liveFolder }: Settings): string[] {
   const names = [definedFolder, liveFolder].flatMap(files.listNames);
   return [...new Set(names.flatMap((name) => /^(.+)\.xml$/s.exec(name)?.[1] ?? []))].sort();
-}
-
-/** Disks of a domain as libvirt keeps them in this folder; undefined where there are none. */
-export function disksIn(folder: string, domain: string): readonly DomainDisk[] | undefined {
-  const path = `${folder}/${domain}.xml`;
-  const xml = files.read(path);
-  return xml === undefined ? undefined : parseDisks(xml, {
-    name: quoted(path),
-    hint: `see it as libvirt does: virsh dumpxml ${shellWord(domain)}`,
-  });
 }
 
 /** The disks as the domain has them that runs, or else as it is defined; none where libvirt knows none. */

@@ -1,9 +1,10 @@
 /** What the commands do with seats, and with disks as masters. */
 
 import { listSeat, setKey } from "./config_edit.ts";
-import { disksIn, domains } from "./guest.ts";
+import { domains } from "./guest.ts";
 import { confirm, described, type GuestCommand, isLive } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
+import { disksIn } from "../hook/definitions.ts";
 import { isSaved } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { planCheckedRecovery } from "../hook/decide.ts";

@@ -1,11 +1,12 @@
 import { configOf, type EventContext } from "./context.ts";
 import { observeFirmware } from "./observe.ts";
+import { withTemplates } from "./seat_firmware.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import { stateOf } from "../state/observed_disk.ts";
 import { newRecord } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { copyAside } from "../state/transitions.ts";
+import { copyAside, replaceByCopy } from "../state/transitions.ts";
 
 /**
  * What libvirt has made of the firmware since `prepare`, of which the guest had none: that is what the guest goes back to, copied
@@ -30,5 +31,8 @@ export async function copyNewFirmware(context: EventContext): Promise<void> {
   const added = made.map((file) => newRecord(file, host.now(), others));
   const kept = records.filter(({ image }) => added.every((record) => record.image !== image));
   await run.take("", [{ kind: "note", path: paths.note, records: [...kept, ...added] }]);
-  for (const { target, names, owner } of made) await run.take(target, copyAside(names, owner));
+  for (const { target, names, owner, template } of await withTemplates(made, context)) {
+    await run.take(target, copyAside(names, owner));
+    if (template !== undefined) await run.take(target, replaceByCopy(names, template, owner));
+  }
 }

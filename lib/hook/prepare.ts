@@ -22,6 +22,7 @@ import { checkMarks } from "./marks.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
+import { withTemplates } from "./seat_firmware.ts";
 import { type MadeSeats, makeSeats } from "./seat_prepare.ts";
 import { resumePending } from "./pending_operation.ts";
 import { dataError } from "./refusal.ts";
@@ -46,7 +47,7 @@ import {
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
-import { isLeftAlone, planPrepare, planUndo, startingStep } from "../state/plan.ts";
+import { isLeftAlone, marksOf, planPrepare, planUndo, startingStep } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
@@ -92,7 +93,8 @@ async function begin(context: EventContext): Promise<void> {
   }
   const seats = await makeSeats({ start, isCutShort, config, disks }, context);
   try {
-    const isMixed = (config?.disks ?? []).length > 0 || files.lstat(paths.note) !== undefined;
+    const isMixed = (config?.disks ?? []).length > 0 || config?.firmware === true ||
+      files.lstat(paths.note) !== undefined;
     if (seats === undefined || isMixed) {
       await beginManaged({ start, isCutShort, config, seats }, disks, context);
     } else await seats.finish([]);
@@ -161,7 +163,9 @@ async function beginSessions(
     noting,
     (disk) => eventFacts(disk, start, isFlagOlder),
   );
-  const firmware = firmwareAtPrepare(recovery.disks, disksDecided, start);
+  const decisions = [...disksDecided.map(({ decision }) => decision), ...seats?.decisions ?? []];
+  const found = start === "fresh" ? await withTemplates(recovery.disks, context) : recovery.disks;
+  const firmware = firmwareAtPrepare(found, decisions, start);
   const decided = withFirmware(firmware, disksDecided, context);
   await refuse(decided, context);
   for (const disk of disks) checkMarks(disk, start === "resume");
@@ -181,7 +185,7 @@ async function beginSessions(
     const { made, named } = planPrepare(decided, recovery, note, start, paths);
     await take(made);
     // Theirs can be taken back wholly, also after the last step; where it fails, no disk has begun.
-    await seats?.finish(note);
+    await seats?.finish(note, marksOf(decided));
     await take(named);
     for (const { disk } of begun) {
       const state = parse(disk.names, run.listing(disk.names.image));

@@ -14,6 +14,7 @@ import { isAwaited, isMarked, type ObservedDisk, stateOf, wishOf } from "../stat
 import { planRelease } from "../state/plan.ts";
 import { recordsAtRelease } from "../state/records.ts";
 import type { Recovery } from "../state/recovery.ts";
+import type { SeatDecision } from "../state/seat_table.ts";
 
 /**
  * An end: every disk whose session the start began is reverted, committed or left, as the table says.
@@ -36,8 +37,8 @@ export async function release(context: EventContext): Promise<void> {
     const config = await readable(context, () => configOf(context));
     const named = await readable(context, () => parseDisks(context.host.readXml()));
     const how: Ended = { start, end: reasons.get(context.extra) ?? "unknown", config, disks: named };
-    if (hasSeats) await endSeats(how, context);
-    if (hasDisks) await endDisks(how, context);
+    const seats = hasSeats ? await endSeats(how, context) : [];
+    if (hasDisks) await endDisks(how, seats, context);
   }
   const left = readStart(paths);
   if (left !== undefined && !isElsewhere(left, context)) {
@@ -52,8 +53,9 @@ function startThatEnds(context: EventContext): ReturnType<typeof readStart> {
   return ["failed", "daemon", "-"].includes(context.extra) ? { word: "refused", more: [] } : undefined;
 }
 
-async function endDisks(how: Ended, context: EventContext): Promise<void> {
-  const disks = await endSessions(how, context);
+/** @param seats what has been decided of the guest's seats, which have ended already */
+async function endDisks(how: Ended, seats: readonly SeatDecision[], context: EventContext): Promise<void> {
+  const disks = await endSessions(how, seats, context);
   // Not part of the end, but can be done now that the disks are idle; of most guests nothing is left to do.
   if (how.start === "refused" || files.lstat(context.paths.note) === undefined) return;
   await mergeExcess(context);
@@ -63,6 +65,7 @@ async function endDisks(how: Ended, context: EventContext): Promise<void> {
 /** @returns the disks whose sessions have ended, or were left */
 async function endSessions(
   { start, end, config, disks: named }: Ended,
+  seats: readonly SeatDecision[],
   context: EventContext,
 ): Promise<ObservedDisk[]> {
   const { run, paths, extra } = context;
@@ -82,7 +85,8 @@ async function endSessions(
     came: disk.record?.came ?? "not",
   }));
   const ended = allOrNone(each, recovery, context);
-  const decided = withFirmware(firmwareAtRelease(recovery.disks, ended, start), ended, context);
+  const decisions = [...ended.map(({ decision }) => decision), ...seats];
+  const decided = withFirmware(firmwareAtRelease(recovery.disks, decisions, start), ended, context);
   const isUp = start === "up";
   const flagVersion = typeof config === "object" ? config.version : undefined;
   for (const { subject, steps } of planRelease(decided, isUp, paths, flagVersion)) {

@@ -33,6 +33,7 @@ import { isSeatRefusal, type SeatDecision, type SeatFacts } from "../state/seat_
 import type { SeatRecord } from "../state/seat_record.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
+import type { StartMark } from "../state/step.ts";
 import { becomeMaster } from "../state/transitions.ts";
 import { quoted } from "../text.ts";
 
@@ -47,8 +48,10 @@ export interface SeatStart {
 
 /** Seats whose sessions are made and have not taken their images' names. */
 export interface MadeSeats {
-  /** The last part of the start; `records` are those of the guest's other disks. */
-  readonly finish: (records: readonly SessionRecord[]) => Promise<void>;
+  /** What was decided of each. */
+  readonly decisions: readonly SeatDecision[];
+  /** The last part of the start; `records` are those of the guest's other disks, `marks` what else is noted of it. */
+  readonly finish: (records: readonly SessionRecord[], marks?: readonly StartMark[]) => Promise<void>;
   /** Takes the start back, from wherever it stopped. */
   readonly undo: () => Promise<void>;
 }
@@ -122,10 +125,11 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
     throw error;
   }
   return {
+    decisions: placed.map(({ decision }) => decision),
     undo,
-    finish: async (others) => {
+    finish: async (others, marks) => {
       const records = run.isDry ? recordsOf(placed, from.start, context) : readSeats(paths.seats);
-      await run.take("", [startingStep(paths, from.start, [...others, ...records])]);
+      await run.take("", [startingStep(paths, from.start, [...others, ...records], marks)]);
       for (const one of placed) {
         if (one.on !== undefined) checkStillThere(one, context);
         for (const step of seatAtPrepare(one)) await takeOwn(one.seat.target, step, own, context);

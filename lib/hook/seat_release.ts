@@ -2,6 +2,7 @@
 
 import { type EventContext, isBeingStarted } from "./context.ts";
 import { isSaved, tellLeft } from "./decide.ts";
+import { disksIn } from "./definitions.ts";
 import { type Ended, endedGuest } from "./ended.ts";
 import { seatDecision } from "./seat_decide.ts";
 import { isOfEarlierBoot, mayRun } from "./seat_guest.ts";
@@ -14,31 +15,34 @@ import { allSeats, readSeats } from "../host/seat_records.ts";
 import { readConfig } from "../host/config_file.ts";
 import { readRecords } from "../host/session_records.ts";
 import { Run } from "../host/run.ts";
-import { parseDisks } from "../input/domain_xml.ts";
 import { guestNames, type Names, namesOf } from "../state/paths.ts";
 import { type DecidedSeat, isSeatAwaited, seatAtRelease, seatRecordsAtRelease } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
-import { quoted, shellWord } from "../text.ts";
+import type { SeatDecision } from "../state/seat_table.ts";
+import { quoted } from "../text.ts";
 
 /**
  * Every seat's session is forgotten, set aside or left, as the table says. Once it is gone, nothing is noted of the seat, and a
  * merge that waited for it goes on. The caller holds the guest's lock.
  *
  * What fails with one seat doesn't keep the others from their end; the note of it stays until the guest's next event.
+ *
+ * @returns what has become of each
  */
-export async function endSeats(how: Ended, context: EventContext): Promise<void> {
-  const masters = await endSessions(how, context);
+export async function endSeats(how: Ended, context: EventContext): Promise<SeatDecision[]> {
+  const decided = await endSessions(how, context);
+  const masters = decided.map(({ seat }) => seat.master);
   const { config } = how;
   // The last one of its kind, maybe.
   if (config !== "unreadable" && (config?.seats ?? []).length === 0) await releaseMasters(masters, context);
   await startMastersMerges(masters, context);
+  return decided.map(({ decision }) => decision);
 }
 
-/** @returns the masters of the seats */
 async function endSessions(
   { start, end, config, disks, isTold = true }: Ended,
   context: EventContext,
-): Promise<readonly Names[]> {
+): Promise<DecidedSeat[]> {
   const { run, host, paths } = context;
   const records = readSeats(paths.seats);
   const seats = records.map((record) => observeRecordedSeat(record, config, disks, host));
@@ -64,7 +68,7 @@ async function endSessions(
   if (JSON.stringify(next) !== JSON.stringify(records)) {
     await run.takeOrReport("", () => [{ kind: "seats", path: paths.seats, records: next }]);
   }
-  return seats.map(({ master }) => master);
+  return decided;
 }
 
 /**
@@ -134,14 +138,10 @@ async function endDead(context: EventContext): Promise<void> {
   if (left.length < records.length) {
     await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
   }
-  const path = `${host.settings.definedFolder}/${domain}.xml`;
-  const xml = files.read(path);
+  const disks = disksIn(host.settings.definedFolder, domain);
   // Of a session that is there nobody could tell what stands on it.
   const isThere = left.some(({ image }) => files.lstat(image) !== undefined);
-  if (xml === undefined && isThere) return;
-  const disks = xml === undefined
-    ? []
-    : parseDisks(xml, { name: quoted(path), hint: `virsh dumpxml ${shellWord(domain)}` });
+  if (disks === undefined && isThere) return;
   // Another host may have begun a session in its place since, or it has become a disk of its own.
   const config = await readConfig(paths.config, host.settings.configOwner);
   const managed = readRecords(paths.note).map(({ image }) => image);
@@ -157,7 +157,7 @@ async function endDead(context: EventContext): Promise<void> {
   run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
   // None of their ends was noted: it may have been a save. What a start that never came up has set aside is what may be saved then.
   const start = theirs.some(({ aside }) => aside !== undefined) ? "fresh" : "up";
-  await endSessions({ start, end: "unknown", config, disks, isTold: false }, context);
+  await endSessions({ start, end: "unknown", config, disks: disks ?? [], isTold: false }, context);
 }
 
 /** The guest is up: what its start found set aside goes, and no memory has to come back for what its seats run on. */

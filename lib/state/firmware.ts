@@ -6,27 +6,31 @@
 import type { DecidedDisk } from "./decided_disk.ts";
 import type { Decision, Facts } from "./decision_table.ts";
 import { type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
+import type { SeatDecision } from "./seat_table.ts";
 
-/** What a start makes of the firmware among these files, by what it makes of the guest's disks. Pure. */
+/** What is decided of the guest's disks, and of its seats. */
+type Decisions = readonly (Decision | SeatDecision)[];
+
+/** What a start makes of the firmware among these files, by what it makes of the guest's disks and seats. Pure. */
 export function firmwareAtPrepare(
   all: readonly ObservedDisk[],
-  disks: readonly DecidedDisk[],
+  decisions: Decisions,
   start: "fresh" | "resume" | "migrate",
 ): DecidedDisk[] {
-  return firmwareIn(all).map((disk) => ({ disk, decision: atPrepare(disk, disks, start) }));
+  return firmwareIn(all).map((disk) => ({ disk, decision: atPrepare(disk, decisions, start) }));
 }
 
 function atPrepare(
   disk: ObservedDisk,
-  disks: readonly DecidedDisk[],
+  decisions: Decisions,
   start: "fresh" | "resume" | "migrate",
 ): Decision {
   const state = stateOf(disk);
   const isSession = state.kind === "session";
   const ended = isSetAside(disk);
-  if (has(disks, "keep", "resume", "put back")) {
-    if (ended && (!isSession || has(disks, "put back"))) return "put back";
-    if (isSession) return has(disks, "resume") ? "resume" : "keep";
+  if (has(decisions, "keep", "resume", "put back")) {
+    if (ended && (!isSession || has(decisions, "put back"))) return "put back";
+    if (isSession) return has(decisions, "resume") ? "resume" : "keep";
     // What it was before the session, nobody can tell any more: it has its own from the next one on.
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
   }
@@ -34,27 +38,27 @@ function atPrepare(
   if (state.kind === "stray") return "refuse: stray commit";
   if (!disk.listed) return isSession ? "discard" : "let go";
   const isDone = ended && disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
-  return isSession && has(disks, "set aside, new session") && !isDone
+  return isSession && has(decisions, "set aside, new session") && !isDone
     ? "set aside, new session"
     : "new session";
 }
 
-/** What an end makes of the firmware among these files, by what it makes of the guest's disks. Pure. */
+/** What an end makes of the firmware among these files, by what it makes of the guest's disks and seats. Pure. */
 export function firmwareAtRelease(
   all: readonly ObservedDisk[],
-  disks: readonly DecidedDisk[],
+  decisions: Decisions,
   start: Facts["start"],
 ): DecidedDisk[] {
-  return firmwareIn(all).map((disk) => ({ disk, decision: atRelease(disk, disks, start) }));
+  return firmwareIn(all).map((disk) => ({ disk, decision: atRelease(disk, decisions, start) }));
 }
 
-function atRelease(disk: ObservedDisk, disks: readonly DecidedDisk[], start: Facts["start"]): Decision {
+function atRelease(disk: ObservedDisk, decisions: Decisions, start: Facts["start"]): Decision {
   if (stateOf(disk).kind !== "session" || disk.record === undefined) return "nothing";
   // The saved guest is still to be resumed.
   if (start === "refused" || start === "resume" || start === "migrate") return "leave";
-  if (has(disks, "commit")) return "commit";
-  if (has(disks, "hold", "leave", "pass on", "leave to a person")) return "leave";
-  return has(disks, "set aside") ? "set aside" : "discard";
+  if (has(decisions, "commit")) return "commit";
+  if (has(decisions, "hold", "leave", "pass on", "leave to a person")) return "leave";
+  return has(decisions, "set aside") ? "set aside" : "discard";
 }
 
 function firmwareIn(all: readonly ObservedDisk[]): ObservedDisk[] {
@@ -62,8 +66,8 @@ function firmwareIn(all: readonly ObservedDisk[]): ObservedDisk[] {
 }
 
 /** Whether one of these is decided of any disk. */
-function has(disks: readonly DecidedDisk[], ...some: Decision[]): boolean {
-  return disks.some(({ decision }) => some.includes(decision));
+function has(decisions: Decisions, ...some: Decision[]): boolean {
+  return some.some((one) => decisions.includes(one));
 }
 
 function isSetAside(disk: ObservedDisk): boolean {

@@ -11,6 +11,8 @@ export interface ObservedDisk {
   readonly record: SessionRecord | undefined;
   /** It is a file of the guest's firmware: a session of it is a copy, and it follows the guest's disks. */
   readonly firmware?: boolean;
+  /** Of a seat's firmware: the file that its sessions begin with, in place of what it is itself. */
+  readonly template?: string | undefined;
   /** The configuration lists it. */
   readonly listed: boolean;
   readonly flag: Facts["flag"];

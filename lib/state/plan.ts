@@ -42,9 +42,7 @@ export function planPrepare(
   const made = [
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, records }),
-    ...isLeftAlone(decided)
-      ? []
-      : [stage("", startingStep(paths, start, records, decided.some(({ disk }) => isYetToBeMade(disk))))],
+    ...isLeftAlone(decided) ? [] : [stage("", startingStep(paths, start, records, marksOf(decided)))],
     ...recovery,
     ...begun.map(({ disk }) => stage(disk.target, ...createSession(disk))),
   ];
@@ -58,20 +56,25 @@ export function planPrepare(
   return { made, named };
 }
 
+/** What is noted of a start besides, by the files that it is about. */
+export function marksOf(decided: readonly DecidedDisk[]): StartMark[] {
+  return decided.some(({ disk }) => isYetToBeMade(disk)) ? ["firmware"] : [];
+}
+
 /**
  * Notes which kind of start is under way.
  *
  * @param records what the note says from this start on
- * @param isFirmwareMissing libvirt has firmware files to make
+ * @param marks what else is noted of it
  */
 export function startingStep(
   { starting }: GuestNames,
   word: StartWord,
   records: readonly { readonly aside?: unknown; readonly waits?: unknown }[] = [],
-  isFirmwareMissing = false,
+  marks: readonly StartMark[] = [],
 ) {
   const more: StartMark[] = [
-    ...isFirmwareMissing && word === "fresh" ? ["firmware" as const] : [],
+    ...word === "fresh" ? marks : [],
     ...records.some(({ aside, waits }) => aside !== undefined || waits) ? ["update" as const] : [],
     ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
   ];
@@ -238,7 +241,8 @@ export function planDiscard(disk: ObservedDisk): Step[] {
 /** A firmware file that isn't there yet gets its session when libvirt has made it. */
 function createSession(disk: ObservedDisk): Step[] {
   if (isYetToBeMade(disk)) return [];
-  return moves.createOverlay(disk.names, startable(disk), disk.owner, disk.firmware ? "copy" : "create");
+  const { names, owner, firmware, template } = disk;
+  return moves.createOverlay(names, startable(disk), owner, { kind: firmware ? "copy" : "create", template });
 }
 
 function startable(disk: ObservedDisk) {

@@ -20,16 +20,16 @@ export function createOverlay(
   names: Names,
   state: Of<"plain" | "layered" | "session">,
   owner: Owner,
-  kind: "create" | "copy" = "create",
+  how: { readonly kind: "create" | "copy"; readonly template?: string | undefined } = { kind: "create" },
 ): Step[] {
   const [first, backing]: [Step[], string] = state.kind === "plain"
     ? [[{ kind: "link", from: names.image, to: names.layer(0) }], names.layer(0)]
     : [[], names.layer(topOf(state.layers))];
   return [
     ...first,
-    kind === "create"
-      ? { kind, overlay: names.scratch, backing }
-      : { kind, from: backing, to: names.scratch },
+    how.kind === "create"
+      ? { kind: how.kind, overlay: names.scratch, backing }
+      : { kind: how.kind, from: how.template ?? backing, to: names.scratch },
     { kind: "own", path: names.scratch, owner },
     // Otherwise a power cut could leave an empty file under the image's name.
     { kind: "sync", path: names.scratch },
@@ -48,6 +48,16 @@ export function copyAside(names: Names, owner: Owner): Step[] {
     { kind: "own", path: names.scratch, owner },
     { kind: "sync", path: names.scratch },
     { kind: "rename", from: names.scratch, to: names.layer(0) },
+  ];
+}
+
+/** A session begins with another file's content. */
+export function replaceByCopy(names: Names, from: string, owner: Owner): Step[] {
+  return [
+    { kind: "copy", from, to: names.scratch },
+    { kind: "own", path: names.scratch, owner },
+    { kind: "sync", path: names.scratch },
+    ...replaceImage(names),
   ];
 }
 

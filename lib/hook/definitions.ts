@@ -1,0 +1,13 @@
+import * as files from "../host/files.ts";
+import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** Disks of a domain as libvirt keeps them in this folder; undefined where there are none. */
+export function disksIn(folder: string, domain: string): readonly DomainDisk[] | undefined {
+  const path = `${folder}/${domain}.xml`;
+  const xml = files.read(path);
+  return xml === undefined ? undefined : parseDisks(xml, {
+    name: quoted(path),
+    hint: `see it as libvirt does: virsh dumpxml ${shellWord(domain)}`,
+  });
+}

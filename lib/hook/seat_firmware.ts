@@ -1,0 +1,75 @@
+/** Firmware of guests with seats: it begins with that of the master's guest, as the disk does with the master. */
+
+import type { EventContext } from "./context.ts";
+import { disksIn } from "./definitions.ts";
+import { observeFirmware } from "./observe.ts";
+import { masterGuests } from "./seat_masters.ts";
+import { UserError, withContext } from "../errors.ts";
+import { readConfig } from "../host/config_file.ts";
+import { readSeats } from "../host/seat_records.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { guestNames, namesOf } from "../state/paths.ts";
+import type { StandsOn } from "../state/seat.ts";
+import { parse } from "../state/state.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/**
+ * These files, with what the sessions of a seat's firmware begin with: the master's, of the version that the seat stands on. Where
+ * the master's guest isn't known, that is what they are themselves.
+ *
+ * @throws {UserError} if the master's guest keeps no versions of its firmware
+ */
+export async function withTemplates(
+  all: readonly ObservedDisk[],
+  context: EventContext,
+): Promise<ObservedDisk[]> {
+  const [seat] = readSeats(context.paths.seats);
+  if (seat === undefined || all.every(({ firmware }) => !firmware)) return [...all];
+  const masters = await firmwareOfMaster(seat, context);
+  return all.map((disk) =>
+    disk.firmware ? { ...disk, template: masters.find(({ target }) => target === disk.target)?.file } : disk
+  );
+}
+
+async function firmwareOfMaster(
+  { master, layer }: StandsOn,
+  context: EventContext,
+): Promise<{ readonly target: string; readonly file: string }[]> {
+  const { run, host, domain } = context;
+  const { definedFolder, liveFolder, configFolder, configOwner, firmwareFolders } = host.settings;
+  const names = namesOf(master);
+  const owner = masterGuests(names, context).find((guest) => guest.domain !== domain)?.domain;
+  const disks = owner && (disksIn(definedFolder, owner) ?? disksIn(liveFolder, owner));
+  if (!owner || !disks) {
+    run.logInfo(
+      "",
+      `no guest is known here whose disk ${quoted(master)} is: the firmware begins with its own`,
+    );
+    return [];
+  }
+  const config = await readConfig(guestNames(configFolder, owner).config, configOwner);
+  if (!config?.firmware) {
+    throw new UserError(
+      `the firmware of ${quoted(owner)}, whose disk is the master, doesn't go with its disk`,
+      {
+        hint: `have it do so: autorevert enable ${shellWord(owner)} --firmware; ` +
+          `or leave this guest's as it is: autorevert enable ${shellWord(domain)} --no-firmware`,
+      },
+    );
+  }
+  const state = parse(names, run.listing(master));
+  // Versions are counted from the newest: each commit of the disk is one of the firmware.
+  const newer = "layers" in state ? state.layers.filter((number) => number > layer).length : 0;
+  return observeFirmware(config, disks, [], firmwareFolders).flatMap((file) => {
+    const { target, names } = file;
+    const theirs = stateOf(file);
+    if (theirs.kind === "missing") return [];
+    if (theirs.kind === "plain") return [{ target, file: names.image }];
+    if (!("layers" in theirs)) {
+      const problem = `a commit of ${quoted(names.image)} is under way`;
+      throw withContext(target, new UserError(problem, { hint: "try again", healedBy: "event" }));
+    }
+    const version = theirs.layers[Math.max(0, theirs.layers.length - 1 - newer)]!;
+    return [{ target, file: names.layer(version) }];
+  });
+}

@@ -1,0 +1,118 @@
+/** Firmware of a guest with a seat begins as the master's is, of the version that the seat stands on. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { read } from "../lib/host/files.ts";
+import { FirmwareFixture } from "./firmware_fixture.ts";
+import { Fixture } from "./fixture.ts";
+import { Pool } from "./pool.ts";
+
+/** The master's guest has firmware, and so has its seat. */
+class FirmwarePool extends Pool {
+  override xml(seat: string): string {
+    return super.xml(seat).replace("<devices>", `<os><nvram>${this.variables(seat)}</nvram></os><devices>`);
+  }
+
+  override configure(seat: string, keys: Readonly<Record<string, unknown>> = {}): void {
+    super.configure(seat, keys);
+    const path = `${this.fixture.config}/${seat}.json`;
+    Deno.writeTextFileSync(path, JSON.stringify({ ...JSON.parse(read(path)!), firmware: true }));
+  }
+
+  variables(seat: string): string {
+    return `${this.fixture.root}/firmware/${seat}_VARS.fd`;
+  }
+
+  content(seat: string): unknown {
+    return JSON.parse(read(this.variables(seat))!);
+  }
+
+  files(seat: string): string[] {
+    return this.fixture.files(`${this.fixture.root}/firmware`).filter((name) => name.startsWith(seat));
+  }
+}
+
+function pool(fixture: FirmwareFixture, own: unknown = { own: "yes" }): FirmwarePool {
+  const pool = new FirmwarePool(fixture, ["seat1"]);
+  if (own !== null) Deno.writeTextFileSync(pool.variables("seat1"), JSON.stringify(own));
+  return pool;
+}
+
+Deno.test("a seat's variables begin as the master's newest commit at each start, and go back to their own", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  await seats.commit("one");
+  for (const version of ["one", "two"]) {
+    await seats.start("seat1");
+    assertEquals(seats.content("seat1"), { version });
+    Deno.writeTextFileSync(seats.variables("seat1"), "{}");
+    // The seat stands on what it began with.
+    if (version === "one") await seats.commit("two");
+    await seats.stop("seat1");
+    assertEquals(seats.content("seat1"), { own: "yes" });
+    assertEquals(seats.files("seat1"), ["seat1_VARS.fd"]);
+  }
+});
+
+Deno.test("a seat that stands on an earlier version has the variables of that", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  fixture.keys = { "keep-commits": 3, publish: "by hand" };
+  await seats.commit("one");
+  assertEquals((await fixture.command("publish")).code, 0);
+  await seats.commit("two");
+  await seats.start("seat1");
+  assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
+  await seats.stop("seat1");
+  assertEquals((await fixture.command("publish")).code, 0);
+  await seats.start("seat1");
+  assertEquals([seats.version("seat1"), seats.content("seat1")], ["two", { version: "two" }]);
+});
+
+Deno.test("a saved seat finds its variables, and a seat after a power cut the master's", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  await seats.commit("one");
+  await seats.start("seat1");
+  Deno.writeTextFileSync(seats.variables("seat1"), `{"session":"yes"}`);
+  for (const reason of ["saved", "-"]) {
+    await seats.stop("seat1", reason);
+    await seats.restore("seat1");
+    assertEquals(seats.content("seat1"), { session: "yes" }, reason);
+  }
+  seats.powerCut();
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { version: "one" });
+  await seats.stop("seat1");
+  assertEquals(seats.content("seat1"), { own: "yes" });
+});
+
+Deno.test("the first start of a seat begins with the master's variables, and goes back to those that libvirt has made", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture, null);
+  await seats.commit("one");
+  const event = (operation: string) =>
+    Fixture.prototype.event.call(fixture, operation, "-", { xml: seats.xml("seat1"), domain: "seat1" });
+  assertEquals((await event("prepare")).code, 0);
+  Deno.writeTextFileSync(seats.variables("seat1"), `{"made":"yes"}`);
+  assertEquals((await event("start")).code, 0);
+  assertEquals(seats.content("seat1"), { version: "one" });
+  assertEquals((await event("started")).code, 0);
+  await seats.stop("seat1");
+  assertEquals(seats.content("seat1"), { made: "yes" });
+  assertEquals(seats.files("seat1"), ["seat1_VARS.fd"]);
+});
+
+Deno.test("a seat's start is refused where the master's firmware has no versions, and nothing has changed", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  fixture.isListed = false;
+  fixture.configure({ vda: false });
+  await fixture.start();
+  const { code, said } = await seats.event("seat1", "prepare");
+  assertEquals(code, 1);
+  assertStringIncludes(
+    said.join("\n"),
+    `the firmware of "guest", whose disk is the master, doesn't go with its disk`,
+  );
+  assertEquals(seats.files("seat1"), ["seat1_VARS.fd"]);
+});
