@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { listDisk, listSeat, setKey, unlistDisk } from "../../lib/command/config_edit.ts";
+import { listDisk, listSeat, setFirmware, setKey, unlistDisk } from "../../lib/command/config_edit.ts";
 import { type Listed, parseConfig, withoutFlags } from "../../lib/input/config.ts";
 import { several, type Subject } from "./subject.ts";
 import { checkUserError } from "./assert_message.ts";
@@ -65,7 +65,10 @@ export function judge(text: string): Listed | undefined {
   } catch {
     return undefined;
   }
-  if (!isObject(file) || !hasOnly(file, ["$schema", "disks"]) || !isOr(file.$schema, "string")) {
+  if (
+    !isObject(file) || !hasOnly(file, ["$schema", "disks", "firmware"]) || !isOr(file.$schema, "string") ||
+    !isOr(file.firmware, "boolean")
+  ) {
     return undefined;
   }
   const { disks } = file;
@@ -85,6 +88,7 @@ export function judge(text: string): Listed | undefined {
       preview: disk.preview === true,
       keepSession: disk["keep-session"] === true,
     })),
+    firmware: file.firmware as boolean | undefined,
   };
 }
 
@@ -130,29 +134,38 @@ async function checkCleared(text: string, targets: readonly string[]): Promise<v
 }
 
 /** What an administrator's command changes in a valid file is what it says, and no other disk. */
-function checkEdited(text: string, { disks, seats }: Listed): void {
+function checkEdited(text: string, { disks, seats, firmware }: Listed): void {
   const [disk, seat] = [disks[0], seats[0]];
   for (const is of [true, false]) {
+    assertEquals(
+      judge(setFirmware(text, is)),
+      { disks, seats, firmware: is },
+      "firmware goes with the disks",
+    );
     if (disk) {
-      const expected = { seats, disks: [{ ...disk, commit: is }, ...disks.slice(1)] };
+      const expected = { firmware, seats, disks: [{ ...disk, commit: is }, ...disks.slice(1)] };
       assertEquals(judge(setKey(text, disk.target, "one-shot-commit", is)), expected, "its flag is set");
     }
     if (seat) {
-      const expected = { disks, seats: [{ ...seat, preview: is }, ...seats.slice(1)] };
+      const expected = { firmware, disks, seats: [{ ...seat, preview: is }, ...seats.slice(1)] };
       assertEquals(judge(setKey(text, seat.target, "preview", is)), expected, "it takes each commit");
     }
   }
   const added = { target: "new", commit: false, keepCommits: 0, keepSession: false };
-  assertEquals(judge(listDisk(text, "new")), { seats, disks: [...disks, added] }, "one more is listed");
+  assertEquals(
+    judge(listDisk(text, "new")),
+    { firmware, seats, disks: [...disks, added] },
+    "one more is listed",
+  );
   const addedSeat = { target: "new", master: '/a "b', preview: false, keepSession: false };
-  const withSeat = { disks, seats: [...seats, addedSeat] };
+  const withSeat = { firmware, disks, seats: [...seats, addedSeat] };
   assertEquals(judge(listSeat(text, "new", addedSeat.master)), withSeat, "one more seat is listed");
   if (disks.length + seats.length === 1) return;
   for (const one of [disk, seat]) {
     if (one === undefined) continue;
     const others = <One extends { target: string }>(all: readonly One[]) =>
       all.filter(({ target }) => target !== one.target);
-    const left = { disks: others(disks), seats: others(seats) };
+    const left = { firmware, disks: others(disks), seats: others(seats) };
     assertEquals(judge(unlistDisk(text, one.target)), left, "it is listed no more");
   }
 }
@@ -190,6 +203,7 @@ export function configText(random: Random): string {
   };
   const pairs: [string, unknown][] = [["disks", value([disk(), ...several(random, 3, disk)])]];
   if (random.chance(0.2)) pairs.push(["$schema", value("./config.schema.json")]);
+  if (random.chance(0.2)) pairs.push(["firmware", value(random.chance(0.5))]);
   if (rarely()) pairs.push([random.one(["disk", "__proto__", "one-shot-commit"]), disk()]);
   if (rarely()) pairs.push(["disks", [disk()]]);
   const text = written(random, new Pairs(shuffled(random, pairs)));
