@@ -44,8 +44,9 @@ help: ## what there is
 	@echo "  DOMAIN_DIR=$(DOMAIN_DIR) LIVE_DIR=$(LIVE_DIR) DAEMONS=$(DAEMONS)"
 
 .PHONY: demo
-demo: ## a real guest that comes back clean, in a temporary folder
+demo: ## a real guest that comes back clean, in a temporary folder; UEFI=1 one with UEFI variables, too
 	@build/need qemu-img:qemu-utils qemu-system-x86_64:qemu-system-x86
+	@[ "$(UEFI)" != 1 ] || build/need /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf
 	@build/deno run --quiet --no-check -A demo/demo.ts
 
 TESTS ?= tests/*_test.ts

@@ -2,6 +2,7 @@
  * Shows the main job: the real hook, real images, a real guest. Called as libvirt calls it, but no libvirt is needed.
  */
 import { bootSector, disk } from "./guest.ts";
+import { type Counts, countsIn, startupScript } from "./uefi.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DOMAIN = "demo";
@@ -10,8 +11,11 @@ const folder = Deno.makeTempDirSync({ prefix: "autorevert-demo-" });
 const images = `${folder}/images`;
 const image = `${images}/os.img`;
 const config = `${folder}/config`;
+const firmware = `${folder}/firmware`;
+const variables = `${firmware}/uefi_VARS.fd`;
 const places = {
   IMAGE_DIRS: images,
+  FIRMWARE_DIRS: firmware,
   CONFIG_DIR: config,
   SAVE_DIR: `${folder}/save`,
   LOG: `${folder}/hooks.log`,
@@ -29,7 +33,7 @@ try {
 }
 
 async function demonstrate(): Promise<void> {
-  for (const made of [images, config, `${folder}/save`, `${folder}/bin`]) {
+  for (const made of [images, firmware, config, `${folder}/save`, `${folder}/bin`]) {
     Deno.mkdirSync(made, { mode: 0o755 });
   }
   Deno.symlinkSync(Deno.execPath(), `${folder}/bin/deno`);
@@ -54,6 +58,7 @@ async function demonstrate(): Promise<void> {
   say("\nThe last life cycle as the log has it:");
   say(lastCycle(Deno.readTextFileSync(places.LOG)));
   await demonstrateSeats(hook);
+  if (Deno.env.get("UEFI") === "1") await demonstrateFirmware(hook);
 }
 
 /** The same disk as the master of three seats, which run while it is committed. */
@@ -77,6 +82,42 @@ async function demonstrateSeats(hook: string): Promise<void> {
   await merged("os.img + os.img.autorevert-master + os.img.backing_file.1");
   say("\nWith the end of the last seat the commit is merged, and idle seats take no room:");
   say(`  ${files()} holds ${await count()}`);
+}
+
+/** A guest whose UEFI variables go back with its disk. */
+async function demonstrateFirmware(hook: string): Promise<void> {
+  const efi = `${folder}/efi`;
+  Deno.mkdirSync(efi);
+  Deno.writeTextFileSync(`${efi}/startup.nsh`, startupScript({ stays: false }));
+  await run(which("qemu-img"), ["convert", "-f", "vvfat", "-O", "qcow2", `fat:${efi}`, imageOf("uefi")]);
+  say("\nA guest with UEFI counts its boots in a variable and in a file on its disk. Two boots:");
+  const told = ({ counted, disk }: Counts) =>
+    `  its variables count ${counted}, its disk has the count ${disk}`;
+  for (const commit of [false, false, true, false]) {
+    if (commit) say('One boot with "one-shot-commit": true, and another one:');
+    const disks = [{ target: "vda", "one-shot-commit": commit }];
+    const text = JSON.stringify({ disks, firmware: true });
+    Deno.writeTextFileSync(`${config}/uefi.json`, text, { mode: 0o644 });
+    await event(hook, "uefi", "prepare", "begin", "-");
+    // What libvirt does for a guest that has none yet.
+    if ([...Deno.readDirSync(firmware)].length === 0) {
+      Deno.copyFileSync("/usr/share/OVMF/OVMF_VARS_4M.fd", variables);
+    }
+    await event(hook, "uefi", "start", "begin", "-");
+    await event(hook, "uefi", "started", "begin", "-");
+    say(told(countsIn(await powerUefi())));
+    await go(hook, "uefi");
+  }
+}
+
+async function powerUefi(): Promise<string> {
+  const flash = (file: string, more: string) => ["-drive", `if=pflash,format=raw,file=${file}${more}`];
+  return await run(which("qemu-system-x86_64"), [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,accel=tcg", "-m", "128"],
+    ...["-serial", "stdio", "-drive", `file=${imageOf("uefi")},format=qcow2,if=virtio`],
+    ...flash("/usr/share/OVMF/OVMF_CODE_4M.fd", ",readonly=on"),
+    ...flash(variables, ""),
+  ]);
 }
 
 /** Makes the hook for the demo's own folder: the binary, or where its runtime can't be had, the script. */
@@ -143,7 +184,9 @@ function imageOf(domain: string): string {
 }
 
 async function event(hook: string, domain: string, ...words: string[]): Promise<void> {
-  const xml = `<domain type='qemu'><name>${domain}</name><devices><disk type='file' device='disk'>
+  const xml = `<domain type='qemu'><name>${domain}</name>${
+    domain === "uefi" ? `<os><nvram>${variables}</nvram></os>` : ""
+  }<devices><disk type='file' device='disk'>
     <driver name='qemu' type='qcow2'/><source file='${
     imageOf(domain)
   }'/><target dev='vda' bus='virtio'/></disk></devices></domain>`;

@@ -1,39 +1,8 @@
 /** A guest with UEFI and a TPM, which counts its boots in a UEFI variable and in a file on its disk. */
 
 import { assertEquals } from "@std/assert";
+import { type Counts, countsIn, startupScript } from "../../../demo/uefi.ts";
 import { at, CONFIG, Guest, IMAGES, ok, virsh } from "../libvirt.ts";
-
-const ID = "6a1c3e3c-8b0e-4a53-9d8f-0b6ad0f6a7c1";
-
-/** The most that it counts. */
-const MOST = 6;
-
-/** What the firmware's shell runs: it counts to the first variable that isn't there, and makes that one. */
-const script = [
-  "@echo -off",
-  "fs0:",
-  "if exist count.txt then",
-  "  type count.txt",
-  "endif",
-  "set -v n 0",
-  ...Array.from({ length: MOST }, (_, index) => index + 1).flatMap((number) => [
-    "if %n% eq 0 then",
-    `  setvar Boot${number} -guid ${ID}`,
-    "  if %lasterror% ne 0x0 then",
-    `    setvar Boot${number} -guid ${ID} -nv -bs -rt =0x01`,
-    `    set -v n ${number}`,
-    "  endif",
-    "endif",
-  ]),
-  "echo disk %n% > count.txt",
-  "echo counted %n%",
-];
-
-/** The boot that it is, by its variables, and the last one, by its disk. */
-export interface Counts {
-  readonly counted: number;
-  readonly disk: number;
-}
 
 /** What a guest's files of firmware hold. */
 export interface Firmware {
@@ -53,8 +22,7 @@ export class FirmwareGuest extends Guest {
   static async make(name: string, { stays = false } = {}): Promise<FirmwareGuest> {
     const guest = new FirmwareGuest(name, {});
     const [raw, nsh] = ["/run/efi.raw", "/run/startup.nsh"];
-    const lines = [...script, ...stays ? [] : ["reset -s"]];
-    Deno.writeTextFileSync(at(nsh), lines.map((line) => `${line}\r\n`).join(""));
+    Deno.writeTextFileSync(at(nsh), startupScript({ stays }));
     await ok("rm", "-f", raw);
     await ok("truncate", "-s", "16M", raw);
     await ok("mkfs.vfat", raw);
@@ -79,11 +47,7 @@ export class FirmwareGuest extends Guest {
   /** A boot that has come to the end of the script. */
   async up(...how: string[]): Promise<Counts> {
     await this.powerOn(...how);
-    const output = await this.counted(/counted \d/, 60);
-    return {
-      counted: Number(/counted (\d)/.exec(output)![1]),
-      disk: Number(/disk (\d)/.exec(output)?.[1] ?? 0),
-    };
+    return countsIn(await this.counted(/counted \d/, 60));
   }
 
   /** A whole session of a guest that powers off by itself. */
