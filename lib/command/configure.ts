@@ -142,6 +142,7 @@ export async function enable(context: GuestCommand): Promise<void> {
       : ["every start begins clean from the next one on; until then the guest writes to the disk itself"];
     const disk = disks.find((disk) => disk.target === target)!;
     const said = [...what, ...afterKeeping(keeping, disk)];
+    if (said.length === 0 && isForAll) continue;
     terminal.print(`${domain} ${target}: ${said.join("; ") || "is listed already"}`);
     if (added.includes(target)) await warnOfBase(disk, context);
   }

@@ -75,6 +75,7 @@ export function firmwareFindings({ domain, config, defined, records }: Guest, se
     observeFirmware(config, defined!, records, settings.firmwareFolders);
     return [];
   } catch (error) {
-    return [finding("error", asUserError(error), domain)];
+    const problem = asUserError(error);
+    return [finding("error", problem, domain, problem.subject[0])];
   }
 }
