@@ -277,7 +277,7 @@ async function checkBegun(
   if (!("layers" in state) || topOf(state.layers) !== top || !isSame) {
     throw withContext(target, changedMeanwhile(begun.disk));
   }
-  if (before.kind !== "session" || run.isDry) return;
+  if (before.kind !== "session" || begun.disk.firmware || run.isDry) return;
   const { kind } = await host.qemuImg.info(names.image);
   if (kind === "busy") throw withContext(target, await whyRefused("refuse: in use", begun.disk, context));
 }

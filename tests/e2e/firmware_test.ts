@@ -94,6 +94,38 @@ whole(
   },
 );
 
+whole(
+  "a domain that libvirt forgets, and one that comes back with another UUID, find their variables",
+  async () => {
+    const guest = await FirmwareGuest.make("reborn");
+    guest.configure({ vda: true });
+    assertEquals(await guest.session(), { counted: 1, disk: 0 });
+    for (const [flag, counts] of [[false, 2], [true, 2], [false, 3]] as const) {
+      guest.configure({ vda: flag });
+      assertEquals(await guest.transientSession(), { counted: counts, disk: counts - 1 });
+    }
+    await virsh("undefine", "--keep-nvram", "--keep-tpm", "reborn");
+    await guest.redefine();
+    assertEquals(await guest.session(), { counted: 3, disk: 2 });
+    await guest.isPlainAgain();
+  },
+);
+
+// The machine's own libvirt, 9.0, knows no other format than raw.
+const withFormats = Deno.env.get("ROOT") === "" ? Deno.test.ignore : whole;
+
+withFormats("variables that are a qcow2 file go back as well", async () => {
+  const guest = await FirmwareGuest.make("qcow2");
+  const variables = "/var/lib/libvirt/qemu/nvram/qcow2_VARS.fd";
+  await ok("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "/usr/share/OVMF/OVMF_VARS_4M.fd", variables);
+  guest.nvram = `<nvram format='qcow2'>${variables}</nvram>`;
+  await guest.redefine();
+  guest.configure({ vda: true });
+  assertEquals(await guest.session(), { counted: 1, disk: 0 });
+  for (const _ of [1, 2]) assertEquals(await guest.session(), { counted: 2, disk: 1 });
+  await guest.isPlainAgain();
+});
+
 whole("without a word in the guest's file firmware stays as each session leaves it", async () => {
   const guest = await FirmwareGuest.make("stays");
   guest.configure({ vda: false }, {}, false);

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { type Counts, countsIn, startupScript } from "../../../demo/uefi.ts";
-import { at, CONFIG, Guest, IMAGES, ok, virsh } from "../libvirt.ts";
+import { at, CONFIG, Guest, IMAGES, ok, run, until, virsh } from "../libvirt.ts";
 
 /** What a guest's files of firmware hold. */
 export interface Firmware {
@@ -13,9 +13,10 @@ export interface Firmware {
 export class FirmwareGuest extends Guest {
   protected override readonly memory = 128;
   protected override readonly devices = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
+  /** The variables as the domain's XML has them. */
+  nvram = "<nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/>";
   protected override get kernel(): string {
-    return "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>" +
-      "<nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/>";
+    return `<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>${this.nvram}`;
   }
 
   /** Powers off by itself, unless it is to stay. */
@@ -48,6 +49,23 @@ export class FirmwareGuest extends Guest {
   async up(...how: string[]): Promise<Counts> {
     await this.powerOn(...how);
     return countsIn(await this.counted(/counted \d/, 60));
+  }
+
+  /** The same of a domain that libvirt forgets when it ends. */
+  async transientSession(): Promise<Counts> {
+    const xml = await virsh("dumpxml", "--inactive", this.name);
+    Deno.writeTextFileSync(at("/run/transient.xml"), xml);
+    await virsh("undefine", "--keep-nvram", "--keep-tpm", this.name);
+    await this.forgetCounts();
+    await virsh("create", "/run/transient.xml");
+    const counts = countsIn(await this.counted(/counted \d/, 60));
+    await until(
+      "the guest is gone",
+      async () => (await run("virsh", "-q", "domstate", this.name)).code !== 0,
+    );
+    await this.idle();
+    await virsh("define", "/run/transient.xml");
+    return counts;
   }
 
   /** A whole session of a guest that powers off by itself. */
