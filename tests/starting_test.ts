@@ -73,7 +73,12 @@ Deno.test("a hook that is called twice for one restore has the guest find its se
 for (const flag of [false, true]) {
   const which = flag ? "flagged" : "unflagged";
   Deno.test(`where both hosts have one folder of configurations, a ${which} guest is started by one of them`, async () => {
-    for (const announcement of [undefined, "restore"]) {
+    const cases = [[undefined, false, true], [undefined, true, true], [undefined, true, false], [
+      "restore",
+      false,
+      true,
+    ]] as const;
+    for (const [announcement, isLate, tells] of cases) {
       using hosts = new TwoHosts({ vda: flag }, undefined, { sharesConfig: true });
       const { here, there } = hosts;
       await here.good("prepare");
@@ -87,18 +92,26 @@ for (const flag of [false, true]) {
           `hint: wait until it is up there, or has failed; if that host is dead: rm ${starting(here)}`,
         ]],
       );
-      await there.event("stopped", "failed");
-      await there.event("release", "failed");
+      const reason = tells ? "failed" : "-";
+      const end = async () => {
+        await there.event("stopped", reason);
+        await there.event("release", reason);
+      };
+      if (!isLate) await end();
       assertEquals([Deno.readTextFileSync(here.note), Deno.readTextFileSync(starting(here))], [note, word]);
       await here.good("started");
       here.run();
       here.write(here.vda, "live");
+      const up = Deno.readTextFileSync(here.note);
+      if (isLate) await end();
       await there.event("prepare");
-      await there.event("release", "failed");
+      await end();
       assertEquals(here.read(here.vda), { ...base, live: "yes" });
+      assertEquals(Deno.readTextFileSync(here.note), up);
       here.halt();
       await here.stop();
       assertEquals([here.disk("vda"), here.files()], [{ ...base, ...flag && { live: "yes" } }, ["vda.img"]]);
+      assertEquals(here.files(here.config).filter((name) => /session|starting|turned/.test(name)), []);
     }
   });
 }

@@ -78,6 +78,30 @@ export function checkElsewhere(context: EventContext): void {
   });
 }
 
+/**
+ * Whether this host's last start of the guest was refused by {@link checkElsewhere}. Its end is still to come, and may be told when
+ * the guest is up at the other host.
+ */
+export function isTurnedAway({ host, paths }: EventContext): boolean {
+  const hosts = hostsTurnedAway(paths);
+  return hosts.length > 0 && hosts.includes(host.name());
+}
+
+/** Notes it, or that it is over. The caller holds the guest's lock. */
+export function noteTurnedAway({ run, host, paths }: EventContext, isAway: boolean): void {
+  const hosts = hostsTurnedAway(paths);
+  if (run.isDry || hosts.length === 0 && !isAway) return;
+  const others = hosts.filter((name) => name !== host.name());
+  const next = isAway ? [...others, host.name()] : others;
+  if (next.length === hosts.length) return;
+  if (next.length === 0) return files.removeIfThere(paths.turnedAway);
+  files.write(paths.turnedAway, next.map((name) => `${name}\n`).join(""), { durable: false });
+}
+
+function hostsTurnedAway({ turnedAway }: GuestNames): string[] {
+  return (files.read(turnedAway) ?? "").split("\n").filter((name) => name !== "");
+}
+
 /** Whether this host was booted since it noted a start: nothing came of that. */
 export function isBeforeThisBoot({ by }: NotedStart, { host }: Pick<EventContext, "host">): boolean {
   return by?.host === host.name() && Math.abs(by.booted.getTime() - host.booted().getTime()) > SAME_BOOT;

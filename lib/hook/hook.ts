@@ -1,4 +1,4 @@
-import { checkElsewhere, type EventContext, isElsewhere, readStart } from "./context.ts";
+import { checkElsewhere, type EventContext, noteTurnedAway, readStart } from "./context.ts";
 import { isNoop } from "./filter.ts";
 import { copyNewFirmware } from "./new_firmware.ts";
 import { prepare } from "./prepare.ts";
@@ -45,8 +45,7 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
         await run.take("", [startingStep(paths, operation === "restore" ? "resume" : "migrate")]);
         return 0;
       case "prepare":
-        // Its word is left as it is: that start goes on.
-        checkElsewhere(context);
+        checkTurn(context);
         return await prepare(context);
       case "start":
         await copyNewFirmware(context);
@@ -73,9 +72,7 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
 /** The guest is up, or libvirtd finds it up: its end is not the end of a start that failed. */
 async function up(operation: "started" | "reconnect", context: EventContext): Promise<0 | 1> {
   const { run, paths } = context;
-  const start = readStart(paths);
-  if (start !== undefined && isElsewhere(start, context)) return 0;
-  if (start?.more.includes("update")) {
+  if (readStart(paths)?.more.includes("update")) {
     try {
       await started(context);
     } catch (error) {
@@ -95,9 +92,21 @@ async function lockGuest(operation: Operation, context: EventContext): Promise<D
     return await run.locks.guest();
   } catch (error) {
     // Otherwise the release that follows would take the session for that of a guest which crashed.
-    const start = readStart(paths);
-    const isFree = start === undefined || !isElsewhere(start, context);
-    if (operation === "prepare" && isFree) await run.takeOrReport("", () => [startingStep(paths, "refused")]);
+    if (operation === "prepare") {
+      checkTurn(context);
+      await run.takeOrReport("", () => [startingStep(paths, "refused")]);
+    }
     throw error;
   }
+}
+
+/** @throws {UserError} if another host is starting the guest: what is noted of that start is left as it is */
+function checkTurn(context: EventContext): void {
+  try {
+    checkElsewhere(context);
+  } catch (error) {
+    noteTurnedAway(context, true);
+    throw error;
+  }
+  noteTurnedAway(context, false);
 }

@@ -1,4 +1,12 @@
-import { configOf, type EventContext, isElsewhere, readStart, updateRecords } from "./context.ts";
+import {
+  configOf,
+  type EventContext,
+  isElsewhere,
+  isTurnedAway,
+  noteTurnedAway,
+  readStart,
+  updateRecords,
+} from "./context.ts";
 import { decideAll, planCheckedRecovery, withFirmware } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
 import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
@@ -40,17 +48,21 @@ export async function release(context: EventContext): Promise<void> {
     const seats = hasSeats ? await endSeats(how, context) : [];
     if (hasDisks) await endDisks(how, seats, context);
   }
+  noteTurnedAway(context, false);
   const left = readStart(paths);
   if (left !== undefined && !isElsewhere(left, context)) {
     await run.take("", [{ kind: "remove", path: paths.starting }]);
   }
 }
 
-/** What is noted of the start that has come to its end. Where another host is starting the guest, this one's was refused. */
+/** What is noted of the start that has come to its end; undefined where its guest was up. */
 function startThatEnds(context: EventContext): ReturnType<typeof readStart> {
+  const refused = { word: "refused", more: [] } as const;
+  if (isTurnedAway(context)) return refused;
   const noted = readStart(context.paths);
   if (noted === undefined || !isElsewhere(noted, context)) return noted;
-  return ["failed", "daemon", "-"].includes(context.extra) ? { word: "refused", more: [] } : undefined;
+  // Another host is starting the guest: this may be the end of a start that it has kept from happening.
+  return ["failed", "daemon", "-"].includes(context.extra) ? refused : undefined;
 }
 
 /** @param seats what has been decided of the guest's seats, which have ended already */

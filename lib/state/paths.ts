@@ -129,6 +129,8 @@ export interface GuestNames {
   readonly seats: string;
   /** What kind of start is under way. */
   readonly starting: string;
+  /** Hosts whose start was refused since another host was starting the guest. */
+  readonly turnedAway: string;
   readonly lock: string;
   /** The lock of a merge. */
   readonly merging: string;
@@ -153,6 +155,7 @@ export function guestNames(folder: string, domain: string): GuestNames {
     note: path("session"),
     seats: path("seats"),
     starting: path("starting"),
+    turnedAway: path("turned-away"),
     lock: path("lock"),
     merging: path("merging"),
     stop: path("stop-merging"),

@@ -2,6 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { CONFIG, countOn, IMAGES, ok, runIn, until } from "../libvirt.ts";
+import { setTimeout as delay } from "node:timers/promises";
 import { MigratingGuest, one, two } from "./hosts.ts";
 
 Deno.test.beforeAll(async () => {
@@ -99,6 +100,49 @@ Deno.test("two hosts have one folder of configurations: a flagged session goes t
     assertEquals(await countOn(guest.images[0]!), 4);
     const isLeft = (file: string) => /merge|committing|keep|new/.test(file);
     await until("nothing is left of its commit", () => Promise.resolve(!guest.files().some(isLeft)));
+  } finally {
+    await ok("umount", "-l", two.at(CONFIG));
+  }
+});
+
+/** The files that the guest's QEMU has open, as the kernel names them. */
+function openFiles(host: typeof one, guest: MigratingGuest): string[] {
+  const folder = `/proc/${host.qemu(guest.name)}/fd`;
+  return [...Deno.readDirSync(folder)].flatMap(({ name }) => {
+    try {
+      return Deno.readLinkSync(`${folder}/${name}`);
+    } catch {
+      // Closed since.
+      return [];
+    }
+  });
+}
+
+Deno.test("two hosts have one folder of configurations: a guest that both start at once runs once, on its session", async () => {
+  await ok("mount", "--bind", one.at(CONFIG), two.at(CONFIG));
+  try {
+    const guest = await MigratingGuest.make("both");
+    guest.configure(one, { vda: false });
+    const logs = () =>
+      [one, two].map((host) => `${host.name}:\n${host.log().split("\n").slice(-30).join("\n")}`).join("\n");
+    const rounds = Deno.env.get("SHORT") ? 4 : 24;
+    for (let round = 0; round < rounds; round++) {
+      const lag = Math.random() * 600;
+      const starts = await Promise.all([one, two].map(async (host, index) => {
+        await delay(index * lag);
+        return await guest.tryStart(host);
+      }));
+      const up = [one, two].filter((_, index) => starts[index]!.code === 0);
+      const said = JSON.stringify(starts);
+      assertEquals(up.length, 1, said);
+      const opened = openFiles(up[0]!, guest).filter((file) => file.includes("/both-a.img"));
+      assertEquals(opened.filter((file) => file.includes("(deleted)")), [], said);
+      assertEquals(opened.some((file) => file.endsWith("/both-a.img")), true, said);
+      assertEquals(await guest.counted(up[0]!), "1");
+      await guest.destroy(up[0]!);
+      assertEquals(guest.notes(one).filter((name) => name.endsWith(".starting")), []);
+      assertEquals(await countOn(guest.images[0]!), 0, `${said}\n${up[0]!.name} was up\n${logs()}`);
+    }
   } finally {
     await ok("umount", "-l", two.at(CONFIG));
   }
