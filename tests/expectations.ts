@@ -45,7 +45,7 @@ export class Expectations {
     const { fixture, scenario: { targets, commits = [], setsAside } } = this;
     const { key } = new Tree(fixture.root);
     if (this.#lived.has(finds + key)) return;
-    const flags = fixture.flags();
+    const flags = this.#meant();
     const kept = new Map<string, Record<string, string>>();
     for (const target of targets) {
       const found: Finds = commits.includes(target) ? "session" : finds;
@@ -75,6 +75,17 @@ export class Expectations {
     await fixture.stop("destroyed");
     this.#checkIdle(kept);
     this.#lived.add(finds + key);
+  }
+
+  /** Whether each session is to be committed: its flag is set, or it bears a mark in place of that. */
+  #meant(): Record<string, boolean> {
+    const { fixture } = this;
+    const isMarked = (target: string) => {
+      const state = fixture.state(target);
+      return "marked" in state && state.marked === true;
+    };
+    const flags = Object.entries(fixture.flags());
+    return Object.fromEntries(flags.map(([target, flag]) => [target, flag || isMarked(target)]));
   }
 
   #checkIdle(kept: ReadonlyMap<string, unknown>): void {
