@@ -457,3 +457,18 @@ poolTest("an overlay that could not be taken back keeps no later start waiting",
   await pool.stop("seat1");
   assert(pool.isIdle("seat1"));
 });
+
+poolTest(
+  "a start is noted as long as a seat is being started, also where the guest's own disk is left alone",
+  1,
+  async (pool, fixture) => {
+    const own = pool.mix("seat1");
+    await pool.start("seat1");
+    pool.powerCut();
+    const disks = [{ target: "vda", master: pool.master }];
+    Deno.writeTextFileSync(`${fixture.config}/seat1.json`, JSON.stringify({ disks }));
+    assertEquals((await pool.event("seat1", "prepare")).said, []);
+    assertEquals(fixture.read(own), { base: "own" });
+    assert(exists(`${fixture.config}/seat1.starting`));
+  },
+);

@@ -45,7 +45,8 @@ for (const reason of ["migrated", "-"]) {
     await hosts.migrate("seat1", here, there, reason);
     assertEquals(there.record("seat1")?.layer, 0);
     assertEquals(there.version("seat1"), "first");
-    assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" ');
+    const how = reason === "-" ? "is saved" : "runs on another host";
+    assertStringIncludes((await here.merge()).log.join("\n"), `"seat1" ${how}`);
     assertEquals(here.layers, [0, 1]);
     await here.commit("third");
     assertEquals(there.version("seat1"), "first");
@@ -301,4 +302,23 @@ Deno.test("a seat that was restored here and has migrated away is not ended here
   await there.event("seat1", "restore");
   const r = await there.event("seat1", "prepare");
   assertEquals([r.code, r.said], [0, []]);
+});
+
+Deno.test("a restore that was refused, since another host's session lies there, is refused again", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await here.stop("seat1", "saved");
+  await here.restore("seat1");
+  await here.stop("seat1", "saved");
+  // Begun twice there, its guest's session here is gone.
+  await there.start("seat1");
+  await there.stop("seat1");
+  await there.start("seat1");
+  await there.stop("seat1", "saved");
+  for (let times = 0; times < 2; times++) {
+    await here.event("seat1", "restore");
+    assertStringIncludes((await here.event("seat1", "prepare")).said[0] ?? "it came up", "is gone");
+    await here.event("seat1", "release", "failed");
+  }
 });

@@ -35,6 +35,11 @@ poolTest(
     const status = await fixture.type(["status", "--json"]);
     const [master] = JSON.parse(status.printed.join("\n")).guests[0].disks;
     assertEquals([master.stoodOnBy, master.waitsFor], [1, ["seat1"]]);
+    // A copy is one more, however many paths lead to it.
+    Deno.copyFileSync(pool.image("seat1"), `${fixture.images}/copy.img`);
+    const [more] = JSON.parse((await fixture.type(["status", "--json"])).printed.join("\n")).guests[0].disks;
+    assertEquals(more.stoodOnBy, 2);
+    Deno.removeSync(`${fixture.images}/copy.img`);
     await pool.stop("seat1");
     await pool.merge();
     assertEquals(pool.layers, [2]);
@@ -152,15 +157,21 @@ for (const event of ["merge", "undo", "discard"] as const) {
       const before = fixture.read(pool.image("seat1"));
       if (event === "merge") await pool.commit("second");
       await pool.stop("seat1", "saved");
+      if (event === "discard") {
+        fixture.configure({ vda: false });
+        await fixture.start();
+      }
       // As `find -empty -delete` does, or a copy that leaves empty files out.
       Deno.removeSync(master);
       if (event === "merge") await pool.merge();
       if (event === "undo") assertEquals((await fixture.command("undo")).code, 1);
       if (event === "discard") {
-        fixture.configure({ vda: false });
-        await fixture.start();
-        await fixture.stop();
+        const isMarked = async () =>
+          (await fixture.event("release", "shutdown")).log.some((line) => line.includes(": mark "));
+        assert(await isMarked());
         assertEquals(pool.layers, [0]);
+        await fixture.start();
+        assert(!await isMarked(), "it is marked once");
       }
       assertEquals(fixture.read(pool.image("seat1")), before);
       assert(fixture.files().includes("vda.img.autorevert-master"), "it is there again");

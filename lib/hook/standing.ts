@@ -128,10 +128,9 @@ function layerBelow(
 function isOver({ image, master, layer, left, waits }: SeatRecord, host: EventContext["host"]): boolean {
   if (!waits || !left && folderOf(image) !== folderOf(master)) return false;
   const listing = files.listIfThere(image);
-  return [image, namesOf(image).ended].every((path) => {
-    const below = listing.has(path) ? layerBelow(namesOf(master), path, host) : undefined;
-    return below !== layer && below !== "unreadable";
-  });
+  // One that can't be read stands in the way by itself.
+  const stands = (path: string) => listing.has(path) && layerBelow(namesOf(master), path, host) === layer;
+  return !stands(image) && !stands(namesOf(image).ended);
 }
 
 /** Whether a record is of a seat of this master. */
