@@ -182,6 +182,7 @@ function firmwareFile(target: string, image: string, record: SessionRecord | und
     keepSession: false,
     source: "same",
     listing,
+    made: madeAt(image),
     owner: record === undefined || record.idle ? ownerOnDisk(names, listing) : record.owner,
   };
 }

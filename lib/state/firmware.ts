@@ -5,7 +5,7 @@
 
 import type { DecidedDisk } from "./decided_disk.ts";
 import type { Decision, Facts } from "./decision_table.ts";
-import { type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
+import { isUnborn, type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
 import type { SeatDecision } from "./seat_table.ts";
 
 /** What is decided of the guest's disks, and of its seats. */
@@ -29,7 +29,8 @@ function atPrepare(
   const isSession = state.kind === "session";
   const ended = isSetAside(disk);
   if (has(decisions, "keep", "resume", "put back")) {
-    if (ended && (!isSession || has(decisions, "put back"))) return "put back";
+    const isUnfit = has(decisions, "put back") || isUnborn(disk) && has(decisions, "keep");
+    if (ended && (!isSession || isUnfit && !waitsToBeSetAside(disk))) return "put back";
     if (isSession) return has(decisions, "resume") ? "resume" : "keep";
     // What it was before the session, nobody can tell any more: it has its own from the next one on.
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
