@@ -3,7 +3,13 @@ import { type InspectedSeat, inspectSeats } from "./seats.ts";
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
-import { checkOwnImage, isBeforeLastWrite, observeListed, observeRecorded } from "../hook/observe.ts";
+import {
+  checkOwnImage,
+  isBeforeLastWrite,
+  observeFirmware,
+  observeListed,
+  observeRecorded,
+} from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
@@ -106,7 +112,26 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   if (defined === undefined && [...views, ...seats].every(({ condition }) => condition !== "elsewhere")) {
     problem ??= new UserError("libvirt knows no such domain");
   }
-  const firmware = recorded.filter((disk) => disk.firmware);
+  const noted = recorded.filter((disk) => disk.firmware);
+  const firmware = [
+    ...noted,
+    ...listedFirmware(config, defined ?? [], records, host.settings)
+      .filter(({ names }) => noted.every((other) => other.names.image !== names.image)),
+  ];
   const isLive = live !== undefined;
   return { domain, config, records, defined, isLive, disks: views, seats, firmware, problem };
+}
+
+/** The firmware that the configuration lists; none where it can't be managed, which `check` tells. */
+function listedFirmware(
+  config: Config | undefined,
+  defined: readonly DomainDisk[],
+  records: readonly SessionRecord[],
+  { firmwareFolders }: Settings,
+): ObservedDisk[] {
+  try {
+    return observeFirmware(config, defined, records, firmwareFolders);
+  } catch {
+    return [];
+  }
 }

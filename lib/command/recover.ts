@@ -58,8 +58,7 @@ export async function recover(context: GuestCommand): Promise<void> {
     if (asked !== undefined && namesIn(sessions) !== asked) {
       throw new UserError("aborted: the disks changed while waiting for confirmation", { hint: "try again" });
     }
-    const firmware = disks.filter((disk) => disk.firmware && stateOf(disk).kind === "session");
-    await endSessions(sessions, firmware, guest, context);
+    await endSessions(sessions, firmwareOf(sessions, disks, context), guest, context);
   } else if (stages.length === 0 && orders.length === 0) {
     tellNothing(sessions, guest, context);
   }
@@ -96,11 +95,24 @@ function filesOf({ disks, firmware }: Guest): ObservedDisk[] {
   return [...disks.flatMap(({ disk }) => disk ?? []), ...firmware];
 }
 
+/** The sessions that are meant; where no disk has one, the firmware's that is there alone. */
 function sessionsOf(disks: readonly ObservedDisk[], targets: GuestCommand["targets"]): ObservedDisk[] {
-  const meant = disks.filter(({ target, firmware }) =>
-    !firmware && (targets.length === 0 || targets.includes(target))
-  );
-  return meant.filter((disk) => stateOf(disk).kind === "session");
+  const sessions = disks.filter((disk) => stateOf(disk).kind === "session");
+  const own = sessions.filter(({ firmware }) => !firmware);
+  if (own.length === 0) return sessions;
+  return own.filter(({ target }) => targets.length === 0 || targets.includes(target));
+}
+
+/** The firmware's sessions that end with those of disks: they are thrown away with the last of these. */
+function firmwareOf(
+  sessions: readonly ObservedDisk[],
+  disks: readonly ObservedDisk[],
+  { options }: GuestCommand,
+): ObservedDisk[] {
+  const all = disks.filter((disk) => stateOf(disk).kind === "session");
+  const isLast = all.every((disk) => disk.firmware || sessions.includes(disk));
+  const isDue = options.has("keep") || isLast;
+  return all.filter((disk) => isDue && disk.firmware && !sessions.includes(disk));
 }
 
 function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: GuestCommand): void {
@@ -113,7 +125,7 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
     }
     return;
   }
-  for (const { target, source, record } of sessions) {
+  for (const { target, source, record, firmware } of sessions) {
     if (source === "other") continue;
     if (record?.waits === "saved") {
       terminal.print(
@@ -124,7 +136,7 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
     terminal.print(
       `${domain} ${target}: it has a session; to end it now: autorevert recover --keep|--discard ${
         shellWord(domain)
-      } ${target}`,
+      }${firmware ? "" : ` ${target}`}`,
     );
   }
 }

@@ -151,6 +151,14 @@ export async function whyRefused(
 ): Promise<UserError> {
   const others = decision === "refuse: not ours" ? othersSession(disk, context) : undefined;
   if (others !== undefined) return others;
+  if (disk.firmware && decision === "refuse: not ours") {
+    const image = quoted(disk.names.image);
+    return new UserError(`${image} has versions beside it, but no session of this guest has made it`, {
+      hint: `to have it as the newest version, or throw it away: autorevert recover --keep|--discard ${
+        shellWord(context.domain)
+      }`,
+    });
+  }
   const error = await explain(decision, disk, context);
   // A copy is made later than the session that it is of.
   const isNoted = decision === "refuse: not ours" && disk.record !== undefined && !disk.record.idle;

@@ -97,8 +97,7 @@ async function endSessions(
     came: disk.record?.came ?? "not",
   }));
   const ended = allOrNone(each, recovery, context);
-  const decisions = [...ended.map(({ decision }) => decision), ...seats];
-  const decided = withFirmware(firmwareAtRelease(recovery.disks, decisions, start), ended, context);
+  const decided = withFirmware(firmwareAtRelease(recovery.disks, ended, seats, start), ended, context);
   const isUp = start === "up";
   const flagVersion = typeof config === "object" ? config.version : undefined;
   for (const { subject, steps } of planRelease(decided, isUp, paths, flagVersion)) {

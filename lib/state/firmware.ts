@@ -35,9 +35,9 @@ function atPrepare(
     // What it was before the session, nobody can tell any more: it has its own from the next one on.
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
   }
-  if (isSession && disk.record === undefined) return "refuse: not ours";
+  if (!disk.listed) return isSession && isOurs(disk) ? "discard" : "let go";
+  if (isSession && !isOurs(disk)) return "refuse: not ours";
   if (state.kind === "stray") return "refuse: stray commit";
-  if (!disk.listed) return isSession ? "discard" : "let go";
   const isDone = ended && disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
   return isSession && has(decisions, "set aside, new session") && !isDone
     ? "set aside, new session"
@@ -47,19 +47,38 @@ function atPrepare(
 /** What an end makes of the firmware among these files, by what it makes of the guest's disks and seats. Pure. */
 export function firmwareAtRelease(
   all: readonly ObservedDisk[],
-  decisions: Decisions,
+  decided: readonly DecidedDisk[],
+  seats: readonly SeatDecision[],
   start: Facts["start"],
 ): DecidedDisk[] {
-  return firmwareIn(all).map((disk) => ({ disk, decision: atRelease(disk, decisions, start) }));
+  // What a disk that was detached waits for is no longer the guest's matter.
+  const attached = decided.filter(({ disk }) => disk.source !== "gone");
+  const disks = attached.length > 0 ? attached : decided;
+  const decisions = [...disks.map(({ decision }) => decision), ...seats];
+  // Of one that isn't there, or isn't what was noted, nobody knows how it will end.
+  const isUnknown = disks.some(({ disk, decision }) =>
+    decision === "nothing" && disk.source !== "other" && !["plain", "layered"].includes(stateOf(disk).kind)
+  );
+  return firmwareIn(all).map((disk) => ({ disk, decision: atRelease(disk, decisions, isUnknown, start) }));
 }
 
-function atRelease(disk: ObservedDisk, decisions: Decisions, start: Facts["start"]): Decision {
-  if (stateOf(disk).kind !== "session" || disk.record === undefined) return "nothing";
+function atRelease(
+  disk: ObservedDisk,
+  decisions: Decisions,
+  isUnknown: boolean,
+  start: Facts["start"],
+): Decision {
+  if (stateOf(disk).kind !== "session" || !isOurs(disk)) return "nothing";
   // The saved guest is still to be resumed.
   if (start === "refused" || start === "resume" || start === "migrate") return "leave";
   if (has(decisions, "commit")) return "commit";
-  if (has(decisions, "hold", "leave", "pass on", "leave to a person")) return "leave";
+  if (isUnknown || has(decisions, "hold", "leave", "pass on", "leave to a person")) return "leave";
   return has(decisions, "set aside") ? "set aside" : "discard";
+}
+
+/** Whether the session that lies there was begun by this guest: while the file is idle, only somebody else replaces it. */
+function isOurs({ record }: ObservedDisk): boolean {
+  return record !== undefined && !record.idle;
 }
 
 function firmwareIn(all: readonly ObservedDisk[]): ObservedDisk[] {

@@ -106,7 +106,7 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
       return [...unmark, ...moves.putBack(disk.names)];
     case "discard":
     case "let go":
-      return planUnmanage(disk);
+      return disk.firmware ? planUnmanageFirmware(disk, decision) : planUnmanage(disk);
     default:
       return [];
   }
@@ -127,6 +127,21 @@ function planUnmanage(disk: ObservedDisk): Step[] {
     ...planDiscard(left),
     ...state.kind === "layered" ? moves.flatten(disk.names, state) : [],
   ];
+}
+
+/**
+ * The same of firmware. Its versions go, too: a guest that runs without a session writes into the newest, or puts another file in its
+ * place. That one stays.
+ */
+function planUnmanageFirmware(disk: ObservedDisk, decision: "discard" | "let go"): Step[] {
+  const forget = hasSetAside(disk) ? moves.removeSetAside(disk.names) : [];
+  const left = { ...disk, listing: afterAll(disk.listing, forget) };
+  const steps = [...forget, ...decision === "discard" ? planDiscard(left) : []];
+  return [...steps, ...moves.removeLayers(disk.names, afterAll(disk.listing, steps))];
+}
+
+function hasSetAside({ listing, names }: ObservedDisk): boolean {
+  return listing.has(names.ended);
 }
 
 /**

@@ -379,6 +379,13 @@ export function flatten(names: Names, { layers, ended, master }: Of<"layered">):
   return layers.length === 1 && !ended && !master ? [{ kind: "remove", path: names.layer(layers[0]) }] : [];
 }
 
+/** Of a file that is whole without them: the lowest goes first, so that the newest is there as long as one is. */
+export function removeLayers(names: Names, listing: Listing): Step[] {
+  const state = parse(names, listing);
+  const layers = "layers" in state ? state.layers : [];
+  return layers.map((number) => ({ kind: "remove", path: names.layer(number) }));
+}
+
 /** The layers that are merged next. */
 export function lowestPair(
   names: Names,
