@@ -1,14 +1,18 @@
 /**
  * Firmware and disk never come apart, whatever happens when: the guest writes the same keys to both, so they have to hold the
- * same.
+ * same. `SEQUENCES=10000` makes the random lives a long run, `SEED=n` repeats one.
  */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { read } from "../lib/host/files.ts";
-import { atEveryStep, faults, inContext } from "./fault.ts";
+import { atEveryStep, Failing, faults, inContext } from "./fault.ts";
 import { FirmwareFixture } from "./firmware_fixture.ts";
-import { type Circumstance, DOMAIN, type Fixture, type Result } from "./fixture.ts";
+import { type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO, type Result } from "./fixture.ts";
+import { type Random, randomly } from "./random.ts";
 import { Tree } from "./tree.ts";
+
+const SEQUENCES = Number(Deno.env.get("SEQUENCES") ?? 60);
+const SEED = Deno.env.get("SEED");
 
 /** A guest with firmware and these disks that is up, and has written to them since. */
 async function up(flag: boolean, { keys = {}, targets = ["vda"] } = {}): Promise<FirmwareFixture> {
@@ -79,6 +83,55 @@ Deno.test("a start that sets a session aside in place of another is cut short: t
         });
       }
     }
+  });
+});
+
+Deno.test("an end that is cut short, or fails, leaves firmware that fits to what is kept then", async () => {
+  for (const keepSession of [false, true]) {
+    using fixture = await up(false, { keys: { "keep-session": keepSession } });
+    fixture.define();
+    await cutShort(fixture, (how) => fixture.event("release", "shutdown", how), async () => {
+      const now = new Tree(fixture.root);
+      for (const words of [["keep", DOMAIN], ["recover", "--keep", DOMAIN, "--yes"]]) {
+        now.restore();
+        await fixture.type(words);
+        await inContext(words, async () => void await found(fixture));
+      }
+      now.restore();
+      fixture.configure({ vda: true }, LATER);
+      await found(fixture);
+      await fixture.event("release", "shutdown");
+      await fixture.command("keep");
+      await inContext("a flag that came later", async () => void await found(fixture));
+    });
+  }
+});
+
+Deno.test("a commit that is cut short takes the firmware with the disk or not at all, also where its flag is cleared since", async () => {
+  using fixture = await up(true);
+  fixture.define();
+  await cutShort(fixture, (how) => fixture.event("release", "shutdown", how), async () => {
+    fixture.configure({ vda: false }, LATER);
+    await found(fixture);
+  });
+});
+
+Deno.test("recover --keep that is cut short takes the firmware with the disk or not at all", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  const words = ["recover", "--keep", DOMAIN, "--yes"];
+  await cutShort(fixture, (how) => fixture.type(words, false, how), async () => void await found(fixture));
+});
+
+Deno.test("the coming up that is cut short leaves no session of the disk aside without its firmware", async () => {
+  using fixture = await up(false);
+  await fixture.stop("-");
+  await fixture.event("prepare");
+  fixture.define();
+  await cutShort(fixture, (how) => fixture.event("started", "-", how), async () => {
+    await fixture.event("release", "failed");
+    await fixture.command("keep");
+    await found(fixture);
   });
 });
 
@@ -154,4 +207,218 @@ Deno.test("recover of one of two disks leaves the firmware to the other", async 
   assertEquals((await fixture.type(["recover", "--discard", DOMAIN, "vdb", "--yes"])).code, 0);
   assertEquals((await fixture.type(["recover", "--keep", DOMAIN, "vda", "--yes"])).code, 0);
   assertEquals(await found(fixture), ["base", "installed", "session"]);
+});
+
+/** A guest that lives on at random. */
+class Life {
+  readonly trace: string[] = [];
+  #writes = 0;
+  /** It runs, by libvirt. */
+  isUp = false;
+  /** A start was cut short, or failed: what lies there may be of different ages until one is through. */
+  isHalfBegun = false;
+  /** A save that can be restored: managed, or to a file. */
+  saved: "managed" | "file" | undefined;
+
+  constructor(
+    readonly fixture: FirmwareFixture,
+    readonly random: Random,
+    readonly targets: readonly string[],
+    readonly isCut: boolean,
+  ) {}
+
+  configure(flag: boolean, changed = LONG_AGO): void {
+    this.fixture.configure(Object.fromEntries(this.targets.map((target) => [target, flag])), changed);
+  }
+
+  write(): void {
+    this.#writes++;
+    for (const target of this.targets) this.fixture.write(this.fixture.image(target), `${this.#writes}`);
+  }
+
+  /** The guest sees what it has. */
+  look(): void {
+    const { fixture, targets } = this;
+    const keysOf = (target: string) =>
+      Object.keys(Fixture.prototype.read.call(fixture, fixture.image(target)));
+    const [first, ...others] = targets.map((target) =>
+      keysOf(target).filter((key) => key !== "base").sort().join()
+    );
+    // Where an end or a start failed for one of them, the disks themselves are of different ages.
+    if (others.every((other) => other === first)) fixture.read(fixture.image("vda"));
+  }
+
+  /** How the next call goes; `struck` says afterwards whether it was cut short. */
+  fault(): { how: Circumstance; struck: () => boolean } {
+    const { random } = this;
+    if (!this.isCut || random.chance(0.7)) return { how: {}, struck: () => false };
+    const failing = new Failing(random.below(random.chance(0.5) ? 8 : 30), random.one(faults));
+    return {
+      how: { perform: failing.perform, mergeDies: random.chance(0.5) },
+      struck: () => failing.struck && failing.fault.startsWith("dies"),
+    };
+  }
+
+  /** A call of the program; cut short, the host may have died with it. */
+  async call(
+    what: string,
+    act: (how: Circumstance) => Promise<{ code: number }>,
+  ): Promise<"done" | "refused" | "cut"> {
+    const { how, struck } = this.fault();
+    const { code } = await act(how);
+    const outcome = struck() ? "cut" : code === 0 ? "done" : "refused";
+    this.trace.push(`${what}: ${outcome}`);
+    return outcome;
+  }
+
+  powerCut(): void {
+    const { fixture } = this;
+    this.isUp = false;
+    fixture.busy.clear();
+    fixture.booted = new Date(fixture.booted.getTime() + 60_000);
+  }
+
+  async start(isResumed: boolean): Promise<void> {
+    const { fixture } = this;
+    const operations = [...isResumed ? ["restore"] : [], "prepare", "started"];
+    for (const operation of operations) {
+      const came = await this.call(operation, (how) => fixture.event(operation, "-", how));
+      if (operation === "prepare") this.isHalfBegun = came !== "done";
+      if (came === "cut" && this.random.chance(0.5)) {
+        this.trace.push("power cut");
+        return this.powerCut();
+      }
+      if (came === "done") continue;
+      if (
+        operation !== "restore" &&
+        (await this.call("release failed", (how) => fixture.event("release", "failed", how))) === "cut"
+      ) {
+        this.powerCut();
+      }
+      return;
+    }
+    this.isUp = true;
+    this.look();
+    if (isResumed) this.saved = undefined;
+    if (isResumed && exists(fixture.managedSave)) Deno.removeSync(fixture.managedSave);
+  }
+
+  async stop(reason: string): Promise<void> {
+    const { fixture } = this;
+    const isManaged = reason === "saved" && this.random.chance(0.5);
+    if (isManaged) Deno.writeTextFileSync(fixture.managedSave, "");
+    if (reason === "saved") this.saved = isManaged ? "managed" : "file";
+    if (reason === "-" && this.random.chance(0.5)) this.saved = "file";
+    this.isUp = false;
+    if ((await this.call(`release ${reason}`, (how) => fixture.event("release", reason, how))) === "cut") {
+      this.powerCut();
+    }
+  }
+
+  async step(): Promise<void> {
+    const { fixture, random } = this;
+    if (this.isUp) {
+      const next = random.below(10);
+      if (next < 3) return this.write();
+      if (next < 7) {
+        return await this.stop(
+          random.one([
+            "shutdown",
+            "shutdown",
+            "destroyed",
+            "crashed",
+            "failed",
+            "saved",
+            "saved",
+            "-",
+            "daemon",
+          ]),
+        );
+      }
+      if (next === 7) {
+        this.trace.push("power cut");
+        return this.powerCut();
+      }
+      if (next === 8) {
+        const flag = random.chance(0.6);
+        this.trace.push(`flag ${flag}`);
+        return this.configure(flag, random.one([LONG_AGO, LATER]));
+      }
+      return void await this.call("commit", (how) => fixture.command("commit", how));
+    }
+    const next = random.below(12);
+    if (next < 5) {
+      return await this.start(this.saved !== undefined && (this.saved === "managed" || random.chance(0.5)));
+    }
+    if (next === 5) {
+      const flag = random.chance(0.6);
+      this.trace.push(`flag ${flag}`);
+      return this.configure(flag, random.one([LONG_AGO, LATER]));
+    }
+    if (next === 6) return void await this.call("undo", (how) => fixture.command("undo", how));
+    if (next === 7) return void await this.call("keep", (how) => fixture.command("keep", how));
+    if (next === 8 && random.chance(0.5)) {
+      return void await this.call("recover", (how) => fixture.command("recover", how));
+    }
+    if (next === 8) {
+      const way = this.isHalfBegun ? "--discard" : random.one(["--keep", "--discard"]);
+      const words = ["recover", way, "guest", "--yes"];
+      return void await this.call(words.join(" "), (how) => fixture.type(words, false, how));
+    }
+    if (next === 9) return void await this.call("merge", (how) => fixture.merge(how));
+    if (next === 10 && this.saved === "managed") {
+      this.trace.push("save removed");
+      Deno.removeSync(fixture.managedSave);
+      this.saved = undefined;
+      return;
+    }
+  }
+
+  /** Whatever comes now, the guest finds firmware that fits. */
+  async judge(): Promise<void> {
+    const { fixture } = this;
+    if (this.isUp || this.random.chance(0.6)) return;
+    const tree = new Tree(fixture.root);
+    const attempt = async (name: string, prelude: () => Promise<unknown>) => {
+      await inContext([...this.trace, `judged: ${name}`], async () => {
+        await prelude();
+        if ((await fixture.event("prepare")).code !== 0) return;
+        await fixture.event("started");
+        this.look();
+      });
+      tree.restore();
+    };
+    await attempt("start", () => Promise.resolve());
+    await attempt("keep", () => fixture.command("keep"));
+    await attempt("undo", () => fixture.command("undo"));
+    await attempt("undo, keep", async () => {
+      await fixture.command("undo");
+      await fixture.command("keep");
+    });
+    if (this.saved !== undefined) await attempt("restore", () => fixture.event("restore"));
+    for (const way of this.isHalfBegun ? ["--discard"] : ["--keep", "--discard"]) {
+      await attempt(way, () => fixture.type(["recover", way, "guest", "--yes"]));
+    }
+  }
+}
+
+async function live(seed: number): Promise<void> {
+  const random = randomly(seed);
+  using fixture = new FirmwareFixture();
+  const targets = random.chance(0.5) ? ["vda"] : ["vda", "vdb"];
+  fixture.keys = { "keep-commits": random.below(4), "keep-session": random.chance(0.4) };
+  const life = new Life(fixture, random, targets, seed % 3 > 0);
+  fixture.disks(Object.fromEntries(targets.map((target) => [target, false])));
+  fixture.define();
+  await inContext(`SEED=${seed}`, async () => {
+    for (let steps = 5 + random.below(25); steps > 0; steps--) {
+      await inContext(life.trace, () => life.step());
+      await life.judge();
+    }
+  });
+}
+
+Deno.test("firmware fits to its disk at every point of random lives", async () => {
+  const seeds = SEED !== undefined ? [Number(SEED)] : Array.from({ length: SEQUENCES }, (_, seed) => seed);
+  for (const seed of seeds) await live(seed);
 });

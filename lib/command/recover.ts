@@ -155,8 +155,9 @@ async function endSessions(
   }
   const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
   const flagVersion = configVersion(paths.config);
-  const own = [...firmware, ...sessions.map((disk) => withOwnFlag(disk, disks))];
-  const all = [...firmware, ...sessions];
+  const own = [...sessions.map((disk) => withOwnFlag(disk, disks)), ...firmware];
+  // Cut short, the firmware's go as the disks went.
+  const all = [...sessions, ...firmware];
   const ours = all.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
   const foreign = ours.filter((record) => !records.includes(record));
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];

@@ -18,7 +18,7 @@ import {
   wishOf,
 } from "../state/observed_disk.ts";
 import { imageOf, layerNumber, namesOf } from "../state/paths.ts";
-import { joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
+import { endFirmware, joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
 import { parse, topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -46,7 +46,9 @@ export async function planCheckedRecovery(
       "the configuration was changed since a commit was cut short: its flags are for the next session",
     );
   }
-  const recovery = withoutUsedFlags(planRecovery(found, context.paths, strangers, isFlagNewer), context);
+  const planned = planRecovery(found, context.paths, strangers, isFlagNewer);
+  const hasSeats = files.lstat(context.paths.seats) !== undefined;
+  const recovery = withoutUsedFlags(hasSeats ? planned : endFirmware(planned), context);
   return { ...recovery, stages: [...stages, ...recovery.stages] };
 }
 
@@ -87,7 +89,8 @@ function isWrittenSince(disk: ObservedDisk, time: string): boolean {
 function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
   if (!found.some(({ flag }) => flag === "set")) return false;
   const now = configVersion(paths.config);
-  return found.filter((disk) => stateOf(disk).kind === "committing").some(({ record }) => {
+  const committing = found.filter((disk) => !disk.firmware && stateOf(disk).kind === "committing");
+  return committing.some(({ record }) => {
     // Of a session that is none of this host's, the flag is in another file.
     const used = record === undefined ? "none" : record.flagVersion;
     return used !== undefined && used !== now;

@@ -175,18 +175,18 @@ async function beginSessions(
   const own = new Set<string>();
   const begun = decided.filter(({ decision }) => beginsSession(decision));
   try {
-    const take = async (stages: readonly Stage[]) => {
-      for (const { subject, steps } of stages) {
-        await checkBegun(steps, decided, context);
-        await noteClock(steps, note, context);
-        for (const step of steps) await takeOwn(subject, step, own, context);
-      }
+    const take = async ({ subject, steps }: Stage) => {
+      for (const step of steps) await takeOwn(subject, step, own, context);
     };
     const { made, named } = planPrepare(decided, recovery, note, start, paths);
-    await take(made);
+    for (const stage of made) await take(stage);
     // Theirs can be taken back wholly, also after the last step; where it fails, no disk has begun.
     await seats?.finish(note, marksOf(decided));
-    await take(named);
+    for (const stage of named) {
+      await checkBegun(stage.steps, decided, context);
+      await noteClock(stage.steps, note, context);
+      await take(stage);
+    }
     for (const { disk } of begun) {
       const state = parse(disk.names, run.listing(disk.names.image));
       if (state.kind !== "session" && !isYetToBeMade(disk)) {

@@ -100,10 +100,12 @@ async function endSessions(
   const decided = withFirmware(firmwareAtRelease(recovery.disks, ended, seats, start), ended, context);
   const isUp = start === "up";
   const flagVersion = typeof config === "object" ? config.version : undefined;
+  const isFirmware = (subject: string) =>
+    decided.some(({ disk }) => disk.firmware && disk.target === subject);
+  let isDone = true;
   for (const { subject, steps } of planRelease(decided, isUp, paths, flagVersion)) {
-    const isDone = await run.takeOrReport(subject, () => steps);
-    // The disks end with their firmware, or later.
-    if (!isDone && decided.some(({ disk }) => disk.firmware && disk.target === subject)) break;
+    // The firmware's session waits for the next event with that of the disk.
+    if (isDone || !isFirmware(subject)) isDone = await run.takeOrReport(subject, () => steps) && isDone;
   }
   // Without a reason this may be the end of a start that was cut short before it was noted.
   if (isUp && extra === "migrated") await clearSpent(decided.map(({ disk }) => disk), context);

@@ -22,13 +22,16 @@ export async function started(context: EventContext): Promise<void> {
   if (lstat(paths.note) === undefined) return;
   using _folders = await run.locks.folders(readOwnRecords(paths.note).map(({ image }) => image));
   const records = readOwnRecords(paths.note);
-  for (const { target, image, aside } of records) {
-    if (aside !== "forget" && aside !== "others") continue;
-    await run.takeOrReport(target, () => {
+  // A disk's is never there without its firmware's.
+  const inOrder = records.toSorted((a, b) => Number(a.firmware ?? false) - Number(b.firmware ?? false));
+  let isDone = true;
+  for (const { target, image, aside, firmware } of inOrder) {
+    if (aside !== "forget" && aside !== "others" || firmware && !isDone) continue;
+    isDone = await run.takeOrReport(target, () => {
       const names = namesOf(image);
       const state = parse(names, list(image));
       return state.kind === "session" && state.ended ? moves.removeSetAside(names) : [];
-    });
+    }) && isDone;
   }
   await run.take("", [{
     kind: "note",

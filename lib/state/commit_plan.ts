@@ -10,7 +10,8 @@ export interface Stage {
 }
 
 /**
- * All commits of a guest as one: after the first link they all happen, whatever is cut short.
+ * All commits of a guest as one: after the first link they all happen, whatever is cut short. The firmware's come after the disks',
+ * which ask for them.
  *
  * @param clears whether the flags that are set are those that asked for it
  */
@@ -20,12 +21,16 @@ export function planCommit(
   paths: GuestNames,
   { clears } = { clears: true },
 ): Stage {
-  const both = [...decided, ...sessions];
+  const inOrder = (disks: readonly ObservedDisk[]) => [
+    ...disks.filter(({ firmware }) => !firmware),
+    ...disks.filter(({ firmware }) => firmware),
+  ];
+  const both = inOrder([...decided, ...sessions]);
   const flagged = both.filter(({ flag }) => clears && flag === "set").map(({ target }) => target);
   return {
     subject: both.map(({ target }) => target).join(" "),
     steps: [
-      ...sessions.flatMap((disk) => {
+      ...inOrder(sessions).flatMap((disk) => {
         const state = stateOf(disk);
         return state.kind === "session" ? moves.decideCommit(disk.names, state, disk.owner) : [];
       }),

@@ -167,7 +167,7 @@ export function planUndo(
 }
 
 /**
- * An end: commits first and together, then each disk by itself.
+ * An end: commits first and together, then each disk by itself, and its firmware last.
  *
  * @param isUp whether the guest had come up
  * @param flagVersion of the configuration that the flags are in
@@ -179,6 +179,8 @@ export function planRelease(
   flagVersion?: string,
 ): Stage[] {
   const commits = decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk);
+  const disks = decided.filter(({ disk }) => !disk.firmware);
+  const firmware = decided.filter(({ disk }) => disk.firmware);
   return [
     ...commits.length > 0
       ? [
@@ -201,7 +203,10 @@ export function planRelease(
       ]
       : [],
     ...planPassOn(decided, paths),
-    ...decided.map(({ disk, decision }) => ({
+    // What is set aside there says how an end goes on that is cut short: see `endFirmware`.
+    ...firmware.filter(({ disk, decision }) => decision === "set aside" && hasSetAside(disk))
+      .map(({ disk }) => ({ subject: disk.target, steps: moves.removeSetAside(disk.names) })),
+    ...[...disks, ...firmware].map(({ disk, decision }) => ({
       subject: disk.target,
       steps: atRelease(disk, decision, isUp),
     })),
@@ -230,7 +235,10 @@ function planPassOn(decided: readonly DecidedDisk[], paths: GuestNames): Stage[]
 function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[] {
   const state = stateOf(disk);
   if (state.kind !== "session") return [];
-  if (decision === "set aside") return moves.setAside(disk.names, state, disk.owner);
+  if (decision === "set aside") {
+    const ended = state.ended && !disk.firmware;
+    return moves.setAside(disk.names, { ...state, ended }, disk.owner);
+  }
   // What stands on it now may use up the flag.
   if (decision === "leave to a person" && disk.flag === "set" && !bearsMark(disk)) {
     return moves.mark(disk.names);

@@ -19,7 +19,7 @@ function isDecided(disk: ObservedDisk): boolean {
 
 /** The disks whose sessions are committed with one whose commit was decided, if they are what they seem to be. */
 export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
-  if (!disks.some(isDecided)) return [];
+  if (!disks.some((disk) => isDecided(disk) && !disk.firmware)) return [];
   // An end that decides commits has noted for which sessions. A flag that was set since is meant for the next one.
   const isMeant = (disk: ObservedDisk) =>
     (disk.record?.held || disk.record?.flagged || isMarked(disk)) && wishOf(disk) === "set" &&
@@ -63,4 +63,30 @@ export function planRecovery(
     listing: afterAll(disk.listing, commit.steps),
   }));
   return { stages, disks: tidied(finished), replaced: strangers };
+}
+
+/**
+ * An end that was cut short between the disks and their firmware: where all disks have ended, it goes as they went. Not for a guest
+ * with seats, of which the disks say nothing.
+ */
+export function endFirmware(recovery: Recovery): Recovery {
+  const all = recovery.disks.filter(({ firmware }) => !firmware).map(stateOf);
+  const isOver = all.length > 0 && all.every(({ kind }) => kind === "plain" || kind === "layered");
+  if (!isOver) return recovery;
+  const isAside = all.some((state) => "ended" in state && state.ended);
+  const stages: Stage[] = [];
+  const disks = recovery.disks.map((disk) => {
+    const state = stateOf(disk);
+    const isLeft = disk.firmware && state.kind === "session" && disk.record !== undefined &&
+      !disk.record.idle;
+    if (!isLeft) return disk;
+    const { names, owner } = disk;
+    // What was set aside before was removed first, where the session was to be.
+    const steps = isAside && !state.ended
+      ? moves.setAside(names, state, owner)
+      : moves.discard(names, state, owner);
+    stages.push({ subject: disk.target, steps });
+    return { ...disk, listing: afterAll(disk.listing, steps) };
+  });
+  return { ...recovery, stages: [...recovery.stages, ...stages], disks };
 }
