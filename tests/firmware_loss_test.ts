@@ -209,6 +209,49 @@ Deno.test("recover of one of two disks leaves the firmware to the other", async 
   assertEquals(await found(fixture), ["base", "installed", "session"]);
 });
 
+Deno.test("what an undo sets aside is not kept with firmware of another session", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.isListed = false;
+  fixture.keys = { "keep-commits": 3, "keep-session": true };
+  fixture.disks({ vda: true });
+  await fixture.start();
+  fixture.write(fixture.vda, "commit");
+  await fixture.stop();
+  // Listed from now on: it has no version without the commit.
+  fixture.isListed = true;
+  fixture.configure({ vda: false });
+  for (const file of [fixture.variables, fixture.tpm]) Deno.writeTextFileSync(file, `{"commit":"yes"}`);
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop();
+  fixture.define();
+  const idle = new Tree(fixture.root);
+  await cutShort(fixture, (how) => fixture.command("undo", how), async () => {
+    await fixture.command("recover");
+    await fixture.command("keep");
+    await found(fixture);
+  });
+  idle.restore();
+  assertEquals((await fixture.command("undo")).code, 0);
+  assertEquals((await fixture.command("keep")).code, 0);
+  assertEquals(await found(fixture), ["base", "commit"]);
+});
+
+Deno.test("firmware has as many versions as its disk has commits, also where these can't be merged", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.merges = false;
+  fixture.disks({ vda: true });
+  for (let commit = 0; commit < 18; commit++) {
+    fixture.configure({ vda: true });
+    await fixture.start();
+    fixture.write(fixture.vda, `${commit}`);
+    await fixture.event("release", "shutdown");
+  }
+  fixture.define();
+  for (let commit = 17; commit > 0; commit--) assertEquals((await fixture.command("undo")).code, 0);
+  assertEquals(await found(fixture), ["base", "0"].sort());
+});
+
 /** A guest that lives on at random. */
 class Life {
   readonly trace: string[] = [];

@@ -48,7 +48,8 @@ export async function undo(context: GuestCommand): Promise<void> {
   await endDeadOnMasters(context);
   await onIdleDisks(context, {
     verb: "undo",
-    applies: ({ state }) => state.layers.length > 1,
+    // What was set aside with a disk goes with it, also of firmware that has no commit.
+    applies: ({ state, disk }) => state.layers.length > 1 || disk.firmware === true && state.ended,
     nothing: "there is no commit that can be undone",
     key: "keep-commits",
     question: ({ disk, state }) => {

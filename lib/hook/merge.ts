@@ -105,8 +105,9 @@ export async function mergeGuest(
 export async function mergeExcess(context: EventContext, patience = END_PATIENCE): Promise<void> {
   const { run, paths } = context;
   if (!readRecords(paths.note).some(({ image }) => layersOf(image, context) > DEEPEST)) return;
-  const isWanted = (_: ObservedDisk, state: State | undefined): state is Layered =>
-    state?.kind === "layered" && state.layers.length > DEEPEST;
+  // Nothing reads through the versions of firmware: it has as many as the disks have commits.
+  const isWanted = ({ firmware }: ObservedDisk, state: State | undefined): state is Layered =>
+    !firmware && state?.kind === "layered" && state.layers.length > DEEPEST;
   const choice = { isWanted, failed: new Set<string>(), waiting: new Set<string>() };
   const late = AbortSignal.timeout(patience);
   while (true) {

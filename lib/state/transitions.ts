@@ -304,9 +304,12 @@ export function dropLowest(
 
 /**
  * Takes the newest commit back: it is set aside, in place of a session that stood on it. Before the rename nothing has
- * happened, after it the rest is made again.
+ * happened, after it the rest is made again. Where there is none, only what was set aside goes.
  */
 export function undo(names: Names, state: Of<"layered">, owner: Owner): Step[] {
+  if (state.layers.length === 1) {
+    return state.ended ? [...removeSetAside(names), ...flatten(names, { ...state, ended: false })] : [];
+  }
   const [next, top] = state.layers.slice(-2).map((number) => names.layer(number)) as [string, string];
   return [
     ...giveBack(next, state, owner),
