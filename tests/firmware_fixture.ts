@@ -3,6 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { read } from "../lib/host/files.ts";
 import { type Circumstance, type Content, exists, Fixture, LONG_AGO } from "./fixture.ts";
+import { Pool } from "./pool.ts";
 
 // deno-lint-ignore no-explicit-any
 type Constructor = new (...given: any[]) => Fixture;
@@ -98,5 +99,30 @@ export class FirmwareFixture extends withFirmware(Fixture) {
   constructor() {
     super();
     this.addFirmware();
+  }
+}
+
+/** The master's guest has firmware, and so has its seat. */
+export class FirmwarePool extends Pool {
+  override xml(seat: string): string {
+    return super.xml(seat).replace("<devices>", `<os><nvram>${this.variables(seat)}</nvram></os><devices>`);
+  }
+
+  override configure(seat: string, keys: Readonly<Record<string, unknown>> = {}): void {
+    super.configure(seat, keys);
+    const path = `${this.fixture.config}/${seat}.json`;
+    Deno.writeTextFileSync(path, JSON.stringify({ ...JSON.parse(read(path)!), firmware: true }));
+  }
+
+  variables(seat: string): string {
+    return `${this.fixture.root}/firmware/${seat}_VARS.fd`;
+  }
+
+  content(seat: string): unknown {
+    return JSON.parse(read(this.variables(seat))!);
+  }
+
+  files(seat: string): string[] {
+    return this.fixture.files(`${this.fixture.root}/firmware`).filter((name) => name.startsWith(seat));
   }
 }

@@ -6,7 +6,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { read } from "../lib/host/files.ts";
 import { atEveryStep, Failing, faults, inContext } from "./fault.ts";
-import { FirmwareFixture } from "./firmware_fixture.ts";
+import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
 import { type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO, type Result } from "./fixture.ts";
 import { type Random, randomly } from "./random.ts";
 import { Tree } from "./tree.ts";
@@ -250,6 +250,55 @@ Deno.test("firmware has as many versions as its disk has commits, also where the
   fixture.define();
   for (let commit = 17; commit > 0; commit--) assertEquals((await fixture.command("undo")).code, 0);
   assertEquals(await found(fixture), ["base", "0"].sort());
+});
+
+Deno.test("a seat that starts after its master was cut short has firmware that fits, or is refused", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = new FirmwarePool(fixture, ["seat1"]);
+  Deno.writeTextFileSync(seats.variables("seat1"), "{}");
+  fixture.keys = { "keep-commits": 3 };
+  await seats.commit("one");
+  await seats.start("seat1");
+  fixture.configure({ vda: true });
+  await fixture.start();
+  fixture.write(fixture.vda, "version", "two");
+  await seats.stop("seat1");
+  fixture.define();
+  const acts = [
+    (how: Circumstance) => fixture.event("release", "shutdown", how),
+    (how: Circumstance) => fixture.command("undo", how),
+    (how: Circumstance) => fixture.command("keep", how),
+  ];
+  for (const act of acts) {
+    const before = new Tree(fixture.root);
+    await cutShort(fixture, act, async () => {
+      fixture.busy.clear();
+      const { code, said } = await seats.event("seat1", "prepare");
+      if (code === 0) assertEquals(seats.content("seat1"), { version: seats.version("seat1") });
+      else assertStringIncludes(said.join("\n"), "was cut short");
+    });
+    before.restore();
+    assertEquals((await act({})).code, 0);
+  }
+});
+
+Deno.test("a dead session of a seat is thrown away with its firmware", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = new FirmwarePool(fixture, ["seat1"]);
+  Deno.writeTextFileSync(seats.variables("seat1"), `{"own":"yes"}`);
+  await seats.commit("one");
+  await seats.start("seat1");
+  seats.powerCut();
+  const dead = new Tree(fixture.root);
+  const recover = (...targets: string[]) =>
+    fixture.type(["recover", "--discard", "seat1", ...targets, "--yes"], false, { domain: "seat1" });
+  assertEquals((await recover()).code, 0);
+  assertEquals(seats.content("seat1"), { own: "yes" });
+  dead.restore();
+  assertEquals((await recover("vda")).code, 0);
+  await seats.start("seat1");
+  await seats.stop("seat1");
+  assertEquals(seats.content("seat1"), { own: "yes" });
 });
 
 /** A guest that lives on at random. */

@@ -1,35 +1,8 @@
 /** Firmware of a guest with a seat begins as the master's is, of the version that the seat stands on. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { read } from "../lib/host/files.ts";
-import { FirmwareFixture } from "./firmware_fixture.ts";
+import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
 import { Fixture } from "./fixture.ts";
-import { Pool } from "./pool.ts";
-
-/** The master's guest has firmware, and so has its seat. */
-class FirmwarePool extends Pool {
-  override xml(seat: string): string {
-    return super.xml(seat).replace("<devices>", `<os><nvram>${this.variables(seat)}</nvram></os><devices>`);
-  }
-
-  override configure(seat: string, keys: Readonly<Record<string, unknown>> = {}): void {
-    super.configure(seat, keys);
-    const path = `${this.fixture.config}/${seat}.json`;
-    Deno.writeTextFileSync(path, JSON.stringify({ ...JSON.parse(read(path)!), firmware: true }));
-  }
-
-  variables(seat: string): string {
-    return `${this.fixture.root}/firmware/${seat}_VARS.fd`;
-  }
-
-  content(seat: string): unknown {
-    return JSON.parse(read(this.variables(seat))!);
-  }
-
-  files(seat: string): string[] {
-    return this.fixture.files(`${this.fixture.root}/firmware`).filter((name) => name.startsWith(seat));
-  }
-}
 
 function pool(fixture: FirmwareFixture, own: unknown = { own: "yes" }): FirmwarePool {
   const pool = new FirmwarePool(fixture, ["seat1"]);

@@ -34,7 +34,10 @@ import { quoted, shellWord } from "../text.ts";
  */
 export async function recover(context: GuestCommand): Promise<void> {
   const { run, domain, targets, options, terminal } = context;
-  if (await recoverSeats(context) && readRecords(context.paths.note).length === 0) return;
+  const isMeant = ({ target, firmware }: SessionRecord) =>
+    targets.length === 0 || !firmware && targets.includes(target);
+  // Firmware goes back at the next start where only seats are meant.
+  if (await recoverSeats(context) && !readRecords(context.paths.note).some(isMeant)) return;
   // Nobody's start or end waits for an answer.
   const asked = options.has("keep") || options.has("discard") ? await ask(context) : undefined;
   using _guest = await run.locks.guest();

@@ -38,7 +38,8 @@ async function firmwareOfMaster(
   const { run, host, domain } = context;
   const { definedFolder, liveFolder, configFolder, configOwner, firmwareFolders } = host.settings;
   const names = namesOf(master);
-  const owner = masterGuests(names, context).find((guest) => guest.domain !== domain)?.domain;
+  const guest = masterGuests(names, context).find((guest) => guest.domain !== domain);
+  const owner = guest?.domain;
   const disks = owner && (disksIn(definedFolder, owner) ?? disksIn(liveFolder, owner));
   if (!owner || !disks) {
     run.logInfo(
@@ -57,6 +58,12 @@ async function firmwareOfMaster(
       },
     );
   }
+  if (guest?.records.some(({ pending }) => pending !== undefined)) {
+    throw new UserError(`an undo or keep of ${quoted(owner)}, whose disk is the master, was cut short`, {
+      hint: `complete it: autorevert recover ${shellWord(owner)}`,
+      healedBy: "event",
+    });
+  }
   const state = parse(names, run.listing(master));
   // Versions are counted from the newest: each commit of the disk is one of the firmware.
   const newer = "layers" in state ? state.layers.filter((number) => number > layer).length : 0;
@@ -66,10 +73,12 @@ async function firmwareOfMaster(
     if (theirs.kind === "missing") return [];
     if (theirs.kind === "plain") return [{ target, file: names.image }];
     if (!("layers" in theirs)) {
-      const problem = `a commit of ${quoted(names.image)} is under way`;
-      throw withContext(target, new UserError(problem, { hint: "try again", healedBy: "event" }));
+      const problem = `there is no version that ${quoted(names.committing)} could stand on`;
+      throw withContext(target, new UserError(problem, { hint: `autorevert status ${shellWord(owner)}` }));
     }
-    const version = theirs.layers[Math.max(0, theirs.layers.length - 1 - newer)]!;
-    return [{ target, file: names.layer(version) }];
+    // A commit that was cut short between the disk's and this one's.
+    const isCommitted = theirs.kind === "committing" && state.kind !== "committing";
+    const versions = [...theirs.layers.map(names.layer), ...isCommitted ? [names.committing] : []];
+    return [{ target, file: versions[Math.max(0, versions.length - 1 - newer)]! }];
   });
 }
