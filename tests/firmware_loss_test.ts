@@ -135,6 +135,19 @@ Deno.test("the coming up that is cut short leaves no session of the disk aside w
   });
 });
 
+Deno.test("firmware of a first start that was cut short goes back with the session that goes on", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.disks({ vda: true });
+  fixture.define();
+  await cutShort(fixture, (how) => fixture.event("prepare", "-", how), async () => {
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    assertEquals((await fixture.type(["recover", "--discard", DOMAIN, "--yes"])).code, 0);
+    assertEquals(await found(fixture), ["base"]);
+    fixture.configure({ vda: true });
+  });
+});
+
 Deno.test("disks that are not there at an end take their firmware nowhere", async () => {
   for (const [flag, reason, before] of [[true, "shutdown", []], [false, "-", ["restore"]]] as const) {
     using fixture = await up(flag);
