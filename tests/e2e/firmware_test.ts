@@ -1,16 +1,23 @@
-/** UEFI variables and the state of a TPM are as the disk is, whatever ends a session. `SHORT=1` tries the first case alone. */
+/**
+ * UEFI variables and the state of a TPM are as the disk is, whatever ends a session. `SHORT=1` tries the first case alone, and with
+ * libvirt 11.3 only.
+ */
 
 import { assert, assertEquals } from "@std/assert";
 import { FirmwareGuest } from "./firmware/guest.ts";
 import * as libvirt from "./libvirt.ts";
 import { ok, virsh } from "./libvirt.ts";
 
-const whole = Deno.env.get("SHORT") === "1" ? Deno.test.ignore : Deno.test;
+const isShort = Deno.env.get("SHORT") === "1";
+// The machine's own libvirt, 9.0, lies in no folder.
+const isOwn = Deno.env.get("ROOT") === "";
+const whole = isShort ? Deno.test.ignore : Deno.test;
+const sample = isShort && isOwn ? Deno.test.ignore : Deno.test;
 
 Deno.test.beforeAll(libvirt.startLibvirtd);
 Deno.test.afterAll(() => libvirt.stopLibvirtd("SIGKILL"));
 
-Deno.test("UEFI variables and a TPM are reverted with the disk, and committed with it", async () => {
+sample("UEFI variables and a TPM are reverted with the disk, and committed with it", async () => {
   const guest = await FirmwareGuest.make("uefi");
   guest.configure({ vda: false });
   assertEquals(await guest.session(), { counted: 1, disk: 0 });
@@ -111,8 +118,8 @@ whole(
   },
 );
 
-// The machine's own libvirt, 9.0, knows no other format than raw.
-const withFormats = Deno.env.get("ROOT") === "" ? Deno.test.ignore : whole;
+// Libvirt 9.0 knows no other format than raw.
+const withFormats = isOwn ? Deno.test.ignore : whole;
 
 withFormats("variables that are a qcow2 file go back as well", async () => {
   const guest = await FirmwareGuest.make("qcow2");
