@@ -19,15 +19,17 @@ const SEED = Number(Deno.env.get("SEED") ?? (SHORT ? 1 : Date.now() % 1_000_000)
 const TABLE = "lib/state/decision_table.ts";
 const SEATS = "lib/state/seat_table.ts";
 const actions = [
-  ...["transitions", "plan", "commit_plan", "recovery", "records", "seat"].map((name) =>
+  ...["transitions", "plan", "commit_plan", "recovery", "records", "firmware", "seat"].map((name) =>
     `lib/state/${name}.ts`
   ),
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
   ...["prepare", "started", "release", "ended", "merge", "merge_checks"].map((name) => `lib/hook/${name}.ts`),
   ...[
     "master_mark",
+    "new_firmware",
     "seat_claims",
     "seat_decide",
+    "seat_firmware",
     "seat_guest",
     "seat_layer",
     "seat_masters",

@@ -7,18 +7,21 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/state/plan.ts": ["plan", "multi_disk", "unlisted_disk"],
   "lib/state/recovery.ts": ["data_loss", "multi_disk"],
   "lib/state/records.ts": ["plan", "data_loss", "set_aside", "replaced_file", "shared_image"],
+  "lib/state/firmware.ts": ["firmware", "firmware_loss"],
   "lib/host/files.ts": ["files", "fsync"],
   "lib/host/perform.ts": ["perform"],
   "lib/host/locks.ts": ["lock"],
   "lib/hook/prepare.ts": ["lifecycle", "failed_start"],
   "lib/hook/started.ts": ["data_loss", "set_aside", "replaced_file", "shared_image"],
   "lib/hook/release.ts": ["lifecycle", "multi_disk"],
+  "lib/hook/new_firmware.ts": ["firmware", "firmware_loss"],
   "lib/hook/merge.ts": ["merge", "command"],
   "lib/hook/merge_checks.ts": ["merge", "command"],
   "lib/state/seat_table.ts": ["seat"],
   "lib/state/seat.ts": ["pool", "pool_migration"],
   "lib/hook/seat_claims.ts": ["pool_failure", "pool_command"],
   "lib/hook/seat_decide.ts": ["pool", "pool_migration"],
+  "lib/hook/seat_firmware.ts": ["seat_firmware"],
   "lib/hook/seat_guest.ts": ["pool", "pool_failure", "pool_standing"],
   "lib/hook/seat_layer.ts": ["pool", "pool_failure", "pool_migration"],
   "lib/hook/seat_prepare.ts": ["pool", "pool_failure", "pool_migration"],
@@ -50,12 +53,17 @@ const quick = [
   "pool_standing",
   "pool_failure",
   "pool_command",
+  "firmware",
+  "seat_firmware",
 ];
-const slow = [["command", "real", "lock"], ["recover", "check", "status"], ["crash"], [
-  "command_crash",
-  "model",
-  "interleave",
-], ["pool_crash", "pool_interleave", "pool_model"]];
+const slow = [
+  ["command", "real", "lock"],
+  ["recover", "check", "status", "firmware_loss"],
+  ["crash"],
+  ["second_crash", "firmware_crash"],
+  ["command_crash", "model", "interleave"],
+  ["pool_crash", "pool_interleave", "pool_model"],
+];
 
 /** Seconds that no such run takes: what waits for ever is killed, too. */
 const longest = { quick: 60, slow: 300 };
