@@ -124,10 +124,13 @@ export class Member {
   /** Waits until it is off and no hook works for it. */
   async #off(destroy: boolean): Promise<void> {
     const patience = Date.now() + PATIENCE;
-    while (await this.#state() !== "shut off") {
+    for (let state = ""; state !== "shut off"; state = await this.#state()) {
       assert(Date.now() < patience, `${this.guest.name} doesn't end`);
       await sleep(100);
-      if (destroy) await virsh("destroy", this.guest.name);
+      // Where the daemon died between the two, it doesn't know that its guest went on, and has powered off.
+      if (destroy || state === "paused" && this.isExcused(this.begun)) {
+        await virsh("destroy", this.guest.name);
+      }
     }
     await run("flock", "--wait", "60", `/etc/libvirt/hooks/config/${this.guest.name}.lock`, "true");
   }
