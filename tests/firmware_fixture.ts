@@ -34,7 +34,7 @@ export function withFirmware<Base extends Constructor>(base: Base) {
 
     #make(): void {
       for (const file of [this.variables, this.tpm]) {
-        if (!exists(file)) Deno.writeTextFileSync(file, "{}", { mode: 0o600 });
+        if (!exists(file)) Deno.writeTextFileSync(file, "{}", { mode: 0o640 });
       }
     }
 

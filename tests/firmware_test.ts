@@ -49,6 +49,7 @@ Deno.test("firmware that libvirt makes for the first start goes back to what it 
   fixture.write(fixture.image("vda"), "session");
   await fixture.stop();
   assertEquals(firmware(fixture), idle);
+  assertEquals(Deno.statSync(fixture.variables).mode! & 0o777, 0o640);
   assertEquals(await found(fixture), ["base"]);
 });
 
