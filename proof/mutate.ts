@@ -13,7 +13,7 @@ import { randomly } from "../tests/random.ts";
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const WORKERS = Number(Deno.env.get("WORKERS") ?? 2);
 const SHORT = Deno.env.get("SHORT") === "1";
-const SHARE = SHORT ? 0.005 : 1;
+const SHARE = SHORT ? 0.0025 : 1;
 const SEED = Number(Deno.env.get("SEED") ?? (SHORT ? 1 : Date.now() % 1_000_000));
 
 const TABLE = "lib/state/decision_table.ts";
