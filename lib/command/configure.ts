@@ -1,7 +1,6 @@
 /** The commands that change a guest's configuration, as an administrator could with an editor. */
 
 import { Usage } from "./arguments.ts";
-import { wordsOf } from "./conditions.ts";
 import { listDisk, setFirmware, setKey, unlistDisk } from "./config_edit.ts";
 import { firmwareOption, firmwareSaid } from "./firmware.ts";
 import { domains, inspectGuest, namedDisks } from "./guest.ts";
@@ -12,7 +11,7 @@ import { asUserError, messageLines, UserError, withContext } from "../errors.ts"
 import { configOf } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
-import { decisionFor, othersSession, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
+import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { checkBase } from "../hook/merge_checks.ts";
 import {
@@ -30,9 +29,8 @@ import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.t
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import { formatRecords, type SessionRecord } from "../state/session_record.ts";
-import { parse } from "../state/state.ts";
-import { holdPublished, mark, removeMark } from "../state/transitions.ts";
+import { formatRecords } from "../state/session_record.ts";
+import { holdPublished } from "../state/transitions.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
 /** What `enable` sets besides: keys of a listed disk, by their names in the file. */
@@ -150,7 +148,7 @@ export async function enable(context: GuestCommand): Promise<void> {
 }
 
 /** A disk with which no commit can be merged goes back well, but is nothing to commit to. */
-async function warnOfBase(disk: ObservedDisk, { host, domain }: GuestCommand): Promise<void> {
+export async function warnOfBase(disk: ObservedDisk, { host, domain }: GuestCommand): Promise<void> {
   try {
     await checkBase(disk, { host });
   } catch (error) {
@@ -274,38 +272,8 @@ function noDomain({ domain, host }: GuestCommand): UserError {
   });
 }
 
-/** Sets the commit flags of disks, or clears them. */
-export async function commit(context: GuestCommand): Promise<void> {
-  const { run, domain, paths, options, terminal } = context;
-  const flag = !options.has("cancel");
-  using _guest = await run.locks.guest();
-  await finishRecovery(context);
-  const { meant } = await listedDisks(context);
-  const changed = meant.filter(({ commit }) => commit !== flag);
-  if (changed.length > 0) {
-    const targets = changed.map(({ target }) => target);
-    const text = targets.reduce(
-      (text, target) => setKey(text, target, "one-shot-commit", flag),
-      files.read(paths.config)!,
-    );
-    await configure(text, `${flag ? "set" : "clear"} "one-shot-commit" of ${targets.join(", ")}`, context);
-  }
-  // As the next event will find them, with the flags as they are now.
-  const views = await inspectListed(meant, context);
-  // A mark that no note tells of counts by itself: it comes last, and goes first.
-  if (!flag) await markSessions(views, flag, context);
-  await recordPromise(views, flag, context);
-  if (flag) await markSessions(views, flag, context);
-  for (const view of views) {
-    terminal.print(
-      `${domain} ${view.target}: ${flag ? afterCommit(view, context) : wordsOf[view.condition].cancel}`,
-    );
-    if (flag && view.disk !== undefined) await warnOfBase(view.disk, context);
-  }
-}
-
 /** A commit that was cut short clears its flag with the next event, which tells it by the time of the file: done before any change. */
-async function finishRecovery(context: GuestCommand): Promise<void> {
+export async function finishRecovery(context: GuestCommand): Promise<void> {
   const { run, paths } = context;
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
   const config = await configOf(context);
@@ -313,60 +281,6 @@ async function finishRecovery(context: GuestCommand): Promise<void> {
   for (const { subject, steps } of (await planCheckedRecovery(disks, context)).stages) {
     await run.take(subject, steps);
   }
-}
-
-/** A session that the flag is said to be for is meant, whatever becomes of its guest and of the file before it ends. */
-async function recordPromise(
-  views: readonly InspectedDisk[],
-  flag: boolean,
-  { run, paths }: GuestCommand,
-): Promise<void> {
-  const imagesOf = (which: (view: InspectedDisk) => boolean) =>
-    views.filter(which).map(({ disk }) => disk?.names.image);
-  const promised = imagesOf((view) => !flag || isPromised(view));
-  const setAside = imagesOf(({ condition }) => flag && condition === "is set aside");
-  const before = readOwnRecords(paths.note);
-  const records = before.map((record): SessionRecord => {
-    if (setAside.includes(record.image)) return { ...record, waits: true };
-    if (!promised.includes(record.image)) return record;
-    const { flagged: _, ...rest } = record;
-    return flag ? { ...rest, flagged: true } : { ...rest, held: false };
-  });
-  if (formatRecords(records) === formatRecords(before)) return;
-  await run.take("", [{ kind: "note", path: paths.note, records }]);
-}
-
-/** The word lies beside the sessions that it is for, too: they may end on another host. */
-async function markSessions(
-  views: readonly InspectedDisk[],
-  flag: boolean,
-  context: GuestCommand,
-): Promise<void> {
-  const { run } = context;
-  const isOwn = ({ disk }: InspectedDisk) => disk !== undefined && othersSession(disk, context) === undefined;
-  const disks = views.filter((view) => flag ? isPromised(view) : isOwn(view)).flatMap(({ disk }) =>
-    disk ?? []
-  );
-  using _folders = await run.locks.folders(disks.map(({ names }) => names.image));
-  for (const { target, names } of disks) {
-    const state = parse(names, run.listing(names.image));
-    if (state.kind !== "session" || (state.marked ?? false) === flag) continue;
-    await run.take(target, flag ? mark(names) : removeMark(names));
-  }
-}
-
-/** Whether the flag is said to be for the session that lies there. */
-function isPromised({ condition, disk }: InspectedDisk): boolean {
-  if (disk === undefined || stateOf(disk).kind !== "session") return false;
-  return condition === "running" || condition === "saved" || condition === "resumes";
-}
-
-function afterCommit(view: InspectedDisk, { domain }: GuestCommand): string {
-  const { condition, target } = view;
-  // Where libvirt doesn't tell of a save, its session is set aside until it comes back.
-  const isNext = condition === "saved" && !isPromised(view);
-  const { commit } = wordsOf[isNext ? "clean" : condition];
-  return commit.replaceAll(/DOMAIN|TARGET/g, (word) => word === "DOMAIN" ? shellWord(domain) : target);
 }
 
 /**
@@ -432,7 +346,7 @@ function afterDisable({ condition, disk }: InspectedDisk): string {
 }
 
 /** The disks that are meant, out of those that the configuration lists. */
-async function listedDisks(
+export async function listedDisks(
   context: GuestCommand,
 ): Promise<{ config: Config; meant: readonly ConfiguredDisk[] }> {
   const { targets, paths } = context;
@@ -448,7 +362,7 @@ async function listedDisks(
 }
 
 /** How these disks are now. */
-async function inspectListed(
+export async function inspectListed(
   listed: readonly ConfiguredDisk[],
   context: GuestCommand,
 ): Promise<InspectedDisk[]> {
@@ -469,7 +383,7 @@ async function holdResumed(context: GuestCommand): Promise<void> {
 }
 
 /** Gives the guest's file another text, but never one that isn't valid. */
-async function configure(
+export async function configure(
   text: string | undefined,
   change: string,
   context: GuestCommand,

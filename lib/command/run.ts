@@ -1,7 +1,8 @@
 import { type Command, parseLine, Usage } from "./arguments.ts";
 import { check } from "./check.ts";
+import { commit } from "./commit.ts";
 import { completion } from "./completion.ts";
-import { commit, disable, enable } from "./configure.ts";
+import { disable, enable } from "./configure.ts";
 import { domains, managedGuests } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
 import { about, help } from "./help.ts";

@@ -1,0 +1,99 @@
+/** The command that has one session of a guest kept, or takes that back. */
+
+import { wordsOf } from "./conditions.ts";
+import { setKey } from "./config_edit.ts";
+import { configure, finishRecovery, inspectListed, listedDisks, warnOfBase } from "./configure.ts";
+import type { GuestCommand } from "./guest_command.ts";
+import type { InspectedDisk } from "./inspect.ts";
+import { othersSession } from "../hook/decide.ts";
+import * as files from "../host/files.ts";
+import { readOwnRecords } from "../host/session_records.ts";
+import { stateOf } from "../state/observed_disk.ts";
+import { formatRecords, type SessionRecord } from "../state/session_record.ts";
+import { parse } from "../state/state.ts";
+import { mark, removeMark } from "../state/transitions.ts";
+import { shellWord } from "../text.ts";
+
+/** Sets the commit flags of disks, or clears them. */
+export async function commit(context: GuestCommand): Promise<void> {
+  const { run, domain, paths, options, terminal } = context;
+  const flag = !options.has("cancel");
+  using _guest = await run.locks.guest();
+  await finishRecovery(context);
+  const { meant } = await listedDisks(context);
+  const changed = meant.filter(({ commit }) => commit !== flag);
+  if (changed.length > 0) {
+    const targets = changed.map(({ target }) => target);
+    const text = targets.reduce(
+      (text, target) => setKey(text, target, "one-shot-commit", flag),
+      files.read(paths.config)!,
+    );
+    await configure(text, `${flag ? "set" : "clear"} "one-shot-commit" of ${targets.join(", ")}`, context);
+  }
+  // As the next event will find them, with the flags as they are now.
+  const views = await inspectListed(meant, context);
+  // A mark that no note tells of counts by itself: it comes last, and goes first.
+  if (!flag) await markSessions(views, flag, context);
+  await recordPromise(views, flag, context);
+  if (flag) await markSessions(views, flag, context);
+  for (const view of views) {
+    terminal.print(
+      `${domain} ${view.target}: ${flag ? afterCommit(view, context) : wordsOf[view.condition].cancel}`,
+    );
+    if (flag && view.disk !== undefined) await warnOfBase(view.disk, context);
+  }
+}
+
+/** A session that the flag is said to be for is meant, whatever becomes of its guest and of the file before it ends. */
+async function recordPromise(
+  views: readonly InspectedDisk[],
+  flag: boolean,
+  { run, paths }: GuestCommand,
+): Promise<void> {
+  const imagesOf = (which: (view: InspectedDisk) => boolean) =>
+    views.filter(which).map(({ disk }) => disk?.names.image);
+  const promised = imagesOf((view) => !flag || isPromised(view));
+  const setAside = imagesOf(({ condition }) => flag && condition === "is set aside");
+  const before = readOwnRecords(paths.note);
+  const records = before.map((record): SessionRecord => {
+    if (setAside.includes(record.image)) return { ...record, waits: true };
+    if (!promised.includes(record.image)) return record;
+    const { flagged: _, ...rest } = record;
+    return flag ? { ...rest, flagged: true } : { ...rest, held: false };
+  });
+  if (formatRecords(records) === formatRecords(before)) return;
+  await run.take("", [{ kind: "note", path: paths.note, records }]);
+}
+
+/** The word lies beside the sessions that it is for, too: they may end on another host. */
+async function markSessions(
+  views: readonly InspectedDisk[],
+  flag: boolean,
+  context: GuestCommand,
+): Promise<void> {
+  const { run } = context;
+  const isOwn = ({ disk }: InspectedDisk) => disk !== undefined && othersSession(disk, context) === undefined;
+  const disks = views.filter((view) => flag ? isPromised(view) : isOwn(view)).flatMap(({ disk }) =>
+    disk ?? []
+  );
+  using _folders = await run.locks.folders(disks.map(({ names }) => names.image));
+  for (const { target, names } of disks) {
+    const state = parse(names, run.listing(names.image));
+    if (state.kind !== "session" || (state.marked ?? false) === flag) continue;
+    await run.take(target, flag ? mark(names) : removeMark(names));
+  }
+}
+
+/** Whether the flag is said to be for the session that lies there. */
+function isPromised({ condition, disk }: InspectedDisk): boolean {
+  if (disk === undefined || stateOf(disk).kind !== "session") return false;
+  return condition === "running" || condition === "saved" || condition === "resumes";
+}
+
+function afterCommit(view: InspectedDisk, { domain }: GuestCommand): string {
+  const { condition, target } = view;
+  // Where libvirt doesn't tell of a save, its session is set aside until it comes back.
+  const isNext = condition === "saved" && !isPromised(view);
+  const { commit } = wordsOf[isNext ? "clean" : condition];
+  return commit.replaceAll(/DOMAIN|TARGET/g, (word) => word === "DOMAIN" ? shellWord(domain) : target);
+}
