@@ -47,8 +47,9 @@ export async function planCheckedRecovery(
     );
   }
   const planned = planRecovery(found, context.paths, strangers, isFlagNewer);
-  const hasSeats = files.lstat(context.paths.seats) !== undefined;
-  const recovery = withoutUsedFlags(hasSeats ? planned : endFirmware(planned), context);
+  // Few guests have any: libvirt waits for each look.
+  const isAlone = found.some(({ firmware }) => firmware) && files.lstat(context.paths.seats) === undefined;
+  const recovery = withoutUsedFlags(isAlone ? endFirmware(planned) : planned, context);
   return { ...recovery, stages: [...stages, ...recovery.stages] };
 }
 
@@ -181,7 +182,7 @@ const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, str
   damaged: "it is no readable qcow2 image",
 };
 
-/** What follows of what is decided of the disks: it is done first, since a disk that is idle says no more of it. */
+/** All that is decided: of the firmware, which is told here, and of the disks, which has been. */
 export function withFirmware(
   firmware: readonly DecidedDisk[],
   decided: readonly DecidedDisk[],
