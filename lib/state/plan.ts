@@ -119,8 +119,7 @@ function marked({ names, flag }: ObservedDisk): Step[] {
 
 /** A disk that is no longer configured: nothing stays but what is the disk. */
 function planUnmanage(disk: ObservedDisk): Step[] {
-  const forget = disk.listing.has(disk.names.ended) ? moves.removeSetAside(disk.names) : [];
-  const left = { ...disk, listing: afterAll(disk.listing, forget) };
+  const { forget, left } = withoutSetAside(disk);
   const state = stateOf(left);
   return [
     ...forget,
@@ -134,10 +133,14 @@ function planUnmanage(disk: ObservedDisk): Step[] {
  * place. That one stays.
  */
 function planUnmanageFirmware(disk: ObservedDisk, decision: "discard" | "let go"): Step[] {
-  const forget = hasSetAside(disk) ? moves.removeSetAside(disk.names) : [];
-  const left = { ...disk, listing: afterAll(disk.listing, forget) };
+  const { forget, left } = withoutSetAside(disk);
   const steps = [...forget, ...decision === "discard" ? planDiscard(left) : []];
   return [...steps, ...moves.removeLayers(disk.names, afterAll(disk.listing, steps))];
+}
+
+function withoutSetAside(disk: ObservedDisk): { readonly forget: Step[]; readonly left: ObservedDisk } {
+  const forget = hasSetAside(disk) ? moves.removeSetAside(disk.names) : [];
+  return { forget, left: { ...disk, listing: afterAll(disk.listing, forget) } };
 }
 
 function hasSetAside({ listing, names }: ObservedDisk): boolean {

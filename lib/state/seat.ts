@@ -7,6 +7,7 @@ import { type EndedGuest, ways } from "./records.ts";
 import type { Owner } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import type { Step } from "./step.ts";
+import { makeScratch } from "./transitions.ts";
 
 /** One seat at one event: all that is known of it before anything changes. */
 export interface ObservedSeat {
@@ -92,9 +93,7 @@ export function forgetOlder({ seat: { names, listing }, decision }: DecidedSeat)
 export function createSeat({ names, owner, listing }: ObservedSeat, backing: string): Step[] {
   return [
     ...listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch } as const] : [],
-    { kind: "create", overlay: names.scratch, backing },
-    { kind: "own", path: names.scratch, owner },
-    { kind: "sync", path: names.scratch },
+    ...makeScratch(names, { kind: "create", overlay: names.scratch, backing }, owner),
   ];
 }
 

@@ -25,15 +25,24 @@ export function createOverlay(
   const [first, backing]: [Step[], string] = state.kind === "plain"
     ? [[{ kind: "link", from: names.image, to: names.layer(0) }], names.layer(0)]
     : [[], names.layer(topOf(state.layers))];
+  const make: Step = how.kind === "create"
+    ? { kind: how.kind, overlay: names.scratch, backing }
+    : { kind: how.kind, from: how.template ?? backing, to: names.scratch };
+  return [...first, ...makeScratch(names, make, owner)];
+}
+
+/** A file under the name that nobody looks for, whole before it takes another. */
+export function makeScratch({ scratch }: Names, make: Step, owner: Owner): Step[] {
   return [
-    ...first,
-    how.kind === "create"
-      ? { kind: how.kind, overlay: names.scratch, backing }
-      : { kind: how.kind, from: how.template ?? backing, to: names.scratch },
-    { kind: "own", path: names.scratch, owner },
+    make,
+    { kind: "own", path: scratch, owner },
     // Otherwise a power cut could leave an empty file under the image's name.
-    { kind: "sync", path: names.scratch },
+    { kind: "sync", path: scratch },
   ];
+}
+
+function copyToScratch(names: Names, from: string, owner: Owner): Step[] {
+  return makeScratch(names, { kind: "copy", from, to: names.scratch }, owner);
 }
 
 /** Second half of a new session: the overlay takes the image's name. An older session under that name is gone with it. */
@@ -44,21 +53,14 @@ export function replaceImage(names: Names): Step[] {
 /** The file that a guest is about to write to is its session from here on: what it is now is copied aside. */
 export function copyAside(names: Names, owner: Owner): Step[] {
   return [
-    { kind: "copy", from: names.image, to: names.scratch },
-    { kind: "own", path: names.scratch, owner },
-    { kind: "sync", path: names.scratch },
+    ...copyToScratch(names, names.image, owner),
     { kind: "rename", from: names.scratch, to: names.layer(0) },
   ];
 }
 
 /** A session begins with another file's content. */
 export function replaceByCopy(names: Names, from: string, owner: Owner): Step[] {
-  return [
-    { kind: "copy", from, to: names.scratch },
-    { kind: "own", path: names.scratch, owner },
-    { kind: "sync", path: names.scratch },
-    ...replaceImage(names),
-  ];
+  return [...copyToScratch(names, from, owner), ...replaceImage(names)];
 }
 
 /** Takes back what {@link createOverlay} made, from wherever it failed. */
