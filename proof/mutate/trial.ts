@@ -60,7 +60,7 @@ const slow = [
   ["command", "real", "lock"],
   ["recover", "check", "status", "firmware_loss"],
   ["crash"],
-  ["second_crash", "firmware_crash"],
+  ["cut_twice_crash", "firmware_crash"],
   ["command_crash", "model", "interleave"],
   ["pool_crash", "pool_interleave", "pool_model"],
 ];
