@@ -197,11 +197,11 @@ Deno.test("a start without a disk is refused", () => {
   }
 });
 
-Deno.test("a disk that is no longer configured keeps no guest from starting but by a session in use, replaced or not its own, or by seats", () => {
+Deno.test("a disk that is no longer configured keeps no guest from starting but by a session that is in use, replaced, not its own or gone, or by seats", () => {
   for (const facts of unlistedAtPrepare) {
     if (isRefusal(decisions.get(facts)!)) {
       assert(
-        facts.stood ||
+        facts.stood || isIdle(facts) && facts.start === "resume" && facts.saved ||
           facts.state === "session" && (!facts.ours || ["busy", "moved", "replaced"].includes(facts.look)),
       );
     }

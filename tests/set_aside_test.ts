@@ -377,3 +377,22 @@ Deno.test("what a start has set aside stays, wherever the starts after it are cu
     assertEquals(fixture.read(fixture.vda), session);
   });
 });
+
+Deno.test("a saved guest is not restored on the base, though its disk is not configured any more", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
+  fixture.define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop("saved");
+  fixture.configure({ vdb: false });
+  assertEquals((await fixture.type("recover guest vda --discard --yes")).code, 0);
+  await fixture.good("restore");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, said.join("\n").includes("would not fit to the disk")], [1, true]);
+  await fixture.event("release", "failed");
+  await fixture.start();
+  await fixture.stop();
+  // Nothing is left to wait for.
+  await fixture.good("restore");
+  await fixture.good("prepare");
+});

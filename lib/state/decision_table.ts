@@ -127,6 +127,11 @@ const prepare = rows([
     "put back",
     "this is the session it was saved on",
   ],
+  [
+    { listed: false, start: "resume", state: idle, saved: true },
+    "refuse: nothing to resume",
+    "the session that it was saved on is gone",
+  ],
   [{ listed: false, start: resumed }, "keep", "the guest's memory expects it"],
   [
     { listed: false, state: ["plain", "layered", "session"], source: "same", stood: true },
