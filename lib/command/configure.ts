@@ -13,14 +13,9 @@ import { disksIn } from "../hook/definitions.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
 import { decisionFor, planCheckedRecovery, whyRefused } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
+import { checkPublishable } from "../hook/image_path.ts";
 import { checkBase } from "../hook/merge_checks.ts";
-import {
-  checkPublishable,
-  imagesAtPrepare,
-  observeAtPrepare,
-  observeListed,
-  observeRecorded,
-} from "../hook/observe.ts";
+import { imagesAtPrepare, observeAtPrepare, observeListed, observeRecorded } from "../hook/observe.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";

@@ -4,7 +4,7 @@ import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
 import { checkMarks } from "../hook/marks.ts";
 import { isPaused } from "../hook/live_status.ts";
 import { orphanError } from "../hook/merge_control.ts";
-import { sourceOf } from "../hook/observe.ts";
+import { sourceOf } from "../hook/image_path.ts";
 import { eventFacts } from "../hook/prepare.ts";
 import { explain } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";

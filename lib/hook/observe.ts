@@ -1,24 +1,14 @@
 import { UserError, withContext } from "../errors.ts";
-import { isForbidden, list, listIfThere, lstat, ownerOf, resolve } from "../host/files.ts";
+import { checkLength, checkPublishable, imageAt, permitted, sourceOf } from "./image_path.ts";
+import { list, listIfThere, lstat, ownerOf } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
-import type { Facts } from "../state/decision_table.ts";
 import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import {
-  folderOf,
-  imageOf,
-  layerNumber,
-  LONGEST_IMAGE_NAME,
-  LONGEST_PUBLISHED_NAME,
-  mergeNumber,
-  nameLength,
-  type Names,
-  namesOf,
-} from "../state/paths.ts";
+import { type Names, namesOf } from "../state/paths.ts";
 import type { Owner, SessionRecord } from "../state/session_record.ts";
 import { type Listing, parse } from "../state/state.ts";
-import { listed, nearest, quoted, shellWord } from "../text.ts";
+import { quoted, shellWord } from "../text.ts";
 
 /** Owner of an idle disk that no note tells of: its image's, or its top layer's where an event was cut short. */
 export function ownerOnDisk(names: Names, listing: Listing): Owner {
@@ -252,138 +242,6 @@ function observeOne(
 export function madeAt(image: string): number | undefined {
   const info = lstat(image);
   return info?.birthtime?.getTime() ?? (info?.ino ? -info.ino : undefined);
-}
-
-/** What the domain names for a target now. */
-export function sourceOf(
-  { target, image }: Pick<SessionRecord, "target" | "image">,
-  disks: readonly DomainDisk[],
-): Facts["source"] {
-  const disk = disks.find((disk) => disk.target === target);
-  if (disk === undefined) return "gone";
-  if (disk.file === undefined) return "other";
-  try {
-    return resolve(disk.file) === image ? "same" : "other";
-  } catch (error) {
-    return isForbidden(error) ? "other" : "unreadable";
-  }
-}
-
-/**
- * The image of a disk, links resolved.
- *
- * @throws {UserError} if the domain has no such disk, or it can't be managed
- */
-export function imageAt(
-  target: string,
-  disks: readonly DomainDisk[],
-  folders: readonly string[],
-  records: readonly SessionRecord[],
-): string {
-  const disk = disks.find((disk) => disk.target === target && !disk.firmware);
-  if (disk === undefined) {
-    const targets = disks.filter(({ firmware }) => !firmware).map(({ target }) => target);
-    const meant = nearest(target, targets);
-    throw new UserError(`the domain has no disk ${quoted(target)}, it has ${listed(targets)}`, {
-      hint: meant === undefined
-        ? "correct the target in the configuration"
-        : `did you mean ${quoted(meant)}? Correct the target in the configuration`,
-    });
-  }
-  // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
-  if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file);
-  if (disk.unfit !== undefined) {
-    const session = records.find(({ image }) => image === disk.backing);
-    throw new UserError(
-      disk.unfit.reason,
-      session && disk.file ? { hint: backToSession(disk.file, session.image) } : disk.unfit,
-    );
-  }
-  const image = permitted(disk.file!, folders);
-  checkName(image);
-  return image;
-}
-
-function checkName(image: string): void {
-  checkLength(image);
-  const owner = imageOf(image);
-  if (owner === undefined) return;
-  throw new UserError(
-    `the domain's disk is ${quoted(image)}, which has the name of a layer or note of ${quoted(owner)}`,
-    {
-      hint: `after a blockcommit that file is the disk: with the guest shut off, ` +
-        `${takingPlace(image, owner)}, then name ${
-          shellWord(owner)
-        } as the source with virsh edit, without <backingStore>`,
-    },
-  );
-}
-
-/** @throws {UserError} if there is no room for the name that publishes a version of the disk */
-export function checkPublishable(image: string): void {
-  checkLength(image, LONGEST_PUBLISHED_NAME);
-}
-
-function checkLength(image: string, longest = LONGEST_IMAGE_NAME): void {
-  if (nameLength(image) <= longest) return;
-  throw new UserError(
-    `the name of ${quoted(image)} has ${nameLength(image)} bytes, should have at most ${longest}: ` +
-      `names beside it are longer`,
-    { hint: "with the guest shut off, give the file a shorter one with mv, and name it with virsh edit" },
-  );
-}
-
-/** Makes a layer the disk: what lies above it was committed into it. The layers below stay, since it stands on them. */
-function takingPlace(file: string, image: string): string {
-  const number = layerNumber(image, file);
-  if (number === undefined) return `mv ${shellWord(file)} ${shellWord(image)}`;
-  const above = [...list(image).keys()].filter((path) =>
-    (layerNumber(image, path) ?? mergeNumber(image, path) ?? 0) > number
-  );
-  const old = shellWord(`${image}.old`);
-  const { mark } = namesOf(image);
-  return [
-    ...above.length > 0 ? [`mkdir ${old}`, `mv ${above.map(shellWord).join(" ")} ${old}`] : [],
-    `ln -f ${shellWord(file)} ${shellWord(image)}`,
-    // What it marks is in the base now.
-    ...list(image).has(mark) ? [`rm ${shellWord(mark)}`] : [],
-  ].join(" && ");
-}
-
-/** What to do where an external snapshot or a blockcopy has put another file in the session's place. */
-function backToSession(file: string, image: string): string {
-  return `to drop what ${shellWord(file)} holds, name ${
-    shellWord(image)
-  } as the source again with virsh edit, ` +
-    `without <backingStore>; to keep it, set "one-shot-commit" before, then run qemu-img commit -d ${
-      shellWord(file)
-    }`;
-}
-
-/** The image behind a path, links resolved, if the hook may go there. */
-export function permitted(file: string, folders: readonly string[], isFirmware = false): string {
-  const [noun, variable] = isFirmware ? ["file", "FIRMWARE_DIRS"] : ["image", "IMAGE_DIRS"];
-  const refuse = (path: string) =>
-    new UserError(`${noun} ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
-      hint: `build the hook for it: make install ${variable}=${
-        shellWord([...folders, folderOf(path)].join(","))
-      }`,
-    });
-  if (!file.startsWith("/")) throw refuse(`/${file}`);
-  let image: string;
-  try {
-    // libvirt makes the folder of a TPM's state with it.
-    image = isFirmware && lstat(folderOf(file)) === undefined ? file : resolve(file);
-  } catch (error) {
-    if (isForbidden(error)) throw refuse(file);
-    throw error;
-  }
-  if (!isIn(image, folders)) throw refuse(image);
-  return image;
-}
-
-function isIn(path: string, folders: readonly string[]): boolean {
-  return folders.some((folder) => path.startsWith(`${folder}/`));
 }
 
 /** Whether the configuration, as it is now, was there before the guest's last write to any of its sessions. */

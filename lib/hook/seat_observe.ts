@@ -1,4 +1,5 @@
-import { imageAt, ownerOnDisk, permitted, sourceOf } from "./observe.ts";
+import { imageAt, permitted, sourceOf } from "./image_path.ts";
+import { ownerOnDisk } from "./observe.ts";
 import { layerStoodOn } from "./standing.ts";
 import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
