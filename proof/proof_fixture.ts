@@ -50,6 +50,8 @@ export interface Begun {
 class DiskFixture extends RealFixture {
   /** XML of other guests than the fixture's own, by their names. */
   readonly guests = new Map<string, () => string>();
+  /** The compiled program's, too: each knows what the other has noted. */
+  override name = Deno.hostname();
 
   constructor(readonly places: Places) {
     Deno.mkdirSync(places.fixture);
