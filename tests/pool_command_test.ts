@@ -227,6 +227,21 @@ poolTest(
   },
 );
 
+poolTest("recover --discard throws away only what it has asked for", 3, async (pool, fixture) => {
+  pool.configure("seat1", { "keep-session": true });
+  await pool.start("seat1");
+  fixture.busy.clear(); // a power cut
+  const { code, said } = await fixture.type(["recover", "seat1", "--discard"], () => {
+    Deno.renameSync(pool.image("seat1"), `${pool.image("seat1")}.autorevert-ended`);
+    return true;
+  });
+  assertEquals([code, said[0]], [
+    1,
+    "error: seat1: aborted: the sessions changed while waiting for confirmation",
+  ]);
+  assert(exists(`${pool.image("seat1")}.autorevert-ended`));
+});
+
 poolTest("recover --discard leaves a seat that is being started", 3, async (pool, fixture) => {
   await pool.event("seat1", "prepare");
   await fixture.type(["recover", "seat1", "--discard", "--yes"]);

@@ -1,6 +1,5 @@
 import { type Finding, finding } from "./finding.ts";
-import type { Guest } from "./guest.ts";
-import { guestOf } from "./seat_commands.ts";
+import { type Guest, guestOf } from "./guest.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";

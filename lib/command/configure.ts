@@ -6,7 +6,7 @@ import { firmwareOption, firmwareSaid } from "./firmware.ts";
 import { domains, inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { type InspectedDisk, isBeingMerged, probeLinks } from "./inspect.ts";
-import { checkNoSeats, enableSeats, isForSeats, leaveMasters, tellDisabledSeats } from "./seat_commands.ts";
+import { checkNoSeats, enableSeats, isForSeats, leaveMasters, tellDisabledSeats } from "./configure_seats.ts";
 import { asUserError, messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";

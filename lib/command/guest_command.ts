@@ -1,7 +1,8 @@
 import type { Command } from "./arguments.ts";
+import { guestOf } from "./guest.ts";
 import type { Terminal } from "./terminal.ts";
 import { UserError, withContext } from "../errors.ts";
-import type { EventContext } from "../hook/context.ts";
+import { configOf, type EventContext } from "../hook/context.ts";
 import { isPaused } from "../hook/live_status.ts";
 import * as files from "../host/files.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
@@ -52,6 +53,25 @@ export async function refuseBusy({ target, names }: ObservedDisk, context: Guest
       hint: `find it: fuser -v ${shellWord(names.image)}`,
     });
   throw withContext(target, error);
+}
+
+/** @throws {UserError} for a command on commits of a guest's seats: it says where those are made */
+export async function refuseOnSeats(verb: string, context: GuestCommand): Promise<void> {
+  const config = await configOf(context).catch(() => undefined);
+  const seats = config?.seats ?? [];
+  const meant = seats.find(({ target }) => context.targets.includes(target)) ??
+    ((config?.disks.length ?? 0) === 0 && context.targets.length === 0 ? seats[0] : undefined);
+  if (meant === undefined) return;
+  const guest = guestOf(meant.master, context);
+  throw withContext(
+    meant.target,
+    new UserError(
+      `it is a seat of ${quoted(meant.master)}: what is kept of that is committed by its own guest`,
+      {
+        hint: `autorevert ${verb} ${guest === undefined ? "DOMAIN" : shellWord(guest)}`,
+      },
+    ),
+  );
 }
 
 /** Whether libvirt has the guest running. */

@@ -15,7 +15,7 @@ import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { explain } from "../hook/refusal.ts";
-import { recoverSeats } from "./seat_commands.ts";
+import { recoverSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
 import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";

@@ -10,7 +10,7 @@ import {
   refuseBusy,
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { namedDisks, otherFile } from "./guest.ts";
+import { guestOf, namedDisks, otherFile } from "./guest.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
 import { isSaved, planCheckedRecovery } from "../hook/decide.ts";
 import { endDeadOnMasters, startMerge } from "../hook/merge.ts";
@@ -22,7 +22,6 @@ import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { isTorn, unfinished } from "../state/records.ts";
-import { guestOf } from "./seat_commands.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import type { PendingOperation } from "../state/session_record.ts";
 import { type State, topOf } from "../state/state.ts";

@@ -1,0 +1,149 @@
+/** What `enable` and `disable` do with seats, and with disks as masters. */
+
+import { listSeat, setKey } from "./config_edit.ts";
+import { domains } from "./guest.ts";
+import { type GuestCommand, isLive } from "./guest_command.ts";
+import { UserError, withContext } from "../errors.ts";
+import { disksIn } from "../hook/definitions.ts";
+import { checkClaims } from "../hook/seat_claims.ts";
+import { seatDecision } from "../hook/seat_decide.ts";
+import { newLayer } from "../hook/seat_layer.ts";
+import { releaseMasters, seatsOn, startMastersMerges } from "../hook/seat_masters.ts";
+import { observeListedSeat } from "../hook/seat_observe.ts";
+import { explainSeat } from "../hook/seat_refusal.ts";
+import * as files from "../host/files.ts";
+import { readSeats } from "../host/seat_records.ts";
+import { type Config, peekDisks } from "../input/config.ts";
+import { namesOf } from "../state/paths.ts";
+import { isSeatAwaited } from "../state/seat.ts";
+import { isSeatRefusal } from "../state/seat_table.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** Whether `enable` is for seats: a master is named, or all that is named are seats already. */
+export function isForSeats({ options, targets }: GuestCommand, config: Config | undefined): boolean {
+  const seats = config?.seats.map(({ target }) => target) ?? [];
+  return options.has("master") || targets.length > 0 && targets.every((target) => seats.includes(target));
+}
+
+/**
+ * Lists disks as seats of a master, after a look whether they can be, or changes what is kept of listed ones. The caller holds the
+ * guest's lock.
+ *
+ * @returns the text of the configuration, and what it changes
+ * @throws {UserError} if a start would be refused
+ */
+export async function enableSeats(
+  config: Config | undefined,
+  context: GuestCommand,
+): Promise<{ readonly text: string; readonly change: string; readonly said: readonly string[] }> {
+  const { domain, host, paths, options, targets } = context;
+  if (targets.length === 0) {
+    throw new UserError("which disks are to be seats?", {
+      hint: `autorevert enable ${shellWord(domain)} TARGET --master ${
+        shellWord(options.get("master") ?? "IMAGE")
+      }`,
+    });
+  }
+  const managed = targets.find((target) => config?.disks.some((disk) => disk.target === target));
+  if (managed !== undefined) {
+    throw withContext(
+      managed,
+      new UserError("it is listed with sessions and commits of its own, and can't be a seat, too", {
+        hint: `take it out first: autorevert disable ${shellWord(domain)} ${managed}`,
+      }),
+    );
+  }
+  const disks = disksIn(host.settings.liveFolder, domain) ?? disksIn(host.settings.definedFolder, domain) ??
+    [];
+  const defined = disksIn(host.settings.definedFolder, domain) ?? disks;
+  let text = files.read(paths.config);
+  const said: string[] = [];
+  for (const target of targets) {
+    const old = config?.seats.find((seat) => seat.target === target);
+    const wanted = {
+      target,
+      master: options.get("master") ?? old!.master,
+      preview: options.has("preview") || !options.has("no-preview") && (old?.preview ?? false),
+      keepSession: options.has("keep-session") ||
+        !options.has("no-keep-session") && (old?.keepSession ?? false),
+    };
+    try {
+      const seat = observeListedSeat(wanted, defined, readSeats(paths.seats), host);
+      const isRunning = isLive(context) && seat.record !== undefined;
+      if (!isRunning) {
+        const circumstances = {
+          event: "prepare",
+          start: "fresh",
+          end: "none",
+          saved: isSeatAwaited(seat),
+        } as const;
+        const { decision } = await seatDecision(seat, circumstances, context);
+        if (isSeatRefusal(decision)) throw explainSeat(decision, seat, domain);
+        checkClaims([{ seat, decision }], context);
+      }
+      newLayer(seat, context);
+      checkMastersDisks(seat.master.image, context);
+    } catch (error) {
+      throw withContext(target, error);
+    }
+    if (old === undefined) text = listSeat(text, target, wanted.master);
+    if (old !== undefined && wanted.master !== old.master) {
+      text = setKey(text!, target, "master", wanted.master);
+    }
+    if (wanted.preview !== (old?.preview ?? false)) text = setKey(text!, target, "preview", wanted.preview);
+    if (wanted.keepSession !== (old?.keepSession ?? false)) {
+      text = setKey(text!, target, "keep-session", wanted.keepSession);
+    }
+    said.push(`${domain} ${target}: every start begins with ${quoted(wanted.master)} from the next one on`);
+  }
+  return { text: text!, change: `list ${targets.join(", ")} as seats`, said };
+}
+
+/** @throws {UserError} if the master is a seat's image by another guest's configuration */
+function checkMastersDisks(master: string, { host }: GuestCommand): void {
+  const { definedFolder, configFolder } = host.settings;
+  for (const domain of domains(host.settings)) {
+    const text = files.read(`${configFolder}/${domain}.json`) ?? "";
+    if (!text.includes('"master"')) continue;
+    const seats = peekDisks(text) ?? [];
+    for (const disk of disksIn(definedFolder, domain) ?? []) {
+      const isSeat = seats.some(({ target, master }) => target === disk.target && master !== undefined);
+      if (!isSeat || disk.file === undefined || !files.sameFile(disk.file, master)) continue;
+      throw new UserError(
+        `${quoted(master)} is a seat of the guest ${quoted(domain)}, and can't be a master, too`,
+      );
+    }
+  }
+}
+
+/** Says what becomes of seats that are taken out of the configuration. */
+export function tellDisabledSeats(seats: Config["seats"], { paths, domain, terminal }: GuestCommand): void {
+  const records = readSeats(paths.seats);
+  for (const { target } of seats) {
+    const session = records.some((record) => record.target === target)
+      ? "this session is still thrown away when it ends; "
+      : "";
+    terminal.print(
+      `${domain} ${target}: is no seat any more; ${session}it needs an image of its own before its next start`,
+    );
+  }
+}
+
+/** After a seat is gone from the configuration: its master may become an ordinary disk, and its merges may go on. */
+export async function leaveMasters(masters: readonly string[], context: GuestCommand): Promise<void> {
+  const names = masters.map((master) => namesOf(files.resolveIfThere(master) ?? master));
+  await releaseMasters(names, context);
+  await startMastersMerges(names, context);
+}
+
+/** @throws {UserError} if a disk that is to be left alone is a master: its guest would write into what seats stand on */
+export function checkNoSeats(image: string, target: string, context: GuestCommand): void {
+  const seats = seatsOn(namesOf(image), context);
+  if (seats.length === 0) return;
+  throw withContext(
+    target,
+    new UserError(`it is the master of seats: ${seats.join(", ")}`, {
+      hint: "take those out first: autorevert disable GUEST TARGET",
+    }),
+  );
+}

@@ -1,0 +1,95 @@
+import { described, type GuestCommand } from "./guest_command.ts";
+import { UserError, withContext } from "../errors.ts";
+import { configOf } from "../hook/context.ts";
+import { planCheckedRecovery } from "../hook/decide.ts";
+import { disksIn } from "../hook/definitions.ts";
+import { startMerge } from "../hook/merge.ts";
+import { observeListed } from "../hook/observe.ts";
+import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isTorn } from "../state/records.ts";
+import { type Layers, publishedOf, topOf } from "../state/state.ts";
+import { publish as publishSteps } from "../state/transitions.ts";
+import { shellWord } from "../text.ts";
+
+/**
+ * Has seats take the newest commit of the disks at their next start, or go back by one.
+ *
+ * One rename: after a crash seats take the old version or the new one.
+ *
+ * @throws {UserError} if it is not done by hand, or there is no such version
+ */
+export async function publish(context: GuestCommand): Promise<void> {
+  const { run, domain, host, paths, targets } = context;
+  using _guest = await run.locks.guest();
+  const config = await configOf(context);
+  const disks = (config?.disks ?? []).filter(({ target, byHand }) =>
+    targets.length === 0 ? byHand : targets.includes(target)
+  );
+  if (disks.length === 0) {
+    throw new UserError("no disk's commits are published by hand: seats take each one at their next start", {
+      hint: `to have it so: autorevert enable ${shellWord(domain)} TARGET --by-hand`,
+    });
+  }
+  const { definedFolder, liveFolder } = host.settings;
+  const defined = disksIn(definedFolder, domain) ?? disksIn(liveFolder, domain) ?? [];
+  const fit = defined.map((disk) => ({ ...disk, unfit: undefined }));
+  const observe = () =>
+    disks.map((disk) => observeListed(disk, fit, readOwnRecords(paths.note), host.settings.imageFolders));
+  {
+    using _folders = await run.locks.folders(observe().map(({ names }) => names.image));
+    const { stages } = await planCheckedRecovery(observe(), context);
+    for (const { subject, steps } of stages) await run.take(subject, steps);
+    for (const disk of observe()) await publishDisk(disk, context);
+  }
+  await startMerge(observe().filter((disk) => stateOf(disk).kind === "layered"), context);
+}
+
+async function publishDisk(disk: ObservedDisk, context: GuestCommand): Promise<void> {
+  const { run, domain, terminal } = context;
+  const { target, names, listing } = disk;
+  const number = versionMeant(disk, context);
+  const mark = listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const];
+  await run.take(target, [...mark, ...publishSteps(names, listing, number)]);
+  terminal.print(
+    `${domain} ${target}: published is the version ${described(names.layer(number))}; ` +
+      "seats take it at their next start",
+  );
+}
+
+/** @throws {UserError} if there is none */
+function versionMeant(disk: ObservedDisk, context: GuestCommand): number {
+  try {
+    const layers = layersOf(disk, context);
+    return context.options.has("back") ? versionBefore(disk, layers, context) : topOf(layers);
+  } catch (error) {
+    throw withContext(disk.target, error);
+  }
+}
+
+function layersOf(disk: ObservedDisk, { domain }: GuestCommand): Layers {
+  if (!disk.byHand) {
+    throw new UserError("its commits are not published by hand: seats take each one at their next start", {
+      hint: `to have it so: autorevert enable ${shellWord(domain)} ${disk.target} --by-hand`,
+    });
+  }
+  const state = stateOf(disk);
+  if ("layers" in state) return state.layers;
+  throw new UserError("there is no commit: seats begin with the disk as it is");
+}
+
+/** @throws {UserError} if there is none, or it is being merged */
+function versionBefore(disk: ObservedDisk, layers: Layers, { paths: { note } }: GuestCommand): number {
+  const { names, listing } = disk;
+  const now = publishedOf(names, listing) ?? topOf(layers);
+  const before = layers.filter((number) => number < now).at(-1);
+  if (before === undefined) {
+    throw new UserError("there is no version before the published one: it was merged");
+  }
+  const records = [...readOwnRecords(note), ...readOtherRecords(note, [names.image])]
+    .filter(({ image }) => image === names.image);
+  if (before === layers[0] && isTorn(stateOf(disk), records)) {
+    throw new UserError("the version before the published one is being merged");
+  }
+  return before;
+}

@@ -1,0 +1,154 @@
+/** What `recover` does with the sessions of seats. */
+
+import { confirm, described, type GuestCommand, isLive, refuseOnSeats } from "./guest_command.ts";
+import { UserError, withContext } from "../errors.ts";
+import { configOf, isBeingStarted } from "../hook/context.ts";
+import { isSaved } from "../hook/decide.ts";
+import { disksIn } from "../hook/definitions.ts";
+import { startMastersMerges } from "../hook/seat_masters.ts";
+import { observeListedSeat } from "../hook/seat_observe.ts";
+import { layerStoodOn } from "../hook/standing.ts";
+import * as files from "../host/files.ts";
+import { readSeats } from "../host/seat_records.ts";
+import type { Config } from "../input/config.ts";
+import { namesOf } from "../state/paths.ts";
+import type { SeatRecord } from "../state/seat_record.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** A seat with all that lies there of its sessions. */
+interface SeatFiles {
+  readonly target: string;
+  readonly image: string;
+  readonly master: string;
+  readonly record: SeatRecord | undefined;
+  /** The session, the one that is set aside, and one that was being made, as far as they are there. */
+  readonly paths: readonly string[];
+}
+
+/**
+ * Throws the sessions of a guest's seats away, after asking, with what is set aside: of one that is shut off and not saved.
+ *
+ * After a crash each file is there or gone, and the same command goes on.
+ *
+ * @returns whether the guest has seats
+ * @throws {UserError} if a session may still be needed, or is none
+ */
+export async function recoverSeats(context: GuestCommand): Promise<boolean> {
+  const { run, domain, paths, options, terminal } = context;
+  const config = await configOf(context).catch(() => undefined);
+  const seats = seatsMeant(config, context);
+  if (seats.length === 0) return false;
+  if (options.has("keep")) await refuseOnSeats("commit", { ...context, targets: [seats[0]!.target] });
+  const asked = seats.filter(isThere);
+  if (asked.length === 0 || isLive(context) && !options.has("discard")) {
+    terminal.print(`${domain}: nothing to recover`);
+    return true;
+  }
+  if (!options.has("discard")) {
+    for (const { target } of asked) {
+      terminal.print(
+        `${domain} ${target}: a session lies there; to end it now: autorevert recover --discard ${
+          shellWord(domain)
+        } ${target}`,
+      );
+    }
+    return true;
+  }
+  for (const { target, paths: [first] } of asked) {
+    if (first !== undefined) {
+      confirm(`${domain} ${target}: throw the session ${described(first)}, away?`, context);
+    }
+  }
+  using _guest = await run.locks.guest();
+  checkShutOff(context);
+  const there = seatsMeant(config, context).filter(isThere);
+  if (versionsOf(there) !== versionsOf(asked)) {
+    throw new UserError("aborted: the sessions changed while waiting for confirmation", {
+      hint: "try again",
+    });
+  }
+  for (const seat of there) await checkSession(seat, context);
+  run.locks.claim(there.map(({ image }) => image));
+  for (const { target, paths } of there) {
+    await run.take(target, paths.map((path) => ({ kind: "remove", path })));
+    terminal.print(`${domain} ${target}: the session is thrown away`);
+  }
+  const left = readSeats(paths.seats).filter(({ image }) => there.every((seat) => seat.image !== image));
+  await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
+  await startMastersMerges(there.map(({ master }) => namesOf(master)), context);
+  return true;
+}
+
+/** The seats that the configuration lists, and those that only the note knows, as far as they are meant. */
+function seatsMeant(config: Config | undefined, context: GuestCommand): SeatFiles[] {
+  const { run, domain, host, paths, targets } = context;
+  const records = readSeats(paths.seats);
+  const defined = disksIn(host.settings.definedFolder, domain) ?? [];
+  const listed = (config?.seats ?? []).flatMap((seat) => {
+    try {
+      const { target, names, master } = observeListedSeat(seat, defined, records, host);
+      return [{ target, image: names.image, master: master.image }];
+    } catch (error) {
+      run.report(withContext(seat.target, error));
+      return [];
+    }
+  });
+  return [...listed, ...records.filter((record) => listed.every(({ image }) => image !== record.image))]
+    .filter(({ target }) => targets.length === 0 || targets.includes(target))
+    .map(({ target, image, master }) => {
+      const { ended, scratch } = namesOf(image);
+      return {
+        ...{ target, image, master },
+        record: records.find((record) => record.image === image),
+        paths: [image, ended, scratch].filter((path) => files.lstat(path) !== undefined),
+      };
+    });
+}
+
+function isThere({ record, paths }: SeatFiles): boolean {
+  return paths.length > 0 || record !== undefined;
+}
+
+function versionsOf(seats: readonly SeatFiles[]): string {
+  return seats.flatMap(({ paths }) => paths.map((path) => `${path} ${files.identity(path)}`)).join("\n");
+}
+
+/** @throws {UserError} if the guest is up, or may be soon */
+function checkShutOff(context: GuestCommand): void {
+  const guest = shellWord(context.domain);
+  if (isBeingStarted(context)) {
+    throw new UserError("the guest is being started", {
+      hint: "wait until it is up, or has failed",
+      healedBy: "event",
+    });
+  }
+  if (isLive(context)) {
+    throw new UserError("the guest runs", { hint: `end it first: virsh shutdown ${guest}` });
+  }
+  if (isSaved(context)) {
+    throw new UserError("libvirt holds a managed save of the guest, which expects its session", {
+      hint: `start it, or drop the save: virsh managedsave-remove ${guest}`,
+    });
+  }
+}
+
+/** @throws {UserError} if what lies there may be needed, or is no session */
+async function checkSession(
+  { target, image, master, record }: SeatFiles,
+  { host }: GuestCommand,
+): Promise<void> {
+  const refuse = (message: string, hint?: string) => withContext(target, new UserError(message, { hint }));
+  if (record?.left) {
+    throw refuse(
+      "its guest has migrated, and runs on the session at another host, or ended there",
+      "end it there, or start it here",
+    );
+  }
+  if ((files.lstat(image)?.size ?? 0) === 0) return;
+  if (layerStoodOn(namesOf(master), host.backingOf(image)) === undefined) {
+    throw refuse(`${quoted(image)} is no session on ${quoted(master)}`);
+  }
+  if ((await host.qemuImg.info(image)).kind === "busy") {
+    throw refuse(`${quoted(image)} is open in another process`, `find it: fuser -v ${shellWord(image)}`);
+  }
+}
