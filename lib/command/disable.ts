@@ -1,0 +1,73 @@
+import { unlistDisk } from "./config_edit.ts";
+import { configure, finishRecovery, inspectListed, listedDisks } from "./configure.ts";
+import { checkNoSeats, leaveMasters, tellDisabledSeats } from "./configure_seats.ts";
+import type { GuestCommand } from "./guest_command.ts";
+import type { InspectedDisk } from "./inspect.ts";
+import { UserError, withContext } from "../errors.ts";
+import { startMerge } from "../hook/merge.ts";
+import { releaseMasters } from "../hook/seat_masters.ts";
+import * as files from "../host/files.ts";
+import { isMarked, stateOf } from "../state/observed_disk.ts";
+import { shellWord } from "../text.ts";
+
+/**
+ * Takes disks out of the guest's configuration; with the last of them the file goes.
+ *
+ * @throws {UserError} if a session that is there is to be committed: it would be lost
+ */
+export async function disable(context: GuestCommand): Promise<void> {
+  const { run, domain, paths, terminal } = context;
+  using _guest = await run.locks.guest();
+  await finishRecovery(context);
+  const { config, meant } = await listedDisks(context);
+  const seats = config.seats.filter(({ target }) =>
+    context.targets.length === 0 || context.targets.includes(target)
+  );
+  const views = await inspectListed(meant, context);
+  for (const { target, disk } of views) {
+    if (disk !== undefined) checkNoSeats(disk.names.image, target, context);
+  }
+  for (const { target, condition, disk } of views) {
+    const { commit } = config.disks.find((disk) => disk.target === target)!;
+    const isMeant = commit || disk !== undefined && (isMarked(disk) || disk.record?.held);
+    const isThere = disk === undefined || ["session", "committing"].includes(stateOf(disk).kind);
+    if (!isMeant || !isThere || condition === "reverts" || condition === "unprotected") continue;
+    throw withContext(
+      target,
+      new UserError("its session is to be committed, and would be lost", {
+        hint: `let it end first, or give it up: autorevert commit --cancel ${shellWord(domain)} ${target}`,
+      }),
+    );
+  }
+  const targets = views.map(({ target }) => target);
+  const out = [...targets, ...seats.map(({ target }) => target)];
+  const text = out.length === config.disks.length + config.seats.length
+    ? undefined
+    : out.reduce(unlistDisk, files.read(paths.config)!);
+  await configure(text, `take out ${out.join(", ")}`, context);
+  tellDisabledSeats(seats, context);
+  await releaseMasters(views.flatMap(({ disk }) => disk?.names ?? []), context, { ownGuest: true });
+  await leaveMasters(seats.map(({ master }) => master), context);
+  for (const view of views) terminal.print(`${domain} ${view.target}: ${afterDisable(view)}`);
+  await startMerge(views.flatMap(({ disk }) => disk ? [{ ...disk, keepCommits: 0 }] : []), context);
+}
+
+function afterDisable({ condition, disk }: InspectedDisk): string {
+  const state = disk && stateOf(disk);
+  const also = [
+    state && "ended" in state && state.ended && "the session that was set aside goes at its next start",
+    state?.kind === "layered" && state.layers.length > 1 && "its commits are merged in the background",
+  ].filter(Boolean);
+  switch (condition) {
+    case "running":
+    case "saved":
+      return "this session is still thrown away when it ends; then the disk is left alone";
+    case "awaited":
+      return "its session, on which a guest was saved, is thrown away at the next start; then the disk is left alone";
+    case "reverts":
+    case "resumes":
+      return "the session that died is thrown away at the next start; then the disk is left alone";
+    default:
+      return ["is left alone from now on", ...also].join("; ");
+  }
+}
