@@ -12,7 +12,11 @@ const words: Words = {
   listed: { true: "configured", false: "not configured any more" },
   ours: { true: "in the session record", false: "not in the session record" },
   state: { plain: "plain", layered: "layered", session: "session", stray: "stray", missing: "missing" },
-  ended: { true: "a session is set aside", false: "no session is set aside" },
+  ended: {
+    true: "a session is set aside",
+    false: "no session is set aside",
+    undone: "a commit that was undone is set aside",
+  },
   start: { fresh: "fresh start", resume: "restore", migrate: "incoming migration", refused: "refused start" },
   end: {
     normal: "shut down",

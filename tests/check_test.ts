@@ -133,7 +133,8 @@ const wrongs: readonly Wrong[] = [
     what: "a note that is none",
     arrange: (fixture) => Deno.writeTextFileSync(fixture.note, "?"),
     message: /^"ROOT\/config\/guest.session" is not a note of this hook/,
-    hint: /^restore it, or if no disk/,
+    hint:
+      /^restore it, or move it away: mv ROOT\/config\/guest.session ROOT\/config\/guest.session.unreadable; /,
     whom: ["guest"],
   },
   {

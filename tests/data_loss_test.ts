@@ -433,3 +433,69 @@ Deno.test("a guest of which nobody has told that it is up was up, if it shuts do
   await fixture.stop("shutdown");
   assertEquals([fixture.disk("vda"), fixture.flags()], [session, { vda: false }]);
 });
+
+Deno.test("where the note can't be read, its message leads to the session that lies there", async () => {
+  for (const way of ["--keep", "--discard"]) {
+    using fixture = (await up(true)).define();
+    fixture.booted = LATER;
+    Deno.writeTextFileSync(fixture.note, "");
+    const { code, said } = await fixture.event("prepare");
+    const move = `mv ${fixture.note} ${fixture.note}.unreadable`;
+    assertEquals([code, said[1]?.includes(`move it away: ${move};`)], [1, true]);
+    await fixture.event("release", "failed");
+    Deno.renameSync(fixture.note, `${fixture.note}.unreadable`);
+    assertEquals((await fixture.event("prepare")).code, 1);
+    await fixture.event("release", "failed");
+    assertEquals((await fixture.type(`recover ${way} guest vda`, true)).said, []);
+    assertEquals(fixture.disk("vda"), way === "--keep" ? session : base);
+    await fixture.start();
+  }
+});
+
+Deno.test("a session that is to be kept is there as long as its mark is, whoever has removed the image", async () => {
+  for (const reason of ["shutdown", "power cut"]) {
+    using fixture = (await up(true)).define();
+    Deno.removeSync(fixture.vda);
+    if (reason === "shutdown") {
+      await fixture.stop(reason);
+      assertEquals(fixture.disk("vda"), session);
+    } else {
+      fixture.booted = LATER;
+      await fixture.start();
+      assertEquals(fixture.read(fixture.vda), session);
+    }
+  }
+});
+
+for (const how of ["its flag was set before its start", "an editor has set its flag"]) {
+  for (const end of ["power cut", "crashed", "failed"]) {
+    Deno.test(`a session that is to be kept outlives a start without the configuration: ${how}, ${end}`, async () => {
+      for (const way of ["back", "--keep", "--discard"]) {
+        using fixture = (await up(!how.includes("editor"))).define();
+        fixture.configure({ vda: true });
+        fixture.write(fixture.vda, "more");
+        if (end === "power cut") fixture.booted = LATER;
+        else await fixture.event("release", end);
+        const isKnown = end !== "power cut" || !how.includes("editor");
+        Deno.removeSync(fixture.configFile);
+        const { code, said } = await fixture.event("prepare");
+        assertEquals(
+          [code, said.join().includes("recover --keep|--discard")],
+          isKnown ? [1, true] : [0, false],
+        );
+        // Nothing but the time of the file has told that its flag was meant for the session.
+        if (!isKnown) continue;
+        await fixture.event("release", "failed");
+        if (way === "back") {
+          fixture.configure({ vda: true });
+          await fixture.start();
+          assertEquals(fixture.read(fixture.vda), { ...session, more: "yes" });
+          continue;
+        }
+        assertEquals((await fixture.type(`recover ${way} guest vda`, true)).said, []);
+        await fixture.start();
+        assertEquals(fixture.disk("vda").more, way === "--keep" ? "yes" : undefined);
+      }
+    });
+  }
+}

@@ -197,12 +197,14 @@ Deno.test("a start without a disk is refused", () => {
   }
 });
 
-Deno.test("a disk that is no longer configured keeps no guest from starting but by a session that is in use, replaced, not its own or gone, or by seats", () => {
+Deno.test("a disk that is no longer configured keeps no guest from starting but by a session that is in use, replaced, not its own, gone or to be kept, or by seats", () => {
   for (const facts of unlistedAtPrepare) {
     if (isRefusal(decisions.get(facts)!)) {
       assert(
-        facts.stood || isIdle(facts) && facts.start === "resume" && facts.saved ||
-          facts.state === "session" && (!facts.ours || ["busy", "moved", "replaced"].includes(facts.look)),
+        facts.stood ||
+          facts.start === "resume" && (facts.ended === "undone" || isIdle(facts) && facts.saved) ||
+          facts.state === "session" &&
+            (!facts.ours || facts.held || ["busy", "moved", "replaced"].includes(facts.look)),
       );
     }
   }

@@ -34,6 +34,7 @@ const prepare = {
   waits: [false],
   start: ["fresh", "resume", "migrate"],
   end: ["none"],
+  ended: [false, true, "undone"],
   came: ["not"],
   ours: both,
   flag: ["set", "clear"],

@@ -102,3 +102,31 @@ Deno.test("a start that fails at its last disk takes the others back at once", a
   await fixture.event("prepare", "-", { perform });
   assertEquals(snapshot(fixture.images), before);
 });
+
+for (const reason of ["crashed", "daemon", "unknown", "destroyed", "-"]) {
+  Deno.test(`a flagged session that ran while libvirtd was away is kept, though nobody told that its guest was up: ${reason}`, async () => {
+    using fixture = new Fixture().disks({ vda: true });
+    await fixture.good("prepare");
+    await fixture.good("start");
+    fixture.write(fixture.vda, "session");
+    // Without a reason, only that it was written to later than any start takes tells it from one that failed.
+    const later = new Date(Date.now() + 120_000);
+    Deno.utimeSync(fixture.vda, later, later);
+    await fixture.event("stopped", reason);
+    await fixture.event("release", reason);
+    const isHeld = fixture.state("vda").kind === "session";
+    assertEquals(isHeld ? fixture.read(fixture.vda) : fixture.disk("vda"), session);
+  });
+}
+
+Deno.test("nor is one that was saved meanwhile, where libvirt gives no reason", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  await fixture.good("prepare");
+  fixture.write(fixture.vda, "session");
+  const later = new Date(Date.now() + 120_000);
+  Deno.utimeSync(fixture.vda, later, later);
+  await fixture.event("release", "-");
+  await fixture.good("restore");
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), session);
+});

@@ -66,6 +66,7 @@ export function doHalf(step: Step): void {
     case "rename":
     case "remove":
     case "mark":
+    case "touch":
     case "sync":
     case "repair":
     case "background":

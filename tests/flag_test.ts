@@ -82,3 +82,18 @@ for (const layers of [1, 2]) {
     assertEquals([fixture.disk("vda"), fixture.flags()], [{ ...disk, second: "yes" }, { vda: false }]);
   });
 }
+
+for (const cut of ["crash", "power cut"]) {
+  Deno.test(`an editor clears the flag of a session that was resumed after a ${cut}`, async () => {
+    using fixture = await up(false);
+    fixture.configure({ vda: true });
+    fixture.write(fixture.vda, "more");
+    if (cut === "crash") await fixture.stop("crashed");
+    else fixture.booted = new Date(fixture.booted.getTime() + 60_000);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda).more, "yes");
+    fixture.configure({ vda: false });
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), base);
+  });
+}

@@ -150,6 +150,6 @@ Deno.test("the hint's command for a broken note is safe where no disk has layers
   Deno.writeTextFileSync(fixture.note, "[");
   const { code, said } = await fixture.event("prepare");
   assertEquals(code, 1);
-  type(said[1]!, "beside it: ");
+  type(said[1]!, "move it away: ");
   await checkLife(fixture, { base: "vda" });
 });

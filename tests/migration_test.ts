@@ -807,6 +807,38 @@ Deno.test("a session that died here is told from the other host's, where files h
   });
 });
 
+for (const end of ["start", "late end"]) {
+  Deno.test(`nor is that one lost where the number of a file that is gone is used again: ${end}`, async () => {
+    await withoutBirthTimes(async (age) => {
+      using hosts = new TwoHosts({ vda: false });
+      const { here, there } = hosts;
+      there.define();
+      await hosts.start(here);
+      age(here);
+      const { ino } = Deno.lstatSync(here.vda);
+      here.busy.clear();
+      await there.type("recover guest --discard", true);
+      await hosts.start(there);
+      const { lstatSync } = Deno;
+      const session = lstatSync(there.vda).ino;
+      // As ext4 does it.
+      Deno.lstatSync = (path) => {
+        const info = lstatSync(path);
+        return info.ino === session ? { ...info, ino } : info;
+      };
+      there.write(there.vda, "saved");
+      await hosts.stop(there, "saved");
+      if (end === "start") {
+        await here.start();
+        await here.stop();
+      } else await here.event("release", "crashed");
+      await there.good("restore");
+      await there.good("prepare");
+      assertEquals(there.read(there.vda), { base: "vda", saved: "yes" });
+    });
+  });
+}
+
 Deno.test("a source that was destroyed after its guest has gone on leaves what is saved there since, whatever is started", async () => {
   for (const reason of ["crashed", "destroyed"]) {
     using hosts = new TwoHosts({ vda: false });
@@ -862,4 +894,17 @@ Deno.test("a host tells its session from the one that another has begun soon aft
       });
     }
   }
+});
+
+Deno.test("commit --cancel where a guest came from leaves the session that runs elsewhere to be kept", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  here.define();
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  here.write(here.vda, "kept");
+  const { printed } = await here.type("commit --cancel guest");
+  assertEquals(printed.join().includes("for the one that goes on elsewhere, type this there"), true);
+  await hosts.stop(there);
+  assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
 });

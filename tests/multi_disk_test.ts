@@ -166,3 +166,26 @@ Deno.test("sessions that a start was about to set aside are set aside again, wha
     for (const target of ["vda", "vdb"]) assertEquals(fixture.disk(target), { base: target });
   }
 });
+
+Deno.test("a disk whose folder is not mounted at the end is committed with the others when it is", async () => {
+  using fixture = new Fixture().disks({ vda: true });
+  const other = `${fixture.images}/other`;
+  const away = `${fixture.images}/away`;
+  Deno.mkdirSync(other);
+  fixture.save(`${other}/vdb.img`, null, { base: "vdb" });
+  fixture.sources.set("vdb", `${other}/vdb.img`);
+  fixture.configure({ vda: true, vdb: true });
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  fixture.write(`${other}/vdb.img`, "session");
+  Deno.renameSync(other, away);
+  Deno.mkdirSync(other);
+  await fixture.stop();
+  assertEquals([fixture.state("vda").kind, fixture.flags()], ["session", { vda: true, vdb: true }]);
+  Deno.removeSync(other);
+  Deno.renameSync(away, other);
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(fixture.flags(), { vda: false, vdb: false });
+  assertEquals([fixture.disk("vda").session, fixture.read(`${other}/vdb.img`).session], ["yes", "yes"]);
+});

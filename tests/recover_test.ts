@@ -241,3 +241,39 @@ Deno.test("recover uses up the flag that was meant for the session, and leaves o
     }
   }
 });
+
+Deno.test("a session of a guest that was renamed without its note is kept as the message says, or goes on with it", async () => {
+  for (const isMoved of [true, false]) {
+    using fixture = (await up(true)).define();
+    fixture.booted = new Date(fixture.booted.getTime() + 60_000);
+    Deno.removeSync(`${fixture.settings.definedFolder}/guest.xml`);
+    fixture.define("win11");
+    Deno.renameSync(fixture.configFile, `${fixture.config}/win11.json`);
+    const { code, said } = await fixture.event("prepare", "-", { domain: "win11" });
+    assertEquals([code, said[1]], [
+      1,
+      `hint: if it was renamed to "win11": mv -n ${fixture.note} ${fixture.config}/win11.session; ` +
+      "or: autorevert recover --keep|--discard guest vda",
+    ]);
+    await fixture.event("release", "failed", { domain: "win11" });
+    if (isMoved) {
+      Deno.renameSync(fixture.note, `${fixture.config}/win11.session`);
+      await fixture.good("prepare", "-", { domain: "win11" });
+      assertEquals(fixture.read(fixture.vda), session);
+    } else {
+      assertEquals((await fixture.type("recover --keep guest vda")).said, []);
+      assertEquals(fixture.disk("vda"), session);
+    }
+  }
+});
+
+Deno.test("a damaged session whose mark says that it is to be kept can be given up as the message says", async () => {
+  using fixture = (await up(true)).define();
+  await fixture.stop("saved");
+  Deno.writeTextFileSync(fixture.vda, "QFI broken");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, said[1]?.includes("give it up: autorevert recover --discard DOMAIN vda")], [1, true]);
+  await fixture.event("release", "failed");
+  await fixture.type("recover --discard guest vda", true);
+  await fixture.start();
+});

@@ -34,7 +34,11 @@ for (const [what, value] of broken) {
   Deno.test(`a note that ${what} is not taken`, () => {
     const text = JSON.stringify(value);
     const { hint } = assertThrows(() => parseRecords("/n o", text), UserError, '"/n o" is not a note');
-    assertEquals(hint, `restore it, or if no disk of the guest has a ".backing_file" beside it: rm '/n o'`);
+    assertEquals(
+      hint,
+      "restore it, or move it away: mv '/n o' '/n o.unreadable'; " +
+        "the next start, or autorevert check, then says what to do with a session that lies there",
+    );
   });
 }
 
@@ -53,7 +57,7 @@ Deno.test("session records list the disks with a session, and are gone after the
 });
 
 Deno.test("a disk whose record is gone is discarded at its end, and the guest is plain from then on", async () => {
-  using fixture = new Fixture().disks({ vda: true, vdb: false });
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
   await fixture.start();
   fixture.write(fixture.vda, "session");
   fixture.configure({ vdb: false });

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { atEveryStep, Failing } from "./fault.ts";
-import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
+import { afterClockTick, DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
 Deno.test("a managed save that is dropped keeps its session, if its flag was set after the last write", async () => {
@@ -396,3 +396,60 @@ Deno.test("a saved guest is not restored on the base, though its disk is not con
   await fixture.good("restore");
   await fixture.good("prepare");
 });
+
+for (const answer of [false, true]) {
+  Deno.test(`keep asks before it joins a session with a disk that was written to since: ${answer}`, async () => {
+    using fixture = await up(false);
+    fixture.keys = { "keep-session": true };
+    fixture.configure({ vda: false });
+    fixture.define();
+    await fixture.stop();
+    await afterClockTick();
+    fixture.write(fixture.vda, "written by hand");
+    const { code } = await fixture.type("keep guest", answer);
+    assertEquals([code, fixture.asked.length], [answer ? 0 : 1, 1]);
+    assertEquals(fixture.disk("vda").session, answer ? "yes" : undefined);
+  });
+}
+
+Deno.test("keep doesn't take what a merge has written for somebody's", async () => {
+  using fixture = await committed({ "keep-session": true });
+  fixture.configure({ vda: false });
+  fixture.define();
+  await fixture.start({ mergeDies: true });
+  await fixture.stop("shutdown", { mergeDies: true });
+  await afterClockTick();
+  assertEquals((await fixture.merge()).said, []);
+  assertEquals((await fixture.type("keep guest")).code, 0);
+  assertEquals(fixture.asked, []);
+});
+
+for (const isStarted of [false, true]) {
+  Deno.test(`a guest that was saved is not restored on a commit that was undone since; a start that failed between: ${isStarted}`, async () => {
+    using fixture = new Fixture().disks({ vda: true });
+    fixture.keys = { "keep-commits": 2 };
+    fixture.configure({ vda: true });
+    fixture.define();
+    await fixture.start();
+    fixture.write(fixture.vda, "commit");
+    await fixture.stop("-");
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await fixture.stop("-"); // virsh save
+    assertEquals((await fixture.type("undo guest --yes")).code, 0);
+    if (isStarted) {
+      await fixture.good("prepare");
+      await fixture.event("release", "-");
+    }
+    const before = fixture.disk("vda");
+    await fixture.good("restore");
+    const { code, said } = await fixture.event("prepare");
+    assertEquals([code, said.join().includes("was undone since the guest was saved")], [1, true]);
+    await fixture.event("release", "-");
+    assertEquals(fixture.disk("vda"), before);
+    assertEquals((await fixture.type("keep guest")).code, 0);
+    assertEquals(fixture.disk("vda"), { ...base, commit: "yes" });
+    await fixture.good("restore");
+    await fixture.good("prepare");
+  });
+}

@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
 import { Failing, tearing } from "./fault.ts";
-import { DOMAIN, exists, Fixture } from "./fixture.ts";
+import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
 /** Another guest, configured for the same image. */
@@ -63,7 +63,8 @@ Deno.test("another guest's session is neither thrown away nor committed by what 
   await fixture.stop("crashed");
   configureSecond(fixture);
   fixture.define("second");
-  const hint = `hint: start that guest and end it, or: autorevert recover --keep|--discard ${DOMAIN}`;
+  fixture.define();
+  const hint = `hint: start that guest and end it; or: autorevert recover --keep|--discard ${DOMAIN} vda`;
   assertEquals((await fixture.event("prepare", "-", second)).said[1], hint);
   assertEquals((await fixture.type("check second")).printed.includes(hint), true);
   for (const way of ["--keep", "--discard"]) {
@@ -169,4 +170,28 @@ Deno.test("commit --cancel of one guest leaves the mark of another one's session
   await fixture.start();
   await fixture.stop();
   assertEquals(fixture.disk("vda"), { base: "vda", mine: "yes" });
+});
+
+Deno.test("where two guests have a session each on one of two disks, each is ended by the command that the other's start names", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
+  fixture.define();
+  fixture.define("other");
+  fixture.configure({ vda: false });
+  await fixture.start();
+  fixture.booted = LATER;
+  Deno.writeTextFileSync(`${fixture.config}/other.json`, '{"disks": [{"target": "vdb"}]}');
+  const other = { domain: "other" };
+  for (const operation of ["prepare", "start", "started"]) await fixture.good(operation, "-", other);
+  fixture.booted = new Date(LATER.getTime() + 60_000);
+  for (const name of [DOMAIN, "other"]) {
+    Deno.writeTextFileSync(
+      `${fixture.config}/${name}.json`,
+      '{"disks": [{"target": "vda"}, {"target": "vdb"}]}',
+    );
+  }
+  const { said } = await fixture.event("prepare");
+  assertEquals(said[1]?.endsWith("autorevert recover --keep|--discard other vdb"), true);
+  await fixture.event("release", "failed");
+  assertEquals((await fixture.type("recover --discard other vdb", true)).said, []);
+  await fixture.start();
 });

@@ -107,14 +107,16 @@ function unknownDomain({ domain, records }: Guest, { host: { settings } }: Event
   const known = domains(settings);
   const images = new Set(records.map(({ image }) => image));
   const free = known.filter((name) => !managedGuests(settings).includes(name));
-  const renamed = free.find((name) => sources(name, settings).some((file) => images.has(file)));
-  const meant = renamed ?? nearest(domain, free);
   const move = (to: string) =>
     ["json", "session", "seats"].map((suffix) => `${settings.configFolder}/${domain}.${suffix}`)
-      .filter((path) => files.lstat(path) !== undefined)
-      .map((path) => `mv ${shellWord(path)} ${shellWord(path.replace(`/${domain}.`, `/${to}.`))}`).join(
-        " && ",
-      );
+      .map((path) => [path, path.replace(`/${domain}.`, `/${to}.`)] as const)
+      .filter(([from, to]) => files.lstat(from) !== undefined && files.lstat(to) === undefined)
+      .map(([from, to]) => `mv ${shellWord(from)} ${shellWord(to)}`).join(" && ");
+  // Its configuration may have been renamed alone.
+  const renamed = known.find((name) =>
+    move(name) !== "" && sources(name, settings).some((file) => images.has(file))
+  );
+  const meant = renamed ?? nearest(domain, free);
   return new UserError(`libvirt knows no such domain; without a configuration are ${listed(free)}`, {
     hint: meant === undefined
       ? `if it was renamed, rename ${

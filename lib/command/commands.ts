@@ -95,9 +95,10 @@ the next one, becomes part of the disk when it ends; then the flag clears itself
     summary: "make the last session, which was set aside, part of the disk",
     domains: one,
     targets: any,
-    options: {},
+    options: { yes },
     text: `For a guest that is shut off. Sessions are set aside until the guest is up again with
-"keep-session": true in the configuration, and always where libvirt is older than 10.5.`,
+"keep-session": true in the configuration, and always where libvirt is older than 10.5. Where the
+disk was written to since, which the session may not fit to any more, it asks.`,
   },
   undo: {
     summary: "take the newest commit of each disk back, after asking",

@@ -52,7 +52,7 @@ async function recordPromise(
 ): Promise<void> {
   const imagesOf = (which: (view: InspectedDisk) => boolean) =>
     views.filter(which).map(({ disk }) => disk?.names.image);
-  const promised = imagesOf((view) => !flag || isPromised(view));
+  const promised = imagesOf((view) => flag ? isPromised(view) : isHere(view));
   const setAside = imagesOf(({ condition }) => flag && condition === "is set aside");
   const before = readOwnRecords(paths.note);
   const records = before.map((record): SessionRecord => {
@@ -72,16 +72,20 @@ async function markSessions(
   context: GuestCommand,
 ): Promise<void> {
   const { run } = context;
-  const isOwn = ({ disk }: InspectedDisk) => disk !== undefined && othersSession(disk, context) === undefined;
-  const disks = views.filter((view) => flag ? isPromised(view) : isOwn(view)).flatMap(({ disk }) =>
-    disk ?? []
-  );
+  const isOwn = (view: InspectedDisk) =>
+    isHere(view) && view.disk !== undefined && othersSession(view.disk, context) === undefined;
+  const disks = views.filter(flag ? isPromised : isOwn).flatMap(({ disk }) => disk ?? []);
   using _folders = await run.locks.folders(disks.map(({ names }) => names.image));
   for (const { target, names } of disks) {
     const state = parse(names, run.listing(names.image));
     if (state.kind !== "session" || (state.marked ?? false) === flag) continue;
     await run.take(target, flag ? mark(names) : removeMark(names));
   }
+}
+
+/** Whether the session that lies there is not that of a guest which runs on another host: of that one the word is given there. */
+function isHere({ condition }: InspectedDisk): boolean {
+  return condition !== "elsewhere";
 }
 
 /** Whether the flag is said to be for the session that lies there. */

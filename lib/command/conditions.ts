@@ -45,7 +45,8 @@ export const wordsOf: Readonly<Record<Condition, Words>> = {
     flagged: next,
     colour: "blue",
     commit: kept,
-    cancel: died,
+    cancel:
+      "the session on which the guest was saved, or with which it has gone, will be forgotten when it ends",
   },
   "elsewhere": {
     state: "its session runs on another host",
@@ -89,7 +90,7 @@ export const wordsOf: Readonly<Record<Condition, Words>> = {
     state: "needs attention",
     flagged: "commit asked for",
     colour: "red",
-    commit: `${kept}; but something is wrong, see: autorevert check DOMAIN`,
+    commit: "the session that ends next will be kept; but something is wrong, see: autorevert check DOMAIN",
     cancel: forgotten,
   },
 };

@@ -17,6 +17,7 @@ import { resumePending } from "../hook/pending_operation.ts";
 import { explain } from "../hook/refusal.ts";
 import { recoverSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
+import * as files from "../host/files.ts";
 import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
@@ -153,9 +154,11 @@ async function endSessions(
   const { run, domain, host, paths, options, terminal } = context;
   await checkSessions(sessions, context);
   // A flag that nobody can read can't be cleared, and would commit the next session, too.
-  if (options.has("keep") && problem !== undefined && sessions.some(({ flag }) => flag === "unreadable")) {
-    throw problem;
-  }
+  const isThere = files.lstat(paths.config) !== undefined;
+  if (
+    options.has("keep") && problem !== undefined && isThere &&
+    sessions.some(({ flag }) => flag === "unreadable")
+  ) throw problem;
   const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
   const flagVersion = configVersion(paths.config);
   const own = [...sessions.map((disk) => withOwnFlag(disk, disks)), ...firmware];

@@ -116,8 +116,23 @@ export async function keep(context: GuestCommand): Promise<void> {
     applies: ({ state }) => state.ended,
     nothing: "no session was set aside",
     key: "keep-session",
+    question: (idle) =>
+      isWrittenSince(idle)
+        ? "the disk was written to since the session was set aside, which may not fit to it any more. " +
+          "Keep the session all the same"
+        : undefined,
     done: "the last session is part of the disk now: the next start begins with it",
   });
+}
+
+/** Deno tells when a file's names were changed in whole seconds, in milliseconds. */
+const SECOND = 1000;
+
+/** Whether somebody has written to the idle disk that the session which was set aside stands on. */
+function isWrittenSince({ disk: { names, firmware }, state }: Idle): boolean {
+  const written = files.lstat(names.layer(topOf(state.layers)))?.mtime?.getTime() ?? 0;
+  const setAside = files.lstat(names.ended)?.ctime?.getTime() ?? Infinity;
+  return !firmware && written >= setAside + SECOND;
 }
 
 interface Operation {
@@ -128,7 +143,7 @@ interface Operation {
   /** The key of the configuration that makes it apply. */
   readonly key: "keep-commits" | "keep-session";
   /** Asked before something that can't be taken back for good. */
-  readonly question?: (idle: Idle) => string;
+  readonly question: (idle: Idle) => string | undefined;
   /** Throws where it can't be done to a disk that it applies to. */
   readonly check?: (idle: Idle) => void;
   readonly done: string;
@@ -145,7 +160,8 @@ async function onIdleDisks(context: GuestCommand, work: Operation): Promise<void
   });
   if (asked === undefined) return;
   for (const idle of asked) {
-    if (work.question) confirm(`${domain} ${idle.disk.target}: ${work.question(idle)}?`, context);
+    const question = work.question(idle);
+    if (question !== undefined) confirm(`${domain} ${idle.disk.target}: ${question}?`, context);
   }
   await withLocks(context, async () => {
     const chosen = await choose(work, context);

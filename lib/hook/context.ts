@@ -47,7 +47,7 @@ export const LONGEST_START = 600_000;
 const SAME_BOOT = 5_000;
 
 /** A start that is, or was, under way. */
-type NotedStart = NonNullable<ReturnType<typeof readStart>>;
+export type NotedStart = NonNullable<ReturnType<typeof readStart>>;
 
 /** Whether libvirt is starting the guest: from its announcement on, and until it is up, or has failed. */
 export function isBeingStarted(context: EventContext): boolean {

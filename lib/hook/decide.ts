@@ -13,11 +13,12 @@ import {
   isMarked,
   isRecorded,
   isUnborn,
+  mayBeAnothers,
   type ObservedDisk,
   stateOf,
   wishOf,
 } from "../state/observed_disk.ts";
-import { imageOf, layerNumber, namesOf } from "../state/paths.ts";
+import { guestNames, imageOf, layerNumber, namesOf } from "../state/paths.ts";
 import { endFirmware, joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
 import { parse, topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -109,7 +110,7 @@ async function checkOwner(
 ): Promise<void> {
   const { run } = context;
   if (record !== undefined || parse(namesOf(image), disk.listing).kind !== "committing") return;
-  const owner = otherOwner(image, context);
+  const owner = otherOwner(image, context)?.domain;
   if (owner === undefined) return;
   await run.takeOrReport(target, () => [{ kind: "background", domain: owner }]);
   throw withContext(
@@ -122,11 +123,15 @@ async function checkOwner(
 }
 
 /** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
-function otherOwner(image: string, { paths }: EventContext): string | undefined {
+function otherOwner(image: string, { paths }: EventContext) {
   const others = otherGuests(paths.note, [image]).flatMap(({ domain, records }) =>
-    records.filter((record) => record.image === image).map(({ started }) => ({ domain, started }))
+    records.filter((record) => record.image === image).map(({ target, started }) => ({
+      domain,
+      target,
+      started,
+    }))
   );
-  return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1)?.domain;
+  return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
 }
 
 /** Whether a saved guest comes from another host: of its session there is no note here, but this hook has marked it there. */
@@ -140,11 +145,19 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
   const owner = disk.record === undefined && stateOf(disk).kind === "session"
     ? otherOwner(image, context)
     : undefined;
-  return owner === undefined
-    ? undefined
-    : new UserError(`${quoted(image)} is a session of the guest ${quoted(owner)}`, {
-      hint: `start that guest and end it, or: autorevert recover --keep|--discard ${shellWord(owner)}`,
-    });
+  if (owner === undefined) return undefined;
+  const { configFolder, definedFolder, liveFolder } = context.host.settings;
+  const isKnown = [definedFolder, liveFolder].some((folder) => files.lstat(`${folder}/${owner.domain}.xml`));
+  const [theirs, own] = [owner, context].map(({ domain }) =>
+    shellWord(guestNames(configFolder, domain).note)
+  );
+  const first = isKnown
+    ? "start that guest and end it"
+    : `if it was renamed to ${quoted(context.domain)}: mv -n ${theirs} ${own}`;
+  const words = [owner.domain, owner.target].map(shellWord).join(" ");
+  return new UserError(`${quoted(image)} is a session of the guest ${quoted(owner.domain)}`, {
+    hint: `${first}; or: autorevert recover --keep|--discard ${words}`,
+  });
 }
 
 /** Why a start is refused, with what can be done about it. */
@@ -238,13 +251,13 @@ export async function decisionFor(
   let facts: Facts = {
     ...circumstances,
     state: state.kind,
-    ended: "ended" in state && state.ended,
+    ended: hasSetAside(disk, circumstances),
     ours: isOurs(disk, circumstances.start) ||
       circumstances.start === "resume" && isSavedElsewhere(disk, context),
     unborn: isUnborn(disk),
     listed: disk.listed,
     flag: wishOf(disk),
-    keeps: disk.keepSession,
+    keeps: disk.keepSession || isUnclean(circumstances) && mayBeAnothers(disk),
     source: disk.source,
   };
   while (true) {
@@ -252,6 +265,17 @@ export async function decisionFor(
     if ("row" in verdict) return verdict.row;
     facts = { ...facts, ...await lookUp(verdict.lookUp, disk, context) };
   }
+}
+
+function isUnclean({ end }: EventFacts): boolean {
+  return end === "crashed" || end === "failed";
+}
+
+/** At a restore a commit that was undone is told from a session. */
+function hasSetAside(disk: ObservedDisk, { event, start }: EventFacts): Facts["ended"] {
+  const state = stateOf(disk);
+  const isThere = "ended" in state && state.ended;
+  return isThere && event === "prepare" && start === "resume" && disk.record?.undone ? "undone" : isThere;
 }
 
 async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): Promise<Partial<Facts>> {
@@ -305,10 +329,11 @@ export async function inspectImage(
 ): Promise<NonNullable<Facts["look"]>> {
   if (disk.firmware) return "sound";
   const state = stateOf(disk);
-  const { image, committing, layer } = disk.names;
-  const top = "layers" in state ? [layer(topOf(state.layers))] : [];
+  const { image, committing, mark, layer } = disk.names;
+  const top = "layers" in state ? layer(topOf(state.layers)) : image;
   // A plan is worked out on the names as they will be: an image that is made again isn't there yet.
-  const there = [image, committing, ...top].find((path) => files.lstat(path) !== undefined) ?? image;
+  const others = [committing, state.kind === "session" ? mark : top, top];
+  const there = [image, ...others].find((path) => files.lstat(path) !== undefined) ?? image;
   const look = await host.qemuImg.info(there);
   if (look.kind !== "free") return look.kind;
   const { backing } = look;

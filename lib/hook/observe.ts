@@ -7,7 +7,7 @@ import type { Settings } from "../settings.ts";
 import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import type { Owner, SessionRecord } from "../state/session_record.ts";
-import { type Listing, parse } from "../state/state.ts";
+import { type Listing, parse, topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** Owner of an idle disk that no note tells of: its image's, or its top layer's where an event was cut short. */
@@ -133,7 +133,7 @@ export function observeListed(
     ...byHand && { byHand },
     source: "same",
     listing,
-    made: madeAt(image),
+    ...timesOf(image, listing),
     named: disks.find((disk) => disk.target === target && disk.file !== image)?.file,
     // While it is idle, whoever gives the disk to somebody means it.
     owner: record === undefined || record.idle ? ownerOnDisk(names, listing) : record.owner,
@@ -217,14 +217,15 @@ function observeOne(
   const { target, image } = record;
   if (record.firmware) return firmwareFile(target, image, record);
   const source = disks === "unreadable" ? disks : sourceOf(record, disks);
+  const listing = listIfThere(image);
   const known = {
     target,
     names: namesOf(image),
     record,
     listed: false,
     source,
-    listing: listIfThere(image),
-    made: madeAt(image),
+    listing,
+    ...timesOf(image, listing),
     owner: record.owner,
   } as const;
   const unreadable = { ...known, flag: "unreadable", keepCommits: Infinity, keepSession: false } as const;
@@ -236,6 +237,16 @@ function observeOne(
   const { commit, keepCommits, keepSession, byHand = undefined } = disk ??
     { commit: false, keepCommits: 0, keepSession: false };
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession, ...byHand && { byHand } };
+}
+
+/** By what a disk's session is told from another one. */
+function timesOf(image: string, listing: Listing): Pick<ObservedDisk, "made" | "layerChanged"> {
+  const made = madeAt(image);
+  if (made === undefined || made >= 0) return { made };
+  const state = parse(namesOf(image), listing);
+  const layer = state.kind === "session" ? namesOf(image).layer(topOf(state.layers)) : undefined;
+  const layerChanged = layer && lstat(layer)?.ctime?.getTime();
+  return { made, ...layerChanged && { layerChanged } };
 }
 
 /** {@link ObservedDisk.made} of a file; undefined where there is none. */

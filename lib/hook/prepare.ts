@@ -42,6 +42,7 @@ import {
   isMadeForIt,
   isMarked,
   isYetToBeMade,
+  mayBeAnothers,
   type ObservedDisk,
   stateOf,
   waitsToBeSetAside,
@@ -168,7 +169,7 @@ async function beginSessions(
   const firmware = firmwareAtPrepare(found, decisions, start);
   const decided = withFirmware(firmware, disksDecided, context);
   await refuse(decided, context);
-  for (const disk of disks) checkMarks(disk, start === "resume");
+  for (const disk of recovery.disks) checkMarks(disk, start === "resume");
   warnOfBases(decided, looked, context);
 
   const note = recordsAtPrepare(decided, host.now(), others, start);
@@ -328,8 +329,10 @@ export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFla
   const { record } = disk;
   // A session that a start was about to set aside is set aside again.
   const held = !waitsToBeSetAside(disk) &&
-    (record?.held || isMarked(disk) || disk.listed && (record?.flagged || isFlagOlder));
-  const saved = stateOf(disk).kind === "session" ? isAwaited(disk) : record?.waits === "saved";
+    (record?.held || isMarked(disk) || record?.flagged || disk.listed && isFlagOlder);
+  const saved = stateOf(disk).kind === "session"
+    ? isAwaited(disk) || mayBeAnothers(disk)
+    : record?.waits === "saved";
   return { event: "prepare", start, end: "none", held: held ?? false, saved };
 }
 

@@ -18,9 +18,7 @@ export async function explain(
   const { image } = disk.names;
   if (kind === "refuse: unreadable" || kind === "refuse: damaged") {
     const look = await host.qemuImg.info(image);
-    const otherwise = kind === "refuse: damaged"
-      ? "take the flag out of the configuration"
-      : "restore it from a backup";
+    const otherwise = kind === "refuse: damaged" ? `give it up: ${giveUp(disk)}` : "restore it from a backup";
     return look.kind === "damaged" && look.isMarked ? markedCorrupt(image, otherwise) : refusal(kind, disk);
   }
   if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk);
@@ -35,6 +33,10 @@ export async function explain(
     return kind === "refuse: replaced" ? misplaced(disk, file, missing) : missingError(file, missing);
   }
   return refusal(kind, disk);
+}
+
+function giveUp({ target }: ObservedDisk): string {
+  return `autorevert recover --discard DOMAIN ${shellWord(target)}`;
 }
 
 /**
@@ -157,10 +159,17 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
         `seats stand on ${image}, which is not configured any more`,
         "list it again: autorevert enable DOMAIN TARGET; or end the seats, and take them out: autorevert disable",
       ];
+    case "refuse: not configured":
+      return [
+        `${image} is a session that may be to be kept, and its disk is not configured any more`,
+        `put the configuration back, or end the session: autorevert recover --keep|--discard DOMAIN ${
+          shellWord(disk.target)
+        }`,
+      ];
     case "refuse: damaged":
       return [
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,
-        `try to mend it: qemu-img check -r all ${word}; or give it up: take the flag out of the configuration`,
+        `try to mend it: qemu-img check -r all ${word}; or give it up: ${giveUp(disk)}`,
       ];
     case "refuse: stray commit":
       return [
@@ -168,6 +177,13 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
         `bring its backing file back, or give it up: rm ${committing}`,
       ];
     case "refuse: nothing to resume":
+      if (disk.record?.undone) {
+        return [
+          `a commit of ${image} was undone since the guest was saved: its memory would not fit to the disk`,
+          "drop what was saved: virsh managedsave-remove, or start the guest without it; " +
+          "if it was saved just after that commit, take the undo back: autorevert keep DOMAIN",
+        ];
+      }
       return disk.listing.has(names.ended)
         ? [
           `${quoted(names.ended)} is the session the guest was saved on, but its layers are gone`,

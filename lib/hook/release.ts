@@ -3,6 +3,7 @@ import {
   type EventContext,
   isElsewhere,
   isTurnedAway,
+  type NotedStart,
   noteTurnedAway,
   readStart,
   updateRecords,
@@ -13,6 +14,7 @@ import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
 import { endSeats } from "./seat_release.ts";
 import { observeRecorded, withFirmwareKept } from "./observe.ts";
 import * as files from "../host/files.ts";
+import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
@@ -36,9 +38,8 @@ export async function release(context: EventContext): Promise<void> {
   // What was only announced came to nothing where the guest was up already: that one ends otherwise than a failed start.
   const isAnnounced = noted !== undefined && ["resume", "migrate"].includes(noted.word) &&
     !noted.more.includes("prepared");
-  // Of a guest that was never up libvirt says that it failed: that it is has been missed.
-  const wasUp = noted?.word === "fresh" && ["shutdown", "saved", "migrated"].includes(context.extra);
-  const isUp = noted === undefined || wasUp || isAnnounced && context.extra !== "failed";
+  const isUp = noted === undefined || noted.word === "fresh" && wasUp(noted, context) ||
+    isAnnounced && context.extra !== "failed";
   const start = isUp ? "up" : noted.word;
   const [hasSeats, hasDisks] = [paths.seats, paths.note].map((path) => files.lstat(path) !== undefined);
   if (hasSeats || hasDisks) {
@@ -53,6 +54,22 @@ export async function release(context: EventContext): Promise<void> {
   if (left !== undefined && !isElsewhere(left, context)) {
     await run.take("", [{ kind: "remove", path: paths.starting }]);
   }
+}
+
+/** A start that comes to nothing writes no disk later than this after it was noted, in milliseconds. */
+const LONGEST_CREATION = 60_000;
+
+/**
+ * Whether a guest was up of which that was never noted: libvirtd had died before it could tell. Of one that was not, libvirt says that
+ * it failed; where it gives no reason, the disks show it.
+ */
+function wasUp({ by }: NotedStart, { extra, paths }: EventContext): boolean {
+  if (extra === "failed") return false;
+  if (extra !== "-") return true;
+  if (by === undefined) return false;
+  return [...readOwnRecords(paths.note), ...readSeats(paths.seats)].some(({ image }) =>
+    (files.lstat(image)?.mtime?.getTime() ?? 0) > by.at.getTime() + LONGEST_CREATION
+  );
 }
 
 /** What is noted of the start that has come to its end; undefined where its guest was up. */
@@ -150,10 +167,13 @@ function allOrNone(
   const isSuperseded = (disk: ObservedDisk) =>
     disk.source !== "same" &&
     decided.some((other) => other.decision === "commit" && other.disk.target === disk.target);
+  // Its folder isn't mounted any more.
+  const isAway = (disk: ObservedDisk) =>
+    stateOf(disk).kind === "missing" && disk.record !== undefined && !disk.record.idle;
   const waits = decided.some(({ disk, decision }) =>
     wishOf(disk) === "set" && !isSuperseded(disk) &&
     (decision === "hold" || decision === "pass on" || decision === "leave to a person" ||
-      decision === "leave" && disk.source === "same")
+      (decision === "leave" || isAway(disk)) && disk.source === "same")
   );
   const isKeptByMark = decided.some(({ disk, decision }) =>
     decision === "commit" && isMarked(disk) && disk.record?.came === "migration"

@@ -63,6 +63,14 @@ export function touch(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, create: true, mode: 0o600 }).close());
 }
 
+/** Makes the time of a file's last change of whatever kind now, and nothing else of it. Not durable: nobody relies on it. */
+export function renewChangeTime(path: string): void {
+  attempt("touch", path, () => {
+    const { atime, mtime } = Deno.lstatSync(path);
+    Deno.utimeSync(path, atime ?? new Date(), mtime ?? new Date());
+  });
+}
+
 /** Makes an empty file where there is none: that it is there says all, also after a power cut. */
 export function mark(path: string): void {
   touch(path);

@@ -91,6 +91,7 @@ export class Locks {
         return [[own(step.to)]];
       case "remove":
       case "mark":
+      case "touch":
         return [[own(step.path)]];
       case "create":
         return [[own(step.overlay)]];

@@ -30,6 +30,8 @@ export function performer(
         return files.remove(step.path);
       case "mark":
         return files.mark(step.path);
+      case "touch":
+        return files.renewChangeTime(step.path);
       case "own":
         return files.setOwner(step.path, step.owner);
       case "sync":

@@ -95,7 +95,10 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
       // What opens only without asking for the lock is locked; no message has to be understood for that.
       const forced = await info("--force-share");
       if (forced.signal !== null) check("info", forced);
-      return { kind: forced.code === 0 ? "busy" : "damaged" };
+      if (forced.code !== 0) return { kind: "damaged" };
+      // A lock is there the second time, too; what failed for a moment is no lock.
+      const again = await info();
+      return again.code === 0 ? described(again.stdout) : { kind: "busy" };
     },
   };
 }

@@ -16,8 +16,11 @@ export interface Facts {
   readonly came?: "restore" | "migration" | "not";
   /** After recovery. */
   readonly state: "plain" | "layered" | "session" | "stray" | "missing";
-  /** A session that was set aside is there. */
-  readonly ended: boolean;
+  /**
+   * A session that was set aside is there. At a restore it is told from a commit that was undone in place of such a session, and no
+   * guest came up since.
+   */
+  readonly ended: boolean | "undone";
   /** The note says that the session is this guest's. */
   readonly ours: boolean;
   /** The configuration lists it. */
@@ -85,6 +88,7 @@ export type Refusal =
   | "refuse: replaced"
   | "refuse: moved"
   | "refuse: seats"
+  | "refuse: not configured"
   | "refuse: damaged"
   | "refuse: nothing to resume"
   | "refuse: not its session"
@@ -107,6 +111,8 @@ const resumed = ["resume", "migrate"] as const;
 const over = ["normal", "destroyed"] as const;
 const unclean = ["crashed", "failed"] as const;
 
+const undone = "the disk was another one when the guest was saved";
+
 type Line = readonly [when: Condition, decision: Decision, reason: string];
 
 function rows(lines: readonly Line[]): readonly Row[] {
@@ -117,6 +123,7 @@ const prepare = rows([
   // Disks that are only in the note: their entry in the configuration is gone, or the domain names another file.
   [{ listed: false, source: "other" }, "leave to a person", "that file may stand on this session"],
   [{ listed: false, source: "unreadable" }, "leave", "nobody can tell what stands on it"],
+  [{ listed: false, start: "resume", ended: "undone" }, "refuse: nothing to resume", undone],
   [
     { listed: false, start: "resume", state: "session", ours: true, unborn: true },
     "put back",
@@ -161,6 +168,11 @@ const prepare = rows([
     "resume",
     "no longer configured, but to be committed, as its mark says",
   ],
+  [
+    { listed: false, state: "session", held: true },
+    "refuse: not configured",
+    "its session is, or may be, to be kept, and nobody can tell any more",
+  ],
   [{ listed: false, state: "session" }, "discard", "no longer configured: plain from now on"],
   [{ listed: false, ended: true }, "let go", "no longer configured: plain from now on"],
   [{ listed: false, state: "layered" }, "let go", "no longer configured: plain from now on"],
@@ -174,6 +186,7 @@ const prepare = rows([
   [{ state: idle, look: "moved" }, "refuse: moved", "what it stands on lies elsewhere, or is gone"],
 
   // The guest comes with a memory of its own, and the disk has to be the one that it remembers.
+  [{ start: "resume", ended: "undone" }, "refuse: nothing to resume", undone],
   [
     { start: "resume", state: "session", ours: true, unborn: true },
     "put back",

@@ -25,6 +25,11 @@ export interface ObservedDisk {
   readonly listing: Listing;
   /** When the image's file was made, in milliseconds; where the file system doesn't tell, its inode number, negative. */
   readonly made?: number | undefined;
+  /**
+   * When what the session stands on was last given another name or owner, in milliseconds, where the file system doesn't tell when a
+   * file was made.
+   */
+  readonly layerChanged?: number | undefined;
   /** The path that the domain's XML has for it, where that leads through a symbolic link. */
   readonly named?: string | undefined;
   /** What its files belong to while it is idle. */
@@ -99,6 +104,18 @@ export function isRecorded({ made, record }: Pick<ObservedDisk, "made" | "record
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
 export function isAwaited(disk: ObservedDisk): boolean {
   return disk.record?.waits !== undefined || waitsToBeSetAside(disk);
+}
+
+/** Longest time from a session's start until libvirt has given all files their owners, by the clocks of host and storage, in milliseconds. */
+const LONGEST_START = 600_000;
+
+/**
+ * Whether another host may have thrown the session away and begun its own, in a file with the same inode number: that changes the
+ * names of what it stands on. Only where the file system doesn't tell when a file was made.
+ */
+export function mayBeAnothers({ layerChanged, record }: ObservedDisk): boolean {
+  return layerChanged !== undefined && record !== undefined &&
+    layerChanged > Date.parse(record.started) + LONGEST_START;
 }
 
 /** Whether the session was begun by a start that never came up: the one that is set aside is the guest's last. */

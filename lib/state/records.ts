@@ -54,6 +54,8 @@ export function recordsAtPrepare(
         started,
         // A session that has not come up yet beside one that is set aside holds nothing.
         ...decision === "resume" && before === undefined && { held: true },
+        // The mark that is made of it now counts as the flag's own: an editor may clear that still.
+        ...decision === "resume" && disk.flag === "set" && !bearsMark(disk) && { flagged: true },
         // Until the guest is up, its memory may have to come back once more.
         ...(decision === "put back" || waits && decision !== "resume" && !leavesAlone.includes(decision)) &&
           { waits: waits ?? "saved" },
@@ -69,6 +71,8 @@ export function recordsAtPrepare(
       // Until the new session has taken its place.
       ...disk.made !== undefined && stateOf(disk).kind === "session" && { made: [disk.made] },
       ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
+      // Until the guest is up, its start may come to nothing.
+      ...record?.undone && decision === "new session" && { undone: true } as const,
       ...aside && { aside },
       ...decision === "set aside, new session" && disk.made !== undefined && { setsAside: disk.made },
     };
@@ -181,7 +185,7 @@ export function recordsAtRelease(
     // The guest did not come, and its session is its own host's matter.
     const isTheirs = record.visits !== undefined && isAborted && decision === "leave" && !isSaved && !isGone;
     if (isTheirs && record.visits === "first" && record.merging === undefined) return [];
-    const { aside, setsAside, flagged, visits, ...rest } = record;
+    const { aside, setsAside, flagged, visits, undone, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
@@ -191,6 +195,7 @@ export function recordsAtRelease(
     const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
     return [{
       ...rest,
+      ...undone && decision !== "set aside" && { undone },
       ...flagged && (!isEnded || decision === "commit") && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
@@ -220,13 +225,14 @@ export function unfinished(
     // A guest that was saved must not find another disk than its own, whoever has thrown its session away.
     if (state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved")) return [];
     if (record.firmware && state.kind === "missing") return [];
-    const { merging, flagVersion, held, flagged, ...rest } = record;
+    const { merging, flagVersion, held, flagged, undone, ...rest } = record;
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;
     return [{
       ...rest,
       held: held && !isOver,
       ...flagged && !isOver && { flagged },
+      ...undone && "ended" in state && state.ended && { undone },
       // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
       ...flagVersion !== undefined && !isIdle && { flagVersion },

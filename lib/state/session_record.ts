@@ -44,6 +44,8 @@ export interface SessionRecord {
   readonly aside?: "forget" | "stay" | "others";
   /** When the file of the session was made that this start sets aside, as in `made`: as long as it has its place, it is to be. */
   readonly setsAside?: number;
+  /** What is set aside is a commit that was undone, in place of a session: no guest was saved on it as it is. */
+  readonly undone?: true;
   /**
    * Number of the layer that an earlier version of the hook was merging into the one below: until that is done, the lower one is
    * torn. A name beside the image says so now.
@@ -63,9 +65,8 @@ export interface PendingOperation {
 
 /** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
 export function parseRecords(path: string, text: string): SessionRecord[] {
-  const hint = `restore it, or if no disk of the guest has a ".backing_file" beside it: rm ${
-    shellWord(path)
-  }`;
+  const hint = `restore it, or move it away: mv ${shellWord(path)} ${shellWord(`${path}.unreadable`)}; ` +
+    "the next start, or autorevert check, then says what to do with a session that lies there";
   return parseNote(path, text, parseRecord, hint);
 }
 
@@ -116,6 +117,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...given.left === true && { left: true },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...typeof setsAside === "number" && { setsAside },
+    ...given.undone === true && { undone: true },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
   };

@@ -11,6 +11,8 @@ export type Step =
   /** An empty file: that it is there says all. */
   | { readonly kind: "mark"; readonly path: string }
   | { readonly kind: "own"; readonly path: string; readonly owner: Owner }
+  /** Nothing of the file changes, but from now on it is newer than all that was written before. */
+  | { readonly kind: "touch"; readonly path: string }
   /** Content of the file to stable storage. */
   | { readonly kind: "sync"; readonly path: string }
   /** A new overlay on `backing`. */
@@ -108,6 +110,7 @@ export function describe(step: Step): string {
       return `${step.kind} ${quoted(step.from)} to ${quoted(step.to)}`;
     case "remove":
     case "mark":
+    case "touch":
     case "sync":
     case "repair":
       return `${step.kind} ${quoted(step.path)}`;
@@ -164,6 +167,7 @@ export function after(listing: Listing, step: Step): Listing {
     case "copy":
       return next.set(step.to, Math.min(0, ...next.values()) - 1);
     case "own":
+    case "touch":
     case "sync":
     case "merge":
     case "repair":

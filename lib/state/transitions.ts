@@ -202,9 +202,10 @@ export function recover(names: Names, listing: Listing): Step[] {
   const state = parse(names, listing);
   if (state.kind !== "headless") return leftovers;
   const top = names.layer(topOf(state.layers));
-  return listing.has(names.image)
-    ? [...leftovers, ...relink(names, top)]
-    : [...leftovers, { kind: "link", from: top, to: names.image }];
+  if (listing.has(names.image)) return [...leftovers, ...relink(names, top)];
+  // Whoever has removed the image has left a session that is to be kept its other name.
+  const isMarked = listing.has(names.mark) && !isLayer(names, listing, names.mark);
+  return [...leftovers, { kind: "link", from: isMarked ? names.mark : top, to: names.image }];
 }
 
 /** Whether a file is a layer, too. */
@@ -283,6 +284,8 @@ export function renameMerged(names: Names, state: Of<"layered">): Step[] {
     state.ended || state.master
       ? { kind: "link", from: upper, to: names.image }
       : { kind: "rename", from: upper, to: names.image },
+    // What the merge has written is no change of what that session stands on: see `keep`.
+    ...state.ended ? [{ kind: "touch", path: names.ended } as const] : [],
   ];
 }
 
