@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
 import { mergeGuest } from "../lib/hook/merge.ts";
+import { watchForInterrupt } from "../lib/hook/merge_control.ts";
 import { progressOf } from "../lib/hook/merge_progress.ts";
 import type { Host } from "../lib/host/host.ts";
 import { readRecords } from "../lib/host/session_records.ts";
@@ -277,6 +278,20 @@ Deno.test("a merge that waits for the qemu-img of a dead one makes way", async (
   const { code, said, log } = await merge;
   assertEquals([code, said], [1, []]);
   assertEquals(log.at(-1), "guest vda: merge interrupted by a start; resumes after the guest's next end");
+});
+
+Deno.test("a merge goes on where nobody can tell whether it is asked to stop, and is told later", async () => {
+  using fixture = new Fixture();
+  const folder = `${fixture.config}/folder`;
+  Deno.writeTextFileSync(folder, "no folder, so that looking into it fails");
+  using interrupt = watchForInterrupt(`${folder}/stop`);
+  await pause(100);
+  assertEquals(interrupt.signal.aborted, false);
+  Deno.removeSync(folder);
+  Deno.mkdirSync(folder);
+  Deno.writeTextFileSync(`${folder}/stop`, "");
+  await pause(100);
+  assertEquals(interrupt.signal.aborted, true);
 });
 
 Deno.test("a merge waits for nobody where no merge was cut short", async () => {

@@ -106,7 +106,11 @@ export function orphanError(lower: string): UserError {
 export function watchForInterrupt(stop: string): Disposable & { readonly signal: AbortSignal } {
   const controller = new AbortController();
   const timer = setInterval(() => {
-    if (files.lstat(stop) !== undefined) controller.abort();
+    try {
+      if (files.lstat(stop) !== undefined) controller.abort();
+    } catch {
+      // A disk that doesn't answer may do so the next time.
+    }
   }, INTERVAL);
   return { signal: controller.signal, [Symbol.dispose]: () => clearInterval(timer) };
 }
