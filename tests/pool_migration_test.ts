@@ -45,8 +45,7 @@ for (const reason of ["migrated", "-"]) {
     await hosts.migrate("seat1", here, there, reason);
     assertEquals(there.record("seat1")?.layer, 0);
     assertEquals(there.version("seat1"), "first");
-    const how = reason === "-" ? "is saved" : "runs on another host";
-    assertStringIncludes((await here.merge()).log.join("\n"), `"seat1" ${how}`);
+    assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" runs on another host');
     assertEquals(here.layers, [0, 1]);
     await here.commit("third");
     assertEquals(there.version("seat1"), "first");
@@ -62,6 +61,101 @@ for (const reason of ["migrated", "-"]) {
     await here.merge();
   });
 }
+
+for (const reason of ["migrated", "-", "destroyed"]) {
+  Deno.test(`nothing is merged below a seat that runs at the other host, also on the upper layer, told ${reason}`, async () => {
+    using hosts = new Hosts();
+    const { here, there } = hosts;
+    await here.commit("second");
+    await here.start("seat1");
+    await here.commit("third");
+    await hosts.migrate("seat1", here, there, reason);
+    const log = (await here.merge()).log.join("\n");
+    assertStringIncludes(log, '"seat1" runs on another host');
+    assertStringIncludes(
+      log,
+      "hint: an end at another host starts no merge here: after it, autorevert merge DOMAIN",
+    );
+    assertEquals(here.layers, [0, 1, 2]);
+    await there.stop("seat1");
+    await here.merge();
+    assertEquals(here.layers, [2]);
+  });
+}
+
+Deno.test("a seat that was saved here and runs at the other host keeps what is merged waiting, also on the upper layer", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.commit("second");
+  await here.start("seat1");
+  await here.commit("third");
+  await here.stop("seat1", "saved", { mergeDies: true });
+  assertEquals((await there.restore("seat1")).said, []);
+  assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" runs on another host');
+  assertEquals(here.layers, [0, 1, 2]);
+  await there.stop("seat1");
+  await here.merge();
+  assertEquals(here.layers, [2]);
+});
+
+Deno.test("a seat that has gone to another host twice, and ended there, keeps no merge waiting", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await here.commit("second");
+  for (const [from, to] of [[here, there], [there, here], [here, there]] as const) {
+    await hosts.migrate("seat1", from, to);
+  }
+  assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" runs on another host');
+  await there.stop("seat1");
+  await here.merge();
+  assertEquals(here.layers, [1]);
+});
+
+Deno.test("a seat whose way back was given up runs at the other host still", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await here.commit("second");
+  await hosts.migrate("seat1", here, there);
+  await hosts.announce("seat1", here);
+  assertEquals((await here.event("seat1", "release", "failed")).said, []);
+  assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" runs on another host');
+  await there.stop("seat1");
+  await here.merge();
+  assertEquals(here.layers, [1]);
+});
+
+Deno.test("a seat that was begun anew at another host, and doesn't come from there, is that host's", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await here.commit("second");
+  here.fixture.busy.clear(); // Power cut at the first host.
+  await there.start("seat1");
+  await hosts.announce("seat1", here);
+  assertEquals((await here.event("seat1", "release", "failed")).said, []);
+  assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" runs on another host');
+  // What was set aside is forgotten with the next start.
+  for (const event of ["stop", "start", "stop"] as const) await there[event]("seat1");
+  await here.merge();
+  assertEquals(here.layers, [1]);
+});
+
+Deno.test("a seat that was here and went back is not thrown away by a start here, when it is saved there", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await there.start("seat1");
+  await hosts.migrate("seat1", there, here);
+  await hosts.migrate("seat1", here, there);
+  there.fixture.write(there.image("seat1"), "work");
+  await there.stop("seat1", "saved");
+  await here.start("seat1");
+  await here.stop("seat1");
+  await there.event("seat1", "restore");
+  assertEquals((await there.event("seat1", "prepare")).said, []);
+  assertEquals(there.fixture.read(there.image("seat1"))["work"], "yes");
+});
 
 Deno.test("a seat that comes back has one session all the time", async () => {
   using hosts = new Hosts();

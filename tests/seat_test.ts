@@ -150,7 +150,7 @@ Deno.test("a note of seats is read as it was written", () => {
       waits: true,
       written: 7.5,
       came: "migration",
-      visits: true,
+      visits: "again",
       left: true,
       aside: "stay",
     },

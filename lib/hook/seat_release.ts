@@ -50,7 +50,7 @@ async function endSessions(
   const isUp = start === "up";
   const decided: DecidedSeat[] = [];
   for (const seat of seats) {
-    const { decision, reason } = await seatDecision(seat, {
+    const { decision, reason, when } = await seatDecision(seat, {
       event: "release",
       start,
       end,
@@ -59,7 +59,7 @@ async function endSessions(
     }, context);
     if (decision !== "nothing") run.logInfo(seat.target, `${decision}: ${reason}`);
     if (decision === "leave to a person") tellLeft(seat, context);
-    const one: DecidedSeat = { seat, decision };
+    const one: DecidedSeat = { seat, decision, isOpen: when.look === "busy" };
     const isDone = await run.takeOrReport(seat.target, () => seatAtRelease(one, isUp));
     decided.push(isDone ? one : { seat, decision: "leave" });
   }

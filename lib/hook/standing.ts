@@ -68,8 +68,13 @@ export function standingOn(names: Names, { host }: Pick<EventContext, "host">): 
 
 function howNoted(record: SeatRecord, domain: string, context: Pick<EventContext, "host">): How {
   if (mayBeStarting(domain, context)) return "runs";
-  if (record.waits) return record.left ? "elsewhere" : "saved";
+  if (record.waits) return record.left || isWrittenSince(record) ? "elsewhere" : "saved";
   return mayRun(record, domain, context) ? "runs" : "left";
+}
+
+/** Whether a session was written to since its guest was saved: that was restored at another host. */
+function isWrittenSince({ image, written }: SeatRecord): boolean {
+  return written !== undefined && files.lstat(image)?.mtime?.getTime() !== written;
 }
 
 /** Files that stand on a layer, besides those of which is noted just that. */
@@ -218,9 +223,15 @@ export function mergeBlock(
   }
   const blocking = inTheWay(standingOn(names, context), state);
   if (blocking.length === 0) return undefined;
+  const ways = [
+    wayOut(blocking),
+    blocking.some(({ how }) => how === "elsewhere")
+      ? "an end at another host starts no merge here: after it, autorevert merge DOMAIN"
+      : undefined,
+  ].filter((way) => way !== undefined);
   return new UserError(
     `the merge waits for the end of those who stand on the layers: ${tellStanding(blocking)}`,
-    { healedBy: "event", hint: wayOut(blocking) },
+    { healedBy: "event", hint: ways.length > 0 ? ways.join("; ") : undefined },
   );
 }
 

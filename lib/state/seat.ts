@@ -46,6 +46,8 @@ export interface StandsOn {
 export interface DecidedSeat {
   readonly seat: ObservedSeat;
   readonly decision: SeatDecision;
+  /** It was left since another process has it open. */
+  readonly isOpen?: boolean;
 }
 
 export function beginsSeat(decision: SeatDecision): boolean {
@@ -191,9 +193,11 @@ export function seatRecordAtPrepare(
     // Until the guest is up, its memory may have to come back once more.
     ...(decision === "put back" || record?.waits) && { waits: true },
     ...record?.written !== undefined && { written: record.written },
-    ...decision === "keep" && record?.made !== undefined && { made: record.made },
+    ...decision === "keep" && isNoted(seat) && record?.made !== undefined && { made: record.made },
     ...came && { came },
-    ...came === "migration" && record === undefined && { visits: true },
+    // What is noted is an earlier session, or an earlier stay here.
+    ...came === "migration" && (!isNoted(seat) || record?.left) &&
+      { visits: record === undefined ? "first" : "again" } as const,
     ...decision === "keep" && record?.aside && { aside: record.aside },
   };
 }
@@ -204,22 +208,25 @@ export function seatRecordsAtRelease(
   { isUp, isSaved = false, isRefused = false, isMigrated = false, isGone = false, isAborted = false }:
     EndedGuest,
 ): SeatRecord[] {
-  return decided.flatMap(({ seat: { record, file, written }, decision }) => {
+  return decided.flatMap(({ seat: { record, file, written }, decision, isOpen = false }) => {
     if (record === undefined || decision === "discard" || decision === "set aside") return [];
     const isLeft = decision === "leave";
     // The guest did not come, and its session is its own host's matter.
-    if (record.visits && isAborted && isLeft && !isSaved && !isGone) return [];
-    const { aside, ...rest } = record;
+    const isTheirs = record.visits !== undefined && isAborted && isLeft && !isSaved && !isGone;
+    if (isTheirs && record.visits === "first") return [];
+    const { aside, visits, ...rest } = record;
+    // Where both hosts have one note, a session that came by migration is the other's already.
+    const isOwn = record.came !== "migration" || visits !== undefined;
+    const isElsewhere = isLeft && (isTheirs || isOwn && (isGone || isOpen));
+    const isWaiting = file === "session" && isLeft && (isSaved || isOwn && isMigrated || isElsewhere);
     const isMigratedAway = isGone || record.came === "migration";
-    const isWaiting = file === "session" && isLeft &&
-      (isSaved || isMigrated && record.came !== "migration");
     // One that goes on elsewhere is written to there. That a restored guest came up may not have been noted.
     const isLast = isSaved && !isRefused && !isMigratedAway;
     const last = isLast ? written : record.written;
     return [{
       ...rest,
       ...isWaiting && { waits: true as const, ...last !== undefined && { written: last } },
-      ...isGone && (record.came !== "migration" || record.visits) && isLeft && { left: true as const },
+      ...isElsewhere ? { left: true as const } : visits && { visits },
       ...aside && !isUp && { aside },
     }];
   });

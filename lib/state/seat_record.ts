@@ -25,9 +25,9 @@ export interface SeatRecord {
   readonly written?: number;
   /** How the guest's memory came to the session at its last start. */
   readonly came?: "restore" | "migration";
-  /** It came by migration, and nothing was noted of it here before: the record goes if the guest doesn't come. */
-  readonly visits?: true;
-  /** The guest has migrated to another host, and its session with it. */
+  /** It came by migration, for the first time or again: if the guest doesn't come, the session is its other host's. */
+  readonly visits?: "first" | "again";
+  /** The guest runs on it at another host, or has ended there. */
   readonly left?: true;
   /**
    * What becomes of the session that is set aside, once the guest is up: it was there before, or this start sets it aside. Gone
@@ -73,7 +73,7 @@ function parseSeat(value: unknown): SeatRecord {
     ...waits === true && { waits },
     ...typeof written === "number" && { written },
     ...(came === "restore" || came === "migration") && { came },
-    ...visits === true && { visits },
+    ...visits !== undefined && { visits: visits === "again" ? "again" : "first" },
     ...left === true && { left },
     ...(aside === "forget" || aside === "stay") && { aside },
   };

@@ -57,7 +57,7 @@ function record(random: Random): SeatRecord {
     ...random.chance(0.3) && { waits: true },
     ...random.chance(0.3) && { written: random.below(1e9) / 7 },
     ...random.chance(0.3) && { came: random.one(["restore", "migration"] as const) },
-    ...random.chance(0.3) && { visits: true },
+    ...random.chance(0.3) && { visits: random.one(["first", "again"] as const) },
     ...random.chance(0.3) && { left: true },
     ...random.chance(0.3) && { aside: random.one(["forget", "stay"] as const) },
   };
