@@ -104,6 +104,8 @@ interface MigratingOptions {
   readonly isRoot?: boolean;
   /** Of its images. */
   readonly folder?: string;
+  /** Its disk is a seat of this master. */
+  readonly master?: string;
 }
 
 /** A guest that counts at every key, on either host. */
@@ -111,20 +113,22 @@ export class MigratingGuest {
   readonly images: readonly string[];
   readonly #keys: Readonly<Record<string, unknown>>;
   readonly #isRoot: boolean;
+  readonly #master: string | undefined;
   readonly #uuid = crypto.randomUUID();
 
   private constructor(
     readonly name: string,
-    { disks = 1, keys = {}, isRoot = false, folder = IMAGES }: MigratingOptions,
+    { disks = 1, keys = {}, isRoot = false, folder = IMAGES, master }: MigratingOptions,
   ) {
     this.images = [..."abc"].slice(0, disks).map((letter) => `${folder}/${name}-${letter}.img`);
     this.#keys = keys;
     this.#isRoot = isRoot;
+    this.#master = master;
   }
 
   static async make(name: string, options: MigratingOptions = {}): Promise<MigratingGuest> {
     const guest = new MigratingGuest(name, options);
-    for (const image of guest.images) await makeImage(image, true);
+    if (options.master === undefined) { for (const image of guest.images) await makeImage(image, true); }
     return guest;
   }
 
@@ -149,12 +153,14 @@ export class MigratingGuest {
 <serial type='file'><source path='${this.#serial}'/></serial></devices>${label}</domain>`;
   }
 
-  configure(host: Machine, flags: Flags): void {
-    const disks = Object.entries(flags).map(([target, commit]) => ({
-      target,
-      "one-shot-commit": commit,
-      ...this.#keys,
-    }));
+  configure(host: Machine, flags: Flags = {}): void {
+    const disks = this.#master === undefined
+      ? Object.entries(flags).map(([target, commit]) => ({
+        target,
+        "one-shot-commit": commit,
+        ...this.#keys,
+      }))
+      : [{ target: "vda", master: this.#master, ...this.#keys }];
     const path = host.at(`${CONFIG}/${this.name}.json`);
     Deno.writeTextFileSync(path, JSON.stringify({ disks }), { mode: 0o644 });
   }
@@ -281,7 +287,8 @@ export class MigratingGuest {
 
   notes(host: Machine): string[] {
     return [...Deno.readDirSync(host.at(CONFIG))].map(({ name }) => name)
-      .filter((name) => name === `${this.name}.session` || name === `${this.name}.starting`).sort();
+      .filter((name) => ["session", "seats", "starting"].some((note) => name === `${this.name}.${note}`))
+      .sort();
   }
 
   #forgetOutput(host: Machine): void {
