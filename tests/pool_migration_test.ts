@@ -12,9 +12,15 @@ class Hosts implements Disposable {
   /** What the second host knows of the seats; the master's guest is not its own. */
   readonly there: Pool;
 
-  constructor() {
+  /** @param sharesConfig both have one folder of configurations */
+  constructor({ sharesConfig = false } = {}) {
+    this.second.name = "there";
+    if (sharesConfig) {
+      this.second.settings = { ...this.second.settings, configFolder: this.first.config };
+      Object.assign(this.second, { config: this.first.config });
+    }
     this.there = new Pool(this.second);
-    Deno.removeSync(this.second.configFile);
+    if (!sharesConfig) Deno.removeSync(this.second.configFile);
     this.second.busy = this.first.busy;
   }
 
@@ -415,4 +421,71 @@ Deno.test("a restore that was refused, since another host's session lies there, 
     assertStringIncludes((await here.event("seat1", "prepare")).said[0] ?? "it came up", "is gone");
     await here.event("seat1", "release", "failed");
   }
+});
+
+/** A seat that is saved at the second host, above the layer that would change, while a merge waits. */
+async function savedThere({ here, there }: { readonly here: Pool; readonly there: Pool }): Promise<void> {
+  await here.commit("second");
+  await there.start("seat1");
+  await here.commit("third");
+  await there.stop("seat1", "saved", { mergeDies: true });
+}
+
+const minutes = (count: number) => () => new Date(Date.now() + count * 60_000);
+
+Deno.test("where both hosts have one folder of configurations, nothing is merged below a seat that the other is starting", async () => {
+  using hosts = new Hosts({ sharesConfig: true });
+  const { here, there } = hosts;
+  await savedThere(hosts);
+  await there.event("seat1", "restore");
+  await there.event("seat1", "prepare");
+  // Booted since, by its own clock.
+  here.fixture.booted = LATER;
+  assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" runs');
+  assertEquals(here.layers, [0, 1, 2]);
+  // The other one has died meanwhile.
+  here.fixture.now = minutes(11);
+  await here.merge();
+  assertEquals(here.layers, [1, 2]);
+});
+
+Deno.test("where both hosts have one folder of configurations, a seat that the other runs isn't told dead by a host that was booted since", async () => {
+  using hosts = new Hosts({ sharesConfig: true });
+  const { here, there } = hosts;
+  await there.start("seat1");
+  await here.commit("second");
+  // What another host has open is not told everywhere.
+  here.fixture.busy = new Set();
+  here.fixture.booted = LATER;
+  here.fixture.now = () => new Date(LATER.getTime() + 3_600_000);
+  const { log } = await here.merge();
+  assertStringIncludes(log.join("\n"), '"seat1" runs on another host');
+  assertEquals([here.layers, exists(here.image("seat1"))], [[0, 1], true]);
+  assertEquals((await there.stop("seat1")).said, []);
+  await here.merge();
+  assertEquals(here.layers, [1]);
+});
+
+Deno.test("a start of an earlier boot is over, whenever a file server says that it was noted", async () => {
+  using fixture = new Fixture();
+  const pool = new Pool(fixture);
+  await savedThere({ here: pool, there: pool });
+  await pool.event("seat1", "restore");
+  await pool.event("seat1", "prepare");
+  fixture.booted = new Date(Date.now() - 1000);
+  Deno.utimeSync(`${fixture.config}/seat1.starting`, minutes(1)(), minutes(1)());
+  await pool.merge();
+  assertEquals(pool.layers, [1, 2]);
+});
+
+Deno.test("a restored seat whose coming up could not be noted runs as long as libvirt says so", async () => {
+  using fixture = new Fixture();
+  const pool = new Pool(fixture);
+  await savedThere({ here: pool, there: pool });
+  await pool.event("seat1", "restore");
+  await pool.event("seat1", "prepare");
+  pool.live("seat1");
+  fixture.now = minutes(11);
+  assertStringIncludes((await pool.merge()).log.join("\n"), '"seat1" runs');
+  assertEquals(pool.layers, [0, 1, 2]);
 });

@@ -148,6 +148,7 @@ Deno.test("a note of seats is read as it was written", () => {
       ...record,
       target: "vdb",
       waits: true,
+      host: "host 1",
       written: 7.5,
       came: "migration",
       visits: "again",

@@ -49,12 +49,18 @@ const SAME_BOOT = 5_000;
 /** A start that is, or was, under way. */
 export type NotedStart = NonNullable<ReturnType<typeof readStart>>;
 
-/** Whether libvirt is starting the guest: from its announcement on, and until it is up, or has failed. */
-export function isBeingStarted(context: EventContext): boolean {
-  const start = readStart(context.paths);
-  return start !== undefined && start.word !== "refused" && !isBeforeThisBoot(start, context) &&
-    ageOf(start, context) < LONGEST_START;
+/** Whether libvirt is starting the guest, here or at another host: from its announcement on, and until it is up, or has failed. */
+export function isBeingStarted(context: StartContext): boolean {
+  return mayBeStarting(context) && readStart(context.paths)?.word !== "refused";
 }
+
+/** As {@link isBeingStarted}, or the start has been refused, which is also noted of one that has just begun. */
+export function mayBeStarting(context: StartContext): boolean {
+  const start = readStart(context.paths);
+  return start !== undefined && !isBeforeThisBoot(start, context) && ageOf(start, context) < LONGEST_START;
+}
+
+type StartContext = Pick<EventContext, "host" | "paths" | "begun">;
 
 /** Whether another host has noted a start: both have one folder of configurations. */
 export function isElsewhere({ by }: NotedStart, { host }: Pick<EventContext, "host">): boolean {
@@ -108,7 +114,7 @@ export function isBeforeThisBoot({ by }: NotedStart, { host }: Pick<EventContext
 }
 
 /** How long ago a start was noted, in milliseconds; also where a clock was set back since. */
-export function ageOf({ by }: NotedStart, { paths, begun }: EventContext): number {
+export function ageOf({ by }: NotedStart, { paths, begun }: StartContext): number {
   const at = by?.at ?? files.lstat(paths.starting)?.mtime ?? new Date(0);
   return Math.abs(begun.getTime() - at.getTime());
 }

@@ -1,6 +1,6 @@
 /** Whether a guest that has seats may need their sessions still, by what libvirt and the hook have left of it. */
 
-import type { EventContext } from "./context.ts";
+import { type EventContext, mayBeStarting } from "./context.ts";
 import * as files from "../host/files.ts";
 import { guestNames } from "../state/paths.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
@@ -10,10 +10,19 @@ type WithHost = Pick<EventContext, "host">;
 /** Who wrote so short a time ago may have an end yet, of which libvirt tells, in milliseconds. */
 const LONGEST_END = 600_000;
 
-/** Whether a start of a guest was noted in this boot, and isn't over: its QEMU is about to open all layers. */
-export function mayBeStarting(domain: string, { host: { settings, booted } }: WithHost): boolean {
-  const noted = files.lstat(guestNames(settings.configFolder, domain).starting)?.mtime?.getTime();
-  return noted !== undefined && noted >= booted().getTime();
+/** Whether a guest is up here, or is about to be, here or at another host: its QEMU has all layers open, or will have. */
+export function isComingUp(domain: string, { host }: WithHost): boolean {
+  const paths = guestNames(host.settings.configFolder, domain);
+  return isLive(domain, { host }) || mayBeStarting({ host, paths, begun: host.now() });
+}
+
+function isLive(domain: string, { host: { settings } }: WithHost): boolean {
+  return files.lstat(`${settings.liveFolder}/${domain}.xml`) !== undefined;
+}
+
+/** Whether it was another host that noted the session: both have one folder of configurations, and that one knows what became of it. */
+export function isOfAnotherHost({ host: name }: SeatRecord, { host }: WithHost): boolean {
+  return name !== undefined && name !== host.name();
 }
 
 /** Whether nothing has been noted of a guest's seats in this boot: each start and each end does. */
@@ -23,8 +32,9 @@ export function isOfEarlierBoot(domain: string, { host }: WithHost): boolean {
 }
 
 /** Whether a seat's guest may be up, or be about to start or end; a look at the image may tell that it isn't all the same. */
-export function mayRun({ image, started }: SeatRecord, domain: string, { host }: WithHost): boolean {
-  if (files.lstat(`${host.settings.liveFolder}/${domain}.xml`) !== undefined) return true;
+export function mayRun(record: SeatRecord, domain: string, { host }: WithHost): boolean {
+  const { image, started } = record;
+  if (isLive(domain, { host }) || isOfAnotherHost(record, { host })) return true;
   if (isOfEarlierBoot(domain, { host })) return false;
   const written = files.lstat(image)?.mtime?.getTime() ?? Date.parse(started);
   return host.now().getTime() - written < LONGEST_END;

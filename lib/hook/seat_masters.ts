@@ -1,7 +1,7 @@
 /** What the events of seats mean for their masters. */
 
 import type { EventContext } from "./context.ts";
-import { mayBeStarting, mayRun } from "./seat_guest.ts";
+import { isComingUp, mayRun } from "./seat_guest.ts";
 import { isOn, standingOn } from "./standing.ts";
 import * as files from "../host/files.ts";
 import { readConfig } from "../host/config_file.ts";
@@ -34,7 +34,7 @@ export async function startMastersMerges(masters: readonly Names[], context: Eve
       records === "unreadable" ||
       records.some((record) =>
         isOn(master, record) &&
-        (record.waits ? mayBeStarting(domain, context) : mayRun(record, domain, context))
+        (record.waits ? isComingUp(domain, context) : mayRun(record, domain, context))
       )
     );
     if (isBusy) continue;

@@ -208,7 +208,9 @@ function recordsOf(
   start: SeatStart["start"],
   { host }: EventContext,
 ): SeatRecord[] {
-  return placed.flatMap((one) => seatRecordAtPrepare(one, one.on, host.now(), start) ?? []);
+  return placed.flatMap((one) =>
+    seatRecordAtPrepare(one, one.on, { now: host.now(), host: host.name() }, start) ?? []
+  );
 }
 
 /** How long another host may take from its note to its overlay's name, in milliseconds. */

@@ -1,11 +1,11 @@
 /** The end of a guest with seats, and their coming up. */
 
-import { type EventContext, isBeingStarted } from "./context.ts";
+import type { EventContext } from "./context.ts";
 import { isSaved, tellLeft } from "./decide.ts";
 import { disksIn } from "./definitions.ts";
 import { type Ended, endedGuest } from "./ended.ts";
 import { seatDecision } from "./seat_decide.ts";
-import { isOfEarlierBoot, mayRun } from "./seat_guest.ts";
+import { isComingUp, isOfEarlierBoot, mayRun } from "./seat_guest.ts";
 import { releaseMasters, startMastersMerges } from "./seat_masters.ts";
 import { madeOf, observeRecordedSeat } from "./seat_observe.ts";
 import { isOn } from "./standing.ts";
@@ -113,10 +113,7 @@ const MOMENT = 100;
 async function isDead(context: EventContext): Promise<boolean> {
   const { host, paths, domain } = context;
   const records = readSeats(paths.seats);
-  if (isBeingStarted(context)) return false;
-  if (files.lstat(`${host.settings.liveFolder}/${domain}.xml`) !== undefined || isSaved(context)) {
-    return false;
-  }
+  if (isComingUp(domain, context) || isSaved(context)) return false;
   if (
     records.length === 0 ||
     records.some(({ waits, came, image }) =>

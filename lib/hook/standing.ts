@@ -4,7 +4,7 @@
  */
 
 import type { EventContext } from "./context.ts";
-import { mayBeStarting, mayRun } from "./seat_guest.ts";
+import { isComingUp, isOfAnotherHost, mayRun } from "./seat_guest.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { allSeats } from "../host/seat_records.ts";
@@ -67,8 +67,9 @@ export function standingOn(names: Names, { host }: Pick<EventContext, "host">): 
 }
 
 function howNoted(record: SeatRecord, domain: string, context: Pick<EventContext, "host">): How {
-  if (mayBeStarting(domain, context)) return "runs";
+  if (isComingUp(domain, context)) return "runs";
   if (record.waits) return record.left || isWrittenSince(record) ? "elsewhere" : "saved";
+  if (isOfAnotherHost(record, context)) return "elsewhere";
   return mayRun(record, domain, context) ? "runs" : "left";
 }
 

@@ -169,14 +169,14 @@ export function seatAtRelease(
 export function seatRecordAtPrepare(
   { seat, decision }: DecidedSeat,
   on: StandsOn | undefined,
-  now: Date,
+  { now, host }: { readonly now: Date; readonly host: string },
   start: keyof typeof ways,
 ): SeatRecord | undefined {
   const { target, names, record, listing, owner } = seat;
   if (on === undefined) return decision === "nothing" ? undefined : record;
   const came = ways[start];
   const hasEnded = listing.has(names.ended);
-  const base = { target, image: names.image, ...on, owner: record?.owner ?? owner };
+  const base = { target, image: names.image, ...on, host, owner: record?.owner ?? owner };
   if (beginsSeat(decision)) {
     // A start that was cut short is begun again: what it has set aside has not outlived any start yet.
     const aside = decision === "set aside, new session"

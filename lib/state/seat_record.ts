@@ -15,6 +15,8 @@ export interface SeatRecord {
   readonly layer: number;
   /** Start of the session, ISO 8601. */
   readonly started: string;
+  /** Name of the host of its last start: two may have one folder of configurations. */
+  readonly host?: string;
   /** What the overlay of the next session belongs to. */
   readonly owner: Owner;
   /** Which file the session is: its inode, and when it was made. Undefined until the image has its name. */
@@ -52,6 +54,7 @@ function parseSeat(value: unknown): SeatRecord {
     uid,
     gid,
     mode,
+    host,
     made,
     waits,
     written,
@@ -69,6 +72,7 @@ function parseSeat(value: unknown): SeatRecord {
   }
   return {
     ...{ target, image, master, layer, started, owner: { uid, gid, mode: Number.parseInt(mode, 8) } },
+    ...typeof host === "string" && { host },
     ...typeof made === "string" && { made },
     ...waits === true && { waits },
     ...typeof written === "number" && { written },
