@@ -65,9 +65,39 @@ poolTest(
     const again = await fixture.command("undo");
     assertEquals(again.code, 1);
     assertStringIncludes(again.said.join("\n"), `${backup}/seat1.img" stands there, and no note tells of it`);
-    assertStringIncludes(again.said.join("\n"), "hint: nobody knows of");
+    assertStringIncludes(again.said.join("\n"), "hint: no note here tells whose");
     Deno.removeSync(`${backup}/seat1.img`);
     assertEquals((await fixture.command("undo")).said, []);
+  },
+);
+
+poolTest(
+  "status and check tell what to do about a copy of a session that keeps a merge waiting",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.commit("second");
+    pool.live("seat1");
+    const copy = `${fixture.images}/copy.img`;
+    Deno.copyFileSync(pool.image("seat1"), copy);
+    const status = async () => (await fixture.type(["status"])).printed.join("\n");
+    assertStringIncludes(
+      await status(),
+      `a commit waiting to be merged, for the end of seat1, kept from it by ${copy}: see autorevert check; 2 seats`,
+    );
+    Deno.removeSync(`${fixture.settings.liveFolder}/seat1.xml`);
+    await pool.stop("seat1");
+    assertStringIncludes(await status(), `a commit waiting to be merged, kept from it by ${copy}`);
+    const check = await fixture.type(["check"]);
+    assertStringIncludes(
+      check.printed.join("\n"),
+      `hint: no note here tells whose "${copy}" is: a session of another host goes with its guest's end; ` +
+        "a copy of one is in the way until it is moved out of the image folders, is removed, " +
+        "or stands on nothing (qemu-img rebase -f qcow2 -b '' FILE)",
+    );
+    Deno.removeSync(copy);
+    await pool.merge();
+    assertEquals(pool.layers, [1]);
   },
 );
 

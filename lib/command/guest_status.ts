@@ -169,13 +169,19 @@ function inWords(disk: Omit<DiskStatus, "state">, found: ObservedDisk | undefine
     merge,
     trouble,
     stoodOnBy = 0,
-    waitsFor,
+    waitsFor = [],
     unpublished = 0,
   } = disk;
   if (situation === "attention") return `needs attention: ${trouble}`;
   const kept = Math.min(found?.keepCommits ?? 0, commits.length);
   const waiting = commits.length - kept;
-  const waitingFor = waitsFor ? `, for the end of ${few(waitsFor)}` : "";
+  // A file that no note tells of has no end that anybody knows.
+  const untold = waitsFor.filter((one) => one.startsWith("/"));
+  const guests = waitsFor.filter((one) => !untold.includes(one));
+  const waitingFor = [
+    ...guests.length > 0 ? [`, for the end of ${few(guests)}`] : [],
+    ...untold.length > 0 ? [`, kept from it by ${few(untold)}: see autorevert check`] : [],
+  ].join("");
   const progress = merge
     ? `being merged, ${Math.floor(merge.percent)} %`
     : `waiting to be merged${waitingFor}`;

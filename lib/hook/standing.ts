@@ -253,10 +253,11 @@ export function wayOut(blocking: readonly Standing[]): string | undefined {
       : [],
     ...which("unknown").length > 0
       ? [
-        `nobody knows of ${
+        `no note here tells whose ${
           names("unknown")
-        }: find out what it is (qemu-img info -U), and remove it only if ` +
-        "nobody needs it",
+        } is: a session of another host goes with its guest's end; ` +
+        "a copy of one is in the way until it is moved out of the image folders, is removed, " +
+        "or stands on nothing (qemu-img rebase -f qcow2 -b '' FILE)",
       ]
       : [],
   ];
