@@ -63,13 +63,15 @@ const LONGEST_CREATION = 60_000;
  * Whether a guest was up of which that was never noted: libvirtd had died before it could tell. Of one that was not, libvirt says that
  * it failed; where it gives no reason, the disks show it.
  */
-function wasUp({ by }: NotedStart, { extra, paths }: EventContext): boolean {
+function wasUp({ by }: NotedStart, { extra, paths, begun }: EventContext): boolean {
   if (extra === "failed") return false;
   if (extra !== "-") return true;
   if (by === undefined) return false;
-  return [...readOwnRecords(paths.note), ...readSeats(paths.seats)].some(({ image }) =>
-    (files.lstat(image)?.mtime?.getTime() ?? 0) > by.at.getTime() + LONGEST_CREATION
-  );
+  const [from, to] = [by.at.getTime() + LONGEST_CREATION, begun.getTime()];
+  return [...readOwnRecords(paths.note), ...readSeats(paths.seats)].some(({ image }) => {
+    const written = files.lstat(image)?.mtime?.getTime() ?? 0;
+    return from < written && written <= to;
+  });
 }
 
 /** What is noted of the start that has come to its end; undefined where its guest was up. */
