@@ -15,7 +15,7 @@ const words: Words = {
   ended: {
     true: "a session is set aside",
     false: "no session is set aside",
-    undone: "a commit that was undone is set aside",
+    other: "another session than its own is set aside",
   },
   start: { fresh: "fresh start", resume: "restore", migrate: "incoming migration", refused: "refused start" },
   end: {

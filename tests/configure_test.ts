@@ -392,3 +392,22 @@ Deno.test("commit keeps the session of a guest that is being started", async () 
   await fixture.stop();
   assertEquals([fixture.disk("vda"), fixture.flags()], [{ base: "vda", session: "yes" }, { vda: false }]);
 });
+
+Deno.test("a session whose flag an editor has cleared is thrown away after disable, as it says", async () => {
+  for (const isRunning of [true, false]) {
+    using fixture = new Fixture().disks({ vda: true }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    fixture.configure({ vda: false });
+    if (isRunning) fixture.run();
+    else fixture.booted = LATER;
+    const { printed } = await fixture.type("disable guest");
+    assertEquals(printed.join().includes("thrown away"), true);
+    if (isRunning) {
+      fixture.halt();
+      await fixture.stop();
+    }
+    await fixture.start();
+    assertEquals(fixture.disk("vda"), { base: "vda" });
+  }
+});

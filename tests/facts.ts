@@ -34,7 +34,7 @@ const prepare = {
   waits: [false],
   start: ["fresh", "resume", "migrate"],
   end: ["none"],
-  ended: [false, true, "undone"],
+  ended: [false, true, "other"],
   came: ["not"],
   ours: both,
   flag: ["set", "clear"],

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { Fixture } from "./fixture.ts";
+import { Fixture, LATER } from "./fixture.ts";
+import { committed } from "./running_guest.ts";
 
 /** Types a part of the hint as it stands. */
 function type(hint: string, after: string): void {
@@ -152,4 +153,31 @@ Deno.test("the hint's command for a broken note is safe where no disk has layers
   assertEquals(code, 1);
   type(said[1]!, "move it away: ");
   await checkLife(fixture, { base: "vda" });
+});
+
+Deno.test("a flagged session that stands on nothing becomes the disk as the message says", async () => {
+  using fixture = new Fixture().disks({ vda: true });
+  await fixture.start();
+  // virsh blockpull
+  fixture.save(fixture.vda, null, { base: "vda", session: "yes" });
+  fixture.booted = LATER;
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  await fixture.event("release", "failed");
+  type(said[1]!, "move the layers away: ");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
+});
+
+Deno.test("layers that were copied without their hard links are put in order as the message says", async () => {
+  using fixture = await committed({ "keep-commits": 1 });
+  const top = `${fixture.vda}.backing_file.1`;
+  Deno.removeSync(fixture.vda);
+  Deno.copyFileSync(top, fixture.vda);
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  await fixture.event("release", "failed");
+  type(said[1]!, "if it is one: ");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
 });

@@ -2,11 +2,11 @@
 
 import { assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
-import { dyingAt } from "./fault.ts";
+import { dyingAt, tearing } from "./fault.ts";
 import { makeBorn } from "./file_times.ts";
 import { snapshot } from "./tree.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
-import { session, up } from "./running_guest.ts";
+import { committed, session, up } from "./running_guest.ts";
 import { checkFails, checkPrints } from "./typed.ts";
 
 const fixtureOf = (flags: Record<string, boolean> = { vda: false }) => new Fixture().disks(flags).define();
@@ -276,4 +276,15 @@ Deno.test("a damaged session whose mark says that it is to be kept can be given 
   await fixture.event("release", "failed");
   await fixture.type("recover --discard guest vda", true);
   await fixture.start();
+});
+
+Deno.test("the first message about a disk that is half written is the one that brings its commit back", async () => {
+  for (const command of ["", "recover --discard guest --yes", "recover --keep guest"]) {
+    using fixture = await committed({ "keep-commits": 0 });
+    fixture.define();
+    await fixture.merge({ perform: tearing(fixture) });
+    Deno.removeSync(`${fixture.vda}.backing_file.1`);
+    const { code, said } = command === "" ? await fixture.event("prepare") : await fixture.type(command);
+    assertEquals([code, said.join().includes("to bring it back")], [1, true], said.join("\n"));
+  }
 });

@@ -145,7 +145,7 @@ testRefused([
     if: "there is no space for the overlay",
     arrange: (fixture, image) => fixture.full.add(`${image}.autorevert-new`),
     error: "vda: qemu-img create failed with exit code 1: No space left on device",
-    hint: "see whether there is room for it: df -h ROOT/images",
+    hint: "make room for it: df -h ROOT/images",
   },
   {
     if: "the image is somebody's own overlay",

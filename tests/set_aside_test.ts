@@ -2,7 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { atEveryStep, Failing } from "./fault.ts";
-import { afterClockTick, DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
+import { makeBorn } from "./file_times.ts";
+import { afterClockTick, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
 Deno.test("a managed save that is dropped keeps its session, if its flag was set after the last write", async () => {
@@ -432,6 +433,7 @@ for (const isStarted of [false, true]) {
     fixture.define();
     await fixture.start();
     fixture.write(fixture.vda, "commit");
+    makeBorn(fixture.vda, LONG_AGO);
     await fixture.stop("-");
     await fixture.start();
     fixture.write(fixture.vda, "session");
@@ -444,7 +446,7 @@ for (const isStarted of [false, true]) {
     const before = fixture.disk("vda");
     await fixture.good("restore");
     const { code, said } = await fixture.event("prepare");
-    assertEquals([code, said.join().includes("was undone since the guest was saved")], [1, true]);
+    assertEquals([code, said.join().includes("or a commit that was undone")], [1, true]);
     await fixture.event("release", "-");
     assertEquals(fixture.disk("vda"), before);
     assertEquals((await fixture.type("keep guest")).code, 0);
@@ -453,3 +455,31 @@ for (const isStarted of [false, true]) {
     await fixture.good("prepare");
   });
 }
+
+Deno.test("a guest whose flagged session was committed by its save is restored on that, though it was undone since", async () => {
+  using fixture = new Fixture().disks({ vda: true });
+  fixture.keys = { "keep-commits": 2 };
+  fixture.configure({ vda: true });
+  fixture.define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop("-"); // virsh save
+  assertEquals((await fixture.type("undo guest --yes")).code, 0);
+  await fixture.good("restore");
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a saved guest is restored on the session that a start has set aside, also after one that failed", async () => {
+  for (const isUp of [false, true]) {
+    using fixture = await up(false);
+    makeBorn(fixture.vda, LONG_AGO);
+    await fixture.stop("saved");
+    await fixture.good("prepare"); // sets it aside
+    if (isUp) await fixture.good("started");
+    await fixture.event("release", isUp ? "shutdown" : "failed");
+    await fixture.good("restore");
+    await fixture.good("prepare");
+    assertEquals(fixture.read(fixture.vda), session, `${isUp}`);
+  }
+});

@@ -32,16 +32,26 @@ export async function commit(context: GuestCommand): Promise<void> {
   }
   // As the next event will find them, with the flags as they are now.
   const views = await inspectListed(meant, context);
-  // A mark that no note tells of counts by itself: it comes last, and goes first.
-  if (!flag) await markSessions(views, flag, context);
-  await recordPromise(views, flag, context);
-  if (flag) await markSessions(views, flag, context);
+  if (flag) await promise(views, context);
+  else await takeBack(views, context);
   for (const view of views) {
     terminal.print(
       `${domain} ${view.target}: ${flag ? afterCommit(view, context) : wordsOf[view.condition].cancel}`,
     );
     if (flag && view.disk !== undefined) await warnOfBase(view.disk, context);
   }
+}
+
+/** A mark that no note tells of counts by itself: it comes last. */
+async function promise(views: readonly InspectedDisk[], context: GuestCommand): Promise<void> {
+  await recordPromise(views, true, context);
+  await markSessions(views, true, context);
+}
+
+/** Nothing says any more that the sessions which lie there are to be kept, but for those of guests that run on another host. */
+export async function takeBack(views: readonly InspectedDisk[], context: GuestCommand): Promise<void> {
+  await markSessions(views, false, context);
+  await recordPromise(views, false, context);
 }
 
 /** A session that the flag is said to be for is meant, whatever becomes of its guest and of the file before it ends. */

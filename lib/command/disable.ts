@@ -1,3 +1,4 @@
+import { takeBack } from "./commit.ts";
 import { unlistDisk } from "./config_edit.ts";
 import { configure, finishRecovery, inspectListed, listedDisks } from "./configure.ts";
 import { checkNoSeats, leaveMasters, tellDisabledSeats } from "./configure_seats.ts";
@@ -39,6 +40,8 @@ export async function disable(context: GuestCommand): Promise<void> {
       }),
     );
   }
+  // What it says of them must hold without the configuration.
+  await takeBack(views, context);
   const targets = views.map(({ target }) => target);
   const out = [...targets, ...seats.map(({ target }) => target)];
   const text = out.length === config.disks.length + config.seats.length

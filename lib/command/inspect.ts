@@ -1,7 +1,7 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { type EventContext, isBeingStarted, lookingBy } from "../hook/context.ts";
 import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
-import { checkMarks } from "../hook/marks.ts";
+import { checkMarks, checkMergeMarks } from "../hook/marks.ts";
 import { isPaused } from "../hook/live_status.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/image_path.ts";
@@ -127,6 +127,7 @@ async function judge(
   }
   if (!live && isElsewhere(recovered) && await isOpen(disk, context)) return fine("elsewhere");
   const start = isSaved(context) ? "resume" : "fresh";
+  checkMergeMarks(recovered);
   checkMarks(recovered, start === "resume");
   const { decision, reason } = await decisionFor(
     recovered,

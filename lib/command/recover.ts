@@ -11,6 +11,7 @@ import {
 import { UserError, withContext } from "../errors.ts";
 import { isBeingStarted, readStart, updateRecords } from "../hook/context.ts";
 import { inspectImage as lookAtDisk, isSaved, othersSession, planCheckedRecovery } from "../hook/decide.ts";
+import { checkMergeMarks } from "../hook/marks.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
@@ -233,6 +234,7 @@ async function checkSession(disk: ObservedDisk, context: GuestCommand): Promise<
   if (disk.source === "other") throw otherFile(disk, context.domain);
   const others = othersSession(disk, context);
   if (others !== undefined) throw withContext(disk.target, others);
+  checkMergeMarks(disk);
   await refuseBusy(disk, context);
   const look = await lookAtDisk(disk, context);
   if (look === "moved" || look === "replaced") {

@@ -16,6 +16,7 @@ import {
   mayBeAnothers,
   type ObservedDisk,
   stateOf,
+  wasSavedOn,
   wishOf,
 } from "../state/observed_disk.ts";
 import { guestNames, imageOf, layerNumber, namesOf } from "../state/paths.ts";
@@ -271,11 +272,10 @@ function isUnclean({ end }: EventFacts): boolean {
   return end === "crashed" || end === "failed";
 }
 
-/** At a restore a commit that was undone is told from a session. */
 function hasSetAside(disk: ObservedDisk, { event, start }: EventFacts): Facts["ended"] {
   const state = stateOf(disk);
   const isThere = "ended" in state && state.ended;
-  return isThere && event === "prepare" && start === "resume" && disk.record?.undone ? "undone" : isThere;
+  return isThere && event === "prepare" && start === "resume" && !wasSavedOn(disk) ? "other" : isThere;
 }
 
 async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): Promise<Partial<Facts>> {

@@ -16,8 +16,6 @@ import { quoted, shellWord } from "../text.ts";
  * @throws {UserError} as long as such a mark is there
  */
 export function checkMarks({ target, names, listing }: ObservedDisk, isRestore = false): void {
-  const [merge] = lostMerges(names, listing);
-  if (merge !== undefined) throw withContext(target, lostMerge(merge, names, listing));
   const { image, mark, ended } = names;
   const inode = listing.get(mark);
   const isKnown = [...listing].some(([path, other]) =>
@@ -34,6 +32,12 @@ export function checkMarks({ target, names, listing }: ObservedDisk, isRestore =
       { hint: `${way}; to give it up: rm ${shellWord(mark)}` },
     ),
   );
+}
+
+/** @throws {UserError} if what is left of a disk is half written: a commit was being merged into it, and is gone */
+export function checkMergeMarks({ target, names, listing }: ObservedDisk): void {
+  const [merge] = lostMerges(names, listing);
+  if (merge !== undefined) throw withContext(target, lostMerge(merge, names, listing));
 }
 
 function lostMerge(merge: string, names: Names, listing: Listing): UserError {

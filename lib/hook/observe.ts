@@ -133,7 +133,7 @@ export function observeListed(
     ...byHand && { byHand },
     source: "same",
     listing,
-    ...timesOf(image, listing),
+    ...timesOf(names, listing),
     named: disks.find((disk) => disk.target === target && disk.file !== image)?.file,
     // While it is idle, whoever gives the disk to somebody means it.
     owner: record === undefined || record.idle ? ownerOnDisk(names, listing) : record.owner,
@@ -217,15 +217,16 @@ function observeOne(
   const { target, image } = record;
   if (record.firmware) return firmwareFile(target, image, record);
   const source = disks === "unreadable" ? disks : sourceOf(record, disks);
+  const names = namesOf(image);
   const listing = listIfThere(image);
   const known = {
     target,
-    names: namesOf(image),
+    names,
     record,
     listed: false,
     source,
     listing,
-    ...timesOf(image, listing),
+    ...timesOf(names, listing),
     owner: record.owner,
   } as const;
   const unreadable = { ...known, flag: "unreadable", keepCommits: Infinity, keepSession: false } as const;
@@ -239,14 +240,20 @@ function observeOne(
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession, ...byHand && { byHand } };
 }
 
-/** By what a disk's session is told from another one. */
-function timesOf(image: string, listing: Listing): Pick<ObservedDisk, "made" | "layerChanged"> {
-  const made = madeAt(image);
-  if (made === undefined || made >= 0) return { made };
-  const state = parse(namesOf(image), listing);
-  const layer = state.kind === "session" ? namesOf(image).layer(topOf(state.layers)) : undefined;
-  const layerChanged = layer && lstat(layer)?.ctime?.getTime();
-  return { made, ...layerChanged && { layerChanged } };
+/** By what a disk's sessions are told from others. */
+function timesOf(
+  names: Names,
+  listing: Listing,
+): Pick<ObservedDisk, "made" | "endedMade" | "layerChanged"> {
+  const made = madeAt(names.image);
+  const state = parse(names, listing);
+  const top = state.kind === "session" ? names.layer(topOf(state.layers)) : undefined;
+  const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
+  return {
+    made,
+    ...listing.has(names.ended) && { endedMade: madeAt(names.ended) },
+    ...changed && { layerChanged: changed.getTime() },
+  };
 }
 
 /** {@link ObservedDisk.made} of a file; undefined where there is none. */

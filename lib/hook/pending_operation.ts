@@ -25,12 +25,7 @@ export function withPending(
     if (state === undefined) return record;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
-    return {
-      ...record,
-      // What was set aside before may be what a guest was saved on; after a commit, a guest may be saved on what it was.
-      ...verb === "undo" && state.ended && { undone: true },
-      pending: { verb, top, ...topVersion !== undefined && { topVersion } },
-    };
+    return { ...record, pending: { verb, top, ...topVersion !== undefined && { topVersion } } };
   });
 }
 

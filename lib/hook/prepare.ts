@@ -18,7 +18,7 @@ import {
   whyRefused,
   withFirmware,
 } from "./decide.ts";
-import { checkMarks } from "./marks.ts";
+import { checkMarks, checkMergeMarks } from "./marks.ts";
 import { interruptMerges, resumeMerges, waitForOrphan } from "./merge_control.ts";
 import { imagesAtPrepare, isBeforeLastWrite, madeAt, observeAtPrepare } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
@@ -168,6 +168,7 @@ async function beginSessions(
   const found = start === "fresh" ? await withTemplates(recovery.disks, context) : recovery.disks;
   const firmware = firmwareAtPrepare(found, decisions, start);
   const decided = withFirmware(firmware, disksDecided, context);
+  for (const disk of recovery.disks) checkMergeMarks(disk);
   await refuse(decided, context);
   for (const disk of recovery.disks) checkMarks(disk, start === "resume");
   warnOfBases(decided, looked, context);

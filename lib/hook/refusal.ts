@@ -26,6 +26,10 @@ export async function explain(
   const backing = look.kind === "free" ? look.backing : undefined;
   const linked = kind === "refuse: moved" && await backingThroughLink(disk, backing, host.qemuImg);
   if (linked) return otherBacking(disk.named!, linked, backing!, image);
+  if (kind === "refuse: replaced" && backing !== undefined && backing !== topLayer(disk)) {
+    const isBelow = layers(disk).some((layer) => files.sameFile(layer, backing));
+    if (isBelow) return copyOfLayer(disk, backing);
+  }
   for (const file of [...layers(disk), ...stateOf(disk).kind === "layered" ? [] : [image]]) {
     const look = await host.qemuImg.info(file);
     const missing = missingLayer(disk.names, look.kind === "free" ? look.backing : undefined);
@@ -65,6 +69,24 @@ function otherBacking(named: string, linked: string, backing: string, image: str
       hint: `give it an absolute path: qemu-img rebase -u -b ${shellWord(linked)} -F FORMAT ${
         shellWord(image)
       }`,
+    },
+  );
+}
+
+/** Layers that were copied without their hard links: the image is the top one twice. */
+function copyOfLayer(disk: ObservedDisk, backing: string): UserError {
+  const { image } = disk.names;
+  const [top, imageWord] = [topLayer(disk), shellWord(image)];
+  return new UserError(
+    `${quoted(image)} stands on ${quoted(backing)}, as ${
+      quoted(top)
+    } should: it may be a copy of that layer, ` +
+      "made without its hard link",
+    {
+      hint: `if it is one: cmp ${imageWord} ${shellWord(top)} && ln -f ${shellWord(top)} ${imageWord}; ` +
+        `else see what it is: qemu-img info --backing-chain ${imageWord}, and move it away: mv ${imageWord} ${
+          shellWord(`${image}.old`)
+        }`,
     },
   );
 }
@@ -177,11 +199,14 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
         `bring its backing file back, or give it up: rm ${committing}`,
       ];
     case "refuse: nothing to resume":
-      if (disk.record?.undone) {
+      if (disk.listing.has(names.ended) && stateOf(disk).kind !== "plain") {
         return [
-          `a commit of ${image} was undone since the guest was saved: its memory would not fit to the disk`,
+          `the session of ${image} that the guest was saved on is gone: ${
+            quoted(names.ended)
+          } is another one, ` +
+          "or a commit that was undone, and its memory would not fit to the disk",
           "drop what was saved: virsh managedsave-remove, or start the guest without it; " +
-          "if it was saved just after that commit, take the undo back: autorevert keep DOMAIN",
+          "if it was saved on just that all the same: autorevert keep DOMAIN, and restore it then",
         ];
       }
       return disk.listing.has(names.ended)

@@ -36,6 +36,6 @@ export async function started(context: EventContext): Promise<void> {
   await run.take("", [{
     kind: "note",
     path: paths.note,
-    records: records.map(({ aside: _, setsAside: __, waits: ___, undone: ____, ...rest }) => rest),
+    records: records.map(({ aside: _, waits: __, ...rest }) => rest),
   }]);
 }

@@ -17,13 +17,13 @@ export function link(from: string, to: string): void {
     "link",
     from,
     () => Deno.linkSync(from, to),
-    (cause) => ofStorage.has(codeOf(cause)) ? undefined : LINK_HINT,
+    (cause) => otherCauses.has(codeOf(cause)) ? undefined : LINK_HINT,
   );
   syncFolder(to);
 }
 
 /** What link(2) fails with where it isn't for want of hard links. */
-const ofStorage = new Set(["ENOSPC", "EDQUOT", "EIO", "EROFS"]);
+const otherCauses = new Set(["EEXIST", "ENOSPC", "EDQUOT", "EIO", "EROFS"]);
 
 const LINK_HINT = "image folders must be on a file system with hard links (ext4, xfs, btrfs, NFS, …)";
 

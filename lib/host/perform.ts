@@ -73,18 +73,20 @@ function writeRecords(path: string, given: readonly SessionRecord[]): void {
 /**
  * Makes an overlay under a name that nothing has: `qemu-img create` would empty what is there, and that may be a disk.
  *
- * @throws {UserError} with what to look at first: an overlay is the only thing of a start that takes room
+ * @throws {UserError} with what to look at first
  */
 async function create(overlay: string, backing: string, qemuImg: QemuImg): Promise<void> {
   files.createExclusive(overlay);
   try {
     await qemuImg.create(overlay, backing);
   } catch (error) {
-    const {
-      message,
-      hint = `see whether there is room for it: df -h ${shellWord(folderOf(overlay))}`,
-      healedBy,
-    } = asUserError(error);
+    const { message, healedBy, hint: known } = asUserError(error);
+    const hint = known ??
+      (message.includes("No space left on device")
+        ? `make room for it: df -h ${shellWord(folderOf(overlay))}`
+        : `see whether all is there that it stands on: qemu-img info -U --backing-chain ${
+          shellWord(backing)
+        }`);
     throw new UserError(message, { cause: error, hint, healedBy });
   }
 }

@@ -16,11 +16,8 @@ export interface Facts {
   readonly came?: "restore" | "migration" | "not";
   /** After recovery. */
   readonly state: "plain" | "layered" | "session" | "stray" | "missing";
-  /**
-   * A session that was set aside is there. At a restore it is told from a commit that was undone in place of such a session, and no
-   * guest came up since.
-   */
-  readonly ended: boolean | "undone";
+  /** A session that was set aside is there; at a restore: another one than the guest was saved on, or a commit that was undone. */
+  readonly ended: boolean | "other";
   /** The note says that the session is this guest's. */
   readonly ours: boolean;
   /** The configuration lists it. */
@@ -111,7 +108,7 @@ const resumed = ["resume", "migrate"] as const;
 const over = ["normal", "destroyed"] as const;
 const unclean = ["crashed", "failed"] as const;
 
-const undone = "the disk was another one when the guest was saved";
+const other = "what is set aside is not the session that the guest was saved on";
 
 type Line = readonly [when: Condition, decision: Decision, reason: string];
 
@@ -123,12 +120,17 @@ const prepare = rows([
   // Disks that are only in the note: their entry in the configuration is gone, or the domain names another file.
   [{ listed: false, source: "other" }, "leave to a person", "that file may stand on this session"],
   [{ listed: false, source: "unreadable" }, "leave", "nobody can tell what stands on it"],
-  [{ listed: false, start: "resume", ended: "undone" }, "refuse: nothing to resume", undone],
+  [
+    { listed: false, start: "resume", state: "session", ours: true, unborn: true, ended: "other" },
+    "refuse: nothing to resume",
+    other,
+  ],
   [
     { listed: false, start: "resume", state: "session", ours: true, unborn: true },
     "put back",
     "it was saved on this session, and no start came up since",
   ],
+  [{ listed: false, start: "resume", state: "layered", ended: "other" }, "refuse: nothing to resume", other],
   [
     { listed: false, start: "resume", state: "layered", ended: true },
     "put back",
@@ -186,11 +188,20 @@ const prepare = rows([
   [{ state: idle, look: "moved" }, "refuse: moved", "what it stands on lies elsewhere, or is gone"],
 
   // The guest comes with a memory of its own, and the disk has to be the one that it remembers.
-  [{ start: "resume", ended: "undone" }, "refuse: nothing to resume", undone],
+  [
+    { start: "resume", state: "session", ours: true, unborn: true, ended: "other" },
+    "refuse: nothing to resume",
+    other,
+  ],
   [
     { start: "resume", state: "session", ours: true, unborn: true },
     "put back",
     "it was saved on this session, and no start came up since",
+  ],
+  [
+    { start: "resume", state: "session", ours: true, ended: "other", saved: false },
+    "refuse: nothing to resume",
+    other,
   ],
   [
     { start: "resume", state: "session", ours: true, ended: true, saved: false, flag: "set" },
@@ -210,8 +221,13 @@ const prepare = rows([
     "refuse: not its session",
     "another guest's session is set aside",
   ],
+  [{ start: "resume", state: "layered", ended: "other" }, "refuse: nothing to resume", other],
   [{ start: "resume", state: "layered", ended: true }, "put back", "this is the session it was saved on"],
-  [{ start: "resume", state: "plain", ended: true }, "refuse: nothing to resume", "its layers are gone"],
+  [
+    { start: "resume", state: "plain", ended: [true, "other"] },
+    "refuse: nothing to resume",
+    "its layers are gone",
+  ],
   [
     { start: "resume", state: idle, saved: true },
     "refuse: nothing to resume",

@@ -25,6 +25,8 @@ export interface ObservedDisk {
   readonly listing: Listing;
   /** When the image's file was made, in milliseconds; where the file system doesn't tell, its inode number, negative. */
   readonly made?: number | undefined;
+  /** The same of the file that is set aside. */
+  readonly endedMade?: number | undefined;
   /**
    * When what the session stands on was last given another name or owner, in milliseconds, where the file system doesn't tell when a
    * file was made.
@@ -104,6 +106,15 @@ export function isRecorded({ made, record }: Pick<ObservedDisk, "made" | "record
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
 export function isAwaited(disk: ObservedDisk): boolean {
   return disk.record?.waits !== undefined || waitsToBeSetAside(disk);
+}
+
+/**
+ * Whether what is set aside may be the session that the guest was saved on: the last one that was begun here, or the one that its start
+ * has set aside.
+ */
+export function wasSavedOn({ endedMade, record }: ObservedDisk): boolean {
+  return record === undefined || endedMade === undefined || record.setsAside === endedMade ||
+    isMadeForIt({ made: endedMade, record });
 }
 
 /** Longest time from a session's start until libvirt has given all files their owners, by the clocks of host and storage, in milliseconds. */

@@ -8,6 +8,7 @@ import {
   type ObservedDisk,
   stateOf,
   waitsToBeSetAside,
+  wasSavedOn,
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
@@ -34,15 +35,12 @@ export function recordsAtPrepare(
     const isNew = beginsSession(decision) || came === "migration" && isStale(disk);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !isNew) {
-      const { aside: before, setsAside: _, waits, left, came: __, made, idle, ...rest } = record;
-      const { flagged: ___, ...unflagged } = rest;
-      const { visits: ____, ...own } = rest;
+      const { aside: before, setsAside, waits, left, came: _, made, idle, visits: __, ...rest } = record;
       const started = goesOn.includes(decision)
         ? startAfter(others, disk, Date.parse(record.started))
         : record.started;
       return {
-        // What was noted of an earlier stay here says nothing against a mark that comes now.
-        ...came === "migration" ? unflagged : own,
+        ...rest,
         target,
         // Another file takes the session's place.
         ...decision !== "put back" && made !== undefined && { made },
@@ -57,12 +55,18 @@ export function recordsAtPrepare(
         // The mark that is made of it now counts as the flag's own: an editor may clear that still.
         ...decision === "resume" && disk.flag === "set" && !bearsMark(disk) && { flagged: true },
         // Until the guest is up, its memory may have to come back once more.
+        ...setsAside !== undefined && decision !== "put back" && { setsAside },
         ...(decision === "put back" || waits && decision !== "resume" && !leavesAlone.includes(decision)) &&
           { waits: waits ?? "saved" },
         ...came && { came },
         ...aside && { aside },
       };
     }
+    const setsAside = decision === "set aside, new session"
+      ? disk.made
+      : record && wasSavedOn(disk)
+      ? disk.endedMade
+      : undefined;
     return {
       ...newRecord(disk, now, others),
       ...isFlaggedAtStart(disk) && { flagged: true } as const,
@@ -71,17 +75,18 @@ export function recordsAtPrepare(
       // Until the new session has taken its place.
       ...disk.made !== undefined && stateOf(disk).kind === "session" && { made: [disk.made] },
       ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
-      // Until the guest is up, its start may come to nothing.
-      ...record?.undone && decision === "new session" && { undone: true } as const,
       ...aside && { aside },
-      ...decision === "set aside, new session" && disk.made !== undefined && { setsAside: disk.made },
+      ...setsAside !== undefined && { setsAside },
     };
   });
 }
 
-/** Whether the note tells of an earlier session on this host than the one that comes now. */
+/**
+ * Whether the note tells of an earlier stay on this host than the one that comes now: where both hosts have one note, it is the
+ * source's own.
+ */
 function isStale(disk: ObservedDisk): boolean {
-  return disk.record?.left === true || !isRecorded(disk);
+  return disk.record?.left === true || disk.record?.waits === "saved" || !isRecorded(disk);
 }
 
 /** The decisions after which a disk is none of ours. */
@@ -185,7 +190,7 @@ export function recordsAtRelease(
     // The guest did not come, and its session is its own host's matter.
     const isTheirs = record.visits !== undefined && isAborted && decision === "leave" && !isSaved && !isGone;
     if (isTheirs && record.visits === "first" && record.merging === undefined) return [];
-    const { aside, setsAside, flagged, visits, undone, ...rest } = record;
+    const { aside, setsAside, flagged, visits, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
@@ -195,19 +200,18 @@ export function recordsAtRelease(
     const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
     return [{
       ...rest,
-      ...undone && decision !== "set aside" && { undone },
       ...flagged && (!isEnded || decision === "commit") && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
       ...holds.includes(decision) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
-      ...(isSaved || isMigrated && record.came === undefined && decision !== "hold") && isLeft &&
+      ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
         isElsewhere && !record.came && !isAwaited(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
-      ...aside && (!isUp || waitsToBeSetAside(disk)) &&
-        { aside, ...setsAside !== undefined && { setsAside } },
+      ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
+      ...setsAside !== undefined && decision !== "set aside" && { setsAside },
     }];
   });
 }
@@ -225,14 +229,15 @@ export function unfinished(
     // A guest that was saved must not find another disk than its own, whoever has thrown its session away.
     if (state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved")) return [];
     if (record.firmware && state.kind === "missing") return [];
-    const { merging, flagVersion, held, flagged, undone, ...rest } = record;
+    const { merging, flagVersion, held, flagged, setsAside, ...rest } = record;
+    const isAside = "ended" in state && state.ended || rest.aside === "stay";
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;
     return [{
       ...rest,
       held: held && !isOver,
       ...flagged && !isOver && { flagged },
-      ...undone && "ended" in state && state.ended && { undone },
+      ...setsAside !== undefined && isAside && { setsAside },
       // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
       ...flagVersion !== undefined && !isIdle && { flagVersion },

@@ -42,10 +42,11 @@ export interface SessionRecord {
    * it is another guest's. Gone from the note as soon as the guest is up.
    */
   readonly aside?: "forget" | "stay" | "others";
-  /** When the file of the session was made that this start sets aside, as in `made`: as long as it has its place, it is to be. */
+  /**
+   * When the file of the session was made that the last start has set aside, as in `made`: as long as it has its place, it is to be.
+   * A guest may have been saved on it.
+   */
   readonly setsAside?: number;
-  /** What is set aside is a commit that was undone, in place of a session: no guest was saved on it as it is. */
-  readonly undone?: true;
   /**
    * Number of the layer that an earlier version of the hook was merging into the one below: until that is done, the lower one is
    * torn. A name beside the image says so now.
@@ -117,7 +118,6 @@ function parseRecord(value: unknown): SessionRecord {
     ...given.left === true && { left: true },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...typeof setsAside === "number" && { setsAside },
-    ...given.undone === true && { undone: true },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
   };

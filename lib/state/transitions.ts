@@ -195,8 +195,8 @@ export function recover(names: Names, listing: Listing): Step[] {
     ...image !== undefined && image === listing.get(names.ended)
       ? [{ kind: "remove", path: names.ended } as const]
       : [],
-    // What has become a layer by hand is kept already.
-    ...isLayer(names, listing, names.mark) ? removeMark(names) : [],
+    // What has become a layer, or the disk itself, by hand is kept already.
+    ...isLayer(names, listing, names.mark) || isDisk(names, listing, names.mark) ? removeMark(names) : [],
     ...doneMerges(names, listing).map((path) => ({ kind: "remove", path } as const)),
   ];
   const state = parse(names, listing);
@@ -213,6 +213,12 @@ function isLayer(names: Names, listing: Listing, path: string): boolean {
   const inode = listing.get(path);
   return inode !== undefined &&
     [...listing].some(([other, its]) => its === inode && layerNumber(names.image, other) !== undefined);
+}
+
+/** Whether a file is a disk without layers, too. */
+function isDisk(names: Names, listing: Listing, path: string): boolean {
+  return listing.has(path) && listing.get(path) === listing.get(names.image) &&
+    parse(names, listing).kind === "plain";
 }
 
 /** The marks of merges that are done: another file has the layer's name now, or that file is the disk itself. */

@@ -38,9 +38,5 @@ function record(random: Random): SessionRecord {
     owner: { uid: random.below(70000), gid: random.below(70000), mode: random.below(0o10000) },
     held: random.chance(0.5),
   };
-  return {
-    ...known,
-    ...random.chance(0.3) && { merging: random.below(20) },
-    ...random.chance(0.3) && { undone: true as const },
-  };
+  return random.chance(0.3) ? { ...known, merging: random.below(20) } : known;
 }
