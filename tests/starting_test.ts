@@ -142,3 +142,15 @@ Deno.test("a session that another host opens while a start is about to replace i
   await here.event("release", "failed");
   assertEquals(here.read(here.vda), { ...base, live: "yes" });
 });
+
+Deno.test("a guest of which libvirt holds a managed save is restored, though the clock is set while it is", async () => {
+  using fixture = await up(false);
+  Deno.writeTextFileSync(fixture.managedSave, "");
+  await fixture.stop("saved");
+  await fixture.good("restore");
+  const hour = 3_600_000;
+  fixture.booted = new Date(fixture.booted.getTime() + hour);
+  fixture.now = () => new Date(Date.now() + hour);
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), session);
+});

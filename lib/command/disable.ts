@@ -70,6 +70,12 @@ function afterDisable({ condition, disk }: InspectedDisk): string {
     case "reverts":
     case "resumes":
       return "the session that died is thrown away at the next start; then the disk is left alone";
+    case "elsewhere":
+    case "attention":
+      if (state?.kind === "session") {
+        return "the session that lies there is thrown away when it ends; then the disk is left alone";
+      }
+      return "is left alone from now on";
     default:
       return ["is left alone from now on", ...also].join("; ");
   }

@@ -302,17 +302,19 @@ function startThatBegins(
   announced: ReturnType<typeof readStart>,
   context: EventContext,
 ): "fresh" | "resume" | "migrate" {
-  if (
-    announced === undefined || announced.word === "refused" || isElsewhere(announced, context) ||
-    isBeforeThisBoot(announced, context)
-  ) return "fresh";
+  if (announced === undefined || announced.word === "refused" || isElsewhere(announced, context)) {
+    return "fresh";
+  }
   const { word, more } = announced;
-  // Also a second time, where the hook is installed twice.
-  if (ageOf(announced, context) < IN_A_ROW) return word;
-  // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
   const isAnnounced = word === "resume" && !more.includes("prepared");
-  const isNoted = isSaved(context) || ageOf(announced, context) < LONGEST_START && isSavedToFile(context);
-  return isAnnounced && isNoted ? word : "fresh";
+  // Whatever the clock says, which may just have been set: libvirt starts a guest of which it holds a managed save no other way.
+  if (isAnnounced && isSaved(context)) return word;
+  if (isBeforeThisBoot(announced, context)) return "fresh";
+  // Also a second time, where the hook is installed twice.
+  const age = ageOf(announced, context);
+  if (age < IN_A_ROW) return word;
+  // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
+  return isAnnounced && age < LONGEST_START && isSavedToFile(context) ? word : "fresh";
 }
 
 /** Whether an end has left a session to a guest that was saved to a file. */
