@@ -264,11 +264,15 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     moves.setAside(names, overAside, owner),
     "remove ended, link image ended, own 1, link 1 scratch, rename scratch image",
   ],
-  ["an undo", moves.undo(names, aside, owner), "own 0, remove image, rename 1 ended, link 0 image"],
+  [
+    "an undo",
+    moves.undo(names, aside, owner),
+    "own 0, remove image, rename 1 ended, link 0 scratch, rename scratch image",
+  ],
   [
     "a keep",
     moves.keep(names, aside, owner),
-    "own ended, sync ended, remove image, rename ended 2, link 2 image",
+    "own ended, sync ended, remove image, rename ended 2, link 2 scratch, rename scratch image",
   ],
   ["a merge's mark", moves.markMerge(names, twoLayers), "link 1 merge.1"],
   ["a second merge's mark", moves.markMerge(names, torn), ""],
@@ -276,6 +280,11 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     "a merge's last names",
     moves.renameMerged(names, torn),
     "remove image, rename 0 1, remove merge.1, rename 1 image",
+  ],
+  [
+    "a merge's last names below a session set aside",
+    moves.renameMerged(names, aside),
+    "remove image, rename 0 1, link 1 scratch, rename scratch image",
   ],
   [
     "a merge's last names below another layer",
@@ -288,7 +297,11 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
   ["what follows it over a torn layer", moves.settleMerged(names, twoLayers, true), "repair 0 leaks, sync 0"],
   ["letting the lowest layer go", moves.dropLowest(names, twoLayers), "remove 0, remove 1"],
   ["letting it go below a session set aside", moves.dropLowest(names, aside), "remove 0"],
-  ["a recovery without an image", moves.recover(names, overScratch), "remove scratch, link 1 image"],
+  [
+    "a recovery without an image",
+    moves.recover(names, overScratch),
+    "remove scratch, link 1 scratch, rename scratch image",
+  ],
   [
     "a recovery with a lower layer as the image",
     moves.recover(names, new Map([...overScratch, [names.image, 1]])),

@@ -103,7 +103,10 @@ export function removeMark(names: Names): Step[] {
   return [{ kind: "remove", path: names.mark }];
 }
 
-/** The image becomes a name of the top layer, without a moment in which there is no image. */
+/**
+ * The image becomes a name of the top layer, without a moment in which there is no image. Where there is none, too: on GlusterFS a
+ * link fails whose file had that name before, until it was given to another file; a rename doesn't.
+ */
 function relink(names: Names, top: string): Step[] {
   return [
     { kind: "link", from: top, to: names.scratch },
@@ -201,11 +204,10 @@ export function recover(names: Names, listing: Listing): Step[] {
   ];
   const state = parse(names, listing);
   if (state.kind !== "headless") return leftovers;
-  const top = names.layer(topOf(state.layers));
-  if (listing.has(names.image)) return [...leftovers, ...relink(names, top)];
   // Whoever has removed the image has left a session that is to be kept its other name.
-  const isMarked = listing.has(names.mark) && !isLayer(names, listing, names.mark);
-  return [...leftovers, { kind: "link", from: isMarked ? names.mark : top, to: names.image }];
+  const isMarked = !listing.has(names.image) && listing.has(names.mark) &&
+    !isLayer(names, listing, names.mark);
+  return [...leftovers, ...relink(names, isMarked ? names.mark : names.layer(topOf(state.layers)))];
 }
 
 /** Whether a file is a layer, too. */
@@ -287,9 +289,9 @@ export function renameMerged(names: Names, state: Of<"layered">): Step[] {
   return [
     { kind: "remove", path: names.image },
     ...rename,
-    state.ended || state.master
-      ? { kind: "link", from: upper, to: names.image }
-      : { kind: "rename", from: upper, to: names.image },
+    ...state.ended || state.master
+      ? relink(names, upper)
+      : [{ kind: "rename", from: upper, to: names.image } as const],
     // What the merge has written is no change of what that session stands on: see `keep`.
     ...state.ended ? [{ kind: "touch", path: names.ended } as const] : [],
   ];
@@ -326,7 +328,7 @@ export function undo(names: Names, state: Of<"layered">, owner: Owner): Step[] {
     ...giveBack(next, state, owner),
     { kind: "remove", path: names.image },
     { kind: "rename", from: top, to: names.ended },
-    { kind: "link", from: next, to: names.image },
+    ...relink(names, next),
   ];
 }
 
@@ -338,7 +340,7 @@ export function keep(names: Names, { layers }: Of<"layered">, owner: Owner): Ste
     { kind: "sync", path: names.ended },
     { kind: "remove", path: names.image },
     { kind: "rename", from: names.ended, to: next },
-    { kind: "link", from: next, to: names.image },
+    ...relink(names, next),
   ];
 }
 
