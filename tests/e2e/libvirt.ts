@@ -402,19 +402,25 @@ export function exists(path: string): boolean {
   }
 }
 
-/** Slows every merge down to so many kilobytes a second, until the returned object is disposed of. */
-export async function slowMerges(kilobytes: number): Promise<AsyncDisposable> {
+/**
+ * Slows every merge down to so many kilobytes a second, until the returned object is disposed of.
+ *
+ * @param root the system's
+ */
+export async function slowMerges(kilobytes: number, root = ROOT): Promise<AsyncDisposable> {
   const program = "/usr/bin/qemu-img";
   const slow = `#!/bin/sh
-if [ "$1" = commit ]; then exec ${program}.real "$@" -r ${kilobytes * 1024}; fi
-exec ${program}.real "$@"
+if [ "$1" = commit ]; then exec /run/qemu-img.real "$@" -r ${kilobytes * 1024}; fi
+exec /run/qemu-img.real "$@"
 `;
-  await ok("cp", program, "/run/qemu-img.real");
-  Deno.writeTextFileSync(at("/run/qemu-img.slow"), slow.replaceAll(`${program}.real`, "/run/qemu-img.real"), {
-    mode: 0o755,
-  });
-  await ok("mount", "--bind", "/run/qemu-img.slow", program);
-  return { [Symbol.asyncDispose]: async () => void await ok("umount", "--lazy", program) };
+  const outside = async (...command: string[]) => {
+    const { code, stderr } = await runIn("", ...command);
+    assertEquals(code, 0, stderr);
+  };
+  await outside("cp", "--remove-destination", root + program, `${root}/run/qemu-img.real`);
+  Deno.writeTextFileSync(`${root}/run/qemu-img.slow`, slow, { mode: 0o755 });
+  await outside("mount", "--bind", `${root}/run/qemu-img.slow`, root + program);
+  return { [Symbol.asyncDispose]: () => outside("umount", "--lazy", root + program) };
 }
 
 /** A qcow2 image with the counting guest. */

@@ -97,6 +97,9 @@ export const [one, two] = roots.map((root, index) => new Machine(`host${index + 
   Machine,
 ];
 
+/** Why a start is refused for a while where the other host merges. */
+const TAKEN = /open in another process|Could not open|changed by another host|is still written by/;
+
 interface MigratingOptions {
   readonly disks?: number;
   readonly keys?: Readonly<Record<string, unknown>>;
@@ -153,14 +156,15 @@ export class MigratingGuest {
 <serial type='file'><source path='${this.#serial}'/></serial></devices>${label}</domain>`;
   }
 
-  configure(host: Machine, flags: Flags = {}): void {
+  configure(host: Machine, flags: Flags = {}, keys: Readonly<Record<string, unknown>> = {}): void {
     const disks = this.#master === undefined
       ? Object.entries(flags).map(([target, commit]) => ({
         target,
         "one-shot-commit": commit,
         ...this.#keys,
+        ...keys,
       }))
-      : [{ target: "vda", master: this.#master, ...this.#keys }];
+      : [{ target: "vda", master: this.#master, ...this.#keys, ...keys }];
     const path = host.at(`${CONFIG}/${this.name}.json`);
     Deno.writeTextFileSync(path, JSON.stringify({ disks }), { mode: 0o644 });
   }
@@ -177,7 +181,7 @@ export class MigratingGuest {
     // As long as the other host merges, the start is refused.
     await until(`${this.name} starts`, async () => {
       const { code, stderr } = await this.tryStart(host);
-      if (code !== 0) assertMatch(stderr, /open in another process|Could not open|changed by another host/);
+      if (code !== 0) assertMatch(stderr, TAKEN);
       return code === 0;
     });
     return await this.counted(host);
@@ -203,6 +207,13 @@ export class MigratingGuest {
     this.#forgetOutput(host);
     await host.virsh("send-key", this.name, "KEY_A");
     return await this.counted(host);
+  }
+
+  /** Writes to the first disk from outside the guest's own code, as its kernel would. */
+  async write(host: Machine, kilobytes: number): Promise<void> {
+    const device = "/machine/peripheral/virtio-disk0/virtio-backend";
+    const command = `qemu-io -d ${device} "write -P 7 64k ${kilobytes}k"`;
+    await host.virsh("qemu-monitor-command", this.name, "--hmp", command);
   }
 
   async counted(host: Machine): Promise<string> {
