@@ -71,7 +71,7 @@ bench: ## measure it, and write docs/performance.md; as root
 	@build/deno run --quiet --no-check -A bench/bench.ts $(PART)
 
 # What docs/reliability.md tells of. SHORT=1 tries a sample, EVERY=5 every fifth call, ONLY=merge what has the word; PART=kill one part.
-proof_parts = kill power_cut stores $(if $(SHORT),,nfs) faults qemu_img interleave fuzz crowd permissions mutate
+proof_parts = kill power_cut stores $(if $(SHORT),,uml) faults qemu_img interleave fuzz crowd permissions mutate
 export SHORT EVERY FROM ONLY
 .PHONY: proof
 proof: build ## nothing is lost, whatever dies or fails at whatever moment: three hours, or SHORT=1 five minutes; as root
