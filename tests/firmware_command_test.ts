@@ -93,3 +93,18 @@ Deno.test("a guest that comes from another host without its firmware is refused,
   assertEquals(fixture.files(`${fixture.root}/firmware`), []);
   assertEquals(fixture.state("vda").kind, "session");
 });
+
+Deno.test("a guest whose TPM goes back with its disks does not come by migration: a failed one would cost its state", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.disks({ vda: false });
+  await fixture.start();
+  await fixture.good("migrate");
+  Deno.removeSync(`${fixture.config}/guest.session`);
+  const before = [fixture.files(), fixture.files(`${fixture.root}/firmware`)];
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, said], [1, [
+    `error: guest tpm: libvirt removes "${fixture.tpm}" where a migration fails, with what the guest would go back to`,
+    "hint: shut the guest down, and start it on the other host",
+  ]]);
+  assertEquals([fixture.files(), fixture.files(`${fixture.root}/firmware`)], before);
+});

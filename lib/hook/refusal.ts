@@ -229,6 +229,11 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
         "migrate on shared storage, between hosts that both have this hook and the guest's configuration; " +
         "a start just after an offline migration: try again",
       ];
+    case "refuse: TPM to migrate":
+      return [
+        `libvirt removes ${image} where a migration fails, with what the guest would go back to`,
+        "shut the guest down, and start it on the other host",
+      ];
     default:
       return kind satisfies never;
   }

@@ -89,7 +89,8 @@ export type Refusal =
   | "refuse: damaged"
   | "refuse: nothing to resume"
   | "refuse: not its session"
-  | "refuse: no session to migrate";
+  | "refuse: no session to migrate"
+  | "refuse: TPM to migrate";
 
 export function isRefusal(decision: Decision): decision is Refusal {
   return decision.startsWith("refuse: ");

@@ -29,6 +29,8 @@ function atPrepare(
   const isSession = state.kind === "session";
   const ended = isSetAside(disk);
   if (has(decisions, "keep", "resume", "put back")) {
+    // Where a migration fails, libvirt removes the TPM's state at its target, with all that lies beside it.
+    if (disk.listed && disk.target === "tpm" && start === "migrate") return "refuse: TPM to migrate";
     const isUnfit = has(decisions, "put back") || isUnborn(disk) && has(decisions, "keep");
     if (ended && (!isSession || isUnfit && !waitsToBeSetAside(disk))) return "put back";
     if (isSession) return has(decisions, "resume") ? "resume" : "keep";
