@@ -22,13 +22,13 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/hook/seat_claims.ts": ["pool_failure", "pool_command"],
   "lib/hook/seat_decide.ts": ["pool", "pool_migration"],
   "lib/hook/seat_firmware.ts": ["seat_firmware"],
-  "lib/hook/seat_guest.ts": ["pool", "pool_failure", "pool_standing"],
+  "lib/hook/seat_guest.ts": ["pool", "pool_failure", "pool_standing", "pool_migration"],
   "lib/hook/seat_layer.ts": ["pool", "pool_failure", "pool_migration"],
   "lib/hook/seat_prepare.ts": ["pool", "pool_failure", "pool_migration"],
   "lib/hook/seat_release.ts": ["pool", "pool_failure", "pool_migration"],
-  "lib/hook/seat_masters.ts": ["pool", "pool_command"],
+  "lib/hook/seat_masters.ts": ["pool", "pool_command", "pool_migration"],
   "lib/hook/master_mark.ts": ["pool_standing"],
-  "lib/hook/standing.ts": ["seat", "pool_standing", "pool"],
+  "lib/hook/standing.ts": ["seat", "pool_standing", "pool", "pool_migration"],
 };
 const quick = [
   "fsync",
