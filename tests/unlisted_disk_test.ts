@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { readRecords } from "../lib/host/session_records.ts";
-import { Fixture } from "./fixture.ts";
+import { Fixture, LATER } from "./fixture.ts";
 
 Deno.test("a disk that is no longer listed is forgotten at the next start, whatever its session was", async () => {
   using fixture = new Fixture().disks({ vda: false, vdb: false });
@@ -60,3 +60,44 @@ Deno.test("a guest without a configuration is left alone from its next start on,
   assertEquals(fixture.files(), ["vda.img"]);
   assertEquals(fixture.files(fixture.config).filter((name) => /session|starting/.test(name)), []);
 });
+
+Deno.test("a session that died on the image which its target had before is not kept by the flag of the one that it has now", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  const other = `${fixture.images}/other.img`;
+  fixture.save(other, null, { other: "base" });
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  fixture.booted = LATER;
+  fixture.sources.set("vda", other); // virsh edit
+  fixture.configure({ vda: true });
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(fixture.files().filter((name) => name.includes("autorevert")), []);
+  fixture.sources.set("vda", fixture.vda);
+  fixture.configure({ vda: false });
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { base: "vda" });
+});
+
+for (const command of ["undo guest vda --yes", "recover guest vda --keep", "recover guest --discard --yes"]) {
+  Deno.test(`beside such a session, the one that the target has now can be dealt with: ${command}`, async () => {
+    using fixture = new Fixture().disks({ vda: false });
+    fixture.keys = { "keep-commits": 2 };
+    fixture.configure({ vda: false });
+    const other = `${fixture.images}/other.img`;
+    fixture.save(other, null, { other: "base" });
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    fixture.booted = LATER;
+    fixture.sources.set("vda", other);
+    fixture.define();
+    fixture.configure({ vda: true });
+    await fixture.start();
+    fixture.write(other, "session");
+    if (command.startsWith("undo")) await fixture.stop();
+    else fixture.booted = new Date(LATER.getTime() + 60_000);
+    assertEquals((await fixture.type(command)).said, []);
+    assertEquals(fixture.read(other).session, command.includes("keep") ? "yes" : undefined);
+    assertEquals(fixture.read(fixture.vda).session, "yes");
+  });
+}

@@ -22,7 +22,7 @@ import * as files from "../host/files.ts";
 import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { planDiscard } from "../state/plan.ts";
 import { holdPublished } from "../state/transitions.ts";
 import { newRecord } from "../state/records.ts";
@@ -105,7 +105,9 @@ function sessionsOf(disks: readonly ObservedDisk[], targets: GuestCommand["targe
   const sessions = disks.filter((disk) => stateOf(disk).kind === "session");
   const own = sessions.filter(({ firmware }) => !firmware);
   if (own.length === 0) return sessions;
-  return own.filter(({ target }) => targets.length === 0 || targets.includes(target));
+  return own.filter((disk) =>
+    (targets.length === 0 || targets.includes(disk.target)) && !hasSuccessor(disk, disks)
+  );
 }
 
 /** The firmware's sessions that end with those of disks: they are thrown away with the last of these. */

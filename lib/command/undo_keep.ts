@@ -20,7 +20,7 @@ import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { isTorn, unfinished } from "../state/records.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import type { PendingOperation } from "../state/session_record.ts";
@@ -282,7 +282,7 @@ async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Id
   for (const { subject, steps } of stages) await run.take(subject, steps);
   const isMeant = ({ target, firmware }: ObservedDisk) =>
     meant.length === 0 || firmware || meant.includes(target);
-  return disks.filter(isMeant).flatMap((disk) => {
+  return disks.filter((disk) => isMeant(disk) && !hasSuccessor(disk, disks)).flatMap((disk) => {
     const state = stateOf(disk);
     if (state.kind === "session") {
       throw withContext(

@@ -4,7 +4,7 @@ import { list, listIfThere, lstat, ownerOf } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
-import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { hasSuccessor, isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import type { Owner, SessionRecord } from "../state/session_record.ts";
 import { type Listing, parse, topOf } from "../state/state.ts";
@@ -204,7 +204,8 @@ export function observeRecorded(
 ): ObservedDisk[] {
   const isRenamed = typeof config === "object" &&
     config.disks.some(({ target }) => records.every((record) => record.target !== target));
-  return records.map((record) => observeOne(record, config, disks, isRenamed));
+  const observed = records.map((record) => observeOne(record, config, disks, isRenamed));
+  return observed.map((disk) => hasSuccessor(disk, observed) ? { ...disk, flag: "clear" } : disk);
 }
 
 /** @param isRenamed the configuration lists a disk of which no record tells: it may be this one, under another target */

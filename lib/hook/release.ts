@@ -20,7 +20,14 @@ import { parseDisks } from "../input/domain_xml.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
 import { firmwareAtRelease } from "../state/firmware.ts";
-import { isAwaited, isMarked, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
+import {
+  hasSuccessor,
+  isAwaited,
+  isMarked,
+  type ObservedDisk,
+  stateOf,
+  wishOf,
+} from "../state/observed_disk.ts";
 import { planRelease } from "../state/plan.ts";
 import { recordsAtRelease } from "../state/records.ts";
 import type { Recovery } from "../state/recovery.ts";
@@ -156,7 +163,7 @@ async function endSessions(
  */
 function allOrNone(
   all: readonly DecidedDisk[],
-  { replaced: strangers }: Recovery,
+  { disks: recovered, replaced: strangers }: Recovery,
   { run }: EventContext,
 ): DecidedDisk[] {
   const decided = all.map(({ disk, decision }): DecidedDisk => ({
@@ -165,15 +172,11 @@ function allOrNone(
       ? "hold"
       : decision,
   }));
-  // A file that the domain names no more has its flag no more: that is of the one which the target has now.
-  const isSuperseded = (disk: ObservedDisk) =>
-    disk.source !== "same" &&
-    decided.some((other) => other.decision === "commit" && other.disk.target === disk.target);
   // Its folder isn't mounted any more.
   const isAway = (disk: ObservedDisk) =>
     stateOf(disk).kind === "missing" && disk.record !== undefined && !disk.record.idle;
   const waits = decided.some(({ disk, decision }) =>
-    wishOf(disk) === "set" && !isSuperseded(disk) &&
+    wishOf(disk) === "set" && !hasSuccessor(disk, recovered) &&
     (decision === "hold" || decision === "pass on" || decision === "leave to a person" ||
       (decision === "leave" || isAway(disk)) && disk.source === "same")
   );

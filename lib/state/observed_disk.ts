@@ -52,6 +52,15 @@ export function isFlaggedAtStart(disk: ObservedDisk): boolean {
   return disk.flag === "set" && stateOf(disk).kind !== "session";
 }
 
+/** Whether the domain names another of these disks for its target now: flags and commands that name the target mean that one. */
+export function hasSuccessor(
+  disk: Pick<ObservedDisk, "target" | "source">,
+  disks: readonly Pick<ObservedDisk, "target" | "source">[],
+): boolean {
+  return disk.source === "other" &&
+    disks.some(({ target, source }) => target === disk.target && source === "same");
+}
+
 /** Whether the session bears a mark, whoever has made it. */
 export function bearsMark(disk: ObservedDisk): boolean {
   const state = stateOf(disk);

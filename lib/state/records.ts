@@ -9,6 +9,7 @@ import {
   stateOf,
   waitsToBeSetAside,
   wasSavedOn,
+  wishOf,
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
@@ -203,7 +204,8 @@ export function recordsAtRelease(
       ...flagged && (!isEnded || decision === "commit") && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
-      ...holds.includes(decision) && { held: true },
+      ...holds.includes(decision) && !(decision === "leave to a person" && wishOf(disk) === "clear") &&
+        { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
