@@ -113,7 +113,7 @@ Deno.test("a session that was flagged but is damaged is refused, not thrown away
   const { code, said } = await fixture.event("prepare");
   assertEquals([code, said], [1, [
     `error: guest vda: "${fixture.vda}" is a session that was to be committed, but no readable qcow2 image any more`,
-    `hint: try to mend it: qemu-img check -r all ${fixture.vda}; or give it up: autorevert recover --discard DOMAIN vda`,
+    `hint: try to mend it: qemu-img check -r all ${fixture.vda}; or give it up: autorevert recover --discard guest vda`,
   ]]);
   assertEquals(Deno.readTextFileSync(fixture.vda), "damaged");
 });

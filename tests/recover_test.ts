@@ -272,7 +272,7 @@ Deno.test("a damaged session whose mark says that it is to be kept can be given 
   await fixture.stop("saved");
   Deno.writeTextFileSync(fixture.vda, "QFI broken");
   const { code, said } = await fixture.event("prepare");
-  assertEquals([code, said[1]?.includes("give it up: autorevert recover --discard DOMAIN vda")], [1, true]);
+  assertEquals([code, said[1]?.includes("give it up: autorevert recover --discard guest vda")], [1, true]);
   await fixture.event("release", "failed");
   await fixture.type("recover --discard guest vda", true);
   await fixture.start();
@@ -288,3 +288,23 @@ Deno.test("the first message about a disk that is half written is the one that b
     assertEquals([code, said.join().includes("to bring it back")], [1, true], said.join("\n"));
   }
 });
+
+for (const flag of [true, false]) {
+  Deno.test(`what brings a lost commit back leaves the session that stands on it; to be kept: ${flag}`, async () => {
+    using fixture = await committed({ "keep-commits": 0 });
+    await fixture.merge({ perform: tearing(fixture) });
+    fixture.configure({ vda: flag });
+    await fixture.start();
+    fixture.write(fixture.vda, "more");
+    if (flag) fixture.booted = LATER;
+    else await fixture.event("release", "saved");
+    Deno.removeSync(`${fixture.vda}.backing_file.1`);
+    const { said } = await fixture.event("prepare");
+    await fixture.event("release", "failed");
+    const [, command] = /to bring it back: ([^;]*)/.exec(said.join())!;
+    assertEquals(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success, true);
+    if (!flag) await fixture.good("restore");
+    await fixture.good("prepare");
+    assertEquals(fixture.read(fixture.vda), { ...session, more: "yes" });
+  });
+}

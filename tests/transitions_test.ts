@@ -284,7 +284,7 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
   [
     "a merge's last names below a session set aside",
     moves.renameMerged(names, aside),
-    "remove image, rename 0 1, link 1 scratch, rename scratch image",
+    "remove image, rename 0 1, link 1 scratch, rename scratch image, touch ended",
   ],
   [
     "a merge's last names below another layer",

@@ -3,7 +3,7 @@
 import { UserError, withContext } from "../errors.ts";
 import { mergeNumber, type Names } from "../state/paths.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
-import { type Listing, parse } from "../state/state.ts";
+import { type Listing, parse, topOf } from "../state/state.ts";
 import { lostMerges } from "../state/transitions.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -41,12 +41,16 @@ export function checkMergeMarks({ target, names, listing }: ObservedDisk): void 
 }
 
 function lostMerge(merge: string, names: Names, listing: Listing): UserError {
-  const layer = shellWord(names.layer(mergeNumber(names.image, merge)!));
+  const number = mergeNumber(names.image, merge)!;
+  const layer = shellWord(names.layer(number));
   const isAside = listing.get(names.ended) === listing.get(merge);
   const back = isAside ? `mv ${shellWord(names.ended)} ${layer}` : `ln ${shellWord(merge)} ${layer}`;
+  const state = parse(names, listing);
+  // The image is a name of the top layer, unless it is a session.
+  const isTop = state.kind === "layered" && number > topOf(state.layers);
   // Without a layer nothing is there that it could stand on.
-  const way = "layers" in parse(names, listing)
-    ? `to bring it back: ${back} && ln -f ${layer} ${shellWord(names.image)}`
+  const way = "layers" in state
+    ? `to bring it back: ${back}${isTop ? ` && ln -f ${layer} ${shellWord(names.image)}` : ""}`
     : `see what it stands on: qemu-img info ${shellWord(merge)}`;
   return new UserError(
     `${quoted(merge)} is a commit that was being merged, but is no layer of ${

@@ -13,15 +13,19 @@ import { quoted, shellWord } from "../text.ts";
 export async function explain(
   kind: Refusal,
   disk: ObservedDisk,
-  { host }: Pick<EventContext, "host">,
+  { host, domain }: Pick<EventContext, "host" | "domain">,
 ): Promise<UserError> {
   const { image } = disk.names;
   if (kind === "refuse: unreadable" || kind === "refuse: damaged") {
     const look = await host.qemuImg.info(image);
-    const otherwise = kind === "refuse: damaged" ? `give it up: ${giveUp(disk)}` : "restore it from a backup";
-    return look.kind === "damaged" && look.isMarked ? markedCorrupt(image, otherwise) : refusal(kind, disk);
+    const otherwise = kind === "refuse: damaged"
+      ? `give it up: ${giveUp(disk, domain)}`
+      : "restore it from a backup";
+    return look.kind === "damaged" && look.isMarked
+      ? markedCorrupt(image, otherwise)
+      : refusal(kind, disk, domain);
   }
-  if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk);
+  if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk, domain);
   const look = await host.qemuImg.info(image);
   const backing = look.kind === "free" ? look.backing : undefined;
   const linked = kind === "refuse: moved" && await backingThroughLink(disk, backing, host.qemuImg);
@@ -36,11 +40,11 @@ export async function explain(
     if (missing === undefined) continue;
     return kind === "refuse: replaced" ? misplaced(disk, file, missing) : missingError(file, missing);
   }
-  return refusal(kind, disk);
+  return refusal(kind, disk, domain);
 }
 
-function giveUp({ target }: ObservedDisk): string {
-  return `autorevert recover --discard DOMAIN ${shellWord(target)}`;
+function giveUp({ target }: ObservedDisk, domain: string): string {
+  return `autorevert recover --discard ${shellWord(domain)} ${shellWord(target)}`;
 }
 
 /**
@@ -84,9 +88,7 @@ function copyOfLayer(disk: ObservedDisk, backing: string): UserError {
       "made without its hard link",
     {
       hint: `if it is one: cmp ${imageWord} ${shellWord(top)} && ln -f ${shellWord(top)} ${imageWord}; ` +
-        `else see what it is: qemu-img info --backing-chain ${imageWord}, and move it away: mv ${imageWord} ${
-          shellWord(`${image}.old`)
-        }`,
+        `else see what it is: qemu-img info --backing-chain ${imageWord}`,
     },
   );
 }
@@ -132,13 +134,14 @@ export function dataError(image: string, look: ImageInfo): UserError | undefined
 }
 
 /** Why a start is refused, for one disk, with what an administrator can do about it. */
-export function refusal(kind: Refusal, disk: ObservedDisk): UserError {
-  const [message, hint] = messageAndHint(kind, disk);
+export function refusal(kind: Refusal, disk: ObservedDisk, domain: string): UserError {
+  const [message, hint] = messageAndHint(kind, disk, domain);
   return new UserError(message, { hint, healedBy: kind === "refuse: in use" ? "event" : "person" });
 }
 
-function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hint: string] {
-  const { names } = disk;
+function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [message: string, hint: string] {
+  const { names, target } = disk;
+  const guest = shellWord(domain);
   const image = quoted(names.image);
   const [word, ended, committing, old] = [names.image, names.ended, names.committing, `${names.image}.old`]
     .map(shellWord);
@@ -179,19 +182,22 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
     case "refuse: seats":
       return [
         `seats stand on ${image}, which is not configured any more`,
-        "list it again: autorevert enable DOMAIN TARGET; or end the seats, and take them out: autorevert disable",
+        `list it again: autorevert enable ${guest} ${
+          shellWord(target)
+        }; or end the seats, and take them out: ` +
+        "autorevert disable",
       ];
     case "refuse: not configured":
       return [
         `${image} is a session that may be to be kept, and its disk is not configured any more`,
-        `put the configuration back, or end the session: autorevert recover --keep|--discard DOMAIN ${
-          shellWord(disk.target)
+        `put the configuration back, or end the session: autorevert recover --keep|--discard ${guest} ${
+          shellWord(target)
         }`,
       ];
     case "refuse: damaged":
       return [
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,
-        `try to mend it: qemu-img check -r all ${word}; or give it up: ${giveUp(disk)}`,
+        `try to mend it: qemu-img check -r all ${word}; or give it up: ${giveUp(disk, domain)}`,
       ];
     case "refuse: stray commit":
       return [
@@ -206,7 +212,7 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk): [message: string, hi
           } is another one, ` +
           "or a commit that was undone, and its memory would not fit to the disk",
           "drop what was saved: virsh managedsave-remove, or start the guest without it; " +
-          "if it was saved on just that all the same: autorevert keep DOMAIN, and restore it then",
+          `if it was saved on just that all the same: autorevert keep ${guest}, and restore it then`,
         ];
       }
       return disk.listing.has(names.ended)

@@ -2,6 +2,7 @@ import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import {
   bearsMark,
+  hasSuccessor,
   isAwaited,
   isFlaggedAtStart,
   isRecorded,
@@ -9,7 +10,6 @@ import {
   stateOf,
   waitsToBeSetAside,
   wasSavedOn,
-  wishOf,
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
@@ -185,6 +185,7 @@ export function recordsAtRelease(
     flagVersion,
   }: EndedGuest,
 ): SessionRecord[] {
+  const all = decided.map(({ disk }) => disk);
   return decided.flatMap(({ disk, decision }) => {
     const { record } = disk;
     if (record === undefined) return [];
@@ -204,8 +205,7 @@ export function recordsAtRelease(
       ...flagged && (!isEnded || decision === "commit") && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
-      ...holds.includes(decision) && !(decision === "leave to a person" && wishOf(disk) === "clear") &&
-        { held: true },
+      ...holds.includes(decision) && !hasSuccessor(disk, all) && { held: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
