@@ -489,3 +489,33 @@ Deno.test("a restored seat whose coming up could not be noted runs as long as li
   assertStringIncludes((await pool.merge()).log.join("\n"), '"seat1" runs');
   assertEquals(pool.layers, [0, 1, 2]);
 });
+
+for (const reason of ["migrated", "-", "destroyed"]) {
+  Deno.test(`where both hosts have one folder of configurations, a seat that has migrated is its new host's, told ${reason}`, async () => {
+    using hosts = new Hosts({ sharesConfig: true });
+    const { here, there } = hosts;
+    await here.start("seat1");
+    await here.commit("second");
+    await hosts.migrate("seat1", here, there, reason);
+    assertStringIncludes((await here.merge()).log.join("\n"), '"seat1" runs on another host');
+    await hosts.migrate("seat1", there, here, reason);
+    assertEquals((await here.stop("seat1")).said, []);
+    assert(here.isIdle("seat1"));
+    await here.merge();
+    assertEquals(here.layers, [1]);
+  });
+}
+
+Deno.test("a seat that came by migration and was saved finds its session there", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await hosts.migrate("seat1", here, there);
+  there.fixture.write(there.image("seat1"), "work");
+  await there.stop("seat1", "saved");
+  assertEquals(there.record("seat1")?.waits, true);
+  assertEquals((await there.restore("seat1")).said, []);
+  assertEquals(there.fixture.read(there.image("seat1"))["work"], "yes");
+  assertEquals((await there.stop("seat1")).said, []);
+  assertEquals(there.fixture.files().filter((name) => name.startsWith("seat1")), []);
+});
