@@ -10,6 +10,17 @@ export interface Firmware {
   readonly tpm: string;
 }
 
+/** A qcow2 image from which UEFI's shell runs the script that counts. */
+export async function makeFatImage(image: string, how: { readonly stays: boolean }): Promise<void> {
+  const [raw, nsh] = ["/run/efi.raw", "/run/startup.nsh"];
+  Deno.writeTextFileSync(at(nsh), startupScript(how));
+  await ok("rm", "-f", raw);
+  await ok("truncate", "-s", "16M", raw);
+  await ok("mkfs.vfat", raw);
+  await ok("mcopy", "-i", raw, nsh, "::startup.nsh");
+  await ok("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image);
+}
+
 export class FirmwareGuest extends Guest {
   protected override readonly memory = 128;
   protected override readonly devices = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
@@ -22,13 +33,7 @@ export class FirmwareGuest extends Guest {
   /** Powers off by itself, unless it is to stay. */
   static async make(name: string, { stays = false } = {}): Promise<FirmwareGuest> {
     const guest = new FirmwareGuest(name, {});
-    const [raw, nsh] = ["/run/efi.raw", "/run/startup.nsh"];
-    Deno.writeTextFileSync(at(nsh), startupScript({ stays }));
-    await ok("rm", "-f", raw);
-    await ok("truncate", "-s", "16M", raw);
-    await ok("mkfs.vfat", raw);
-    await ok("mcopy", "-i", raw, nsh, "::startup.nsh");
-    await ok("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, `${IMAGES}/${name}.img`);
+    await makeFatImage(`${IMAGES}/${name}.img`, { stays });
     await guest.redefine();
     return guest;
   }

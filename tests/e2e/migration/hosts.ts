@@ -2,7 +2,11 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { exists } from "../../fixture.ts";
+import { makeFatImage } from "../firmware/guest.ts";
 import { CONFIG, IMAGES, LOG, makeImage, type Result, runIn, until } from "../libvirt.ts";
+import { countsIn } from "../../../demo/uefi.ts";
+
+export const NVRAM = "/var/lib/libvirt/qemu/nvram";
 
 type Flags = Readonly<Record<string, boolean>>;
 
@@ -109,6 +113,8 @@ interface MigratingOptions {
   readonly folder?: string;
   /** Its disk is a seat of this master. */
   readonly master?: string;
+  /** It has UEFI, and counts its boots in a variable and in a file on its disk. */
+  readonly firmware?: { readonly tpm: boolean };
 }
 
 /** A guest that counts at every key, on either host. */
@@ -117,21 +123,24 @@ export class MigratingGuest {
   readonly #keys: Readonly<Record<string, unknown>>;
   readonly #isRoot: boolean;
   readonly #master: string | undefined;
+  readonly #firmware: MigratingOptions["firmware"];
   readonly #uuid = crypto.randomUUID();
 
   private constructor(
     readonly name: string,
-    { disks = 1, keys = {}, isRoot = false, folder = IMAGES, master }: MigratingOptions,
+    { disks = 1, keys = {}, isRoot = false, folder = IMAGES, master, firmware }: MigratingOptions,
   ) {
     this.images = [..."abc"].slice(0, disks).map((letter) => `${folder}/${name}-${letter}.img`);
     this.#keys = keys;
     this.#isRoot = isRoot;
     this.#master = master;
+    this.#firmware = firmware;
   }
 
   static async make(name: string, options: MigratingOptions = {}): Promise<MigratingGuest> {
     const guest = new MigratingGuest(name, options);
-    if (options.master === undefined) { for (const image of guest.images) await makeImage(image, true); }
+    if (options.firmware) await makeFatImage(guest.images[0]!, { stays: true });
+    else if (options.master === undefined) { for (const image of guest.images) await makeImage(image, true); }
     return guest;
   }
 
@@ -148,15 +157,29 @@ export class MigratingGuest {
     const label = this.#isRoot
       ? "<seclabel type='static' model='dac' relabel='yes'><label>+0:+0</label></seclabel>"
       : "";
-    return `<domain type='qemu'><name>${this.name}</name><uuid>${this.#uuid}</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
-<os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os><features><acpi/><apic/></features>
+    const uefi = this.#firmware
+      ? "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>" +
+        "<nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/>"
+      : "";
+    const tpm = this.#firmware?.tpm
+      ? "<tpm model='tpm-crb'><backend type='emulator' version='2.0' persistent_state='yes'/></tpm>"
+      : "";
+    const memory = this.#firmware ? 128 : 64;
+    return `<domain type='qemu'><name>${this.name}</name><uuid>${this.#uuid}</uuid><memory unit='MiB'>${memory}</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type>${uefi}</os><features><acpi/><apic/></features>
 <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
 <on_crash>destroy</on_crash><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>${disks.join("\n")}
-<controller type='usb' model='none'/><memballoon model='none'/>
+${tpm}<controller type='usb' model='none'/><memballoon model='none'/>
 <serial type='file'><source path='${this.#serial}'/></serial></devices>${label}</domain>`;
   }
 
-  configure(host: Machine, flags: Flags = {}, keys: Readonly<Record<string, unknown>> = {}): void {
+  /** @param firmware whether its firmware goes with its disks there, if it has any */
+  configure(
+    host: Machine,
+    flags: Flags = {},
+    keys: Readonly<Record<string, unknown>> = {},
+    firmware = this.#firmware !== undefined,
+  ): void {
     const disks = this.#master === undefined
       ? Object.entries(flags).map(([target, commit]) => ({
         target,
@@ -166,7 +189,7 @@ export class MigratingGuest {
       }))
       : [{ target: "vda", master: this.#master, ...this.#keys, ...keys }];
     const path = host.at(`${CONFIG}/${this.name}.json`);
-    Deno.writeTextFileSync(path, JSON.stringify({ disks }), { mode: 0o644 });
+    Deno.writeTextFileSync(path, JSON.stringify({ disks, ...firmware && { firmware } }), { mode: 0o644 });
   }
 
   flags(host: Machine): Flags {
@@ -217,12 +240,30 @@ export class MigratingGuest {
   }
 
   async counted(host: Machine): Promise<string> {
+    const [line, seconds] = this.#firmware ? [/counted \d/, 60] as const : [/\n$/, 15] as const;
     let output = "";
     await until(`${this.name} counts on ${host.name}`, () => {
       output = Deno.readTextFileSync(host.at(this.#serial));
-      return Promise.resolve(output.endsWith("\n"));
-    });
-    return output.trim();
+      return Promise.resolve(line.test(output));
+    }, seconds);
+    if (!this.#firmware) return output.trim();
+    const { counted, disk } = countsIn(output);
+    return `${counted}, disk ${disk}`;
+  }
+
+  /** Boots anew where it runs. */
+  async reset(host: Machine): Promise<string> {
+    this.#forgetOutput(host);
+    await host.virsh("reset", this.name);
+    return await this.counted(host);
+  }
+
+  /** Hashes of its variables, and of its TPM's state if it has one. */
+  async firmware(host: Machine, suffix = ""): Promise<string[]> {
+    const tpm = `/var/lib/libvirt/swtpm/${this.#uuid}/tpm2/tpm2-00.permall`;
+    const paths = [`${NVRAM}/${this.name}_VARS.fd`, ...this.#firmware?.tpm ? [tpm] : []];
+    const hashes = paths.map(async (path) => (await host.ok("sha256sum", path + suffix)).split(" ")[0]!);
+    return await Promise.all(hashes);
   }
 
   async tryMigrate(from: Machine, to: Machine, ...flags: string[]): Promise<Result> {
