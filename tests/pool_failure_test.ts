@@ -367,6 +367,28 @@ poolTest("a guest whose coming up was not noted is not taken for saved", 3, asyn
   assertEquals(pool.layers, [0, 1, 2]);
 });
 
+for (const left of ["configuration", "definition", "running guest", "note of this boot"]) {
+  poolTest(
+    `another guest's seat is not taken from it as long as there is its ${left}`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      if (left !== "note of this boot") pool.powerCut();
+      fixture.busy.clear();
+      const xml = pool.xml("seat1");
+      const defined = `${fixture.settings.definedFolder}/seat1.xml`;
+      Deno.copyFileSync(`${fixture.config}/seat1.json`, `${fixture.config}/seat9.json`);
+      if (left !== "configuration") Deno.removeSync(`${fixture.config}/seat1.json`);
+      if (left === "running guest") pool.live("seat1");
+      if (left !== "definition") Deno.removeSync(defined);
+      const { code, said } = await fixture.event("prepare", "-", { xml, domain: "seat9" });
+      assertEquals(code, 1);
+      assertStringIncludes(said[0]!, `is a seat of the guest "seat1", too`);
+      assert(pool.record("seat1") !== undefined);
+    },
+  );
+}
+
 poolTest("a guest that was renamed after a power cut starts", 1, async (pool, fixture) => {
   await pool.start("seat1");
   pool.powerCut();

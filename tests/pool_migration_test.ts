@@ -466,6 +466,20 @@ Deno.test("where both hosts have one folder of configurations, a seat that the o
   assertEquals(here.layers, [1]);
 });
 
+Deno.test("a seat whose note tells of no host, of an earlier version, is ended when this one was booted since", async () => {
+  using fixture = new Fixture();
+  const pool = new Pool(fixture);
+  await pool.start("seat1");
+  await pool.commit("second");
+  const note = `${fixture.config}/seat1.seats`;
+  const records = JSON.parse(Deno.readTextFileSync(note));
+  for (const record of records) delete record.host;
+  Deno.writeTextFileSync(note, JSON.stringify(records));
+  pool.powerCut();
+  await pool.merge();
+  assertEquals(fixture.files().filter((name) => name.startsWith("seat1")), ["seat1.img.autorevert-ended"]);
+});
+
 Deno.test("a start of an earlier boot is over, whenever a file server says that it was noted", async () => {
   using fixture = new Fixture();
   const pool = new Pool(fixture);

@@ -13,11 +13,8 @@ const LONGEST_END = 600_000;
 /** Whether a guest is up here, or is about to be, here or at another host: its QEMU has all layers open, or will have. */
 export function isComingUp(domain: string, { host }: WithHost): boolean {
   const paths = guestNames(host.settings.configFolder, domain);
-  return isLive(domain, { host }) || mayBeStarting({ host, paths, begun: host.now() });
-}
-
-function isLive(domain: string, { host: { settings } }: WithHost): boolean {
-  return files.lstat(`${settings.liveFolder}/${domain}.xml`) !== undefined;
+  const live = `${host.settings.liveFolder}/${domain}.xml`;
+  return files.lstat(live) !== undefined || mayBeStarting({ host, paths, begun: host.now() });
 }
 
 /** Whether it was another host that noted the session: both have one folder of configurations, and that one knows what became of it. */
@@ -31,10 +28,10 @@ export function isOfEarlierBoot(domain: string, { host }: WithHost): boolean {
   return (noted ?? Infinity) < host.booted().getTime();
 }
 
-/** Whether a seat's guest may be up, or be about to start or end; a look at the image may tell that it isn't all the same. */
+/** Whether a seat's guest that isn't {@link isComingUp} here may be up all the same, or about to end; a look at the image may tell that it isn't. */
 export function mayRun(record: SeatRecord, domain: string, { host }: WithHost): boolean {
   const { image, started } = record;
-  if (isLive(domain, { host }) || isOfAnotherHost(record, { host })) return true;
+  if (isOfAnotherHost(record, { host })) return true;
   if (isOfEarlierBoot(domain, { host })) return false;
   const written = files.lstat(image)?.mtime?.getTime() ?? Date.parse(started);
   return host.now().getTime() - written < LONGEST_END;

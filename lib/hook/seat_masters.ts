@@ -34,7 +34,7 @@ export async function startMastersMerges(masters: readonly Names[], context: Eve
       records === "unreadable" ||
       records.some((record) =>
         isOn(master, record) &&
-        (record.waits ? isComingUp(domain, context) : mayRun(record, domain, context))
+        (isComingUp(domain, context) || !record.waits && mayRun(record, domain, context))
       )
     );
     if (isBusy) continue;
