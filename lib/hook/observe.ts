@@ -228,7 +228,8 @@ function observeOne(
     source,
     listing,
     ...timesOf(names, listing),
-    owner: record.owner,
+    // What comes by migration has been given to QEMU already: whose it is shows where libvirt gives the image back.
+    owner: record.visits === "first" ? ownerOnDisk(names, listing) : record.owner,
   } as const;
   const unreadable = { ...known, flag: "unreadable", keepCommits: Infinity, keepSession: false } as const;
   if (config === "unreadable") return unreadable;

@@ -70,6 +70,8 @@ export function recordsAtPrepare(
       : undefined;
     return {
       ...newRecord(disk, now, others),
+      // What is on disk is QEMU's already: whose it was is known from an earlier stay.
+      ...came === "migration" && record !== undefined && { owner: record.owner },
       ...isFlaggedAtStart(disk) && { flagged: true } as const,
       ...came && { came },
       ...came === "migration" && { visits: record === undefined ? "first" : "again" } as const,
@@ -202,6 +204,7 @@ export function recordsAtRelease(
     const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
     return [{
       ...rest,
+      owner: disk.owner,
       ...flagged && (!isEnded || decision === "commit") && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
