@@ -24,6 +24,8 @@ interface Mounted extends Disposable {
   readonly settle: () => void;
   /** The host goes off and on: what was not written to the disk is gone. */
   readonly powerCut?: () => void;
+  /** Nothing of it can be reached while the returned object is there. */
+  readonly unreachable?: () => Disposable;
 }
 
 interface Store {
@@ -98,6 +100,68 @@ const inLayers: Store = {
   },
 };
 
+/**
+ * A volume of one brick, which lies on an ext4. The server has a network and processes of its own, and has its power always: the
+ * host that loses it is the client.
+ */
+const served: Store = {
+  name: "GlusterFS",
+  mount: (folder) => {
+    const brick = `${folder}.brick`;
+    Deno.mkdirSync(brick);
+    const disk = onDisk("", "ext4").mount(brick);
+    const states = ["/run", "/var/lib/glusterd", "/var/log/glusterfs"];
+    for (const state of states) run("mount", ["-t", "tmpfs", "tmpfs", state]);
+    const spawn = (...args: string[]) =>
+      new Deno.Command("setpriv", { args: ["--pdeathsig", "KILL", ...args], stdin: "null", stdout: "null" })
+        .spawn();
+    const until = (condition: string) =>
+      run("timeout", ["60", "sh", "-c", `until ${condition}; do sleep 0.1; done`]);
+    const kill = (child: Deno.ChildProcess) => {
+      child.kill("SIGKILL");
+      until(`! [ -e /proc/${child.pid} ] || grep -q '^State:.Z' /proc/${child.pid}/status`);
+    };
+    const inside = ["--net", "--pid", "--mount-proc", "--fork", "--kill-child"];
+    const server = spawn("unshare", ...inside, `${ROOT}proof/gluster`, `${brick}/images`);
+    until("[ -e /run/images-are-served ]");
+    const on = () => {
+      const from = ["--volfile-server=10.9.0.1", "--volfile-id=/images"];
+      const child = spawn(
+        ...["nsenter", "--net", "-t", `${server.pid}`],
+        ...["glusterfs", "--no-daemon", "--enable-ino32", ...from, folder],
+      );
+      until(`mountpoint -q ${folder} && ls ${folder} > /dev/null`);
+      return child;
+    };
+    let client = on();
+    const off = () => kill(client);
+    const onAgain = () => {
+      run("umount", ["-l", folder]);
+      client = on();
+    };
+    return {
+      settle: () => run("sync", ["-f", folder]),
+      powerCut: () => {
+        off();
+        onAgain();
+      },
+      unreachable: () => {
+        off();
+        return { [Symbol.dispose]: onAgain };
+      },
+      [Symbol.dispose]: () => {
+        off();
+        run("umount", ["-l", folder]);
+        kill(server);
+        disk[Symbol.dispose]();
+        for (const state of states) run("umount", [state]);
+        Deno.removeSync(brick);
+      },
+    };
+  },
+};
+
+/** In the short run those for which nothing has to be installed. */
 const stores: readonly Store[] = [
   onDisk("ext4", "ext4"),
   onDisk("xfs", "xfs"),
@@ -105,6 +169,7 @@ const stores: readonly Store[] = [
   onDisk("btrfs with nodatacow", "btrfs", "nodatacow"),
   inMemory,
   inLayers,
+  ...isShort ? [] : [served],
 ];
 
 /** The images can only be read while the returned object is there. */
@@ -114,13 +179,18 @@ function readOnly(folder: string): Disposable {
   return { [Symbol.dispose]: () => void run("umount", [folder]) };
 }
 
-/** Runs an event or command in this process, with the images read-only from a step on; undefined if there is no such step. */
-async function withoutWriting(cut: Cut, fixture: ProofFixture, from: number): Promise<number | undefined> {
+/** Runs an event or command in this process, whose storage fails from a step on; undefined if there is no such step. */
+async function failing(
+  cut: Cut,
+  fixture: ProofFixture,
+  from: number,
+  fail: () => Disposable,
+): Promise<number | undefined> {
   using closed = new DisposableStack();
   let steps = 0;
   const how: Parameters<ProofFixture["event"]>[2] = {
     perform: (inner) => async (step, control) => {
-      if (++steps === from) closed.use(readOnly(fixture.images));
+      if (++steps === from) closed.use(fail());
       await inner(step, control);
     },
   };
@@ -151,7 +221,8 @@ function checkNames(folder: string, powerCut: () => void): void {
   files.remove(three);
 }
 
-if (!Deno.env.has("PROOF_STORES")) {
+// Each share has a mount namespace of its own.
+if (Deno.env.has("PROOF_SHARE") && !Deno.env.has("PROOF_STORES")) {
   const { code } = await new Deno.Command("unshare", {
     args: [
       "--mount",
@@ -168,6 +239,8 @@ if (!Deno.env.has("PROOF_STORES")) {
   }).spawn().status;
   Deno.exit(code);
 }
+
+if (!isShort) run(`${ROOT}build/need`, ["glusterd:glusterfs-server", "glusterfs:glusterfs-client"]);
 
 await shared(import.meta.url, "Real file systems", new Tally("file system", "points"), async (tally) => {
   await inPlaces(async (places) => {
@@ -216,14 +289,17 @@ await shared(import.meta.url, "Real file systems", new Tally("file system", "poi
         await trial.check("fault", code === 0);
         return true;
       });
-      for (let step = 1 + index % 3, more = true; more; step += 3) {
-        more = await attempt(`${event}, read-only`, `read-only from step ${step} on`, async () => {
-          laid();
-          const code = await withoutWriting(cut, fixture, step);
-          if (code === undefined) return false;
-          await trial.check("fault", code === 0);
-          return true;
-        });
+      const failures = { "read-only": () => readOnly(fixture.images), "out of reach": mounted.unreachable };
+      for (const [how, fail] of Object.entries(failures)) {
+        for (let step = 1 + index % 3, more = fail !== undefined; more; step += 3) {
+          more = await attempt(`${event}, ${how}`, `${how} from step ${step} on`, async () => {
+            laid();
+            const code = await failing(cut, fixture, step, fail!);
+            if (code === undefined) return false;
+            await trial.check("fault", code === 0);
+            return true;
+          });
+        }
       }
       for (let call = first, more = powerCut !== undefined; more; call += STRIDE) {
         more = await attempt(`${event}, power cut`, `power cut before call ${call}`, async () => {

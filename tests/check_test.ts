@@ -407,7 +407,12 @@ Deno.test("check finds nothing wrong with a commit that waits to be merged, or i
 });
 
 Deno.test("check says where it was not tried, which is nothing wrong", async () => {
-  for (const [type, name] of [[0x2fc12fc1, "ZFS"], [0x1234, "a file system of type 0x1234"]] as const) {
+  const untried = [
+    [0x2fc12fc1, "ZFS"],
+    [0x65735546, "a FUSE file system (of these GlusterFS was tried, with enable-ino32)"],
+    [0x1234, "a file system of type 0x1234"],
+  ] as const;
+  for (const [type, name] of untried) {
     using fixture = sound();
     fixture.fileSystem = type;
     const { code, printed } = await fixture.type("check");

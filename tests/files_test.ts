@@ -281,7 +281,15 @@ test("files are told apart by inode numbers, or not at all", (folder) => {
   const large = (look: typeof lstatSync): typeof lstatSync => (path) => ({ ...look(path), ino: 2 ** 53 });
   Object.assign(Deno, { lstatSync: large(lstatSync), statSync: large(statSync) });
   try {
-    assertThrows(() => files.list(image), UserError, `the inode number of "${image}" is too large`);
+    const error = assertThrows(
+      () => files.list(image),
+      UserError,
+      `the inode number of "${image}" is too large`,
+    );
+    assertEquals(
+      error.hint,
+      "mount GlusterFS with -o enable-ino32, or keep images on ext4, xfs, btrfs or NFS",
+    );
     assertEquals(files.sameFile(image, `${folder}/./a.img`), false);
   } finally {
     Object.assign(Deno, { lstatSync, statSync });

@@ -232,7 +232,7 @@ const triedStores: Readonly<Record<string, number>> = {
 
 const storeNames: Readonly<Record<number, string>> = {
   0x794c7630: "an overlay file system (it keeps hard links with index=on only)",
-  0x65735546: "FUSE",
+  0x65735546: "a FUSE file system (of these GlusterFS was tried, with enable-ino32)",
   0x2fc12fc1: "ZFS",
   0x00c36400: "CephFS",
   0x01161970: "GFS2",

@@ -215,7 +215,7 @@ export function list(image: string): Listing {
 function inodeOf(path: string, { ino }: Deno.FileInfo): number {
   if (ino !== null && Number.isSafeInteger(ino)) return ino;
   throw new UserError(`the inode number of ${quoted(path)} is too large to tell one file from another`, {
-    hint: "keep images on a file system with smaller ones (ext4, xfs, btrfs, NFS, …)",
+    hint: "mount GlusterFS with -o enable-ino32, or keep images on ext4, xfs, btrfs or NFS",
   });
 }
 
