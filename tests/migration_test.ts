@@ -964,3 +964,23 @@ for (const sharesConfig of [false, true]) {
     assertEquals(here.disk("vda"), { base: "vda" });
   });
 }
+
+Deno.test("an image that came by migration is whose it was when libvirt gave it back, and at home whose it was", async () => {
+  // Of an owner a test that isn't root's can change the mode alone.
+  const give = (host: Fixture, mode: number, ...paths: string[]) => {
+    for (const path of [host.vda, ...paths]) Deno.chmodSync(path, mode);
+  };
+  for (const comesBack of [false, true]) {
+    using hosts = new TwoHosts({ vda: false });
+    const { here, there } = hosts;
+    give(here, 0o640);
+    await hosts.start(here);
+    give(here, 0o600, `${here.vda}.backing_file`);
+    await hosts.migrate(here, there);
+    const end = comesBack ? here : there;
+    if (comesBack) await hosts.migrate(there, here);
+    give(here, 0o644);
+    await hosts.stop(end);
+    assertEquals(Deno.statSync(here.vda).mode! & 0o777, comesBack ? 0o640 : 0o644);
+  }
+});
