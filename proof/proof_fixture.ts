@@ -2,7 +2,11 @@
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { madeAt } from "../lib/hook/observe.ts";
 import { qemuImg } from "../lib/host/qemu_img.ts";
+import { wasSavedOn } from "../lib/state/observed_disk.ts";
+import { namesOf } from "../lib/state/paths.ts";
+import { formatRecords, parseRecords, type SessionRecord } from "../lib/state/session_record.ts";
 import { type Places, run } from "./places.ts";
 import { type Content, DOMAIN, exists } from "../tests/fixture.ts";
 import { withFirmware } from "../tests/firmware_fixture.ts";
@@ -181,6 +185,7 @@ class DiskFixture extends RealFixture {
     removeIfThere(`${this.root}/log`);
     for (const name of this.files(this.config)) {
       const path = `${this.config}/${name}`;
+      if (name.endsWith(".session")) tellEnded(path, (record) => wasSavedOnEnded(record) ? ENDED : undefined);
       if (/\.(session|seats)(\.autorevert-new)?$/.test(name)) withoutTime(path);
       if (/\.starting(\.autorevert-new)?$/.test(name)) withoutStamp(path);
     }
@@ -188,7 +193,13 @@ class DiskFixture extends RealFixture {
   }
 
   restore(tree: Tree): void {
-    tree.restore();
+    // The compiled program is told the truth.
+    tree.restore({ born: false });
+    for (const name of this.files(this.config).filter((name) => name.endsWith(".session"))) {
+      const madeNow = ({ setsAside, image }: SessionRecord) =>
+        setsAside === ENDED ? madeAt(namesOf(image).ended) : setsAside;
+      tellEnded(`${this.config}/${name}`, madeNow);
+    }
     // The word of a start that comes from a save is of use for two minutes.
     const starting = `${this.config}/${DOMAIN}.starting`;
     if (this.files(this.config).includes(`${DOMAIN}.starting`)) {
@@ -251,10 +262,37 @@ function withoutTime(path: string): void {
   const text = Deno.readTextFileSync(path);
   const blank = text.replaceAll(/(?<!bytes of |since )\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2126-01-01T00:00:00.000Z")
     // When files were made, and the configuration was put in place, can't be had again.
-    .replaceAll(/,\s*"(?:made": \[[^\]]*\]|setsAside": -?[\d.]+)/g, "")
+    .replaceAll(/,\s*"made": \[[^\]]*\]/g, "")
     .replaceAll(/(bytes of ([\d:.TZ-]+), in place since )[\d:.TZ-]+/g, "$1$2");
   if (blank === text) return;
   Deno.writeTextFileSync(path, blank);
+  Deno.utimeSync(path, mtime!, mtime!);
+}
+
+/** Stands for the time at which what is set aside was made, in a tree that is to be had again. */
+const ENDED = 1;
+
+function wasSavedOnEnded(record: SessionRecord): boolean {
+  const endedMade = madeAt(namesOf(record.image).ended);
+  return endedMade !== undefined && wasSavedOn({ endedMade, record });
+}
+
+/** Notes anew for each disk of which session what is set aside is. What was cut short is left as it is. */
+function tellEnded(path: string, made: (record: SessionRecord) => number | undefined): void {
+  const { mtime } = Deno.lstatSync(path);
+  const text = Deno.readTextFileSync(path);
+  let records: SessionRecord[];
+  try {
+    records = parseRecords(path, text);
+  } catch {
+    return;
+  }
+  const told = formatRecords(records.map(({ setsAside, ...rest }) => {
+    const now = made({ ...rest, ...setsAside !== undefined && { setsAside } });
+    return { ...rest, ...now !== undefined && { setsAside: now } };
+  }));
+  if (told === text) return;
+  Deno.writeTextFileSync(path, told);
   Deno.utimeSync(path, mtime!, mtime!);
 }
 

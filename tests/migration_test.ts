@@ -984,3 +984,43 @@ Deno.test("an image that came by migration is whose it was when libvirt gave it 
     assertEquals(Deno.statSync(here.vda).mode! & 0o777, comesBack ? 0o640 : 0o644);
   }
 });
+
+Deno.test("commit --cancel on a host that knows nothing of a session leaves it to be kept", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  there.define();
+  await hosts.start(here);
+  here.write(here.vda, "kept");
+  await hosts.stop(here, "saved");
+  const { printed } = await there.type("commit --cancel guest");
+  assertEquals(printed.join().includes("for the one that goes on elsewhere, type this there"), true);
+  await here.good("restore");
+  await here.start();
+  await hosts.stop(here);
+  assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+});
+
+Deno.test("a flagged session that has gone on elsewhere is not thrown away by the host that had lost its power under it", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  here.define();
+  there.define();
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  there.run();
+  assertEquals((await there.type("commit guest")).code, 0);
+  there.halt();
+  here.write(here.vda, "kept");
+  here.busy.clear();
+  await afterClockTick();
+  there.booted = new Date();
+  await hosts.start(here); // by its mark
+  here.write(here.vda, "more");
+  await hosts.stop(here, "saved");
+  there.configure({ vda: false }); // an editor
+  await there.event("prepare");
+  await there.event("release", "failed");
+  await here.good("restore");
+  await here.good("prepare");
+  assertEquals(here.read(here.vda), { base: "vda", kept: "yes", more: "yes" });
+});

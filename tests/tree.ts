@@ -37,7 +37,8 @@ export class Tree {
     });
   }
 
-  restore(): void {
+  /** @param born whether the files were made when they were, as far as this process is concerned */
+  restore({ born = true } = {}): void {
     for (const { path, info } of walk(this.folder)) if (info.isFile) Deno.removeSync(path);
     for (const { path, content, mode, mtime, birthtime, same } of this.#files) {
       if (same !== path) {
@@ -47,7 +48,7 @@ export class Tree {
       Deno.writeFileSync(path, content);
       Deno.chmodSync(path, mode);
       Deno.utimeSync(path, mtime, mtime);
-      makeBorn(path, birthtime);
+      if (born) makeBorn(path, birthtime);
     }
   }
 

@@ -5,10 +5,9 @@ import { setKey } from "./config_edit.ts";
 import { configure, finishRecovery, inspectListed, listedDisks, warnOfBase } from "./configure.ts";
 import type { GuestCommand } from "./guest_command.ts";
 import type { InspectedDisk } from "./inspect.ts";
-import { othersSession } from "../hook/decide.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
-import { stateOf } from "../state/observed_disk.ts";
+import { bearsMark, isRecorded, stateOf } from "../state/observed_disk.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 import { mark, removeMark } from "../state/transitions.ts";
@@ -36,7 +35,7 @@ export async function commit(context: GuestCommand): Promise<void> {
   else await takeBack(views, context);
   for (const view of views) {
     terminal.print(
-      `${domain} ${view.target}: ${flag ? afterCommit(view, context) : wordsOf[view.condition].cancel}`,
+      `${domain} ${view.target}: ${flag ? afterCommit(view, context) : afterCancel(view)}`,
     );
     if (flag && view.disk !== undefined) await warnOfBase(view.disk, context);
   }
@@ -82,9 +81,7 @@ async function markSessions(
   context: GuestCommand,
 ): Promise<void> {
   const { run } = context;
-  const isOwn = (view: InspectedDisk) =>
-    isHere(view) && view.disk !== undefined && othersSession(view.disk, context) === undefined;
-  const disks = views.filter(flag ? isPromised : isOwn).flatMap(({ disk }) => disk ?? []);
+  const disks = views.filter(flag ? isPromised : isHere).flatMap(({ disk }) => disk ?? []);
   using _folders = await run.locks.folders(disks.map(({ names }) => names.image));
   for (const { target, names } of disks) {
     const state = parse(names, run.listing(names.image));
@@ -93,15 +90,21 @@ async function markSessions(
   }
 }
 
-/** Whether the session that lies there is not that of a guest which runs on another host: of that one the word is given there. */
-function isHere({ condition }: InspectedDisk): boolean {
-  return condition !== "elsewhere";
+/** Whether a session that lies there is this guest's, and on this host: of another one the word is given where that is. */
+function isHere({ condition, disk }: InspectedDisk): boolean {
+  return condition !== "elsewhere" && disk !== undefined && isRecorded(disk);
 }
 
 /** Whether the flag is said to be for the session that lies there. */
 function isPromised({ condition, disk }: InspectedDisk): boolean {
   if (disk === undefined || stateOf(disk).kind !== "session") return false;
   return condition === "running" || condition === "saved" || condition === "resumes";
+}
+
+function afterCancel(view: InspectedDisk): string {
+  const { disk, condition } = view;
+  const isAnothers = disk !== undefined && bearsMark(disk) && !isHere(view);
+  return wordsOf[isAnothers ? "elsewhere" : condition].cancel;
 }
 
 function afterCommit(view: InspectedDisk, { domain }: GuestCommand): string {

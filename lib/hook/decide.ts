@@ -183,7 +183,7 @@ export async function whyRefused(
   return isNoted
     ? new UserError(`${error.message}: it was not made with the one that is noted`, {
       hint: `if its files were copied: autorevert recover --keep|--discard ${
-        shellWord(context.domain)
+        [context.domain, disk.target].map(shellWord).join(" ")
       }; else ${error.hint}`,
     })
     : error;

@@ -119,13 +119,26 @@ async function beginManaged(
   try {
     await resumePending(context);
     // A guest that was to come and never came up has left its session to its own host.
-    const records = readOwnRecords(paths.note).filter(({ visits }) => visits === undefined || !isCutShort);
+    const records = readOwnRecords(paths.note).filter(({ visits }) => visits === undefined || !isCutShort)
+      .map((record) => withoutOldFlag(record, context));
     const observed = observeAtPrepare(domain, config, disks, records, host.settings);
     await beginSessions(observed, records, from, context);
   } catch (error) {
     await resumeMerges(images, context);
     throw error;
   }
+}
+
+/**
+ * A session that was written to in this boot, in which this host has not noted anything of its guest, has gone on at another host by
+ * its mark. What was noted of its flag here says nothing against that any more.
+ */
+function withoutOldFlag(record: SessionRecord, { host, paths }: EventContext): SessionRecord {
+  const time = (path: string) => files.lstat(path)?.mtime?.getTime() ?? 0;
+  const booted = host.booted().getTime();
+  if (!record.flagged || time(paths.note) >= booted || time(record.image) <= booted) return record;
+  const { flagged: _, ...rest } = record;
+  return rest;
 }
 
 /** What a start rests on besides its disks. */

@@ -121,7 +121,7 @@ export function isAwaited(disk: ObservedDisk): boolean {
  * Whether what is set aside may be the session that the guest was saved on: the last one that was begun here, or the one that its start
  * has set aside.
  */
-export function wasSavedOn({ endedMade, record }: ObservedDisk): boolean {
+export function wasSavedOn({ endedMade, record }: Pick<ObservedDisk, "endedMade" | "record">): boolean {
   return record === undefined || endedMade === undefined || record.setsAside === endedMade ||
     isMadeForIt({ made: endedMade, record });
 }

@@ -36,15 +36,14 @@ export function recordsAtPrepare(
     const isNew = beginsSession(decision) || came === "migration" && isStale(disk);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !isNew) {
-      const { aside: before, setsAside, waits, left, came: _, made, idle, visits: __, ...rest } = record;
+      const { aside: before, setsAside, waits, left, came: _, made: __, idle, visits: ___, ...rest } = record;
       const started = goesOn.includes(decision)
         ? startAfter(others, disk, Date.parse(record.started))
         : record.started;
       return {
         ...rest,
         target,
-        // Another file takes the session's place.
-        ...decision !== "put back" && made !== undefined && { made },
+        ...madeFor(disk, decision),
         // Told by its start, it must still be so where that is noted anew.
         ...(decision === "keep" || decision === "resume") && started !== record.started &&
           disk.made !== undefined && { made: [disk.made] },
@@ -82,6 +81,15 @@ export function recordsAtPrepare(
       ...setsAside !== undefined && { setsAside },
     };
   });
+}
+
+/** By what the session is told from now on: one that is put back is another file than the one in whose place it comes. */
+function madeFor(disk: ObservedDisk, decision: Decision): Pick<SessionRecord, "made"> {
+  const { record, made, endedMade } = disk;
+  const isThere = stateOf(disk).kind === "session";
+  const both = [isThere ? made : undefined, endedMade].filter((time) => time !== undefined);
+  const told = decision === "put back" ? both : record?.made ?? [];
+  return told.length > 0 ? { made: told } : {};
 }
 
 /**
