@@ -5,6 +5,7 @@ import type { Host } from "../host/host.ts";
 import type { QemuImg } from "../host/qemu_img.ts";
 import type { Run } from "../host/run.ts";
 import { readRecords, withSuperseded } from "../host/session_records.ts";
+import { LONGEST_START } from "../state/observed_disk.ts";
 import type { GuestNames } from "../state/paths.ts";
 import { unfinished } from "../state/records.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
@@ -39,9 +40,6 @@ export function readStart({ starting }: GuestNames): ReturnType<typeof parseStar
   const text = files.read(starting);
   return text === undefined ? undefined : parseStart(text);
 }
-
-/** A start takes no longer, in milliseconds, unless it was cut short with its host. */
-export const LONGEST_START = 600_000;
 
 /** How exactly a host knows when it was booted, in milliseconds. */
 const SAME_BOOT = 5_000;

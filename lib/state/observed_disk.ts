@@ -126,12 +126,13 @@ export function wasSavedOn({ endedMade, record }: Pick<ObservedDisk, "endedMade"
     isMadeForIt({ made: endedMade, record });
 }
 
-/** Longest time from a session's start until libvirt has given all files their owners, by the clocks of host and storage, in milliseconds. */
-const LONGEST_START = 600_000;
+/** A start takes no longer, in milliseconds, unless it was cut short with its host. */
+export const LONGEST_START = 600_000;
 
 /**
  * Whether another host may have thrown the session away and begun its own, in a file with the same inode number: that changes the
- * names of what it stands on. Only where the file system doesn't tell when a file was made.
+ * names of what it stands on. libvirt gives that its owner until the guest is up. Only where the file system doesn't tell when a file
+ * was made.
  */
 export function mayBeAnothers({ layerChanged, record }: ObservedDisk): boolean {
   return layerChanged !== undefined && record !== undefined &&
