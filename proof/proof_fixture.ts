@@ -4,9 +4,11 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { madeAt } from "../lib/hook/observe.ts";
 import { qemuImg } from "../lib/host/qemu_img.ts";
-import { wasSavedOn } from "../lib/state/observed_disk.ts";
+import { list } from "../lib/host/files.ts";
+import { isRecorded, wasSavedOn } from "../lib/state/observed_disk.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { formatRecords, parseRecords, type SessionRecord } from "../lib/state/session_record.ts";
+import { parse } from "../lib/state/state.ts";
 import { type Places, run } from "./places.ts";
 import { type Content, DOMAIN, exists } from "../tests/fixture.ts";
 import { withFirmware } from "../tests/firmware_fixture.ts";
@@ -185,7 +187,7 @@ class DiskFixture extends RealFixture {
     removeIfThere(`${this.root}/log`);
     for (const name of this.files(this.config)) {
       const path = `${this.config}/${name}`;
-      if (name.endsWith(".session")) tellEnded(path, (record) => wasSavedOnEnded(record) ? ENDED : undefined);
+      if (name.endsWith(".session")) tellFiles(path, namedFiles);
       if (/\.(session|seats)(\.autorevert-new)?$/.test(name)) withoutTime(path);
       if (/\.starting(\.autorevert-new)?$/.test(name)) withoutStamp(path);
     }
@@ -196,9 +198,7 @@ class DiskFixture extends RealFixture {
     // The compiled program is told the truth.
     tree.restore({ born: false });
     for (const name of this.files(this.config).filter((name) => name.endsWith(".session"))) {
-      const madeNow = ({ setsAside, image }: SessionRecord) =>
-        setsAside === ENDED ? madeAt(namesOf(image).ended) : setsAside;
-      tellEnded(`${this.config}/${name}`, madeNow);
+      tellFiles(`${this.config}/${name}`, filesNow);
     }
     // The word of a start that comes from a save is of use for two minutes.
     const starting = `${this.config}/${DOMAIN}.starting`;
@@ -261,38 +261,56 @@ function withoutTime(path: string): void {
   const { mtime } = Deno.lstatSync(path);
   const text = Deno.readTextFileSync(path);
   const blank = text.replaceAll(/(?<!bytes of |since )\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2126-01-01T00:00:00.000Z")
-    // When files were made, and the configuration was put in place, can't be had again.
-    .replaceAll(/,\s*"made": \[[^\]]*\]/g, "")
+    // When the configuration was put in place can't be had again.
     .replaceAll(/(bytes of ([\d:.TZ-]+), in place since )[\d:.TZ-]+/g, "$1$2");
   if (blank === text) return;
   Deno.writeTextFileSync(path, blank);
   Deno.utimeSync(path, mtime!, mtime!);
 }
 
-/** Stands for the time at which what is set aside was made, in a tree that is to be had again. */
-const ENDED = 1;
+/** By what a record tells the session and what is set aside: when these files were made. */
+type Told = Pick<SessionRecord, "made" | "setsAside">;
 
-function wasSavedOnEnded(record: SessionRecord): boolean {
-  const endedMade = madeAt(namesOf(record.image).ended);
-  return endedMade !== undefined && wasSavedOn({ endedMade, record });
+/** Stand for these times in a tree that is to be had again: the files are made anew then. */
+const SESSION = 1;
+const ENDED = 2;
+const ANOTHER = 3;
+
+function namedFiles(record: SessionRecord): Told {
+  const { image } = record;
+  const [made, endedMade] = [image, namesOf(image).ended].map(madeAt);
+  const isSession = !record.firmware && parse(namesOf(image), list(image)).kind === "session";
+  return {
+    ...isSession && { made: [isRecorded({ made, record }) ? SESSION : ANOTHER] },
+    ...endedMade !== undefined && wasSavedOn({ endedMade, record }) && { setsAside: ENDED },
+  };
 }
 
-/** Notes anew for each disk of which session what is set aside is. What was cut short is left as it is. */
-function tellEnded(path: string, made: (record: SessionRecord) => number | undefined): void {
+function filesNow({ image, made, setsAside }: SessionRecord): Told {
+  const [session, ended] = [image, namesOf(image).ended].map(madeAt);
+  return {
+    ...made && { made: made.map((time) => time === SESSION ? session ?? time : time) },
+    ...setsAside !== undefined && ended !== undefined && { setsAside: ended },
+  };
+}
+
+/** Notes anew of each disk which files are meant. What was cut short is left as it is. */
+function tellFiles(path: string, told: (record: SessionRecord) => Told): void {
   const { mtime } = Deno.lstatSync(path);
   const text = Deno.readTextFileSync(path);
-  let records: SessionRecord[];
+  let next: string;
   try {
-    records = parseRecords(path, text);
+    next = formatRecords(
+      parseRecords(path, text).map((record) => {
+        const { made: _, setsAside: __, ...rest } = record;
+        return { ...rest, ...told(record) };
+      }),
+    );
   } catch {
     return;
   }
-  const told = formatRecords(records.map(({ setsAside, ...rest }) => {
-    const now = made({ ...rest, ...setsAside !== undefined && { setsAside } });
-    return { ...rest, ...now !== undefined && { setsAside: now } };
-  }));
-  if (told === text) return;
-  Deno.writeTextFileSync(path, told);
+  if (next === text) return;
+  Deno.writeTextFileSync(path, next);
   Deno.utimeSync(path, mtime!, mtime!);
 }
 
