@@ -7,6 +7,7 @@
  */
 
 import type { Call } from "./record.ts";
+import { makeBorn } from "../tests/file_times.ts";
 
 /** Neither opened for its content nor looked at: whether it is there makes no difference. */
 const LOCK = /\.(lock|folder-lock|merging|stop-merging)$/;
@@ -24,6 +25,7 @@ interface Write {
 
 interface StoredFile {
   readonly id: number;
+  readonly born: Date;
   readonly content: Uint8Array;
   /** Of the durable content: undefined if it is from the event. */
   readonly mtime: Date | undefined;
@@ -43,6 +45,8 @@ export interface Found {
   readonly id: number;
   readonly content: Uint8Array;
   readonly mtime: Date;
+  /** When it was made, before or during the event. */
+  readonly born: Date;
 }
 
 /** What may be lost. */
@@ -60,12 +64,15 @@ export class Storage {
   #pending: Renaming[] = [];
   #inodes = new Map<number, number>();
   #ids = 0;
+  /** Before the event. */
+  readonly #begun = new Date();
 
   /** @param root folder whose files are all durable */
   constructor(readonly root: string) {
     for (const path of filesBelow(root)) {
-      const { ino, mtime } = Deno.lstatSync(path);
-      const id = this.#inodes.get(ino!) ?? this.#add(ino!, Deno.readFileSync(path), mtime!);
+      const { ino, mtime, birthtime } = Deno.lstatSync(path);
+      const id = this.#inodes.get(ino!) ??
+        this.#add(ino!, Deno.readFileSync(path), mtime!, birthtime ?? undefined);
       this.#names.set(path, id);
     }
     this.#durable = new Map(this.#names);
@@ -134,7 +141,8 @@ export class Storage {
       case "fchown":
       case "fchmodat":
       case "fchownat":
-        // The program does them again wherever they matter.
+      case "utimensat":
+        // The program does them again wherever they matter, or loses nothing without.
         return;
       default:
         throw new Error(`the model has no ${call}`);
@@ -174,10 +182,10 @@ export class Storage {
     };
   }
 
-  #add(inode: number, content: Uint8Array, mtime: Date | undefined): number {
+  #add(inode: number, content: Uint8Array, mtime: Date | undefined, born = this.#begun): number {
     const id = this.#ids++;
     this.#inodes.set(inode, id);
-    this.#files.set(id, { id, content, mtime, version: 0, pending: [] });
+    this.#files.set(id, { id, born, content, mtime, version: 0, pending: [] });
     return id;
   }
 
@@ -190,13 +198,7 @@ export class Storage {
     const file = this.#files.get(this.#inodes.get(inode)!)!;
     if (file.pending.length === 0) return;
     const { content } = foundFile(file, file.pending.map(() => 1));
-    this.#files.set(file.id, {
-      id: file.id,
-      content,
-      mtime: undefined,
-      version: file.version + 1,
-      pending: [],
-    });
+    this.#files.set(file.id, { ...file, content, mtime: undefined, version: file.version + 1, pending: [] });
   }
 
   #rename(change: Renaming["change"]): void {
@@ -225,7 +227,7 @@ export class Storage {
 export function lay(root: string, files: ReadonlyMap<string, Found>): void {
   for (const path of filesBelow(root)) Deno.removeSync(path);
   const laid = new Map<number, string>();
-  for (const [path, { id, content, mtime }] of files) {
+  for (const [path, { id, born, content, mtime }] of files) {
     const same = laid.get(id);
     if (same !== undefined) {
       Deno.linkSync(same, path);
@@ -234,10 +236,11 @@ export function lay(root: string, files: ReadonlyMap<string, Found>): void {
     laid.set(id, path);
     Deno.writeFileSync(path, content, { mode: 0o644 });
     Deno.utimeSync(path, mtime, mtime);
+    makeBorn(path, born);
   }
 }
 
-function foundFile({ id, content, mtime, pending }: StoredFile, shares: readonly number[]): Found {
+function foundFile({ id, born, content, mtime, pending }: StoredFile, shares: readonly number[]): Found {
   let bytes = content;
   let changed = mtime === undefined;
   const size = (length: number) => {
@@ -268,7 +271,7 @@ function foundFile({ id, content, mtime, pending }: StoredFile, shares: readonly
         return kind satisfies never;
     }
   });
-  return { id, content: bytes, mtime: changed ? new Date() : mtime! };
+  return { id, born, content: bytes, mtime: changed ? new Date() : mtime! };
 }
 
 function filesBelow(folder: string): string[] {
