@@ -194,9 +194,11 @@ class DiskFixture extends RealFixture {
     return new Tree(this.root);
   }
 
-  restore(tree: Tree): void {
+  /** @param moved makes all files anew elsewhere, before the notes tell of them */
+  restore(tree: Tree, moved?: () => void): void {
     // The compiled program is told the truth.
     tree.restore({ born: false });
+    moved?.();
     for (const name of this.files(this.config).filter((name) => name.endsWith(".session"))) {
       tellFiles(`${this.config}/${name}`, filesNow);
     }

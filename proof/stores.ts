@@ -22,6 +22,8 @@ const SIZE = 320;
 interface Mounted extends Disposable {
   /** What lies there is on the disk, as it would be long after it was written. */
   readonly settle: () => void;
+  /** Has all that lies there lie below what is written from now on. */
+  readonly lower?: () => void;
   /** The host goes off and on: what was not written to the disk is gone. */
   readonly powerCut?: () => void;
   /** Nothing of it can be reached while the returned object is there. */
@@ -84,7 +86,8 @@ const inLayers: Store = {
     };
     on();
     return {
-      settle: () => {
+      settle: () => {},
+      lower: () => {
         run("cp", ["-a", merged, `${below}/settled`]);
         run("umount", [merged]);
         run("rm", ["-rf", ...["lower", "upper", "work"].map((name) => `${below}/${name}`)]);
@@ -260,7 +263,7 @@ await shared(import.meta.url, "Real file systems", new Tally("file system", "poi
       const fixture = new ProofFixture(places);
       const trial = await Trial.of(cut, fixture);
       const laid = () => {
-        fixture.restore(trial.before);
+        fixture.restore(trial.before, mounted.lower);
         mounted.settle();
       };
       /** @returns whether there may be a point after this one */
