@@ -9,6 +9,7 @@ import { startMerge } from "../hook/merge.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
 import * as files from "../host/files.ts";
 import { isMarked, stateOf } from "../state/observed_disk.ts";
+import { hasEnded } from "../state/state.ts";
 import { shellWord } from "../text.ts";
 
 /**
@@ -58,7 +59,7 @@ export async function disable(context: GuestCommand): Promise<void> {
 function afterDisable({ condition, disk }: InspectedDisk): string {
   const state = disk && stateOf(disk);
   const also = [
-    state && "ended" in state && state.ended && "the session that was set aside goes at its next start",
+    state && hasEnded(state) && "the session that was set aside goes at its next start",
     state?.kind === "layered" && state.layers.length > 1 && "its commits are merged in the background",
   ].filter(Boolean);
   switch (condition) {

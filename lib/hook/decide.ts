@@ -7,7 +7,14 @@ import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
-import { decide, type Facts, type LookUp, type Refusal, type Row } from "../state/decision_table.ts";
+import {
+  decide,
+  type Facts,
+  isUnclean,
+  type LookUp,
+  type Refusal,
+  type Row,
+} from "../state/decision_table.ts";
 import {
   isMadeForIt,
   isMarked,
@@ -21,7 +28,7 @@ import {
 } from "../state/observed_disk.ts";
 import { guestNames, imageOf, layerNumber, namesOf } from "../state/paths.ts";
 import { endFirmware, joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
-import { parse, topOf } from "../state/state.ts";
+import { hasEnded, parse, topOf } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** The facts that depend on the event, not on the disk. */
@@ -258,7 +265,7 @@ export async function decisionFor(
     unborn: isUnborn(disk),
     listed: disk.listed,
     flag: wishOf(disk),
-    keeps: disk.keepSession || isUnclean(circumstances) && mayBeAnothers(disk),
+    keeps: disk.keepSession || isUnclean(circumstances.end) && mayBeAnothers(disk),
     source: disk.source,
   };
   while (true) {
@@ -268,13 +275,8 @@ export async function decisionFor(
   }
 }
 
-function isUnclean({ end }: EventFacts): boolean {
-  return end === "crashed" || end === "failed";
-}
-
 function hasSetAside(disk: ObservedDisk, { event, start }: EventFacts): Facts["ended"] {
-  const state = stateOf(disk);
-  const isThere = "ended" in state && state.ended;
+  const isThere = hasEnded(stateOf(disk));
   return isThere && event === "prepare" && start === "resume" && !wasSavedOn(disk) ? "other" : isThere;
 }
 

@@ -134,9 +134,11 @@ async function beginManaged(
  * its mark. What was noted of its flag here says nothing against that any more.
  */
 function withoutOldFlag(record: SessionRecord, { host, paths }: EventContext): SessionRecord {
+  // Few are: libvirt waits for each look.
+  if (!record.flagged) return record;
   const time = (path: string) => files.lstat(path)?.mtime?.getTime() ?? 0;
   const booted = host.booted().getTime();
-  if (!record.flagged || time(paths.note) >= booted || time(record.image) <= booted) return record;
+  if (time(paths.note) >= booted || time(record.image) <= booted) return record;
   const { flagged: _, ...rest } = record;
   return rest;
 }
@@ -349,7 +351,7 @@ export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFla
   const saved = stateOf(disk).kind === "session"
     ? isAwaited(disk) || mayBeAnothers(disk)
     : record?.waits === "saved";
-  return { event: "prepare", start, end: "none", held: held ?? false, saved };
+  return { event: "prepare", start, end: "none", held, saved };
 }
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {

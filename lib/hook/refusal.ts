@@ -134,7 +134,7 @@ export function dataError(image: string, look: ImageInfo): UserError | undefined
 }
 
 /** Why a start is refused, for one disk, with what an administrator can do about it. */
-export function refusal(kind: Refusal, disk: ObservedDisk, domain: string): UserError {
+function refusal(kind: Refusal, disk: ObservedDisk, domain: string): UserError {
   const [message, hint] = messageAndHint(kind, disk, domain);
   return new UserError(message, { hint, healedBy: kind === "refuse: in use" ? "event" : "person" });
 }

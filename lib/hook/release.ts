@@ -64,7 +64,7 @@ export async function release(context: EventContext): Promise<void> {
 }
 
 /** A start that comes to nothing writes no disk later than this after it was noted, in milliseconds. */
-const LONGEST_CREATION = 60_000;
+const LONGEST_FAILURE = 60_000;
 
 /**
  * Whether a guest was up of which that was never noted: libvirtd had died before it could tell. Of one that was not, libvirt says that
@@ -74,7 +74,7 @@ function wasUp({ by }: NotedStart, { extra, paths, begun }: EventContext): boole
   if (extra === "failed") return false;
   if (extra !== "-") return true;
   if (by === undefined) return false;
-  const [from, to] = [by.at.getTime() + LONGEST_CREATION, begun.getTime()];
+  const [from, to] = [by.at.getTime() + LONGEST_FAILURE, begun.getTime()];
   return [...readOwnRecords(paths.note), ...readSeats(paths.seats)].some(({ image }) => {
     const written = files.lstat(image)?.mtime?.getTime() ?? 0;
     return from < written && written <= to;

@@ -96,6 +96,11 @@ export function isRefusal(decision: Decision): decision is Refusal {
   return decision.startsWith("refuse: ");
 }
 
+/** Whether an end is one of a guest that crashed. */
+export function isUnclean(end: Facts["end"]): boolean {
+  return unclean.some((one) => one === end);
+}
+
 type Condition = { readonly [K in keyof Facts]?: Facts[K] | readonly Facts[K][] };
 
 export interface Row {

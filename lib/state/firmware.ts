@@ -7,6 +7,7 @@ import type { DecidedDisk } from "./decided_disk.ts";
 import type { Decision, Facts } from "./decision_table.ts";
 import { isUnborn, type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
 import type { SeatDecision } from "./seat_table.ts";
+import { hasEnded } from "./state.ts";
 
 /** What is decided of the guest's disks, and of its seats. */
 type Decisions = readonly (Decision | SeatDecision)[];
@@ -27,7 +28,7 @@ function atPrepare(
 ): Decision {
   const state = stateOf(disk);
   const isSession = state.kind === "session";
-  const ended = isSetAside(disk);
+  const ended = hasEnded(state);
   if (has(decisions, "keep", "resume", "put back")) {
     // Where a migration fails, libvirt removes the TPM's state at its target, with all that lies beside it.
     if (disk.listed && disk.target === "tpm" && start === "migrate") return "refuse: TPM to migrate";
@@ -92,9 +93,4 @@ function firmwareIn(all: readonly ObservedDisk[]): ObservedDisk[] {
 /** Whether one of these is decided of any disk. */
 function has(decisions: Decisions, ...some: Decision[]): boolean {
   return some.some((one) => decisions.includes(one));
-}
-
-function isSetAside(disk: ObservedDisk): boolean {
-  const state = stateOf(disk);
-  return "ended" in state && state.ended;
 }

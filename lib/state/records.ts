@@ -13,7 +13,7 @@ import {
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
-import { type Listing, parse, type State } from "./state.ts";
+import { hasEnded, type Listing, parse, type State } from "./state.ts";
 
 /** How a guest's memory comes to its sessions, by the kind of start. */
 export const ways = { fresh: undefined, resume: "restore", migrate: "migration" } as const;
@@ -54,8 +54,8 @@ export function recordsAtPrepare(
         ...decision === "resume" && before === undefined && { held: true },
         // The mark that is made of it now counts as the flag's own: an editor may clear that still.
         ...decision === "resume" && disk.flag === "set" && !bearsMark(disk) && { flagged: true },
-        // Until the guest is up, its memory may have to come back once more.
         ...setsAside !== undefined && decision !== "put back" && { setsAside },
+        // Until the guest is up, its memory may have to come back once more.
         ...(decision === "put back" || waits && decision !== "resume" && !leavesAlone.includes(decision)) &&
           { waits: waits ?? "saved" },
         ...came && { came },
@@ -243,7 +243,7 @@ export function unfinished(
     if (state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved")) return [];
     if (record.firmware && state.kind === "missing") return [];
     const { merging, flagVersion, held, flagged, setsAside, ...rest } = record;
-    const isAside = "ended" in state && state.ended || rest.aside === "stay";
+    const isAside = hasEnded(state) || rest.aside === "stay";
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;
     return [{

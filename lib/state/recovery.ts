@@ -1,6 +1,7 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
 import { isMarked, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
+import { hasEnded } from "./state.ts";
 import { afterAll } from "./step.ts";
 import * as moves from "./transitions.ts";
 
@@ -73,7 +74,7 @@ export function endFirmware(recovery: Recovery): Recovery {
   const all = recovery.disks.filter(({ firmware }) => !firmware).map(stateOf);
   const isOver = all.length > 0 && all.every(({ kind }) => kind === "plain" || kind === "layered");
   if (!isOver) return recovery;
-  const isAside = all.some((state) => "ended" in state && state.ended);
+  const isAside = all.some(hasEnded);
   const stages: Stage[] = [];
   const disks = recovery.disks.map((disk) => {
     const state = stateOf(disk);

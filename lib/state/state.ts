@@ -95,6 +95,11 @@ export function publishedOf({ image }: Names, listing: Listing): number | undefi
     .sort((a, b) => a - b)[0];
 }
 
+/** Whether a session, or a commit that was undone, is set aside. */
+export function hasEnded(state: State): boolean {
+  return "ended" in state && state.ended;
+}
+
 export function topOf(layers: Layers): number {
   return layers.at(-1)!;
 }
