@@ -26,6 +26,15 @@ export function shellWord(word: string): string {
   return /^[\w/.:@%+=-]+$/.test(word) && !word.startsWith("-") ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
+/** The command that ends a guest's session, or completes what was interrupted, for a hint. */
+export function recoverCommand(
+  choice: "--keep" | "--discard" | "--keep|--discard" | "complete",
+  ...guestAndTarget: readonly string[]
+): string {
+  const option = choice === "complete" ? [] : [choice];
+  return ["autorevert recover", ...option, ...guestAndTarget.map(shellWord)].join(" ");
+}
+
 // deno-lint-ignore no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
 

@@ -19,11 +19,30 @@ const SEED = Number(Deno.env.get("SEED") ?? (SHORT ? 1 : Date.now() % 1_000_000)
 const TABLE = "lib/state/decision_table.ts";
 const SEATS = "lib/state/seat_table.ts";
 const actions = [
-  ...["transitions", "plan", "commit_plan", "recovery", "records", "firmware", "seat"].map((name) =>
-    `lib/state/${name}.ts`
-  ),
+  ...[
+    "transitions",
+    "merge_transitions",
+    "master_transitions",
+    "plan",
+    "commit_plan",
+    "recovery",
+    "records",
+    "firmware",
+    "seat",
+  ].map((name) => `lib/state/${name}.ts`),
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
-  ...["prepare", "started", "release", "ended", "merge", "merge_checks"].map((name) => `lib/hook/${name}.ts`),
+  ...[
+    "prepare",
+    "begin_sessions",
+    "start_kind",
+    "checked_recovery",
+    "started",
+    "release",
+    "ended",
+    "merge",
+    "merge_choice",
+    "merge_checks",
+  ].map((name) => `lib/hook/${name}.ts`),
   ...[
     "master_mark",
     "new_firmware",

@@ -1,5 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
+import {
+  copyToLower,
+  dropLowest,
+  lostMerges,
+  markMerge,
+  renameMerged,
+  settleMerged,
+} from "../lib/state/merge_transitions.ts";
 import { namesOf } from "../lib/state/paths.ts";
+import { recover } from "../lib/state/recovery.ts";
 import type { Owner } from "../lib/state/session_record.ts";
 import { type Layers, type Listing, parse, type State, topOf } from "../lib/state/state.ts";
 import { after, afterAll, type Step } from "../lib/state/step.ts";
@@ -119,9 +128,9 @@ for (const depth of depths) {
 
     Deno.test(`a merge on ${like} ends in a disk that is a name of what was merged`, () => {
       const before = stateOf("layered", layered);
-      check(layered, moves.copyToLower(names, before, owner), depth);
-      check(layered, moves.settleMerged(names, before, more.length > 0), depth);
-      const steps = moves.renameMerged(names, before);
+      check(layered, copyToLower(names, before, owner), depth);
+      check(layered, settleMerged(names, before, more.length > 0), depth);
+      const steps = renameMerged(names, before);
       // The lower layer is the merged one: for two layers it is the disk once it has the upper one's name.
       const now = check(layered, steps, depth, depth === 2 ? 1 : depth);
       const fewer = stateOf(now.size === 1 ? "plain" : "layered", now);
@@ -133,7 +142,7 @@ for (const depth of depths) {
     });
 
     Deno.test(`${like} without the lowest read the same, if that is not the only one`, () => {
-      const now = check(layered, moves.dropLowest(names, stateOf("layered", layered)), depth);
+      const now = check(layered, dropLowest(names, stateOf("layered", layered)), depth);
       const left = numbers.slice(depth > 1 ? 1 : 0);
       const fewer = stateOf(now.size === 1 ? "plain" : "layered", now);
       assertEquals<readonly number[]>(
@@ -145,7 +154,7 @@ for (const depth of depths) {
 
     Deno.test(`a headless disk of ${like} gets its image back, and scratch goes`, () => {
       const lost = new Map(listing(depth, "none", [...more, names.scratch]));
-      assertEquals(check(lost, moves.recover(names, lost), depth), layered);
+      assertEquals(check(lost, recover(names, lost), depth), layered);
     });
   }
 
@@ -165,12 +174,12 @@ function expectedLayers(depth: number, ended: boolean): number[] {
 
 Deno.test("an image that is a name of a lower layer is made again from the top layer", () => {
   const below = new Map([...listing(3, "none"), [names.image, 2]]);
-  assertEquals(check(below, moves.recover(names, below), 3), listing(3, "top"));
+  assertEquals(check(below, recover(names, below), 3), listing(3, "top"));
 });
 
 Deno.test("a session set aside that never left its place is only a session", () => {
   const before = new Map([...listing(1, "session"), [names.ended, SESSION]]);
-  assertEquals(check(before, moves.recover(names, before), 1), listing(1, "session"));
+  assertEquals(check(before, recover(names, before), 1), listing(1, "session"));
 });
 
 Deno.test("one layer that nothing stands on loses its name, and no other does", () => {
@@ -188,7 +197,7 @@ Deno.test("a recovery has nothing to do on any whole listing", () => {
       ...depths.flatMap((depth) => [listing(depth, "top"), listing(depth, "session")]),
     ]
   ) {
-    assertEquals(moves.recover(names, whole), []);
+    assertEquals(recover(names, whole), []);
   }
 });
 
@@ -201,20 +210,20 @@ Deno.test("a recovery removes the mark of a merge that is done, and no other", (
   for (const depth of [2, 3]) {
     for (const image of ["top", "session"] as const) {
       const torn = marked(listing(depth, image));
-      assertEquals([moves.recover(names, torn), moves.lostMerges(names, torn)], [[], []]);
+      assertEquals([recover(names, torn), lostMerges(names, torn)], [[], []]);
       assertEquals(stateOf(image === "top" ? "layered" : "session", torn).torn, true);
       const merged = after(torn, { kind: "rename", from: names.layer(0), to: names.layer(1) });
-      assertEquals(moves.lostMerges(names, merged), []);
-      assertEquals(check(merged, moves.recover(names, merged), diskOf(merged)).has(names.merge(1)), false);
+      assertEquals(lostMerges(names, merged), []);
+      assertEquals(check(merged, recover(names, merged), diskOf(merged)).has(names.merge(1)), false);
     }
   }
   // The lower layer was moved away.
   const alone = after(marked(listing(2, "top")), { kind: "remove", path: names.layer(0) });
-  assertEquals([moves.recover(names, alone), moves.lostMerges(names, alone)], [[], []]);
+  assertEquals([recover(names, alone), lostMerges(names, alone)], [[], []]);
   const flat = after(alone, { kind: "remove", path: names.layer(1) });
-  assertEquals(afterAll(flat, moves.recover(names, flat)), new Map([[names.image, 2]]));
+  assertEquals(afterAll(flat, recover(names, flat)), new Map([[names.image, 2]]));
   for (const lost of [marked(listing(1, "top")), marked(new Map([[names.image, 1]]))]) {
-    assertEquals([moves.recover(names, lost), moves.lostMerges(names, lost)], [[], [names.merge(1)]]);
+    assertEquals([recover(names, lost), lostMerges(names, lost)], [[], [names.merge(1)]]);
   }
 });
 
@@ -274,37 +283,37 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     moves.keep(names, aside, owner),
     "own ended, sync ended, remove image, rename ended 2, link 2 scratch, rename scratch image",
   ],
-  ["a merge's mark", moves.markMerge(names, twoLayers), "link 1 merge.1"],
-  ["a second merge's mark", moves.markMerge(names, torn), ""],
+  ["a merge's mark", markMerge(names, twoLayers), "link 1 merge.1"],
+  ["a second merge's mark", markMerge(names, torn), ""],
   [
     "a merge's last names",
-    moves.renameMerged(names, torn),
+    renameMerged(names, torn),
     "remove image, rename 0 1, remove merge.1, rename 1 image",
   ],
   [
     "a merge's last names below a session set aside",
-    moves.renameMerged(names, aside),
+    renameMerged(names, aside),
     "remove image, rename 0 1, link 1 scratch, rename scratch image, touch ended",
   ],
   [
     "a merge's last names below another layer",
-    moves.renameMerged(names, stateOf("layered", marked(listing(3, "top")))),
+    renameMerged(names, stateOf("layered", marked(listing(3, "top")))),
     "rename 0 1, remove merge.1",
   ],
-  ["letting a torn layer go", moves.dropLowest(names, torn), "remove 0, remove merge.1, remove 1"],
-  ["a merge's copying", moves.copyToLower(names, twoLayers, owner), "own 0, merge 1 0"],
-  ["what follows a merge's copying", moves.settleMerged(names, twoLayers, false), "sync 0"],
-  ["what follows it over a torn layer", moves.settleMerged(names, twoLayers, true), "repair 0 leaks, sync 0"],
-  ["letting the lowest layer go", moves.dropLowest(names, twoLayers), "remove 0, remove 1"],
-  ["letting it go below a session set aside", moves.dropLowest(names, aside), "remove 0"],
+  ["letting a torn layer go", dropLowest(names, torn), "remove 0, remove merge.1, remove 1"],
+  ["a merge's copying", copyToLower(names, twoLayers, owner), "own 0, merge 1 0"],
+  ["what follows a merge's copying", settleMerged(names, twoLayers, false), "sync 0"],
+  ["what follows it over a torn layer", settleMerged(names, twoLayers, true), "repair 0 leaks, sync 0"],
+  ["letting the lowest layer go", dropLowest(names, twoLayers), "remove 0, remove 1"],
+  ["letting it go below a session set aside", dropLowest(names, aside), "remove 0"],
   [
     "a recovery without an image",
-    moves.recover(names, overScratch),
+    recover(names, overScratch),
     "remove scratch, link 1 scratch, rename scratch image",
   ],
   [
     "a recovery with a lower layer as the image",
-    moves.recover(names, new Map([...overScratch, [names.image, 1]])),
+    recover(names, new Map([...overScratch, [names.image, 1]])),
     "remove scratch, link 1 scratch, rename scratch image",
   ],
 ];

@@ -4,7 +4,7 @@ import { type InspectedDisk, probeLinks } from "./inspect.ts";
 import { asUserError, UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
-import { isPending } from "../hook/merge.ts";
+import { isPending } from "../hook/merge_choice.ts";
 import { checkBase, wayToMerge } from "../hook/merge_checks.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
@@ -13,7 +13,7 @@ import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { folderOf, imageOf, namesOf } from "../state/paths.ts";
 import { isTorn } from "../state/records.ts";
 import { parse } from "../state/state.ts";
-import { listed, nearest, quoted, shellWord, size } from "../text.ts";
+import { listed, nearest, quoted, recoverCommand, shellWord, size } from "../text.ts";
 
 /** What is wrong with a guest and its disks. */
 export async function guestFindings(guest: Guest, context: EventContext): Promise<Finding[]> {
@@ -43,8 +43,8 @@ function conditionProblem(
   const guest = shellWord(domain);
   if (decision === "refuse: not ours") {
     return new UserError(problem!.message, {
-      hint: `to throw it away: autorevert recover --discard ${guest} ${target}; ` +
-        `to keep it as part of the disk: autorevert recover --keep ${guest} ${target}`,
+      hint: `to throw it away: ${recoverCommand("--discard", domain, target)}; ` +
+        `to keep it as part of the disk: ${recoverCommand("--keep", domain, target)}`,
     });
   }
   if (condition === "unprotected") {
@@ -55,7 +55,7 @@ function conditionProblem(
   }
   if (condition === "cut short") {
     return new UserError("an event was interrupted; the next start or stop completes it", {
-      hint: `now: autorevert recover ${guest}`,
+      hint: `now: ${recoverCommand("complete", domain)}`,
     });
   }
   return problem;

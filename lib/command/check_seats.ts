@@ -3,7 +3,7 @@ import { type Guest, guestOf } from "./guest.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
-import { isPending } from "../hook/merge.ts";
+import { isPending } from "../hook/merge_choice.ts";
 import { mergeBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { peekDisks } from "../input/config.ts";

@@ -5,7 +5,7 @@ import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import type { InspectedDisk } from "./inspect.ts";
 import { messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
-import { planCheckedRecovery } from "../hook/decide.ts";
+import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { checkBase } from "../hook/merge_checks.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";

@@ -12,7 +12,7 @@ import { decisionFor, whyRefused } from "../hook/decide.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { checkPublishable } from "../hook/image_path.ts";
 import { imagesAtPrepare, observeAtPrepare, observeListed } from "../hook/observe.ts";
-import { eventFacts } from "../hook/prepare.ts";
+import { eventFacts } from "../hook/begin_sessions.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
@@ -20,8 +20,8 @@ import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import { holdPublished } from "../state/transitions.ts";
-import { listed, nearest, quoted, shellWord } from "../text.ts";
+import { holdPublished } from "../state/master_transitions.ts";
+import { listed, nearest, quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** What `enable` sets besides: keys of a listed disk, by their names in the file. */
 type Keeping = Readonly<
@@ -139,7 +139,7 @@ function checkNoSeat(config: Config | undefined, { domain, paths, targets }: Gue
     throw withContext(
       standing.target,
       new UserError(`a session of it stands on ${quoted(standing.master)} still`, {
-        hint: `end that first, or throw it away: autorevert recover --discard ${shellWord(domain)}`,
+        hint: `end that first, or throw it away: ${recoverCommand("--discard", domain)}`,
       }),
     );
   }

@@ -1,11 +1,12 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { type EventContext, isBeingStarted, lookingBy } from "../hook/context.ts";
-import { decisionFor, isSaved, othersSession } from "../hook/decide.ts";
+import { decisionFor, isSaved } from "../hook/decide.ts";
+import { othersSession } from "../hook/session_owner.ts";
 import { checkMarks, checkMergeMarks } from "../hook/marks.ts";
 import { isPaused } from "../hook/live_status.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/image_path.ts";
-import { eventFacts } from "../hook/prepare.ts";
+import { eventFacts } from "../hook/begin_sessions.ts";
 import { explain } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";

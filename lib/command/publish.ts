@@ -1,7 +1,7 @@
 import { described, type GuestCommand } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
-import { planCheckedRecovery } from "../hook/decide.ts";
+import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { startMerge } from "../hook/merge.ts";
 import { observeListed } from "../hook/observe.ts";
@@ -9,7 +9,7 @@ import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { isTorn } from "../state/records.ts";
 import { type Layers, publishedOf, topOf } from "../state/state.ts";
-import { publish as publishSteps } from "../state/transitions.ts";
+import { publish as publishSteps } from "../state/master_transitions.ts";
 import { shellWord } from "../text.ts";
 
 /**

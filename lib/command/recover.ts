@@ -10,7 +10,9 @@ import {
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
 import { isBeingStarted, readStart, updateRecords } from "../hook/context.ts";
-import { inspectImage as lookAtDisk, isSaved, othersSession, planCheckedRecovery } from "../hook/decide.ts";
+import { planCheckedRecovery } from "../hook/checked_recovery.ts";
+import { inspectImage as lookAtDisk, isSaved } from "../hook/decide.ts";
+import { othersSession } from "../hook/session_owner.ts";
 import { checkMergeMarks } from "../hook/marks.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
@@ -24,9 +26,9 @@ import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { planDiscard } from "../state/plan.ts";
-import { holdPublished } from "../state/transitions.ts";
+import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /**
  * Finishes what was cut short, as the guest's next event would, and ends a session that lies there, if the
@@ -141,9 +143,9 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
       continue;
     }
     terminal.print(
-      `${domain} ${target}: it has a session; to end it now: autorevert recover --keep|--discard ${
-        shellWord(domain)
-      }${firmware ? "" : ` ${target}`}`,
+      `${domain} ${target}: it has a session; to end it now: ${
+        recoverCommand("--keep|--discard", domain, ...firmware ? [] : [target])
+      }`,
     );
   }
 }

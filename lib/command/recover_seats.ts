@@ -13,7 +13,7 @@ import { readSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
 import { namesOf } from "../state/paths.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** A seat with all that lies there of its sessions. */
 interface SeatFiles {
@@ -47,9 +47,9 @@ export async function recoverSeats(context: GuestCommand): Promise<boolean> {
   if (!options.has("discard")) {
     for (const { target } of asked) {
       terminal.print(
-        `${domain} ${target}: a session lies there; to end it now: autorevert recover --discard ${
-          shellWord(domain)
-        } ${target}`,
+        `${domain} ${target}: a session lies there; to end it now: ${
+          recoverCommand("--discard", domain, target)
+        }`,
       );
     }
     return true;

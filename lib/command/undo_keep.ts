@@ -12,7 +12,8 @@ import {
 import { UserError, withContext } from "../errors.ts";
 import { guestOf, namedDisks, otherFile } from "./guest.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
-import { isSaved, planCheckedRecovery } from "../hook/decide.ts";
+import { planCheckedRecovery } from "../hook/checked_recovery.ts";
+import { isSaved } from "../hook/decide.ts";
 import { endDeadOnMasters, startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
@@ -25,8 +26,8 @@ import { isTorn, unfinished } from "../state/records.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import type { PendingOperation } from "../state/session_record.ts";
 import { type State, topOf } from "../state/state.ts";
-import { holdPublished } from "../state/transitions.ts";
-import { quoted, shellWord } from "../text.ts";
+import { holdPublished } from "../state/master_transitions.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 type Layered = Extract<State, { kind: "layered" }>;
 
@@ -266,7 +267,7 @@ function sessionsEnd(verb: Operation["verb"], context: GuestCommand): string {
   if (isSaved(context)) {
     return `start the guest and end it, or drop the save: virsh managedsave-remove ${guest}`;
   }
-  return `end it first: autorevert recover --keep|--discard ${guest}`;
+  return `end it first: ${recoverCommand("--keep|--discard", context.domain)}`;
 }
 
 /** The guest's disks, or those that are meant, recovered and without a session. */

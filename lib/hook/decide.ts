@@ -1,11 +1,9 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
-import { restoreMasterMarks } from "./master_mark.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
+import { isSavedElsewhere, othersSession } from "./session_owner.ts";
 import { standingOn } from "./standing.ts";
-import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
-import { otherGuests } from "../host/session_records.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import {
   decide,
@@ -26,147 +24,12 @@ import {
   wasSavedOn,
   wishOf,
 } from "../state/observed_disk.ts";
-import { guestNames, imageOf, layerNumber, namesOf } from "../state/paths.ts";
-import { endFirmware, joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
-import { hasEnded, parse, topOf } from "../state/state.ts";
-import { quoted, shellWord } from "../text.ts";
+import { imageOf, layerNumber } from "../state/paths.ts";
+import { hasEnded, topOf } from "../state/state.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The facts that depend on the event, not on the disk. */
 export type EventFacts = Pick<Facts, "event" | "start" | "end" | "held" | "saved" | "waits" | "came">;
-
-/** What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing. */
-export async function planCheckedRecovery(
-  disks: readonly ObservedDisk[],
-  context: EventContext,
-): Promise<Recovery> {
-  const { disks: found, stages } = restoreMasterMarks(disks, context);
-  for (const disk of found) await checkOwner(disk, context);
-  const strangers = new Set<string>();
-  for (const disk of joiningCommit(found)) {
-    const look = await inspectImage(disk, context);
-    if (look === "sound") continue;
-    strangers.add(disk.names.image);
-    context.run.logInfo(disk.target, `not committed with the guest's other disks: ${strange[look]}`);
-  }
-  const isFlagNewer = isFlagNewerThanCommit(found, context);
-  if (isFlagNewer) {
-    context.run.logInfo(
-      "",
-      "the configuration was changed since a commit was cut short: its flags are for the next session",
-    );
-  }
-  const planned = planRecovery(found, context.paths, strangers, isFlagNewer);
-  // Few guests have any: libvirt waits for each look.
-  const isAlone = found.some(({ firmware }) => firmware) && files.lstat(context.paths.seats) === undefined;
-  const recovery = withoutUsedFlags(isAlone ? endFirmware(planned) : planned, context);
-  return { ...recovery, stages: [...stages, ...recovery.stages] };
-}
-
-/**
- * A commit that was cut short here may have been finished by another host, which doesn't know whose flag it uses up. Where nothing
- * was written to the disk since the session began, it has come to nothing, and its session was thrown away by hand.
- */
-function withoutUsedFlags(recovery: Recovery, { paths }: EventContext): Recovery {
-  const noted = recovery.disks.filter((disk) =>
-    disk.flag === "set" && disk.record?.flagVersion !== undefined &&
-    isWrittenSince(disk, disk.record.started)
-  );
-  // The file is looked at only where there is something to compare: libvirt waits for each look.
-  const version = noted.length > 0 ? configVersion(paths.config) : undefined;
-  const used = noted.filter(({ record }) => record!.flagVersion === version);
-  if (used.length === 0) return recovery;
-  const targets = used.map(({ target }) => target);
-  return {
-    ...recovery,
-    stages: [...recovery.stages, {
-      subject: targets.join(" "),
-      steps: [{ kind: "clear", config: paths.config, targets }],
-    }],
-    disks: recovery.disks.map((disk) => used.includes(disk) ? { ...disk, flag: "clear" } : disk),
-  };
-}
-
-/** Whether an idle disk was written to since that time: by a session that was committed, or a merge of it. */
-function isWrittenSince(disk: ObservedDisk, time: string): boolean {
-  const { names: { image, layer } } = disk;
-  const state = stateOf(disk);
-  if (state.kind !== "plain" && state.kind !== "layered") return false;
-  const top = state.kind === "plain" ? image : layer(topOf(state.layers));
-  return (files.lstat(top)?.mtime?.getTime() ?? Infinity) >= Date.parse(time);
-}
-
-/** Whether the flags that are set are in a later version of the configuration than that whose flags a cut-short commit uses up. */
-function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
-  if (!found.some(({ flag }) => flag === "set")) return false;
-  const now = configVersion(paths.config);
-  const committing = found.filter((disk) => !disk.firmware && stateOf(disk).kind === "committing");
-  return committing.some(({ record }) => {
-    // Of a session that is none of this host's, the flag is in another file.
-    const used = record === undefined ? "none" : record.flagVersion;
-    return used !== undefined && used !== now;
-  });
-}
-
-/**
- * A commit is finished by the guest whose session it is, since the flag that was set for it is in that guest's file.
- *
- * @throws {UserError} if that is another guest; then a process of that guest's finishes it meanwhile
- */
-async function checkOwner(
-  { target, names: { image }, record, ...disk }: ObservedDisk,
-  context: EventContext,
-): Promise<void> {
-  const { run } = context;
-  if (record !== undefined || parse(namesOf(image), disk.listing).kind !== "committing") return;
-  const owner = otherOwner(image, context)?.domain;
-  if (owner === undefined) return;
-  await run.takeOrReport(target, () => [{ kind: "background", domain: owner }]);
-  throw withContext(
-    target,
-    new UserError(
-      `a commit of the guest ${quoted(owner)} on ${quoted(image)} was cut short, and is being finished`,
-      { hint: `try again; by hand: autorevert recover ${shellWord(owner)}`, healedBy: "event" },
-    ),
-  );
-}
-
-/** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
-function otherOwner(image: string, { paths }: EventContext) {
-  const others = otherGuests(paths.note, [image]).flatMap(({ domain, records }) =>
-    records.filter((record) => record.image === image).map(({ target, started }) => ({
-      domain,
-      target,
-      started,
-    }))
-  );
-  return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
-}
-
-/** Whether a saved guest comes from another host: of its session there is no note here, but this hook has marked it there. */
-function isSavedElsewhere(disk: ObservedDisk, context: EventContext): boolean {
-  return isMarked(disk) && otherOwner(disk.names.image, context) === undefined;
-}
-
-/** Why a session of another guest is left alone, if it is one. */
-export function othersSession(disk: ObservedDisk, context: EventContext): UserError | undefined {
-  const { image } = disk.names;
-  const owner = disk.record === undefined && stateOf(disk).kind === "session"
-    ? otherOwner(image, context)
-    : undefined;
-  if (owner === undefined) return undefined;
-  const { configFolder, definedFolder, liveFolder } = context.host.settings;
-  const isKnown = [definedFolder, liveFolder].some((folder) => files.lstat(`${folder}/${owner.domain}.xml`));
-  const [theirs, own] = [owner, context].map(({ domain }) =>
-    shellWord(guestNames(configFolder, domain).note)
-  );
-  const first = isKnown
-    ? "start that guest and end it"
-    : `if it was renamed to ${quoted(context.domain)}: mv -n ${theirs} ${own}`;
-  const words = [owner.domain, owner.target].map(shellWord).join(" ");
-  return new UserError(`${quoted(image)} is a session of the guest ${quoted(owner.domain)}`, {
-    hint: `${first}; or: autorevert recover --keep|--discard ${words}`,
-  });
-}
 
 /** Why a start is refused, with what can be done about it. */
 export async function whyRefused(
@@ -179,8 +42,8 @@ export async function whyRefused(
   if (disk.firmware && decision === "refuse: not ours") {
     const image = quoted(disk.names.image);
     return new UserError(`${image} has versions beside it, but no session of this guest has made it`, {
-      hint: `to have it as the newest version, or throw it away: autorevert recover --keep|--discard ${
-        shellWord(context.domain)
+      hint: `to have it as the newest version, or throw it away: ${
+        recoverCommand("--keep|--discard", context.domain)
       }`,
     });
   }
@@ -189,19 +52,12 @@ export async function whyRefused(
   const isNoted = decision === "refuse: not ours" && disk.record !== undefined && !disk.record.idle;
   return isNoted
     ? new UserError(`${error.message}: it was not made with the one that is noted`, {
-      hint: `if its files were copied: autorevert recover --keep|--discard ${
-        [context.domain, disk.target].map(shellWord).join(" ")
+      hint: `if its files were copied: ${
+        recoverCommand("--keep|--discard", context.domain, disk.target)
       }; else ${error.hint}`,
     })
     : error;
 }
-
-const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, string>> = {
-  busy: "it is open in another process",
-  moved: "it stands on files with another path",
-  replaced: "another file was put in the session's place",
-  damaged: "it is no readable qcow2 image",
-};
 
 /** All that is decided: of the firmware, which is told here, and of the disks, which has been. */
 export function withFirmware(

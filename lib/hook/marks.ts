@@ -4,7 +4,7 @@ import { UserError, withContext } from "../errors.ts";
 import { mergeNumber, type Names } from "../state/paths.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import { type Listing, parse, topOf } from "../state/state.ts";
-import { lostMerges } from "../state/transitions.ts";
+import { lostMerges } from "../state/merge_transitions.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /**

@@ -1,6 +1,5 @@
 import { UserError, withContext } from "../errors.ts";
-import { type EventContext, updateRecords } from "./context.ts";
-import { planCheckedRecovery } from "./decide.ts";
+import type { EventContext } from "./context.ts";
 import {
   checkAbove,
   checkUnwritten,
@@ -9,34 +8,27 @@ import {
   type Layered,
   type LayerStamp,
   stampOf,
-  type Way,
-  wayToBegin,
   wayToMerge,
 } from "./merge_checks.ts";
 import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
 import { endDeadSeats } from "./seat_release.ts";
 import { mergeBlock } from "./standing.ts";
 import { reporter, type Watch } from "./merge_progress.ts";
-import { observeRecorded, withFirmwareKept } from "./observe.ts";
-import { resumePending } from "./pending_operation.ts";
-import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Control } from "../host/qemu_img.ts";
-import { readOwnRecords, readRecords } from "../host/session_records.ts";
+import { readRecords } from "../host/session_records.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
-import { isTorn } from "../state/records.ts";
 import { parse, type State } from "../state/state.ts";
 import {
   copyToLower,
   dropLowest,
-  flatten,
   lowestPair,
-  markMerge,
   renameMerged,
   settleMerged,
-} from "../state/transitions.ts";
+} from "../state/merge_transitions.ts";
 import { quoted, size } from "../text.ts";
+import { beginNext, type BegunJob, isPending, layered } from "./merge_choice.ts";
 
 /** More layers than this are merged before the guest's end is over: QEMU's speed, and its limits, suffer. */
 const DEEPEST = 16;
@@ -47,9 +39,6 @@ const END_PATIENCE = 60_000;
 const GENTLY = 32 * 1024 * 1024;
 /** Who wrote so short a time ago is up, in milliseconds: systems write something every few seconds. */
 const JUST_NOW = 30_000;
-/** How long a merge tries whether the layers are free, in milliseconds: one that ends needs a folder that this one holds. */
-const MOMENT = 100;
-
 /**
  * Merges the disks of a guest, one after the other, lowest pair first, until each has only the commits that are kept.
  *
@@ -73,7 +62,7 @@ export async function mergeGuest(
     let job: BegunJob | "busy" | undefined;
     {
       using _guest = await run.locks.guest();
-      job = await begin(context, { isWanted: isPending, failed, waiting }, locks);
+      job = await beginNext(context, { isWanted: isPending, failed, waiting }, locks);
     }
     if (job === "busy") {
       // Another merge of this guest is under way; what it leaves is looked at anew.
@@ -112,7 +101,7 @@ export async function mergeExcess(context: EventContext, patience = END_PATIENCE
   const late = AbortSignal.timeout(patience);
   while (true) {
     using locks = new DisposableStack();
-    const job = await begin(context, choice, locks);
+    const job = await beginNext(context, choice, locks);
     if (job === undefined || job === "busy") return;
     const { disk: { target, names }, state } = job;
     run.logInfo(
@@ -139,59 +128,6 @@ function layersOf(image: string, { run }: EventContext): number {
   return "layers" in state ? state.layers.length : 0;
 }
 
-/** A merge whose layers are its own now. */
-interface BegunJob extends Job {
-  readonly way: Way;
-}
-
-/** Which disks a merge is for. */
-interface Choice {
-  readonly isWanted: (disk: ObservedDisk, state: State | undefined) => state is Layered;
-  /** Images that have failed; takes those that can't be begun. */
-  readonly failed: Set<string>;
-  /** Takes the images whose merge waits for others who stand on the layers. */
-  readonly waiting: Set<string>;
-}
-
-/**
- * Chooses what is merged next, and marks it. The caller holds the guest's lock.
- *
- * @param locks takes the lock of the layers, which is held from here to the end of the merge
- * @returns undefined if nothing is left that could be merged, `busy` if another merge of the guest is under way
- */
-async function begin(
-  context: EventContext,
-  { isWanted, failed, waiting }: Choice,
-  locks: DisposableStack,
-): Promise<BegunJob | "busy" | undefined> {
-  const { run, paths } = context;
-  using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
-  try {
-    locks.use(await run.locks.merging({ patience: MOMENT }));
-  } catch {
-    return "busy";
-  }
-  // Whoever asked for this held a folder, and has got what it waited for, or is dead.
-  if (!run.isDry) files.removeIfThere(paths.stop);
-  for (const job of await jobsOf(context, isWanted)) {
-    const { image } = job.disk.names;
-    if (failed.has(image) || waiting.has(image)) continue;
-    const block = mergeBlock(job.disk.names, job.state, context);
-    if (block !== undefined) {
-      tellBlock(block, job, context);
-      waiting.add(image);
-      continue;
-    }
-    const way = await wayToBegin(job, context);
-    // Before the first byte is copied: from then on a commit on the lower layer can't be undone.
-    const steps = () => way === "copy" ? markMerge(job.disk.names, job.state) : [];
-    if (way !== undefined && await run.takeOrReport(job.disk.target, steps)) return { ...job, way };
-    failed.add(image);
-  }
-  await updateRecords(readRecords(paths.note), context);
-  return undefined;
-}
-
 /** What died on the layers of the guest's disks keeps no merge waiting. The caller holds no lock. */
 export async function endDeadOnMasters(context: EventContext): Promise<void> {
   const { run, paths } = context;
@@ -203,49 +139,11 @@ export async function endDeadOnMasters(context: EventContext): Promise<void> {
   }
 }
 
-/** A merge that waits has not failed: what it waits for starts it again. */
-function tellBlock({ message, hint }: UserError, { disk: { target } }: Job, { run }: EventContext): void {
-  run.logInfo(target, message);
-  if (hint !== undefined) run.logInfo(target, `hint: ${hint}`);
-}
-
 /** Starts a merge as a process of its own, if one of these disks waits for it. */
 export async function startMerge(disks: readonly ObservedDisk[], context: EventContext): Promise<void> {
   const { run, domain } = context;
   const waits = disks.some((disk) => isPending(disk, layered(disk, context)));
   if (waits) await run.takeOrReport("", () => [{ kind: "background", domain }]);
-}
-
-/** Whether a disk has commits that wait to be merged. */
-export function isPending({ keepCommits }: ObservedDisk, state: State | undefined): state is Layered {
-  return state?.kind === "layered" && state.layers.length - 1 > keepCommits;
-}
-
-/** A name that nothing needs goes. The caller holds the folder's lock. */
-export async function flattenIdle(disk: ObservedDisk, context: EventContext): Promise<void> {
-  await context.run.takeOrReport(disk.target, () => {
-    const state = layered(disk, context);
-    return state ? flatten(disk.names, state) : [];
-  });
-}
-
-async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Promise<Job[]> {
-  const { run, host, paths } = context;
-  const config = await readConfig(paths.config, host.settings.configOwner);
-  await resumePending(context);
-  // A merge that was cut short may have left a disk without its image, which would look as if nothing were to merge.
-  const found = observeRecorded(readOwnRecords(paths.note), config, []);
-  for (const { subject, steps } of (await planCheckedRecovery(found, context)).stages) {
-    await run.takeOrReport(subject, () => steps);
-  }
-  const jobs: Job[] = [];
-  const recovered = found.map((disk) => ({ ...disk, listing: run.listing(disk.names.image) }));
-  for (const disk of withFirmwareKept(recovered)) {
-    await flattenIdle(disk, context);
-    const state = layered(disk, context);
-    if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
-  }
-  return jobs;
 }
 
 /** A merge goes at full speed, unless another guest that is up would notice. */
@@ -339,9 +237,4 @@ async function syncWhole(
   run.logInfo(target, `${quoted(upper)} stands on nothing: there is nothing to copy`);
   await run.take(target, [{ kind: "sync", path: upper }]);
   return found;
-}
-
-function layered({ names }: ObservedDisk, { run }: EventContext): Layered | undefined {
-  const state = parse(names, run.listing(names.image));
-  return state.kind === "layered" ? state : undefined;
 }

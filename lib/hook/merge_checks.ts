@@ -7,7 +7,7 @@ import type { ImageInfo } from "../host/qemu_img.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { folderOf, type Names } from "../state/paths.ts";
 import type { State } from "../state/state.ts";
-import { lowestPair } from "../state/transitions.ts";
+import { lowestPair } from "../state/merge_transitions.ts";
 import { listed, quoted, shellWord, size } from "../text.ts";
 
 export type Layered = Extract<State, { kind: "layered" }>;

@@ -7,6 +7,7 @@ import { namesOf } from "../state/paths.ts";
 import type { PendingOperation, SessionRecord } from "../state/session_record.ts";
 import { parse, type State, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
+import { recover } from "../state/recovery.ts";
 import * as moves from "../state/transitions.ts";
 
 type Layered = Extract<State, { kind: "layered" }>;
@@ -42,7 +43,7 @@ export async function resumePending({ run, paths }: EventContext): Promise<Pendi
   for (const record of records) {
     if (record.pending === undefined) continue;
     const names = namesOf(record.image);
-    await run.take(record.target, moves.recover(names, run.listing(record.image)));
+    await run.take(record.target, recover(names, run.listing(record.image)));
     const state = parse(names, run.listing(record.image));
     if (state.kind !== "layered" || !isTop(record.pending, names.layer(topOf(state.layers)), state)) continue;
     await run.take(record.target, stepsOf(record, record.pending, state));

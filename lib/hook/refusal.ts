@@ -7,7 +7,7 @@ import type { Refusal } from "../state/decision_table.ts";
 import { isMadeForIt, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { mergeNumber } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The same as {@link refusal}, after a look for what has a better way out: a layer that is missing, or a mark that tells of corruption. */
 export async function explain(
@@ -19,7 +19,7 @@ export async function explain(
   if (kind === "refuse: unreadable" || kind === "refuse: damaged") {
     const look = await host.qemuImg.info(image);
     const otherwise = kind === "refuse: damaged"
-      ? `give it up: ${giveUp(disk, domain)}`
+      ? `give it up: ${recoverCommand("--discard", domain, disk.target)}`
       : "restore it from a backup";
     return look.kind === "damaged" && look.isMarked
       ? markedCorrupt(image, otherwise)
@@ -41,10 +41,6 @@ export async function explain(
     return kind === "refuse: replaced" ? misplaced(disk, file, missing) : missingError(file, missing);
   }
   return refusal(kind, disk, domain);
-}
-
-function giveUp({ target }: ObservedDisk, domain: string): string {
-  return `autorevert recover --discard ${shellWord(domain)} ${shellWord(target)}`;
 }
 
 /**
@@ -190,14 +186,16 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
     case "refuse: not configured":
       return [
         `${image} is a session that may be to be kept, and its disk is not configured any more`,
-        `put the configuration back, or end the session: autorevert recover --keep|--discard ${guest} ${
-          shellWord(target)
+        `put the configuration back, or end the session: ${
+          recoverCommand("--keep|--discard", domain, target)
         }`,
       ];
     case "refuse: damaged":
       return [
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,
-        `try to mend it: qemu-img check -r all ${word}; or give it up: ${giveUp(disk, domain)}`,
+        `try to mend it: qemu-img check -r all ${word}; or give it up: ${
+          recoverCommand("--discard", domain, disk.target)
+        }`,
       ];
     case "refuse: stray commit":
       return [

@@ -8,9 +8,11 @@ import {
   readStart,
   updateRecords,
 } from "./context.ts";
-import { decideAll, planCheckedRecovery, withFirmware } from "./decide.ts";
+import { planCheckedRecovery } from "./checked_recovery.ts";
+import { decideAll, withFirmware } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
-import { flattenIdle, mergeExcess, startMerge } from "./merge.ts";
+import { mergeExcess, startMerge } from "./merge.ts";
+import { flattenIdle } from "./merge_choice.ts";
 import { endSeats } from "./seat_release.ts";
 import { observeRecorded, withFirmwareKept } from "./observe.ts";
 import * as files from "../host/files.ts";

@@ -11,7 +11,7 @@ import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { guestNames, namesOf } from "../state/paths.ts";
 import type { StandsOn } from "../state/seat.ts";
 import { parse } from "../state/state.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /**
  * These files, with what the sessions of a seat's firmware begin with: the master's, of the version that the seat stands on. Where
@@ -60,7 +60,7 @@ async function firmwareOfMaster(
   }
   if (guest?.records.some(({ pending }) => pending !== undefined)) {
     throw new UserError(`an undo or keep of ${quoted(owner)}, whose disk is the master, was cut short`, {
-      hint: `complete it: autorevert recover ${shellWord(owner)}`,
+      hint: `complete it: ${recoverCommand("complete", owner)}`,
       healedBy: "event",
     });
   }

@@ -10,7 +10,7 @@ import { otherGuests, readRecords } from "../host/session_records.ts";
 import { peekDisks } from "../input/config.ts";
 import { guestNames, type Names } from "../state/paths.ts";
 import { parse, publishedOf } from "../state/state.ts";
-import { ceaseMaster } from "../state/transitions.ts";
+import { ceaseMaster } from "../state/master_transitions.ts";
 
 /** The guests that have a master as their own disk, by their notes. */
 export function masterGuests({ image }: Names, { paths, domain }: EventContext) {

@@ -34,7 +34,7 @@ import type { SeatRecord } from "../state/seat_record.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 import type { StartMark } from "../state/step.ts";
-import { becomeMaster } from "../state/transitions.ts";
+import { becomeMaster } from "../state/master_transitions.ts";
 import { quoted } from "../text.ts";
 
 /** What a start rests on besides its seats. */

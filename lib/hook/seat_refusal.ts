@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { ObservedSeat } from "../state/seat.ts";
 import type { SeatRefusal } from "../state/seat_table.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** Why a start is refused for a seat, with what an administrator can do about it. */
 export function explainSeat(
@@ -25,7 +25,9 @@ export function explainSeat(
         `${image} is a session on ${quoted(master.image)}, and not configured as its seat any more`,
         {
           hint: `list it again: autorevert enable ${guest} ${target} --master ${shellWord(master.image)}; ` +
-            `or throw the session away, and give the disk an image of its own: autorevert recover --discard ${guest}`,
+            `or throw the session away, and give the disk an image of its own: ${
+              recoverCommand("--discard", domain)
+            }`,
         },
       );
     case "refuse: in use":

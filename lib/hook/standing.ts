@@ -19,7 +19,7 @@ import {
 } from "../state/paths.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { type Layers, topOf } from "../state/state.ts";
-import { listed, quoted, shellWord } from "../text.ts";
+import { listed, quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** A file that stands on a layer, or is about to. */
 export interface Standing {
@@ -243,7 +243,7 @@ export function wayOut(blocking: readonly Standing[]): string | undefined {
   const guests = [...new Set(which("left").flatMap(({ domain }) => domain ?? []))];
   const ways = [
     ...guests.map((domain) =>
-      `unless its guest was saved, end the session: autorevert recover --discard ${shellWord(domain)}`
+      `unless its guest was saved, end the session: ${recoverCommand("--discard", domain)}`
     ),
     ...which("unreadable note").map(({ domain }) =>
       `see what is wrong with the note: autorevert check ${shellWord(domain!)}`

@@ -14,6 +14,7 @@ import type { Recovery } from "./recovery.ts";
 import type { SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import { afterAll, type StartMark, type StartWord, type Step } from "./step.ts";
+import { holdPublished } from "./master_transitions.ts";
 import * as moves from "./transitions.ts";
 
 /** A guest of which no disk is listed any more is left alone from its start on, and its end asks for nothing. */
@@ -51,7 +52,7 @@ export function planPrepare(
     // A guest that comes from elsewhere may find a configuration that knows nothing of what is published.
     if (!disk.listed || !beginsSession(decision)) return stage(disk.target, ...steps);
     const after = afterAll(disk.listing, [...createSession(disk), ...steps]);
-    return stage(disk.target, ...steps, ...moves.holdPublished(disk.names, after, disk.byHand ?? false));
+    return stage(disk.target, ...steps, ...holdPublished(disk.names, after, disk.byHand ?? false));
   });
   return { made, named };
 }
@@ -200,7 +201,7 @@ export function planRelease(
         // What seats stand on is not the commit that is coming.
         ...commits.filter(({ byHand }) => byHand).map(({ target, names, listing }) => ({
           subject: target,
-          steps: moves.holdPublished(names, listing, true),
+          steps: holdPublished(names, listing, true),
         })),
         planCommit([], commits, paths),
       ]

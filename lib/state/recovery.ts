@@ -1,8 +1,9 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
 import { isMarked, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
-import type { GuestNames } from "./paths.ts";
-import { hasEnded } from "./state.ts";
-import { afterAll } from "./step.ts";
+import { doneMerges } from "./merge_transitions.ts";
+import { type GuestNames, layerNumber, type Names } from "./paths.ts";
+import { hasEnded, type Listing, parse, topOf } from "./state.ts";
+import { afterAll, type Step } from "./step.ts";
 import * as moves from "./transitions.ts";
 
 /** A plan's first part, and the disks as they are after it. */
@@ -46,7 +47,7 @@ export function planRecovery(
   const stages: Stage[] = [];
   const tidied = (disks: readonly ObservedDisk[]) =>
     disks.map((disk) => {
-      const steps = moves.recover(disk.names, disk.listing);
+      const steps = recover(disk.names, disk.listing);
       if (steps.length > 0) stages.push({ subject: disk.target, steps });
       return { ...disk, listing: afterAll(disk.listing, steps) };
     });
@@ -90,4 +91,44 @@ export function endFirmware(recovery: Recovery): Recovery {
     return { ...disk, listing: afterAll(disk.listing, steps) };
   });
   return { ...recovery, stages: [...recovery.stages, ...stages], disks };
+}
+
+/**
+ * What an interrupted event left: scratch goes, so does a session set aside that never left its place, and a headless
+ * image gets its layer back. A decided commit is not its matter.
+ */
+export function recover(names: Names, listing: Listing): Step[] {
+  const image = listing.get(names.image);
+  const leftovers: Step[] = [
+    ...[names.scratch, names.probe].filter((path) => listing.has(path))
+      .map((path) => ({ kind: "remove", path } as const)),
+    // Kept, it would outlive the layers that it stands on, and be put back as a session of long ago.
+    ...image !== undefined && image === listing.get(names.ended)
+      ? [{ kind: "remove", path: names.ended } as const]
+      : [],
+    // What has become a layer, or the disk itself, by hand is kept already.
+    ...isLayer(names, listing, names.mark) || isDisk(names, listing, names.mark)
+      ? moves.removeMark(names)
+      : [],
+    ...doneMerges(names, listing).map((path) => ({ kind: "remove", path } as const)),
+  ];
+  const state = parse(names, listing);
+  if (state.kind !== "headless") return leftovers;
+  // Whoever has removed the image has left a session that is to be kept its other name.
+  const isMarked = !listing.has(names.image) && listing.has(names.mark) &&
+    !isLayer(names, listing, names.mark);
+  return [...leftovers, ...moves.relink(names, isMarked ? names.mark : names.layer(topOf(state.layers)))];
+}
+
+/** Whether a file is a layer, too. */
+function isLayer(names: Names, listing: Listing, path: string): boolean {
+  const inode = listing.get(path);
+  return inode !== undefined &&
+    [...listing].some(([other, its]) => its === inode && layerNumber(names.image, other) !== undefined);
+}
+
+/** Whether a file is a disk without layers, too. */
+function isDisk(names: Names, listing: Listing, path: string): boolean {
+  return listing.has(path) && listing.get(path) === listing.get(names.image) &&
+    parse(names, listing).kind === "plain";
 }

@@ -5,12 +5,13 @@
  * So a crash needs no handling here: whatever the names say next time is what the next event acts on.
  */
 
-import { layerNumber, mergeNumber, type Names } from "./paths.ts";
+import type { Names } from "./paths.ts";
 import type { Owner } from "./session_record.ts";
-import { type Layers, type Listing, parse, publishedOf, type State, topOf } from "./state.ts";
-import { afterAll, type Step } from "./step.ts";
+import { type Layers, type Listing, parse, type State, topOf } from "./state.ts";
+import type { Step } from "./step.ts";
 
-type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
+/** A disk in one kind of state. */
+export type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
 
 /**
  * First half of a new session: an overlay beside the image, or a copy of a file that QEMU doesn't open as an image. Undone by
@@ -89,7 +90,7 @@ export function discard(names: Names, state: Of<"session">, owner: Owner): Step[
 }
 
 /** A layer gets its owner back, unless a seat may be about to open it: libvirt has given it to that one's QEMU, too. */
-function giveBack(path: string, { master }: { readonly master?: true }, owner: Owner): Step[] {
+export function giveBack(path: string, { master }: { readonly master?: true }, owner: Owner): Step[] {
   return master ? [] : [{ kind: "own", path, owner }];
 }
 
@@ -107,7 +108,7 @@ export function removeMark(names: Names): Step[] {
  * The image becomes a name of the top layer, without a moment in which there is no image. Where there is none, too: on GlusterFS a
  * link fails whose file had that name before, until it was given to another file; a rename doesn't.
  */
-function relink(names: Names, top: string): Step[] {
+export function relink(names: Names, top: string): Step[] {
   return [
     { kind: "link", from: top, to: names.scratch },
     { kind: "rename", from: names.scratch, to: names.image },
@@ -186,136 +187,6 @@ export function probe(names: Names, listing: Listing): Step[] {
 }
 
 /**
- * What an interrupted event left: scratch goes, so does a session set aside that never left its place, and a headless
- * image gets its layer back. A decided commit is not its matter.
- */
-export function recover(names: Names, listing: Listing): Step[] {
-  const image = listing.get(names.image);
-  const leftovers: Step[] = [
-    ...[names.scratch, names.probe].filter((path) => listing.has(path))
-      .map((path) => ({ kind: "remove", path } as const)),
-    // Kept, it would outlive the layers that it stands on, and be put back as a session of long ago.
-    ...image !== undefined && image === listing.get(names.ended)
-      ? [{ kind: "remove", path: names.ended } as const]
-      : [],
-    // What has become a layer, or the disk itself, by hand is kept already.
-    ...isLayer(names, listing, names.mark) || isDisk(names, listing, names.mark) ? removeMark(names) : [],
-    ...doneMerges(names, listing).map((path) => ({ kind: "remove", path } as const)),
-  ];
-  const state = parse(names, listing);
-  if (state.kind !== "headless") return leftovers;
-  // Whoever has removed the image has left a session that is to be kept its other name.
-  const isMarked = !listing.has(names.image) && listing.has(names.mark) &&
-    !isLayer(names, listing, names.mark);
-  return [...leftovers, ...relink(names, isMarked ? names.mark : names.layer(topOf(state.layers)))];
-}
-
-/** Whether a file is a layer, too. */
-function isLayer(names: Names, listing: Listing, path: string): boolean {
-  const inode = listing.get(path);
-  return inode !== undefined &&
-    [...listing].some(([other, its]) => its === inode && layerNumber(names.image, other) !== undefined);
-}
-
-/** Whether a file is a disk without layers, too. */
-function isDisk(names: Names, listing: Listing, path: string): boolean {
-  return listing.has(path) && listing.get(path) === listing.get(names.image) &&
-    parse(names, listing).kind === "plain";
-}
-
-/** The marks of merges that are done: another file has the layer's name now, or that file is the disk itself. */
-function doneMerges(names: Names, listing: Listing): string[] {
-  const state = parse(names, listing);
-  return [...listing].flatMap(([path, inode]) => {
-    const number = mergeNumber(names.image, path);
-    if (number === undefined) return [];
-    // As long as the layer has its own name, what it stands on may have been moved away, half written.
-    const isDone = "layers" in state
-      ? number < state.layers[0] || number === state.layers[0] && inode !== listing.get(names.layer(number))
-      : inode === listing.get(names.image);
-    return isDone ? [path] : [];
-  });
-}
-
-/**
- * The marks of merges whose upper layer is gone, though the names below say that it was not merged: somebody has thrown it away
- * who doesn't know the mark, and what is left is half written.
- */
-export function lostMerges(names: Names, listing: Listing): string[] {
-  const done = doneMerges(names, listing);
-  return [...listing.keys()].filter((path) => {
-    const number = mergeNumber(names.image, path);
-    return number !== undefined && !listing.has(names.layer(number)) && !done.includes(path);
-  });
-}
-
-/** Says beside the image, where every host sees it, that the lower of the two lowest layers is about to be half written. */
-export function markMerge(names: Names, { layers: [, upper], torn }: Of<"layered">): Step[] {
-  return upper === undefined || torn
-    ? []
-    : [{ kind: "link", from: names.layer(upper), to: names.merge(upper) }];
-}
-
-/** The first part of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
-export function copyToLower(names: Names, state: Of<"layered">, owner: Owner): Step[] {
-  const pair = lowestPair(names, state);
-  if (pair === undefined) return [];
-  const { lower, upper } = pair;
-  return [...giveBack(lower, state, owner), { kind: "merge", layer: upper, into: lower }];
-}
-
-/** The second part: what was copied is whole, and on stable storage. `again` where a merge was cut short before. */
-export function settleMerged(names: Names, state: Of<"layered">, again: boolean): Step[] {
-  const pair = lowestPair(names, state);
-  if (pair === undefined) return [];
-  const { lower } = pair;
-  return [
-    ...again ? [{ kind: "repair", path: lower, what: "leaks" } as const] : [],
-    { kind: "sync", path: lower },
-  ];
-}
-
-/**
- * The last part: the merged file takes the name that the layers above stand on. The mark of the merge goes before the image has
- * its name again: beside a disk without layers it would be that of a commit which was lost.
- */
-export function renameMerged(names: Names, state: Of<"layered">): Step[] {
-  const pair = lowestPair(names, state);
-  if (pair === undefined) return [];
-  const { lower, upper } = pair;
-  const rename: Step[] = [{ kind: "rename", from: lower, to: upper }, ...removeMergeMark(names, state)];
-  if (state.layers.length > 2) return rename;
-  // The image is a name of the upper layer: left in place, it would look like a session on the merged file.
-  return [
-    { kind: "remove", path: names.image },
-    ...rename,
-    ...state.ended || state.master
-      ? relink(names, upper)
-      : [{ kind: "rename", from: upper, to: names.image } as const],
-    // What the merge has written is no change of what that session stands on: see `keep`.
-    ...state.ended ? [{ kind: "touch", path: names.ended } as const] : [],
-  ];
-}
-
-function removeMergeMark(names: Names, { layers: [, upper], torn }: Of<"layered">): Step[] {
-  return torn ? [{ kind: "remove", path: names.merge(upper!) }] : [];
-}
-
-/** In place of a merge, where the second layer stands on nothing: it is all that the lowest was needed for. */
-export function dropLowest(
-  names: Names,
-  state: Of<"layered">,
-): Step[] {
-  const [lowest, next, ...higher] = state.layers;
-  if (next === undefined) return [];
-  return [
-    { kind: "remove", path: names.layer(lowest) },
-    ...removeMergeMark(names, state),
-    ...flatten(names, { ...state, layers: [next, ...higher] }),
-  ];
-}
-
-/**
  * Takes the newest commit back: it is set aside, in place of a session that stood on it. Before the rename nothing has
  * happened, after it the rest is made again. Where there is none, only what was set aside goes.
  */
@@ -344,52 +215,6 @@ export function keep(names: Names, { layers }: Of<"layered">, owner: Owner): Ste
   ];
 }
 
-/** Before the first seat stands on the disk: from here on it stays in layers, of which a plain disk gets its first. */
-export function becomeMaster(names: Names, state: State, listing: Listing): Step[] {
-  return [
-    ...listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const],
-    ...state.kind === "plain" ? [{ kind: "link", from: names.image, to: names.layer(0) } as const] : [],
-  ];
-}
-
-/** Nothing stands on the layers any more, and nothing will: an only layer needs no name of its own. */
-export function ceaseMaster(names: Names, listing: Listing): Step[] {
-  const published = publishedOf(names, listing);
-  const steps: Step[] = [
-    ...published === undefined ? [] : [{ kind: "remove", path: names.published(published) } as const],
-    ...listing.has(names.master) ? [{ kind: "remove", path: names.master } as const] : [],
-  ];
-  const left = parse(names, afterAll(listing, steps));
-  return [...steps, ...left.kind === "layered" ? flatten(names, left) : []];
-}
-
-/**
- * The first version that is published, where that is done by hand: the newest commit before the next one. Where it is not done by
- * hand any more, nothing is published.
- */
-export function holdPublished(names: Names, listing: Listing, byHand: boolean): Step[] {
-  const published = publishedOf(names, listing);
-  if (byHand === (published !== undefined)) return [];
-  const state = parse(names, listing);
-  if (!byHand) return publish(names, listing, undefined);
-  if (!("layers" in state)) return [];
-  return [
-    ...listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const],
-    ...publish(names, listing, topOf(state.layers)),
-  ];
-}
-
-/** Has seats stand on this layer from their next start on; undefined: on the newest one, whatever comes. */
-export function publish(names: Names, listing: Listing, number: number | undefined): Step[] {
-  const before = publishedOf(names, listing);
-  if (before === number) return [];
-  if (number === undefined) return [{ kind: "remove", path: names.published(before!) }];
-  const next = names.published(number);
-  return before === undefined
-    ? [{ kind: "mark", path: next }]
-    : [{ kind: "rename", from: names.published(before), to: next }];
-}
-
 /** One layer that nothing stands on needs no name of its own. */
 export function flatten(names: Names, { layers, ended, master }: Of<"layered">): Step[] {
   return layers.length === 1 && !ended && !master ? [{ kind: "remove", path: names.layer(layers[0]) }] : [];
@@ -400,13 +225,4 @@ export function removeLayers(names: Names, listing: Listing): Step[] {
   const state = parse(names, listing);
   const layers = "layers" in state ? state.layers : [];
   return layers.map((number) => ({ kind: "remove", path: names.layer(number) }));
-}
-
-/** The layers that are merged next. */
-export function lowestPair(
-  names: Names,
-  { layers }: Of<"layered">,
-): { lower: string; upper: string } | undefined {
-  const [lower, upper] = layers;
-  return upper === undefined ? undefined : { lower: names.layer(lower), upper: names.layer(upper) };
 }

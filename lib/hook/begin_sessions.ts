@@ -1,0 +1,263 @@
+import { UserError, withContext } from "../errors.ts";
+import { type EventContext, lookingBy, updateRecords } from "./context.ts";
+import { planCheckedRecovery } from "./checked_recovery.ts";
+import { decideAll, type EventFacts, whyRefused, withFirmware } from "./decide.ts";
+import { checkMarks, checkMergeMarks } from "./marks.ts";
+import { waitForOrphan } from "./merge_control.ts";
+import { isBeforeLastWrite, madeAt } from "./observe.ts";
+import { takeOwn } from "./own_names.ts";
+import { withTemplates } from "./seat_firmware.ts";
+import type { MadeSeats } from "./seat_prepare.ts";
+import { dataError } from "./refusal.ts";
+import * as files from "../host/files.ts";
+import type { ImageInfo } from "../host/qemu_img.ts";
+import { readOtherRecords } from "../host/session_records.ts";
+import type { Config } from "../input/config.ts";
+import type { Stage } from "../state/commit_plan.ts";
+import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
+import { isRefusal } from "../state/decision_table.ts";
+import { firmwareAtPrepare } from "../state/firmware.ts";
+import {
+  isAwaited,
+  isMadeForIt,
+  isMarked,
+  isYetToBeMade,
+  mayBeAnothers,
+  type ObservedDisk,
+  stateOf,
+  waitsToBeSetAside,
+} from "../state/observed_disk.ts";
+import { type Names, namesOf } from "../state/paths.ts";
+import { isLeftAlone, marksOf, planPrepare, planUndo } from "../state/plan.ts";
+import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
+import type { SessionRecord } from "../state/session_record.ts";
+import { parse, topOf } from "../state/state.ts";
+import type { Step } from "../state/step.ts";
+import { quoted } from "../text.ts";
+
+/** What a start rests on besides its disks. */
+export interface Start {
+  readonly start: "fresh" | "resume" | "migrate";
+  readonly config: Config | undefined;
+  /** The guest's seats, whose sessions are made. */
+  readonly seats: MadeSeats | undefined;
+}
+
+export async function beginSessions(
+  disks: readonly ObservedDisk[],
+  records: readonly SessionRecord[],
+  { start, config, seats }: Start,
+  context: EventContext,
+): Promise<void> {
+  const { run, host, paths } = context;
+  const recovery = await planCheckedRecovery(disks, context);
+  const others = readOtherRecords(paths.note, recovery.disks.map(({ names }) => names.image));
+  for (const disk of recovery.disks) {
+    const state = stateOf(disk);
+    const { image, layer } = disk.names;
+    const known = [...records, ...others].filter((record) => record.image === image);
+    if ("layers" in state && isTorn(state, known)) await waitForOrphan(layer(state.layers[0]), context);
+  }
+  const isFlagOlder = isBeforeLastWrite(config, recovery.disks);
+  const looked = new Map<string, ImageInfo>();
+  // The warnings are made of the same looks: each would take a process.
+  const noting = lookingBy(async (image, how) => {
+    const look = await host.qemuImg.info(image, how);
+    looked.set(image, look);
+    return look;
+  }, context);
+  const disksDecided = await decideAll(
+    recovery.disks,
+    noting,
+    (disk) => eventFacts(disk, start, isFlagOlder),
+  );
+  const decisions = [...disksDecided.map(({ decision }) => decision), ...seats?.decisions ?? []];
+  const found = start === "fresh" ? await withTemplates(recovery.disks, context) : recovery.disks;
+  const firmware = firmwareAtPrepare(found, decisions, start);
+  const decided = withFirmware(firmware, disksDecided, context);
+  for (const disk of recovery.disks) checkMergeMarks(disk);
+  await refuse(decided, context);
+  for (const disk of recovery.disks) checkMarks(disk, start === "resume");
+  warnOfBases(decided, looked, context);
+
+  const note = recordsAtPrepare(decided, host.now(), others, start);
+  const own = new Set<string>();
+  const begun = decided.filter(({ decision }) => beginsSession(decision));
+  try {
+    const take = async ({ subject, steps }: Stage) => {
+      for (const step of steps) await takeOwn(subject, step, own, context);
+    };
+    const { made, named } = planPrepare(decided, recovery, note, start, paths);
+    for (const stage of made) await take(stage);
+    // Theirs can be taken back wholly, also after the last step; where it fails, no disk has begun.
+    await seats?.finish(note, marksOf(decided));
+    for (const stage of named) {
+      await checkBegun(stage.steps, decided, context);
+      await noteClock(stage.steps, note, context);
+      await take(stage);
+    }
+    for (const { disk } of begun) {
+      const state = parse(disk.names, run.listing(disk.names.image));
+      if (state.kind !== "session" && !isYetToBeMade(disk)) {
+        throw withContext(disk.target, changedMeanwhile(disk));
+      }
+    }
+  } catch (error) {
+    await undo(decided, { before: records, note, own }, context);
+    throw error;
+  }
+  await updateRecords(recordsWhenBegun(note, begun), context);
+  if (isLeftAlone(decided) && seats === undefined && !run.isDry) files.removeIfThere(paths.starting);
+}
+
+/** Where the file system's clock differs from ours, a session is told by when its file was made: noted before it is the session. */
+async function noteClock(
+  steps: readonly Step[],
+  note: SessionRecord[],
+  { run, paths }: EventContext,
+): Promise<void> {
+  let isChanged = false;
+  for (const [index, record] of note.entries()) {
+    const names = namesOf(record.image);
+    const made = givesName(steps, names) ? madeAt(names.scratch) : undefined;
+    if (made === undefined || isMadeForIt({ made, record })) continue;
+    note[index] = { ...record, made: [...record.made ?? [], made] };
+    isChanged = true;
+  }
+  if (isChanged) await run.take("", [{ kind: "note", path: paths.note, records: note }]);
+}
+
+/**
+ * What is noted once all sessions are in their places: one that began with its flag set over an older one can't be taken for a word
+ * about that any more, and one that goes on, or has come back, is told as those that began were before.
+ */
+function recordsWhenBegun(
+  note: readonly SessionRecord[],
+  begun: readonly DecidedDisk[],
+): SessionRecord[] {
+  return note.map((record) => {
+    const one = begun.find(({ disk }) => disk.names.image === record.image);
+    if (one !== undefined) return one.disk.flag === "set" ? { ...record, flagged: true } : record;
+    const made = madeAt(record.image);
+    if (made === undefined || isMadeForIt({ made, record })) return record;
+    const isSession = parse(namesOf(record.image), files.listIfThere(record.image)).kind === "session";
+    return isSession ? { ...record, made: [made] } : record;
+  });
+}
+
+/** Whether one of these steps gives a new overlay the image's name. */
+function givesName(steps: readonly Step[], { scratch, image }: Names): boolean {
+  return steps.some((step) => step.kind === "rename" && step.from === scratch && step.to === image);
+}
+
+/** A disk's first start tells that no commit could be merged with it; an end could tell it only when it is too late. */
+function warnOfBases(
+  decided: readonly DecidedDisk[],
+  looked: ReadonlyMap<string, ImageInfo>,
+  { run }: EventContext,
+): void {
+  for (const { disk: { target, names: { image } }, decision } of decided) {
+    const look = beginsSession(decision) ? looked.get(image) : undefined;
+    const error = look && dataError(image, look);
+    if (error !== undefined) run.logInfo(target, `warning: ${error.message}`);
+  }
+}
+
+/**
+ * Another host has locks of its own: its merge may end in the moment in which the overlay is made here, and give the image the
+ * only name of the disk, or its QEMU open the session that is to go. A look just before the overlay takes that name.
+ *
+ * @throws {UserError} if the layer is gone that the overlay stands on, or the older session is in use
+ */
+async function checkBegun(
+  steps: readonly Step[],
+  decided: readonly DecidedDisk[],
+  context: EventContext,
+): Promise<void> {
+  const { run, host } = context;
+  const begun = decided.find(({ disk, decision }) => beginsSession(decision) && givesName(steps, disk.names));
+  if (begun === undefined) return;
+  const { target, names } = begun.disk;
+  const listing = run.listing(names.image);
+  const state = parse(names, listing);
+  const before = stateOf(begun.disk);
+  const top = "layers" in before ? topOf(before.layers) : 0;
+  const isSame = run.isDry || listing.get(names.image) === begun.disk.listing.get(names.image);
+  if (!("layers" in state) || topOf(state.layers) !== top || !isSame) {
+    throw withContext(target, changedMeanwhile(begun.disk));
+  }
+  if (before.kind !== "session" || begun.disk.firmware || run.isDry) return;
+  const { kind } = await host.qemuImg.info(names.image);
+  if (kind === "busy") throw withContext(target, await whyRefused("refuse: in use", begun.disk, context));
+}
+
+function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
+  return new UserError(
+    `the layers of ${quoted(image)} were changed by another host while a session was begun`,
+    { hint: "try again: nothing is lost by that", healedBy: "event" },
+  );
+}
+
+/**
+ * What a start depends on besides the disk.
+ *
+ * @param isFlagOlder the flags were there before the guest's last write: one that came later is meant for the next session
+ */
+export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFlagOlder: boolean): EventFacts {
+  const { record } = disk;
+  // A session that a start was about to set aside is set aside again.
+  const held = !waitsToBeSetAside(disk) &&
+    (record?.held || isMarked(disk) || record?.flagged || disk.listed && isFlagOlder);
+  const saved = stateOf(disk).kind === "session"
+    ? isAwaited(disk) || mayBeAnothers(disk)
+    : record?.waits === "saved";
+  return { event: "prepare", start, end: "none", held, saved };
+}
+
+async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {
+  for (const { disk, decision } of decided) {
+    if (isRefusal(decision)) throw withContext(disk.target, await whyRefused(decision, disk, context));
+  }
+}
+
+/** Takes back what a failed start did to the disks whose sessions it began. */
+async function undo(
+  decided: readonly DecidedDisk[],
+  { before, note, own }: {
+    readonly before: readonly SessionRecord[];
+    readonly note: readonly SessionRecord[];
+    /** Names that the start has made, or may have. */
+    readonly own: ReadonlySet<string>;
+  },
+  { run, paths }: EventContext,
+): Promise<void> {
+  // What stays as the start left it: a session that was put back, one in whose place another is, and what can't be taken back.
+  const left = new Set(
+    decided.filter(({ decision }) => decision === "put back").map(({ disk }) => disk.names.image),
+  );
+  for (const { disk, decision } of decided.filter(({ decision }) => beginsSession(decision))) {
+    const isDone = await run.takeOrReport(
+      disk.target,
+      () => planUndo({ disk, decision }, files.list(disk.names.image), own),
+    );
+    const isReplaced = stateOf(disk).kind === "session" &&
+      files.list(disk.names.image).get(disk.names.image) !== disk.listing.get(disk.names.image);
+    if (!isDone || isReplaced) left.add(disk.names.image);
+  }
+  await run.takeOrReport("", () => {
+    if (files.lstat(paths.note) === undefined) return [];
+    // What could not be taken back stays ours: the next start deals with it.
+    const added = note.filter(({ image }) => before.every((record) => record.image !== image))
+      // The session is its own host's.
+      .filter(({ visits }) => visits === undefined)
+      // Another guest's session is set aside there, and nothing is left of this start.
+      .filter(({ image, aside }) =>
+        aside !== "others" || parse(namesOf(image), run.listing(image)).kind === "session"
+      );
+    const kept = before.map((record) =>
+      left.has(record.image) ? note.find(({ image }) => image === record.image) ?? record : record
+    );
+    const records = [...kept, ...unfinished(added, (image) => files.list(image))];
+    return [{ kind: "note", path: paths.note, records }];
+  });
+}

@@ -1,0 +1,90 @@
+import type { EventContext } from "./context.ts";
+import { inspectImage } from "./decide.ts";
+import { restoreMasterMarks } from "./master_mark.ts";
+import { checkOwner } from "./session_owner.ts";
+import { configVersion } from "../host/config_file.ts";
+import * as files from "../host/files.ts";
+import type { Facts } from "../state/decision_table.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { endFirmware, joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
+import { topOf } from "../state/state.ts";
+
+/** What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing. */
+export async function planCheckedRecovery(
+  disks: readonly ObservedDisk[],
+  context: EventContext,
+): Promise<Recovery> {
+  const { disks: found, stages } = restoreMasterMarks(disks, context);
+  for (const disk of found) await checkOwner(disk, context);
+  const strangers = new Set<string>();
+  for (const disk of joiningCommit(found)) {
+    const look = await inspectImage(disk, context);
+    if (look === "sound") continue;
+    strangers.add(disk.names.image);
+    context.run.logInfo(disk.target, `not committed with the guest's other disks: ${strange[look]}`);
+  }
+  const isFlagNewer = isFlagNewerThanCommit(found, context);
+  if (isFlagNewer) {
+    context.run.logInfo(
+      "",
+      "the configuration was changed since a commit was cut short: its flags are for the next session",
+    );
+  }
+  const planned = planRecovery(found, context.paths, strangers, isFlagNewer);
+  // Few guests have any: libvirt waits for each look.
+  const isAlone = found.some(({ firmware }) => firmware) && files.lstat(context.paths.seats) === undefined;
+  const recovery = withoutUsedFlags(isAlone ? endFirmware(planned) : planned, context);
+  return { ...recovery, stages: [...stages, ...recovery.stages] };
+}
+
+/**
+ * A commit that was cut short here may have been finished by another host, which doesn't know whose flag it uses up. Where nothing
+ * was written to the disk since the session began, it has come to nothing, and its session was thrown away by hand.
+ */
+function withoutUsedFlags(recovery: Recovery, { paths }: EventContext): Recovery {
+  const noted = recovery.disks.filter((disk) =>
+    disk.flag === "set" && disk.record?.flagVersion !== undefined &&
+    isWrittenSince(disk, disk.record.started)
+  );
+  // The file is looked at only where there is something to compare: libvirt waits for each look.
+  const version = noted.length > 0 ? configVersion(paths.config) : undefined;
+  const used = noted.filter(({ record }) => record!.flagVersion === version);
+  if (used.length === 0) return recovery;
+  const targets = used.map(({ target }) => target);
+  return {
+    ...recovery,
+    stages: [...recovery.stages, {
+      subject: targets.join(" "),
+      steps: [{ kind: "clear", config: paths.config, targets }],
+    }],
+    disks: recovery.disks.map((disk) => used.includes(disk) ? { ...disk, flag: "clear" } : disk),
+  };
+}
+
+/** Whether an idle disk was written to since that time: by a session that was committed, or a merge of it. */
+function isWrittenSince(disk: ObservedDisk, time: string): boolean {
+  const { names: { image, layer } } = disk;
+  const state = stateOf(disk);
+  if (state.kind !== "plain" && state.kind !== "layered") return false;
+  const top = state.kind === "plain" ? image : layer(topOf(state.layers));
+  return (files.lstat(top)?.mtime?.getTime() ?? Infinity) >= Date.parse(time);
+}
+
+/** Whether the flags that are set are in a later version of the configuration than that whose flags a cut-short commit uses up. */
+function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
+  if (!found.some(({ flag }) => flag === "set")) return false;
+  const now = configVersion(paths.config);
+  const committing = found.filter((disk) => !disk.firmware && stateOf(disk).kind === "committing");
+  return committing.some(({ record }) => {
+    // Of a session that is none of this host's, the flag is in another file.
+    const used = record === undefined ? "none" : record.flagVersion;
+    return used !== undefined && used !== now;
+  });
+}
+
+const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, string>> = {
+  busy: "it is open in another process",
+  moved: "it stands on files with another path",
+  replaced: "another file was put in the session's place",
+  damaged: "it is no readable qcow2 image",
+};

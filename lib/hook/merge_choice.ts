@@ -1,0 +1,116 @@
+/** Which layers a merge takes next. */
+
+import type { UserError } from "../errors.ts";
+import { type EventContext, updateRecords } from "./context.ts";
+import { planCheckedRecovery } from "./checked_recovery.ts";
+import { type Job, type Layered, type Way, wayToBegin } from "./merge_checks.ts";
+import { mergeBlock } from "./standing.ts";
+import { observeRecorded, withFirmwareKept } from "./observe.ts";
+import { resumePending } from "./pending_operation.ts";
+import { readConfig } from "../host/config_file.ts";
+import * as files from "../host/files.ts";
+import { readOwnRecords, readRecords } from "../host/session_records.ts";
+import type { ObservedDisk } from "../state/observed_disk.ts";
+import { isTorn } from "../state/records.ts";
+import { parse, type State } from "../state/state.ts";
+import { markMerge } from "../state/merge_transitions.ts";
+import { flatten } from "../state/transitions.ts";
+
+/** How long a merge tries whether the layers are free, in milliseconds: one that ends needs a folder that this one holds. */
+const MOMENT = 100;
+
+/** A merge whose layers are its own now. */
+export interface BegunJob extends Job {
+  readonly way: Way;
+}
+
+/** Which disks a merge is for. */
+export interface Choice {
+  readonly isWanted: (disk: ObservedDisk, state: State | undefined) => state is Layered;
+  /** Images that have failed; takes those that can't be begun. */
+  readonly failed: Set<string>;
+  /** Takes the images whose merge waits for others who stand on the layers. */
+  readonly waiting: Set<string>;
+}
+
+/**
+ * Chooses what is merged next, and marks it. The caller holds the guest's lock.
+ *
+ * @param locks takes the lock of the layers, which is held from here to the end of the merge
+ * @returns undefined if nothing is left that could be merged, `busy` if another merge of the guest is under way
+ */
+export async function beginNext(
+  context: EventContext,
+  { isWanted, failed, waiting }: Choice,
+  locks: DisposableStack,
+): Promise<BegunJob | "busy" | undefined> {
+  const { run, paths } = context;
+  using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
+  try {
+    locks.use(await run.locks.merging({ patience: MOMENT }));
+  } catch {
+    return "busy";
+  }
+  // Whoever asked for this held a folder, and has got what it waited for, or is dead.
+  if (!run.isDry) files.removeIfThere(paths.stop);
+  for (const job of await jobsOf(context, isWanted)) {
+    const { image } = job.disk.names;
+    if (failed.has(image) || waiting.has(image)) continue;
+    const block = mergeBlock(job.disk.names, job.state, context);
+    if (block !== undefined) {
+      tellBlock(block, job, context);
+      waiting.add(image);
+      continue;
+    }
+    const way = await wayToBegin(job, context);
+    // Before the first byte is copied: from then on a commit on the lower layer can't be undone.
+    const steps = () => way === "copy" ? markMerge(job.disk.names, job.state) : [];
+    if (way !== undefined && await run.takeOrReport(job.disk.target, steps)) return { ...job, way };
+    failed.add(image);
+  }
+  await updateRecords(readRecords(paths.note), context);
+  return undefined;
+}
+
+async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Promise<Job[]> {
+  const { run, host, paths } = context;
+  const config = await readConfig(paths.config, host.settings.configOwner);
+  await resumePending(context);
+  // A merge that was cut short may have left a disk without its image, which would look as if nothing were to merge.
+  const found = observeRecorded(readOwnRecords(paths.note), config, []);
+  for (const { subject, steps } of (await planCheckedRecovery(found, context)).stages) {
+    await run.takeOrReport(subject, () => steps);
+  }
+  const jobs: Job[] = [];
+  const recovered = found.map((disk) => ({ ...disk, listing: run.listing(disk.names.image) }));
+  for (const disk of withFirmwareKept(recovered)) {
+    await flattenIdle(disk, context);
+    const state = layered(disk, context);
+    if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
+  }
+  return jobs;
+}
+
+/** A merge that waits has not failed: what it waits for starts it again. */
+function tellBlock({ message, hint }: UserError, { disk: { target } }: Job, { run }: EventContext): void {
+  run.logInfo(target, message);
+  if (hint !== undefined) run.logInfo(target, `hint: ${hint}`);
+}
+
+/** Whether a disk has commits that wait to be merged. */
+export function isPending({ keepCommits }: ObservedDisk, state: State | undefined): state is Layered {
+  return state?.kind === "layered" && state.layers.length - 1 > keepCommits;
+}
+
+/** A name that nothing needs goes. The caller holds the folder's lock. */
+export async function flattenIdle(disk: ObservedDisk, context: EventContext): Promise<void> {
+  await context.run.takeOrReport(disk.target, () => {
+    const state = layered(disk, context);
+    return state ? flatten(disk.names, state) : [];
+  });
+}
+
+export function layered({ names }: ObservedDisk, { run }: EventContext): Layered | undefined {
+  const state = parse(names, run.listing(names.image));
+  return state.kind === "layered" ? state : undefined;
+}

@@ -1,0 +1,70 @@
+/** Whose session lies on an image, where the guest of this event has not begun it. */
+
+import { UserError, withContext } from "../errors.ts";
+import type { EventContext } from "./context.ts";
+import * as files from "../host/files.ts";
+import { otherGuests } from "../host/session_records.ts";
+import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { guestNames, namesOf } from "../state/paths.ts";
+import { parse } from "../state/state.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
+
+/** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
+function otherOwner(image: string, { paths }: EventContext) {
+  const others = otherGuests(paths.note, [image]).flatMap(({ domain, records }) =>
+    records.filter((record) => record.image === image).map(({ target, started }) => ({
+      domain,
+      target,
+      started,
+    }))
+  );
+  return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
+}
+
+/** Whether a saved guest comes from another host: of its session there is no note here, but this hook has marked it there. */
+export function isSavedElsewhere(disk: ObservedDisk, context: EventContext): boolean {
+  return isMarked(disk) && otherOwner(disk.names.image, context) === undefined;
+}
+
+/** Why a session of another guest is left alone, if it is one. */
+export function othersSession(disk: ObservedDisk, context: EventContext): UserError | undefined {
+  const { image } = disk.names;
+  const owner = disk.record === undefined && stateOf(disk).kind === "session"
+    ? otherOwner(image, context)
+    : undefined;
+  if (owner === undefined) return undefined;
+  const { configFolder, definedFolder, liveFolder } = context.host.settings;
+  const isKnown = [definedFolder, liveFolder].some((folder) => files.lstat(`${folder}/${owner.domain}.xml`));
+  const [theirs, own] = [owner, context].map(({ domain }) =>
+    shellWord(guestNames(configFolder, domain).note)
+  );
+  const first = isKnown
+    ? "start that guest and end it"
+    : `if it was renamed to ${quoted(context.domain)}: mv -n ${theirs} ${own}`;
+  return new UserError(`${quoted(image)} is a session of the guest ${quoted(owner.domain)}`, {
+    hint: `${first}; or: ${recoverCommand("--keep|--discard", owner.domain, owner.target)}`,
+  });
+}
+
+/**
+ * A commit is finished by the guest whose session it is, since the flag that was set for it is in that guest's file.
+ *
+ * @throws {UserError} if that is another guest; then a process of that guest's finishes it meanwhile
+ */
+export async function checkOwner(
+  { target, names: { image }, record, ...disk }: ObservedDisk,
+  context: EventContext,
+): Promise<void> {
+  const { run } = context;
+  if (record !== undefined || parse(namesOf(image), disk.listing).kind !== "committing") return;
+  const owner = otherOwner(image, context)?.domain;
+  if (owner === undefined) return;
+  await run.takeOrReport(target, () => [{ kind: "background", domain: owner }]);
+  throw withContext(
+    target,
+    new UserError(
+      `a commit of the guest ${quoted(owner)} on ${quoted(image)} was cut short, and is being finished`,
+      { hint: `try again; by hand: ${recoverCommand("complete", owner)}`, healedBy: "event" },
+    ),
+  );
+}

@@ -1,0 +1,52 @@
+/** The moves of a disk that seats stand on, of which each keeps what transitions.ts says of all. */
+
+import type { Names } from "./paths.ts";
+import { type Listing, parse, publishedOf, type State, topOf } from "./state.ts";
+import { afterAll, type Step } from "./step.ts";
+import { flatten } from "./transitions.ts";
+
+/** Before the first seat stands on the disk: from here on it stays in layers, of which a plain disk gets its first. */
+export function becomeMaster(names: Names, state: State, listing: Listing): Step[] {
+  return [
+    ...listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const],
+    ...state.kind === "plain" ? [{ kind: "link", from: names.image, to: names.layer(0) } as const] : [],
+  ];
+}
+
+/** Nothing stands on the layers any more, and nothing will: an only layer needs no name of its own. */
+export function ceaseMaster(names: Names, listing: Listing): Step[] {
+  const published = publishedOf(names, listing);
+  const steps: Step[] = [
+    ...published === undefined ? [] : [{ kind: "remove", path: names.published(published) } as const],
+    ...listing.has(names.master) ? [{ kind: "remove", path: names.master } as const] : [],
+  ];
+  const left = parse(names, afterAll(listing, steps));
+  return [...steps, ...left.kind === "layered" ? flatten(names, left) : []];
+}
+
+/**
+ * The first version that is published, where that is done by hand: the newest commit before the next one. Where it is not done by
+ * hand any more, nothing is published.
+ */
+export function holdPublished(names: Names, listing: Listing, byHand: boolean): Step[] {
+  const published = publishedOf(names, listing);
+  if (byHand === (published !== undefined)) return [];
+  const state = parse(names, listing);
+  if (!byHand) return publish(names, listing, undefined);
+  if (!("layers" in state)) return [];
+  return [
+    ...listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const],
+    ...publish(names, listing, topOf(state.layers)),
+  ];
+}
+
+/** Has seats stand on this layer from their next start on; undefined: on the newest one, whatever comes. */
+export function publish(names: Names, listing: Listing, number: number | undefined): Step[] {
+  const before = publishedOf(names, listing);
+  if (before === number) return [];
+  if (number === undefined) return [{ kind: "remove", path: names.published(before!) }];
+  const next = names.published(number);
+  return before === undefined
+    ? [{ kind: "mark", path: next }]
+    : [{ kind: "rename", from: names.published(before), to: next }];
+}
