@@ -617,6 +617,25 @@ Deno.test("a commit that is thrown away in the middle of its merge is not forgot
   }
 });
 
+Deno.test("a commit that is taken back in the middle of its merge and has a successor is not forgotten, either", async () => {
+  using hosts = await committedThere();
+  const { here, there } = hosts;
+  await there.merge({ perform: tearing(there) });
+  // An undo and a commit of a hook that doesn't know the mark.
+  const vda = here.vda;
+  const [mark, layer] = [`${vda}.autorevert-merge.1`, `${vda}.backing_file.1`];
+  Deno.removeSync(vda);
+  Deno.removeSync(layer);
+  here.save(layer, `${vda}.backing_file`, { another: "yes" });
+  Deno.linkSync(layer, vda);
+  const { code, said } = await here.event("prepare");
+  assertEquals([code, said[0]?.includes("is a commit that was being merged")], [1, true]);
+  assertEquals(said[1], `hint: see what it stands on: qemu-img info ${mark}; to give it up: rm ${mark}`);
+  await here.event("release", "failed");
+  await here.merge();
+  assertEquals(here.files().includes(mark.slice(mark.lastIndexOf("/") + 1)), true);
+});
+
 Deno.test("a commit that the other host has cut short leaves the flag of this one to its own session", async () => {
   using hosts = new TwoHosts({ vda: true }, { vda: false });
   const { here, there } = hosts;

@@ -48,8 +48,8 @@ function lostMerge(merge: string, names: Names, listing: Listing): UserError {
   const state = parse(names, listing);
   // The image is a name of the top layer, unless it is a session.
   const isTop = state.kind === "layered" && number > topOf(state.layers);
-  // Without a layer nothing is there that it could stand on.
-  const way = "layers" in state
+  // Without a layer nothing is there that it could stand on, and where another file has its name, both stand on the same.
+  const way = "layers" in state && !listing.has(names.layer(number))
     ? `to bring it back: ${back}${isTop ? ` && ln -f ${layer} ${shellWord(names.image)}` : ""}`
     : `see what it stands on: qemu-img info ${shellWord(merge)}`;
   return new UserError(

@@ -1,6 +1,7 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
 import { dataError, markedCorrupt } from "./refusal.ts";
+import { checkMergeMarks } from "./marks.ts";
 import { layerNamed, missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
 import type { ImageInfo } from "../host/qemu_img.ts";
@@ -34,6 +35,7 @@ export type Way =
  */
 export async function wayToBegin(job: Job, context: EventContext): Promise<Way | undefined> {
   try {
+    checkMergeMarks(job.disk);
     const way = await wayToMerge(job, context);
     // Of one that goes on nobody can tell how much it has copied: counted anew, it might never be done.
     if (way === "copy" && !job.again) await checkSpace(lowestPair(job.disk.names, job.state)!.upper, context);

@@ -96,13 +96,14 @@ export function doneMerges(names: Names, listing: Listing): string[] {
 }
 
 /**
- * The marks of merges whose upper layer is gone, though the names below say that it was not merged: somebody has thrown it away
- * who doesn't know the mark, and what is left is half written.
+ * The marks of merges whose upper layer is gone, or is another file now, though the names below say that it was not merged: somebody
+ * has thrown it away who doesn't know the mark, and what is left is half written.
  */
 export function lostMerges(names: Names, listing: Listing): string[] {
   const done = doneMerges(names, listing);
-  return [...listing.keys()].filter((path) => {
+  return [...listing].flatMap(([path, inode]) => {
     const number = mergeNumber(names.image, path);
-    return number !== undefined && !listing.has(names.layer(number)) && !done.includes(path);
+    const isLost = number !== undefined && listing.get(names.layer(number)) !== inode && !done.includes(path);
+    return isLost ? [path] : [];
   });
 }
