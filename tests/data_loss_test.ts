@@ -499,3 +499,21 @@ for (const how of ["its flag was set before its start", "an editor has set its f
     });
   }
 }
+
+for (const mended of [false, true]) {
+  Deno.test(`a flag that an editor clears after a power cut keeps no session, ${mended ? "" : "not "}mended by hand before`, async () => {
+    using fixture = await up(true);
+    const at = (path: string, seconds: number) => {
+      const time = new Date(Date.now() + seconds * 1000);
+      Deno.utimeSync(path, time, time);
+    };
+    at(fixture.note, -600);
+    at(fixture.vda, -500);
+    fixture.booted = new Date(Date.now() - 300_000);
+    if (mended) at(fixture.vda, 0); // qemu-img check -r all
+    fixture.configure({ vda: false }, new Date(Date.now() + 1000));
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), base);
+    if (mended) assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+  });
+}

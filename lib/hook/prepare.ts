@@ -78,7 +78,7 @@ async function beginManaged(
     await resumePending(context);
     // A guest that was to come and never came up has left its session to its own host.
     const records = readOwnRecords(paths.note).filter(({ visits }) => visits === undefined || !isCutShort)
-      .map((record) => withoutOldFlag(record, context));
+      .map((record) => withDoubt(record, context));
     const observed = observeAtPrepare(domain, config, disks, records, host.settings);
     await beginSessions(observed, records, from, context);
   } catch (error) {
@@ -89,14 +89,13 @@ async function beginManaged(
 
 /**
  * A session that was written to in this boot, in which this host has not noted anything of its guest, has gone on at another host by
- * its mark. What was noted of its flag here says nothing against that any more.
+ * its mark, or was mended by hand. Where its flag has been cleared here since, nobody can tell whether it is to be kept.
  */
-function withoutOldFlag(record: SessionRecord, { host, paths }: EventContext): SessionRecord {
+function withDoubt(record: SessionRecord, { host, paths }: EventContext): SessionRecord {
   // Few are: libvirt waits for each look.
   if (!record.flagged) return record;
   const time = (path: string) => files.lstat(path)?.mtime?.getTime() ?? 0;
   const booted = host.booted().getTime();
   if (time(paths.note) >= booted || time(record.image) <= booted) return record;
-  const { flagged: _, ...rest } = record;
-  return rest;
+  return { ...record, waits: record.waits ?? true };
 }
