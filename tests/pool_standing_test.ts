@@ -253,3 +253,22 @@ poolTest(
     );
   },
 );
+
+for (const target of ["vda", "sda"]) {
+  poolTest(
+    `a master that is ${target} and not configured any more is not started as long as a seat is saved on it`,
+    1,
+    async (pool, fixture) => {
+      fixture.keys = { "keep-commits": 3 };
+      await pool.commit("second");
+      await pool.start("seat1");
+      await pool.stop("seat1", "saved");
+      fixture.sources.clear();
+      fixture.sources.set(target, pool.master); // virsh edit
+      Deno.removeSync(fixture.configFile);
+      const { code, said } = await fixture.event("prepare");
+      assertEquals(code, 1);
+      assertStringIncludes(said.join("\n"), "seats stand on");
+    },
+  );
+}

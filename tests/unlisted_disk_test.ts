@@ -69,7 +69,7 @@ Deno.test("a session that died on the image which its target had before is not k
   fixture.write(fixture.vda, "session");
   fixture.booted = LATER;
   fixture.sources.set("vda", other); // virsh edit
-  fixture.configure({ vda: true });
+  fixture.configure({ vda: true }, LATER);
   await fixture.start();
   await fixture.stop();
   assertEquals(fixture.files().filter((name) => name.includes("autorevert")), []);
@@ -99,5 +99,85 @@ for (const command of ["undo guest vda --yes", "recover guest vda --keep", "reco
     assertEquals((await fixture.type(command)).said, []);
     assertEquals(fixture.read(other).session, command.includes("keep") ? "yes" : undefined);
     assertEquals(fixture.read(fixture.vda).session, "yes");
+  });
+}
+
+for (const end of ["crash", "power cut", "managed save that is dropped"]) {
+  Deno.test(`a flagged session is there after its target had another image for one session: ${end}`, async () => {
+    using fixture = new Fixture().disks({ vda: false });
+    const other = `${fixture.images}/other.img`;
+    fixture.save(other, null, { other: "base" });
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    fixture.configure({ vda: true });
+    if (end === "crash") await fixture.stop("crashed");
+    if (end.startsWith("managed save")) {
+      Deno.writeTextFileSync(fixture.managedSave, "");
+      await fixture.stop("saved");
+      Deno.removeSync(fixture.managedSave);
+    }
+    fixture.sources.set("vda", other); // virsh edit
+    await fixture.start();
+    await fixture.stop();
+    fixture.sources.set("vda", fixture.vda);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
+  });
+}
+
+Deno.test("a session whose target had another image since its flag was set is set aside, where nobody can tell for which it was", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  const other = `${fixture.images}/other.img`;
+  fixture.save(other, null, { other: "base" });
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  fixture.configure({ vda: true }, LATER);
+  fixture.sources.set("vda", other);
+  await fixture.start();
+  await fixture.stop();
+  fixture.sources.set("vda", fixture.vda);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { base: "vda" });
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), { base: "vda", session: "yes" });
+});
+
+Deno.test("the session of a guest that was saved to a file is set aside after its target had another image for one session", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  const other = `${fixture.images}/other.img`;
+  fixture.save(other, null, { other: "base" });
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop("saved");
+  fixture.sources.set("vda", other);
+  await fixture.start();
+  await fixture.stop();
+  fixture.sources.set("vda", fixture.vda);
+  await fixture.start();
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), { base: "vda", session: "yes" });
+});
+
+for (const state of ["flagged", "held by a crash"]) {
+  Deno.test(`the session of a disk that is listed again by enable is not thrown away: ${state}`, async () => {
+    using fixture = new Fixture().disks({ vda: state === "flagged" });
+    fixture.define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    if (state !== "flagged") {
+      fixture.configure({ vda: true });
+      await fixture.stop("crashed");
+    }
+    Deno.removeSync(fixture.configFile);
+    if (state === "flagged") await fixture.stop();
+    const { said } = await fixture.type("enable guest vda");
+    if (state === "flagged") {
+      assertEquals([said, fixture.flags()], [[], { vda: true }]);
+      await fixture.start();
+      assertEquals(fixture.read(fixture.vda).session, "yes");
+    } else {
+      assertEquals(said, [
+        "error: guest vda: its session may be to be kept, and nobody can tell any more",
+        "hint: end it first: autorevert recover --keep|--discard guest vda",
+      ]);
+    }
   });
 }

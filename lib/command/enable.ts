@@ -19,7 +19,7 @@ import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { isRefusal } from "../state/decision_table.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { bearsMark, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { listed, nearest, quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -84,6 +84,7 @@ async function enableDisks(
     seats: [],
     disks: [...config?.disks ?? [], ...added.map((target) => ({ target, ...usual }))],
     firmware: firmware ?? config?.firmware,
+    changed: config?.changed ?? Infinity,
   };
   const images = imagesAtPrepare(wanted, defined, readRecords(paths.note), host.settings);
   using _folders = await run.locks.folders(images);
@@ -94,8 +95,15 @@ async function enableDisks(
   const meant = disks.filter(({ target }) => targets.includes(target));
   if (keeping.publish === "by hand") checkAllPublishable(meant);
 
-  const changes = wanted.disks.filter(({ target }) => targets.includes(target))
-    .flatMap((disk) => changesOf(disk, keeping));
+  const kept = meant.filter((disk) => added.includes(disk.target) && isToBeKept(disk)).map(({ target }) =>
+    target
+  );
+  const changes = [
+    ...wanted.disks.filter(({ target }) => targets.includes(target)).flatMap((disk) =>
+      changesOf(disk, keeping)
+    ),
+    ...kept.map((target) => ({ target, key: "one-shot-commit", value: true } as const)),
+  ];
   const change = [
     ...added.length > 0 ? [`list ${added.join(", ")}`] : [],
     ...changes.map(({ target, key, value }) => `set "${key}" of ${target} to ${JSON.stringify(value)}`),
@@ -118,7 +126,11 @@ async function enableDisks(
     const start = isUnprotected
       ? "every start begins clean from the next one on; until then the guest writes to the disk itself"
       : "every start begins clean from now on";
-    const said = [...isAdded ? [start] : [], ...afterKeeping(keeping, disk)];
+    const said = [
+      ...isAdded ? [start] : [],
+      ...kept.includes(disk.target) ? ["the session that lies there is kept, as was asked for before"] : [],
+      ...afterKeeping(keeping, disk),
+    ];
     if (said.length === 0 && isForAll) continue;
     terminal.print(`${domain} ${disk.target}: ${said.join("; ") || "is listed already"}`);
     if (isAdded) await warnOfBase(disk, context);
@@ -243,8 +255,16 @@ function nothingNamed(
 
 /** A start would be refused, or the folder has no hard links: better known now. */
 async function checkStart(disk: ObservedDisk, isLive: boolean, context: GuestCommand): Promise<void> {
-  const { target } = disk;
+  const { target, record } = disk;
   const state = stateOf(disk);
+  if (isOwnSession(disk) && record?.held && !isToBeKept(disk)) {
+    throw withContext(
+      target,
+      new UserError("its session may be to be kept, and nobody can tell any more", {
+        hint: `end it first: ${recoverCommand("--keep|--discard", context.domain, target)}`,
+      }),
+    );
+  }
   // A guest that runs has its own image open, and so has a merge.
   const isOpen = isLive && (state.kind !== "session" || isOwnSession(disk)) ||
     await isBeingMerged(disk, context);
@@ -258,6 +278,11 @@ async function checkStart(disk: ObservedDisk, isLive: boolean, context: GuestCom
 /** The session began before the disk was taken out of the configuration. */
 function isOwnSession(disk: ObservedDisk): boolean {
   return stateOf(disk).kind === "session" && disk.record !== undefined;
+}
+
+/** Whether the session of a disk that is listed anew is to be committed: its flag was taken out with its entry. */
+function isToBeKept(disk: ObservedDisk): boolean {
+  return isOwnSession(disk) && (disk.record?.flagged === true || bearsMark(disk));
 }
 
 function noDomain({ domain, host }: GuestCommand): UserError {

@@ -17,8 +17,25 @@ import {
 import type { SessionRecord } from "../state/session_record.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
-/** What the domain names for a target now. */
+/** What the domain names in place of an image now: that one, where any of its targets has it. */
 export function sourceOf(
+  record: Pick<SessionRecord, "target" | "image">,
+  disks: readonly DomainDisk[],
+): Facts["source"] {
+  const source = sourceOfTarget(record, disks);
+  return source !== "same" && isRenamed(record, disks) ? "same" : source;
+}
+
+/** Whether the domain has an image under another target than its record. */
+export function isRenamed(
+  { target, image }: Pick<SessionRecord, "target" | "image">,
+  disks: readonly DomainDisk[],
+): boolean {
+  const has = (target: string) => sourceOfTarget({ target, image }, disks) === "same";
+  return !has(target) && disks.some((disk) => has(disk.target));
+}
+
+function sourceOfTarget(
   { target, image }: Pick<SessionRecord, "target" | "image">,
   disks: readonly DomainDisk[],
 ): Facts["source"] {

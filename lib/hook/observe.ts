@@ -1,10 +1,10 @@
 import { UserError, withContext } from "../errors.ts";
-import { checkLength, checkPublishable, imageAt, permitted, sourceOf } from "./image_path.ts";
+import { checkLength, checkPublishable, imageAt, isRenamed, permitted, sourceOf } from "./image_path.ts";
 import { list, listIfThere, lstat, ownerOf } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
-import { hasSuccessor, isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { hasSuccessor, isRecorded, isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import type { Owner, SessionRecord } from "../state/session_record.ts";
 import { type Listing, parse, topOf } from "../state/state.ts";
@@ -70,7 +70,7 @@ function firmwareOf(
  */
 export function observeAtPrepare(
   domain: string,
-  config: Pick<Config, "disks" | "firmware"> | undefined,
+  config: Pick<Config, "disks" | "firmware" | "changed"> | undefined,
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
   { imageFolders, firmwareFolders }: Settings,
@@ -89,8 +89,23 @@ export function observeAtPrepare(
   const images = new Set(observed.map(({ names }) => names.image));
   return [
     ...observed,
-    ...observeRecorded(records.filter(({ image }) => !images.has(image)), undefined, disks),
+    ...observeRecorded(records.filter(({ image }) => !images.has(image)), undefined, disks)
+      .map((disk) => withItsFlag(disk, config)),
   ];
+}
+
+/**
+ * A session in whose place the domain names another image for its target: the flag that is set there will be used up by that one's
+ * session. It is this one's, too, if an event has held it, or if it was set before the guest last wrote to it; else nobody can tell.
+ */
+function withItsFlag(
+  disk: ObservedDisk,
+  config: Pick<Config, "disks" | "changed"> | undefined,
+): ObservedDisk {
+  const isSet = config?.disks.some(({ target, commit }) => target === disk.target && commit);
+  if (!isSet || disk.source !== "other" || stateOf(disk).kind !== "session" || !isRecorded(disk)) return disk;
+  const isIts = disk.record?.held || isWrittenSince(config!, disk);
+  return { ...disk, flag: isIts ? "set" : "unreadable" };
 }
 
 /** @throws {UserError} if another disk of the guest has the same image */
@@ -202,18 +217,18 @@ export function observeRecorded(
   config: Config | "unreadable" | undefined,
   disks: readonly DomainDisk[] | "unreadable",
 ): ObservedDisk[] {
-  const isRenamed = typeof config === "object" &&
+  const mayBeRenamed = typeof config === "object" &&
     config.disks.some(({ target }) => records.every((record) => record.target !== target));
-  const observed = records.map((record) => observeOne(record, config, disks, isRenamed));
+  const observed = records.map((record) => observeOne(record, config, disks, mayBeRenamed));
   return observed.map((disk) => hasSuccessor(disk, observed) ? { ...disk, flag: "clear" } : disk);
 }
 
-/** @param isRenamed the configuration lists a disk of which no record tells: it may be this one, under another target */
+/** @param mayBeRenamed the configuration lists a disk of which no record tells: it may be this one, under another target */
 function observeOne(
   record: SessionRecord,
   config: Config | "unreadable" | undefined,
   disks: readonly DomainDisk[] | "unreadable",
-  isRenamed: boolean,
+  mayBeRenamed: boolean,
 ): ObservedDisk {
   const { target, image } = record;
   if (record.firmware) return firmwareFile(target, image, record);
@@ -226,6 +241,7 @@ function observeOne(
     record,
     listed: false,
     source,
+    renamed: disks !== "unreadable" && isRenamed(record, disks),
     listing,
     ...timesOf(names, listing),
     // What comes by migration has been given to QEMU already: whose it is shows where libvirt gives the image back.
@@ -236,7 +252,7 @@ function observeOne(
   const disk = config?.disks.find((disk) => disk.target === target);
   // Its flag may be found under another target, or when an editor has put the file back.
   const isFlagged = record.flagged && stateOf({ ...unreadable }).kind === "session";
-  if (disk === undefined && (isFlagged || isRenamed)) return unreadable;
+  if (disk === undefined && (isFlagged || mayBeRenamed)) return unreadable;
   const { commit, keepCommits, keepSession, byHand = undefined } = disk ??
     { commit: false, keepCommits: 0, keepSession: false };
   return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession, ...byHand && { byHand } };
@@ -268,10 +284,12 @@ export function madeAt(image: string): number | undefined {
 export function isBeforeLastWrite(config: Config | undefined, disks: readonly ObservedDisk[]): boolean {
   if (config === undefined) return false;
   // What a start that was cut short has made is no write of the guest's, nor is what another guest writes to a detached disk.
-  const isWritten = (disk: ObservedDisk) =>
-    !disk.firmware && disk.record !== undefined && disk.source === "same" &&
-    stateOf(disk).kind === "session" &&
-    !isUnborn(disk);
-  return disks.filter(isWritten)
-    .some(({ names: { image } }) => config.changed < (lstat(image)?.mtime?.getTime() ?? 0));
+  return disks.some((disk) =>
+    !disk.firmware && disk.record !== undefined && disk.source === "same" && isWrittenSince(config, disk)
+  );
+}
+
+function isWrittenSince({ changed }: Pick<Config, "changed">, disk: ObservedDisk): boolean {
+  return stateOf(disk).kind === "session" && !isUnborn(disk) &&
+    changed < (lstat(disk.names.image)?.mtime?.getTime() ?? 0);
 }

@@ -170,6 +170,9 @@ export async function seatsUp({ run, paths }: EventContext): Promise<void> {
       () => files.list(image).has(ended) ? [{ kind: "remove", path: ended }] : [],
     );
   }
-  const left = records.map(({ aside: _, waits: __, written: ___, ...rest }) => rest);
+  const left = records.map(({ aside: _, waits, written, ...rest }) => ({
+    ...rest,
+    ...rest.detached && waits && { waits, ...written !== undefined && { written } },
+  }));
   await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
 }

@@ -36,6 +36,9 @@ export async function started(context: EventContext): Promise<void> {
   await run.take("", [{
     kind: "note",
     path: paths.note,
-    records: records.map(({ aside: _, waits: __, ...rest }) => rest),
+    records: records.map(({ aside: _, waits, ...rest }) => ({
+      ...rest,
+      ...rest.detached && waits && { waits },
+    })),
   }]);
 }

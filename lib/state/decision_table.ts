@@ -268,8 +268,8 @@ const release = rows([
   [{ ours: false }, "nothing", "not ours to touch"],
   [{ start: "refused" }, "leave", "it may be another guest's, and live"],
   [{ start: resumed }, "leave", "the saved guest is still to be resumed"],
-  [{ waits: true }, "leave", "it waits for a saved guest, or to be set aside"],
   [{ source: "other" }, "leave to a person", "that file may stand on this session"],
+  [{ waits: true }, "leave", "it waits for a saved guest, or to be set aside"],
   [{ source: "unreadable" }, "hold", "nobody can tell what stands on it"],
   [{ replaced: true }, "hold", "another file was put in the session's place"],
   // libvirt tells of a guest that is up before its memory has come.

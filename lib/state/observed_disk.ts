@@ -22,6 +22,8 @@ export interface ObservedDisk {
   /** Seats that stand on it take a commit only when it is published. */
   readonly byHand?: true;
   readonly source: Facts["source"];
+  /** The domain has it under another target now. */
+  readonly renamed?: boolean;
   readonly listing: Listing;
   /** When the image's file was made, in milliseconds; where the file system doesn't tell, its inode number, negative. */
   readonly made?: number | undefined;
@@ -54,11 +56,11 @@ export function isFlaggedAtStart(disk: ObservedDisk): boolean {
 
 /** Whether the domain names another of these disks for its target now: flags and commands that name the target mean that one. */
 export function hasSuccessor(
-  disk: Pick<ObservedDisk, "target" | "source">,
-  disks: readonly Pick<ObservedDisk, "target" | "source">[],
+  disk: Pick<ObservedDisk, "target" | "source" | "renamed">,
+  disks: readonly Pick<ObservedDisk, "target" | "source" | "renamed">[],
 ): boolean {
-  return disk.source === "other" &&
-    disks.some(({ target, source }) => target === disk.target && source === "same");
+  return (disk.source === "other" || disk.renamed === true) &&
+    disks.some(({ target, source, renamed }) => target === disk.target && source === "same" && !renamed);
 }
 
 /** Whether the session bears a mark, whoever has made it. */

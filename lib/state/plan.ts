@@ -105,6 +105,8 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
       return bearsMark(disk) ? [] : marked(disk);
     case "put back":
       return [...unmark, ...moves.putBack(disk.names)];
+    case "leave to a person":
+      return bearsMark(disk) ? [] : marked(disk);
     case "discard":
     case "let go":
       return disk.firmware ? planUnmanageFirmware(disk, decision) : planUnmanage(disk);

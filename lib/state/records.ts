@@ -36,7 +36,24 @@ export function recordsAtPrepare(
     const isNew = beginsSession(decision) || came === "migration" && isStale(disk);
     // Its flag is looked up by its target, which may be another one than at its start.
     if (record && !isNew) {
-      const { aside: before, setsAside, waits, left, came: _, made: __, idle, visits: ___, ...rest } = record;
+      const {
+        aside: before,
+        setsAside,
+        waits,
+        left,
+        came: _,
+        made: __,
+        idle,
+        visits: ___,
+        flagged,
+        detached: ____,
+        ...rest
+      } = record;
+      const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session";
+      // What is in its place may use up the flag: from here on the mark counts by itself.
+      const isByMark = isLeft && bearsMark(disk);
+      // The mark that a start makes of it now counts as the flag's own: an editor may clear that still.
+      const isMarkedNow = decision === "resume" && disk.flag === "set" && !bearsMark(disk);
       const started = goesOn.includes(decision)
         ? startAfter(others, disk, Date.parse(record.started))
         : record.started;
@@ -52,8 +69,10 @@ export function recordsAtPrepare(
         started,
         // A session that has not come up yet beside one that is set aside holds nothing.
         ...decision === "resume" && before === undefined && { held: true },
-        // The mark that is made of it now counts as the flag's own: an editor may clear that still.
-        ...decision === "resume" && disk.flag === "set" && !bearsMark(disk) && { flagged: true },
+        ...(flagged && !isByMark || isMarkedNow) && { flagged: true },
+        // Nobody can tell for which of the two the flag was meant: it is set aside at its next start.
+        ...isLeft && !isByMark && disk.flag === "unreadable" && { waits: true },
+        ...isLeft && { detached: true },
         ...setsAside !== undefined && decision !== "put back" && { setsAside },
         // Until the guest is up, its memory may have to come back once more.
         ...(decision === "put back" || waits && decision !== "resume" && !leavesAlone.includes(decision)) &&

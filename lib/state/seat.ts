@@ -186,7 +186,10 @@ export function seatRecordAtPrepare(
       : undefined;
     return { ...base, started: now.toISOString(), ...came && { came }, ...aside && { aside } };
   }
-  if (!["keep", "put back"].includes(decision)) return record;
+  if (decision === "leave" || decision === "leave to a person") {
+    return record && { ...record, detached: true };
+  }
+  if (decision !== "keep" && decision !== "put back") return record;
   return {
     ...base,
     started: record?.started ?? now.toISOString(),

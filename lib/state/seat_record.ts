@@ -23,6 +23,8 @@ export interface SeatRecord {
   readonly made?: string;
   /** The session waits for a saved guest, or for one that has gone to another host. */
   readonly waits?: true;
+  /** At the last start the domain named another file for its target, or none: that the guest is up says nothing of this session. */
+  readonly detached?: true;
   /** Of the session of a guest that was saved here: its last write, in milliseconds, by which it is told from another one. */
   readonly written?: number;
   /** How the guest's memory came to the session at its last start. */
@@ -57,6 +59,7 @@ function parseSeat(value: unknown): SeatRecord {
     host,
     made,
     waits,
+    detached,
     written,
     came,
     visits,
@@ -75,6 +78,7 @@ function parseSeat(value: unknown): SeatRecord {
     ...typeof host === "string" && { host },
     ...typeof made === "string" && { made },
     ...waits === true && { waits },
+    ...detached === true && { detached },
     ...typeof written === "number" && { written },
     ...(came === "restore" || came === "migration") && { came },
     ...visits !== undefined && { visits: visits === "again" ? "again" : "first" },

@@ -27,6 +27,8 @@ export interface SessionRecord {
    * at the next start; `saved` for a guest. Gone as soon as a guest is up on it.
    */
   readonly waits?: true | "saved";
+  /** At the last start the domain named another file for its target: that the guest is up says nothing of this session. */
+  readonly detached?: true;
   /** The flag was set when the session began, or by a command while it ran: whatever is edited later, it is meant for it. */
   readonly flagged?: true;
   /** Version of the configuration whose flag is used up by a commit that isn't complete: in a later one it is another flag. */
@@ -111,6 +113,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...given.idle === true && { idle: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
+    ...given.detached === true && { detached: true },
     ...given.flagged === true && { flagged: true },
     ...typeof flagVersion === "string" && { flagVersion },
     ...(came === "restore" || came === "migration") && { came },
