@@ -489,3 +489,28 @@ Deno.test("how far a merge is, is told to who watches, left in its lock, and log
     "guest vda: merging, 18 %",
   ]);
 });
+
+Deno.test("commits are kept of the disk for which the configuration asks, whose target another disk had before", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
+  const configure = (vda: number, vdb: number, flag: boolean) =>
+    fixture.configureText(JSON.stringify({
+      disks: [
+        { target: "vda", "one-shot-commit": flag, "keep-commits": vda },
+        { target: "vdb", "one-shot-commit": flag, "keep-commits": vdb },
+      ],
+    }));
+  const [first, second] = [fixture.vda, fixture.image("vdb")];
+  for (const count of [1, 2]) {
+    configure(2, 0, true);
+    await fixture.start();
+    for (const image of [first, second]) fixture.write(image, `commit ${count}`);
+    await fixture.stop("shutdown", { mergeDies: count === 2 });
+  }
+  fixture.sources.set("vda", second); // virsh edit
+  fixture.sources.set("vdb", first);
+  fixture.define();
+  configure(0, 2, false);
+  await fixture.merge();
+  const layers = fixture.files().filter((name) => name.startsWith("vda.img.backing_file"));
+  assertEquals(layers, ["vda.img.backing_file", "vda.img.backing_file.1", "vda.img.backing_file.2"]);
+});

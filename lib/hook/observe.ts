@@ -255,7 +255,14 @@ function observeOne(
   if (disk === undefined && (isFlagged || mayBeRenamed)) return unreadable;
   const { commit, keepCommits, keepSession, byHand = undefined } = disk ??
     { commit: false, keepCommits: 0, keepSession: false };
-  return { ...known, flag: commit ? "set" : "clear", keepCommits, keepSession, ...byHand && { byHand } };
+  return {
+    ...known,
+    flag: commit ? "set" : "clear",
+    // What is listed there is another disk's until a start has told.
+    keepCommits: known.renamed ? Infinity : keepCommits,
+    keepSession,
+    ...byHand && { byHand },
+  };
 }
 
 /** By what a disk's sessions are told from others. */
