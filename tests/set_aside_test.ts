@@ -483,3 +483,33 @@ Deno.test("a saved guest is restored on the session that a start has set aside, 
     assertEquals(fixture.read(fixture.vda), session, `${isUp}`);
   }
 });
+
+for (
+  const between of ["nothing", "a start that fails", "a start that is refused", "a start that is cut short"]
+) {
+  Deno.test(`a guest whose saved session was thrown away is not restored on another one, after ${between}`, async () => {
+    using fixture = await up(false);
+    fixture.define();
+    await fixture.stop("saved");
+    await fixture.type(`recover --discard ${DOMAIN} --yes`);
+    if (between.endsWith("refused")) fixture.busy.add(fixture.vda);
+    if (between !== "nothing") await fixture.event("prepare");
+    fixture.busy.clear();
+    if (!between.endsWith("cut short") && between !== "nothing") await fixture.stop("failed");
+    await fixture.event("restore");
+    assertEquals((await fixture.event("prepare")).code, 1);
+  });
+}
+
+Deno.test("once a guest has come up after its saved session was thrown away, what it is saved on next is restored", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  await fixture.stop("saved");
+  await fixture.type(`recover --discard ${DOMAIN} --yes`);
+  await fixture.start();
+  fixture.write(fixture.vda, "next");
+  await fixture.stop("saved");
+  await fixture.event("restore");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda)["next"], "yes");
+});

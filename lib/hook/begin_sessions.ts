@@ -210,7 +210,7 @@ export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFla
     (record?.held || isMarked(disk) || record?.flagged || disk.listed && isFlagOlder);
   const saved = stateOf(disk).kind === "session"
     ? isAwaited(disk) || mayBeAnothers(disk)
-    : record?.waits === "saved";
+    : record?.waits === "saved" || record?.lost === true;
   return { event: "prepare", start, end: "none", held, saved };
 }
 

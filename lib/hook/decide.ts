@@ -118,7 +118,7 @@ export async function decisionFor(
     ended: hasSetAside(disk, circumstances),
     ours: isOurs(disk, circumstances.start) ||
       circumstances.start === "resume" && isSavedElsewhere(disk, context),
-    unborn: isUnborn(disk),
+    unborn: isUnborn(disk) || circumstances.start === "resume" && disk.record?.lost === true,
     listed: disk.listed,
     flag: wishOf(disk),
     keeps: disk.keepSession || isUnclean(circumstances.end) && mayBeAnothers(disk),
@@ -133,7 +133,8 @@ export async function decisionFor(
 
 function hasSetAside(disk: ObservedDisk, { event, start }: EventFacts): Facts["ended"] {
   const isThere = hasEnded(stateOf(disk));
-  return isThere && event === "prepare" && start === "resume" && !wasSavedOn(disk) ? "other" : isThere;
+  const isOther = disk.record?.lost === true || isThere && !wasSavedOn(disk);
+  return event === "prepare" && start === "resume" && isOther ? "other" : isThere;
 }
 
 async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): Promise<Partial<Facts>> {

@@ -36,7 +36,7 @@ export async function started(context: EventContext): Promise<void> {
   await run.take("", [{
     kind: "note",
     path: paths.note,
-    records: records.map(({ aside: _, waits, ...rest }) => ({
+    records: records.map(({ aside: _, lost: __, waits, ...rest }) => ({
       ...rest,
       ...rest.detached && waits && { waits },
     })),

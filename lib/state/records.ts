@@ -88,6 +88,7 @@ export function recordsAtPrepare(
       : undefined;
     return {
       ...newRecord(disk, now, others),
+      ...hasLostSession(disk) && { lost: true } as const,
       // What is on disk is QEMU's already: whose it was is known from an earlier stay.
       ...came === "migration" && record !== undefined && { owner: record.owner },
       ...isFlaggedAtStart(disk) && { flagged: true } as const,
@@ -124,6 +125,13 @@ export const leavesAlone: readonly Decision[] = ["discard", "let go", "nothing"]
 
 /** The decisions after which an older session is the guest's. */
 const goesOn: readonly Decision[] = ["keep", "resume", "put back"];
+
+/** Whether a guest was saved on a session of the disk that is gone, and none has come up since. */
+export function hasLostSession(disk: ObservedDisk): boolean {
+  const state = stateOf(disk);
+  const isIdle = (state.kind === "plain" || state.kind === "layered") && !state.ended;
+  return disk.record?.lost === true || isIdle && disk.record?.waits === "saved";
+}
 
 /** A start that is later than all that other guests' notes say of the image. */
 function startAfter(
@@ -221,7 +229,7 @@ export function recordsAtRelease(
     // The guest did not come, and its session is its own host's matter.
     const isTheirs = record.visits !== undefined && isAborted && decision === "leave" && !isSaved && !isGone;
     if (isTheirs && record.visits === "first" && record.merging === undefined) return [];
-    const { aside, setsAside, flagged, visits, ...rest } = record;
+    const { aside, setsAside, flagged, visits, lost, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
@@ -242,6 +250,7 @@ export function recordsAtRelease(
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
         isElsewhere && !record.came && !isAwaited(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
+      ...lost && !isUp && (isEnded ? { waits: "saved" } : { lost }),
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
       ...setsAside !== undefined && decision !== "set aside" && { setsAside },
     }];
