@@ -1,7 +1,8 @@
 /**
  * Small faults put into the program on purpose, one at a time: a test has to fail at each.
  *
- * `SHORT=1` tries one of two hundred, always the same unless `SEED` says otherwise, `ONLY` those whose name has a word.
+ * `EVERY=20` tries one of twenty, `SHORT=1` one of four hundred, always the same unless `SEED` says otherwise, `ONLY` those whose name
+ * has a word.
  */
 
 import { equivalent } from "./mutate/equivalent.ts";
@@ -13,7 +14,7 @@ import { randomly } from "../tests/random.ts";
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const WORKERS = Number(Deno.env.get("WORKERS") ?? 2);
 const SHORT = Deno.env.get("SHORT") === "1";
-const SHARE = SHORT ? 0.0025 : 1;
+const SHARE = SHORT ? 0.0025 : 1 / Number(Deno.env.get("EVERY") ?? 1);
 const SEED = Number(Deno.env.get("SEED") ?? (SHORT ? 1 : Date.now() % 1_000_000));
 
 const TABLE = "lib/state/decision_table.ts";
@@ -116,9 +117,13 @@ async function outcomeOf(
 
 const random = randomly(SEED);
 const only = Deno.env.get("ONLY") ?? "";
-const mutants = allMutants().filter(({ file, name }) =>
-  `${file}: ${name}`.includes(only) && random.chance(SHARE)
-).toReversed();
+const all = allMutants();
+const gone = Object.keys(equivalent).filter((key) =>
+  all.every(({ file, name }) => `${file}: ${name}` !== key)
+);
+if (gone.length > 0) throw new Error(`listed as equivalent, but no mutants: ${gone.join(", ")}`);
+const mutants = all.filter(({ file, name }) => `${file}: ${name}`.includes(only) && random.chance(SHARE))
+  .toReversed();
 const made = mutants.length;
 console.log(`${made} mutants, SEED=${SEED}`);
 {

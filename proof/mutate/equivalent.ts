@@ -2,8 +2,6 @@ const onlySessions = "the table gives this decision to sessions alone; the condi
 
 /** Mutants that no test can tell from the program, and why. */
 export const equivalent: Readonly<Record<string, string>> = {
-  'lib/hook/prepare.ts: beginSessions: left alone of isBegun && "layers" in state':
-    "what is torn has layers; the condition tells the compiler",
   'lib/state/commit_plan.ts: planCommit: always state.kind === "session"': onlySessions,
   'lib/state/commit_plan.ts: planCommit: always "layers" in state':
     "what is being committed has layers; the condition tells the compiler",
@@ -12,10 +10,4 @@ export const equivalent: Readonly<Record<string, string>> = {
     "the table begins no session on anything else",
   "lib/state/records.ts: recordsAtRelease: never record === undefined":
     "at an end, all disks are those of the note",
-  "lib/hook/merge_checks.ts: checkPair: right alone of backing !== undefined && files.sameFile(backing, lower)":
-    "what is no path leads to no file",
-  'lib/hook/merge_checks.ts: checkPair: always look.kind === "free"':
-    "only an image that is free tells of its backing file; the condition tells the compiler",
-  'lib/hook/merge_checks.ts: checkData: right alone of look.kind !== "free" || look.data === undefined':
-    "only an image that is free tells of data",
 };
