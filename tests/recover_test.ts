@@ -1,6 +1,6 @@
 /** `recover`: the next event's recovery now, and an end for a session that lies there. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
 import { dyingAt, tearing } from "./fault.ts";
 import { makeBorn } from "./file_times.ts";
@@ -8,6 +8,7 @@ import { snapshot } from "./tree.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { committed, session, up } from "./running_guest.ts";
 import { checkFails, checkPrints } from "./typed.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 const fixtureOf = (flags: Record<string, boolean> = { vda: false }) => new Fixture().disks(flags).define();
 
@@ -308,3 +309,42 @@ for (const flag of [true, false]) {
     assertEquals(fixture.read(fixture.vda), { ...session, more: "yes" });
   });
 }
+
+for (const how of ["--discard", "--keep"]) {
+  Deno.test(`a session in whose place the domain names another image is ended where its own is named: ${how}`, async () => {
+    using fixture = new Fixture().disks({ vda: false });
+    const other = `${fixture.images}/other.img`;
+    fixture.save(other, null, { base: "other" });
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    fixture.sources.set("vda", other); // virsh edit
+    fixture.define();
+    const xml = domainXml([diskXml("vda", fixture.vda)]);
+    Deno.writeTextFileSync(`${fixture.config}/second.json`, '{"disks":[{"target":"vda"}]}');
+    const { said } = await fixture.event("prepare", "-", { domain: "second", xml });
+    const advice = "hint: that guest has another image now: autorevert recover --keep|--discard guest";
+    assertEquals(said[1], `${advice} ${fixture.vda}`);
+    const { printed } = await fixture.type("check guest");
+    assert(
+      printed.some((line) => line.endsWith(`recover --keep|--discard guest ${fixture.vda}`)),
+      printed.join(),
+    );
+    assertEquals((await fixture.type(`recover ${how} guest ${fixture.vda} --yes`)).said, []);
+    assertEquals((await fixture.event("prepare", "-", { domain: "second", xml })).code, 0);
+    assertEquals(fixture.read(fixture.vda).session, how === "--keep" ? "yes" : undefined);
+  });
+}
+
+Deno.test("a session is not ended that a file of the domain stands on, whichever name it is given", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  await fixture.start();
+  const snapshot = `${fixture.images}/snapshot.img`;
+  fixture.save(snapshot, fixture.vda, {});
+  fixture.sources.set("vda", snapshot); // virsh snapshot-create --disk-only
+  fixture.define();
+  const { said } = await fixture.type(`recover --discard guest ${fixture.vda} --yes`);
+  assertEquals(
+    said[0],
+    `error: guest vda: the domain names another file, which may stand on "${fixture.vda}"`,
+  );
+});

@@ -130,7 +130,8 @@ other guests write to the same folder, it copies 32 MiB a second, so that they h
     text: `Completes what a crash interrupted, as the guest's next event would. A session of a guest
 that is shut off stays, unless --keep makes it part of the disk or --discard discards it. This
 also applies to an overlay that this hook did not create, for example one that the original
-Python hook left after a crash. --keep asks if a session that is set aside is lost by it.`,
+Python hook left after a crash. --keep asks if a session that is set aside is lost by it. Of a disk
+that has another image now, the old session is named by its image: the path in place of TARGET.`,
   },
   log: {
     summary: "show what the hook did",

@@ -1,6 +1,6 @@
 import { asReadable, type FoundDisk, inspectDisk, type InspectedDisk } from "./inspect.ts";
 import { type InspectedSeat, inspectSeats } from "./seats.ts";
-import { UserError, withContext } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
 import {
@@ -18,7 +18,6 @@ import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { quoted, shellWord } from "../text.ts";
 
 /** A guest as it is: read from the files alone, touching nothing and asking nobody. */
 export interface Guest {
@@ -67,18 +66,6 @@ export function guestOf(image: string, { host }: Pick<EventContext, "host">): st
 export function namedDisks({ domain, host }: EventContext): readonly DomainDisk[] {
   const { liveFolder, definedFolder } = host.settings;
   return disksIn(liveFolder, domain) ?? disksIn(definedFolder, domain) ?? [];
-}
-
-/** Why nothing is done to a disk in whose place the domain names another file. */
-export function otherFile({ target, names: { image } }: ObservedDisk, domain: string): UserError {
-  return withContext(
-    target,
-    new UserError(`the domain names another file, which may stand on ${quoted(image)}`, {
-      hint:
-        `see what it names: virsh domblklist --inactive ${shellWord(domain)}; after an external snapshot, ` +
-        "bring that back into the session first, with virsh blockcommit",
-    }),
-  );
 }
 
 /** Looks at a guest. What can't be read is told as its problem, so that one bad file hides no other. */

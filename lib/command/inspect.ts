@@ -7,7 +7,7 @@ import { isPaused } from "../hook/live_status.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/image_path.ts";
 import { eventFacts } from "../hook/begin_sessions.ts";
-import { explain } from "../hook/refusal.ts";
+import { explain, otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -146,7 +146,10 @@ async function judge(
     ? "awaited"
     : conditionOf(decision, state.kind === "session");
   if (condition === "attention") {
-    return { condition, problem: new UserError(`it is left as it is: ${reason}`), decision };
+    const problem = recovered.source === "other"
+      ? otherFile(recovered, context.domain)
+      : new UserError(`it is left as it is: ${reason}`);
+    return { condition, problem, decision };
   }
   return fine(stages.length > 0 ? "cut short" : condition, decision);
 }

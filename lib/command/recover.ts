@@ -1,4 +1,4 @@
-import { type Guest, inspectGuest, otherFile } from "./guest.ts";
+import { type Guest, inspectGuest } from "./guest.ts";
 import {
   checkTargets,
   confirm,
@@ -17,9 +17,10 @@ import { checkMergeMarks } from "../hook/marks.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
-import { explain } from "../hook/refusal.ts";
+import { explain, otherFile } from "../hook/refusal.ts";
 import { recoverSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
+import { disksIn } from "../hook/definitions.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
@@ -38,8 +39,8 @@ import { quoted, recoverCommand, shellWord } from "../text.ts";
  */
 export async function recover(context: GuestCommand): Promise<void> {
   const { run, domain, targets, options, terminal } = context;
-  const isMeant = ({ target, firmware }: SessionRecord) =>
-    targets.length === 0 || !firmware && targets.includes(target);
+  const isMeant = ({ target, image, firmware }: SessionRecord) =>
+    targets.length === 0 || !firmware && (targets.includes(target) || targets.includes(image));
   // Firmware goes back at the next start where only seats are meant.
   if (await recoverSeats(context) && !readRecords(context.paths.note).some(isMeant)) return;
   // Nobody's start or end waits for an answer.
@@ -54,7 +55,8 @@ export async function recover(context: GuestCommand): Promise<void> {
     terminal.print(`${domain}: ${orders[0]!.verb} was interrupted, and is completed now`);
   }
   const guest = await inspectGuest(context);
-  checkTargets(targets, guest.disks);
+  const known = guest.disks.flatMap(({ disk }) => disk?.names.image ?? []);
+  checkTargets(targets.filter((target) => !known.includes(target)), guest.disks);
   const { stages, disks } = await planCheckedRecovery(filesOf(guest), context);
   for (const { subject, steps } of stages) {
     await run.take(subject, steps);
@@ -108,6 +110,7 @@ function sessionsOf(disks: readonly ObservedDisk[], targets: GuestCommand["targe
   const own = sessions.filter(({ firmware }) => !firmware);
   if (own.length === 0) return sessions;
   return own.filter((disk) =>
+    targets.includes(disk.names.image) ||
     (targets.length === 0 || targets.includes(disk.target)) && !hasSuccessor(disk, disks)
   );
 }
@@ -233,9 +236,31 @@ async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCo
   for (const disk of sessions) await checkSession(disk, context);
 }
 
+/**
+ * A disk in whose place the domain names another file is dealt with where its image is named, and nothing of the domain's stands on it.
+ *
+ * @throws {UserError} if something does, or the image isn't named
+ */
+async function checkReplaced(disk: ObservedDisk, context: GuestCommand): Promise<void> {
+  const { host, domain, targets } = context;
+  const { image } = disk.names;
+  if (!targets.includes(image)) throw otherFile(disk, domain);
+  const { liveFolder, definedFolder } = host.settings;
+  const named = [liveFolder, definedFolder].flatMap((folder) => disksIn(folder, domain) ?? []);
+  for (const { file, firmware } of named) {
+    const seen = new Set<string>();
+    for (let path = firmware ? undefined : file; path !== undefined && !seen.has(path);) {
+      if (files.sameFile(path, image)) throw otherFile(disk, domain);
+      seen.add(path);
+      const look = await host.qemuImg.info(path, { unlocked: true });
+      path = look.kind === "free" ? look.backing : undefined;
+    }
+  }
+}
+
 /** Only a file that stands on the top layer, and that nobody has open, is a session. */
 async function checkSession(disk: ObservedDisk, context: GuestCommand): Promise<void> {
-  if (disk.source === "other") throw otherFile(disk, context.domain);
+  if (disk.source === "other") await checkReplaced(disk, context);
   const others = othersSession(disk, context);
   if (others !== undefined) throw withContext(disk.target, others);
   checkMergeMarks(disk);

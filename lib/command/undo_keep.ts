@@ -10,7 +10,7 @@ import {
   refuseBusy,
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { guestOf, namedDisks, otherFile } from "./guest.ts";
+import { guestOf, namedDisks } from "./guest.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
@@ -19,6 +19,7 @@ import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
+import { otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";

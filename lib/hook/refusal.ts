@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
 import { missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
@@ -285,4 +285,17 @@ function mergeMarks({ names, listing }: ObservedDisk): string[] {
 
 function topLayer(disk: ObservedDisk): string {
   return layers(disk).at(-1) ?? "";
+}
+
+/** Why nothing is done to a disk in whose place the domain names another file. */
+export function otherFile({ target, names: { image } }: ObservedDisk, domain: string): UserError {
+  return withContext(
+    target,
+    new UserError(`the domain names another file, which may stand on ${quoted(image)}`, {
+      hint:
+        `see what it names: virsh domblklist --inactive ${shellWord(domain)}; after an external snapshot, ` +
+        "bring that back into the session first, with virsh blockcommit; if nothing stands on it: " +
+        recoverCommand("--keep|--discard", domain, image),
+    }),
+  );
 }

@@ -2,6 +2,8 @@
 
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
+import { disksIn } from "./definitions.ts";
+import { sourceOf } from "./image_path.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -41,8 +43,11 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
   const first = isKnown
     ? "start that guest and end it"
     : `if it was renamed to ${quoted(context.domain)}: mv -n ${theirs} ${own}`;
+  const isReplaced = isKnown && hasOtherImage({ ...owner, image }, context);
   return new UserError(`${quoted(image)} is a session of the guest ${quoted(owner.domain)}`, {
-    hint: `${first}; or: ${recoverCommand("--keep|--discard", owner.domain, owner.target)}`,
+    hint: isReplaced
+      ? `that guest has another image now: ${recoverCommand("--keep|--discard", owner.domain, image)}`
+      : `${first}; or: ${recoverCommand("--keep|--discard", owner.domain, owner.target)}`,
   });
 }
 
@@ -67,4 +72,17 @@ export async function checkOwner(
       { hint: `try again; by hand: ${recoverCommand("complete", owner)}`, healedBy: "event" },
     ),
   );
+}
+
+/** Whether the domain, as libvirt keeps it, names another image for the target now. */
+function hasOtherImage(
+  { domain, ...session }: { readonly domain: string; readonly target: string; readonly image: string },
+  { host: { settings } }: EventContext,
+): boolean {
+  try {
+    const disks = disksIn(settings.definedFolder, domain);
+    return disks !== undefined && sourceOf(session, disks) !== "same";
+  } catch {
+    return false;
+  }
 }
