@@ -501,6 +501,21 @@ for (
   });
 }
 
+Deno.test("a guest whose saved session was thrown away is not restored on another one, wherever a start dies meanwhile", async () => {
+  for (const fault of ["dies before", "dies after", "fails before"] as const) {
+    await atEveryStep(fault, async (failing) => {
+      using fixture = await up(false);
+      fixture.define();
+      await fixture.stop("saved");
+      await fixture.type(`recover --discard ${DOMAIN} --yes`);
+      await fixture.event("prepare", "-", { perform: failing.perform });
+      await fixture.stop("failed");
+      await fixture.event("restore");
+      assertEquals((await fixture.event("prepare")).code, 1);
+    });
+  }
+});
+
 Deno.test("once a guest has come up after its saved session was thrown away, what it is saved on next is restored", async () => {
   using fixture = await up(false);
   fixture.define();

@@ -228,6 +228,7 @@ function nothingNamed(
     try {
       observeListed(
         { target, commit: false, keepCommits: 0, keepSession: false },
+        [],
         defined,
         [],
         host.settings.imageFolders,

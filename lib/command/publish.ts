@@ -35,7 +35,9 @@ export async function publish(context: GuestCommand): Promise<void> {
   const defined = disksIn(definedFolder, domain) ?? disksIn(liveFolder, domain) ?? [];
   const fit = defined.map((disk) => ({ ...disk, unfit: undefined }));
   const observe = () =>
-    disks.map((disk) => observeListed(disk, fit, readOwnRecords(paths.note), host.settings.imageFolders));
+    disks.map((disk) =>
+      observeListed(disk, disks, fit, readOwnRecords(paths.note), host.settings.imageFolders)
+    );
   {
     using _folders = await run.locks.folders(observe().map(({ names }) => names.image));
     const { stages } = await planCheckedRecovery(observe(), context);

@@ -30,6 +30,7 @@ import {
 import { type Names, namesOf } from "../state/paths.ts";
 import { isLeftAlone, marksOf, planPrepare, planUndo } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
+import { passFlagsToMarks } from "../state/recovery.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
@@ -50,7 +51,7 @@ export async function beginSessions(
   context: EventContext,
 ): Promise<void> {
   const { run, host, paths } = context;
-  const recovery = await planCheckedRecovery(disks, context);
+  const recovery = passFlagsToMarks(await planCheckedRecovery(disks, context), paths);
   const others = readOtherRecords(paths.note, recovery.disks.map(({ names }) => names.image));
   for (const disk of recovery.disks) {
     const state = stateOf(disk);
@@ -207,7 +208,8 @@ export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFla
   const { record } = disk;
   // A session that a start was about to set aside is set aside again.
   const held = !waitsToBeSetAside(disk) &&
-    (record?.held || isMarked(disk) || record?.flagged || disk.listed && isFlagOlder);
+    (record?.held || isMarked(disk) || record?.flagged || disk.listed && isFlagOlder ||
+      !disk.listed && disk.flag === "unreadable");
   const saved = stateOf(disk).kind === "session"
     ? isAwaited(disk) || mayBeAnothers(disk)
     : record?.waits === "saved" || record?.lost === true;

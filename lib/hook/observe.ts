@@ -78,7 +78,7 @@ export function observeAtPrepare(
   const observed: ObservedDisk[] = [];
   for (const configured of config?.disks ?? []) {
     try {
-      const disk = observeListed(configured, disks, records, imageFolders);
+      const disk = observeListed(configured, config!.disks, disks, records, imageFolders);
       checkOwnImage(disk, observed, domain);
       observed.push(disk);
     } catch (error) {
@@ -103,8 +103,9 @@ function withItsFlag(
   config: Pick<Config, "disks" | "changed"> | undefined,
 ): ObservedDisk {
   const isSet = config?.disks.some(({ target, commit }) => target === disk.target && commit);
-  if (!isSet || disk.source !== "other" || stateOf(disk).kind !== "session" || !isRecorded(disk)) return disk;
-  const isIts = disk.record?.held || isWrittenSince(config!, disk);
+  const isReplaced = disk.source === "other" || disk.renamed;
+  if (!isSet || !isReplaced || stateOf(disk).kind !== "session" || !isRecorded(disk)) return disk;
+  const isIts = !disk.renamed && (disk.record?.held || isWrittenSince(config!, disk));
   return { ...disk, flag: isIts ? "set" : "unreadable" };
 }
 
@@ -128,6 +129,7 @@ export function checkOwnImage(
  */
 export function observeListed(
   { target, commit, keepCommits, keepSession, byHand }: ConfiguredDisk,
+  all: readonly ConfiguredDisk[],
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
   imageFolders: readonly string[],
@@ -142,7 +144,7 @@ export function observeListed(
     names,
     record,
     listed: true,
-    flag: commit ? "set" : "clear",
+    ...flagOf(commit, startFlagOf(record, target, all), { names, listing, record }),
     keepCommits,
     keepSession,
     ...byHand && { byHand },
@@ -153,6 +155,34 @@ export function observeListed(
     // While it is idle, whoever gives the disk to somebody means it.
     owner: record === undefined || record.idle ? ownerOnDisk(names, listing) : record.owner,
   };
+}
+
+/** The flag of the target at which a disk's session began, where that is listed for another disk now. */
+function startFlagOf(
+  record: SessionRecord | undefined,
+  target: string,
+  all: readonly ConfiguredDisk[],
+): ObservedDisk["startFlag"] {
+  if (record === undefined || record.idle || record.target === target) return undefined;
+  const other = all.find((disk) => disk.target === record.target);
+  return other && { target: record.target, isSet: other.commit };
+}
+
+/** What the flags say of a disk: of one that has a session, and another target since, only if both say the same, or its mark tells. */
+function flagOf(
+  commit: boolean,
+  startFlag: ObservedDisk["startFlag"],
+  { names, listing, record }: Pick<ObservedDisk, "names" | "listing" | "record">,
+): Pick<ObservedDisk, "flag" | "startFlag"> {
+  const state = parse(names, listing);
+  const said = (isSet: boolean) => isSet ? "set" : "clear";
+  if (startFlag === undefined || state.kind !== "session" && state.kind !== "committing") {
+    return { flag: said(commit) };
+  }
+  if (state.kind === "committing") return { flag: said(startFlag.isSet), startFlag };
+  const isMarkedFor = startFlag.isSet && record?.flagged === true && state.marked === true;
+  const isSure = isMarkedFor || commit === startFlag.isSet;
+  return { flag: isSure ? said(startFlag.isSet) : "unreadable", startFlag };
 }
 
 /**

@@ -26,7 +26,8 @@ export function planCommit(
     ...disks.filter(({ firmware }) => firmware),
   ];
   const both = inOrder([...decided, ...sessions]);
-  const flagged = both.filter(({ flag }) => clears && flag === "set").map(({ target }) => target);
+  const flagged = both.filter(({ flag }) => clears && flag === "set")
+    .map(({ target, startFlag }) => startFlag?.target ?? target);
   return {
     subject: both.map(({ target }) => target).join(" "),
     steps: [

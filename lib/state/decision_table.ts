@@ -255,7 +255,7 @@ const prepare = rows([
   [{ state: "session", flag: "set", held: true }, "resume", "maintenance survives a power cut"],
   [{ state: "session", saved: true, unborn: false }, "set aside, new session", "a guest was saved on it"],
   [
-    { state: "session", flag: "set", unborn: false },
+    { state: "session", flag: ["set", "unreadable"], unborn: false },
     "set aside, new session",
     "the flag may have been meant for this session, or for the next one",
   ],

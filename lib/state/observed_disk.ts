@@ -16,6 +16,8 @@ export interface ObservedDisk {
   /** The configuration lists it. */
   readonly listed: boolean;
   readonly flag: Facts["flag"];
+  /** The flag of the target that it had at its session's start, where the configuration lists that for another disk now. */
+  readonly startFlag?: { readonly target: string; readonly isSet: boolean };
   /** Number of newest commits kept unmerged; without limit as long as nobody can tell. */
   readonly keepCommits: number;
   readonly keepSession: boolean;
@@ -74,9 +76,19 @@ export function bearsMark(disk: ObservedDisk): boolean {
  * flag says no more than the flag, which an editor may have cleared since.
  */
 export function isMarked(disk: ObservedDisk): boolean {
-  // A flag that was set for another target isn't looked up any more.
-  const isOwnFlags = disk.record?.flagged === true && disk.record.target === disk.target;
+  // A flag that was set for another target, which is listed no more, isn't looked up any more.
+  const isLookedUp = disk.record?.target === disk.target || disk.startFlag !== undefined;
+  const isOwnFlags = disk.record?.flagged === true && isLookedUp;
   return stateOf(disk).kind === "session" && bearsMark(disk) && !isOwnFlags;
+}
+
+/** A disk once the flags of these targets are cleared. */
+export function afterClearing(disk: ObservedDisk, targets: readonly string[]): ObservedDisk {
+  const { target, flag, startFlag } = disk;
+  const isCleared = targets.includes(target) || startFlag !== undefined && targets.includes(startFlag.target);
+  if (!isCleared) return disk;
+  // One of the two was set, or both.
+  return { ...disk, flag: flag === "set" && startFlag !== undefined ? "unreadable" : "clear" };
 }
 
 /** Whether the session is to be committed: by its flag, or by its mark. */

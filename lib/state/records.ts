@@ -51,7 +51,7 @@ export function recordsAtPrepare(
       } = record;
       const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session";
       // What is in its place may use up the flag: from here on the mark counts by itself.
-      const isByMark = isLeft && bearsMark(disk);
+      const isByMark = bearsMark(disk) && (isLeft || target !== record.target);
       // The mark that a start makes of it now counts as the flag's own: an editor may clear that still.
       const isMarkedNow = decision === "resume" && disk.flag === "set" && !bearsMark(disk);
       const started = goesOn.includes(decision)
@@ -268,7 +268,9 @@ export function unfinished(
   return records.flatMap((record) => {
     const state = parse(namesOf(record.image), listing(record.image));
     // A guest that was saved must not find another disk than its own, whoever has thrown its session away.
-    if (state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved")) return [];
+    if (
+      state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved" && !record.lost)
+    ) return [];
     if (record.firmware && state.kind === "missing") return [];
     const { merging, flagVersion, held, flagged, setsAside, ...rest } = record;
     const isAside = hasEnded(state) || rest.aside === "stay";
