@@ -351,18 +351,6 @@ Deno.test("a commit that failed before it was decided is given up with its flag,
   });
 });
 
-Deno.test("a flag goes with its session where two disks change their targets", async () => {
-  using fixture = new Fixture().disks({ vda: true, vdb: false });
-  const [vda, vdb] = [fixture.image("vda"), fixture.image("vdb")];
-  await fixture.start();
-  fixture.write(vda, "mine");
-  await fixture.stop("crashed");
-  fixture.sources.set("vda", vdb);
-  fixture.sources.set("vdb", vda);
-  await fixture.start();
-  assertEquals(fixture.read(vda), { base: "vda", mine: "yes" });
-});
-
 for (const kind of ["own", "sync", "link"] as const) {
   Deno.test(`a start whose recovery fails each time with the second disk throws away no session: ${kind}`, async () => {
     using fixture = new Fixture().disks({ vda: true, vdb: true });

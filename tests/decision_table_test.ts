@@ -197,14 +197,14 @@ Deno.test("a start without a disk is refused", () => {
   }
 });
 
-Deno.test("a disk that is no longer configured keeps no guest from starting but by a session that is in use, replaced, not its own, gone or to be kept, or by seats", () => {
+Deno.test("a disk that is no longer configured keeps no guest from starting but by a session that is in use, replaced, not its own, gone, to be kept or waited for, or by seats", () => {
   for (const facts of unlistedAtPrepare) {
     if (isRefusal(decisions.get(facts)!)) {
       assert(
         facts.stood ||
           facts.start === "resume" && (facts.ended === "other" || isIdle(facts) && facts.saved) ||
           facts.state === "session" &&
-            (!facts.ours || facts.held || ["busy", "moved", "replaced"].includes(facts.look)),
+            (!facts.ours || facts.held || facts.saved || ["busy", "moved", "replaced"].includes(facts.look)),
       );
     }
   }

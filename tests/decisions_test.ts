@@ -50,6 +50,7 @@ const atStart: readonly Case[] = [
   [{ look: "moved" }, "refuse: moved"],
   [{ state: "stray" }, "refuse: stray commit"],
   [{ state: "session", look: "busy" }, "refuse: in use"],
+  [{ state: "session", flag: "unreadable" }, "refuse: another target"],
   [{ state: "session", flag: "set", held: true }, "resume"],
   [{ state: "session", flag: "set" }, "set aside, new session"],
   [{ state: "session", saved: true }, "set aside, new session"],

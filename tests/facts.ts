@@ -37,7 +37,7 @@ const prepare = {
   ended: [false, true, "other"],
   came: ["not"],
   ours: both,
-  flag: ["set", "clear"],
+  flag: ["set", "clear", "unreadable"],
   saved: both,
 } as const;
 /** All that can be true of a disk that the configuration lists, at a start. */

@@ -220,13 +220,13 @@ for (const layers of [1, 2]) {
   });
 }
 
-Deno.test("a disk that is not configured any more has no note of a guest that was saved", async () => {
+Deno.test("a disk that is not configured any more has no note of a guest that was saved, once another one is up", async () => {
   using fixture = fixtureOf();
   await fixture.start();
   await fixture.stop("saved");
   assertEquals((await fixture.type("recover --discard guest --yes")).code, 0);
   Deno.removeSync(fixture.configFile);
-  await fixture.event("prepare");
+  await fixture.start();
   assertEquals(fixture.files(fixture.config).filter((name) => /session|starting/.test(name)), []);
 });
 

@@ -516,6 +516,35 @@ Deno.test("a guest whose saved session was thrown away is not restored on anothe
   }
 });
 
+Deno.test("that a guest was saved on a flagged session is known after a start that fails", async () => {
+  using fixture = await up(true);
+  fixture.define();
+  await fixture.stop("saved");
+  await fixture.event("prepare");
+  await fixture.stop("failed");
+  const { asked } = await fixture.type("recover --discard guest", true).then(() => fixture);
+  assert(asked.some((question) => question.includes("on which a guest was saved")), asked.join());
+  await fixture.event("restore");
+  assertEquals((await fixture.event("prepare")).code, 1);
+});
+
+for (const reason of ["saved", "-"]) {
+  Deno.test(`a guest that was saved is not restored on the base after a start without its configuration, the end being ${reason}`, async () => {
+    using fixture = await up(false);
+    await fixture.stop(reason);
+    const text = Deno.readTextFileSync(fixture.configFile);
+    Deno.removeSync(fixture.configFile);
+    const { code } = await fixture.event("prepare");
+    assertEquals(code, reason === "saved" ? 1 : 0);
+    await fixture.stop(reason === "saved" ? "failed" : "-");
+    fixture.configureText(text);
+    await fixture.event("restore");
+    const restored = await fixture.event("prepare");
+    if (reason === "saved") assertEquals(fixture.read(fixture.vda), session);
+    else assertEquals(restored.code, 1);
+  });
+}
+
 Deno.test("once a guest has come up after its saved session was thrown away, what it is saved on next is restored", async () => {
   using fixture = await up(false);
   fixture.define();

@@ -2,7 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { dyingAt } from "./fault.ts";
-import { exists, Fixture } from "./fixture.ts";
+import { FirmwareFixture } from "./firmware_fixture.ts";
+import { Fixture } from "./fixture.ts";
 
 /** Two disks, of which the first may be flagged, in a session in which both were written to. */
 async function bothUp(flag: boolean): Promise<{ fixture: Fixture; first: string; second: string }> {
@@ -26,37 +27,32 @@ function hasSession(fixture: Fixture, image: string): boolean {
 }
 
 for (const isCrash of [true, false]) {
-  const after = isCrash ? "a crash" : "a power cut";
-  for (const isMoved of [false, true]) {
-    const flag = isMoved ? "its flag with it" : "its flag stays";
-    Deno.test(`a session flagged by an editor is kept or set aside after ${after}, where two targets change, ${flag}`, async () => {
-      const { fixture, first, second } = await bothUp(false);
-      using _fixture = fixture;
-      fixture.configure({ vda: true, vdb: false });
-      if (isCrash) await fixture.stop("crashed");
-      edit(fixture, { vda: second, vdb: first });
-      if (isMoved) fixture.configure({ vda: false, vdb: true }, new Date());
-      await fixture.start();
-      const aside = `${first}.autorevert-ended`;
-      assertEquals(hasSession(fixture, exists(aside) ? aside : first), true);
-    });
-  }
-
-  for (const isNew of [false, true]) {
-    const what = isNew ? "a new disk has" : "the other disk has";
-    Deno.test(`a session that was to be committed goes on after ${after}, though ${what} its target, and no other one`, async () => {
-      const { fixture, first, second } = await bothUp(true);
-      using _fixture = fixture;
-      if (isCrash) await fixture.stop("crashed");
-      const other = isNew ? `${fixture.images}/new.img` : second;
-      if (isNew) fixture.save(other, null, { base: "new" });
-      edit(fixture, { vda: other, vdb: first });
-      await fixture.start();
-      assertEquals([hasSession(fixture, first), hasSession(fixture, other)], [true, false]);
-      await fixture.stop();
-      assertEquals([hasSession(fixture, first), hasSession(fixture, other)], [true, false]);
-      assertEquals(fixture.flags(), { vda: false, vdb: false });
-    });
+  for (const isMarked of [true, false]) {
+    for (const isMoved of [true, false]) {
+      const name = `${isMarked ? "begun with its flag" : "flagged by an editor"}, after ${
+        isCrash ? "a crash" : "a power cut"
+      }, ${isMoved ? "the flag goes with it" : "the flag stays"}`;
+      Deno.test(`a guest with a session that may be to be kept is not started where targets have changed: ${name}`, async () => {
+        const { fixture, first, second } = await bothUp(isMarked);
+        using _fixture = fixture;
+        fixture.configure({ vda: true, vdb: false });
+        if (isCrash) await fixture.stop("crashed");
+        edit(fixture, { vda: second, vdb: first });
+        if (isMoved) fixture.configure({ vda: false, vdb: true }, new Date());
+        const { said } = await fixture.event("prepare");
+        assertEquals(said.length, 2);
+        assertEquals(said[0]?.includes("is a session that began as"), true);
+        await fixture.stop("failed");
+        // The hints.
+        for (const target of isCrash ? ["vdb"] : ["vda", "vdb"]) {
+          const way = target === "vdb" ? "--keep" : "--discard";
+          assertEquals((await fixture.type(`recover ${way} guest ${target} --yes`)).said, []);
+        }
+        await fixture.start();
+        await fixture.stop();
+        assertEquals([hasSession(fixture, first), hasSession(fixture, second)], [true, false]);
+      });
+    }
   }
 }
 
@@ -89,5 +85,109 @@ for (const isListed of [false, true]) {
     await fixture.stop();
     assertEquals(fixture.read(first), { base: "vda", session: "yes", ...!isListed && { next: "yes" } });
     assertEquals(fixture.read(second), { base: "vdb" });
+  });
+}
+
+Deno.test("a session that an end held in doubt is not kept by a flag that is set for another image under its target", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  const [image, other] = [fixture.vda, `${fixture.images}/other.img`];
+  fixture.save(other, null, { base: "other" });
+  await fixture.start();
+  fixture.write(image, "session");
+  const text = Deno.readTextFileSync(fixture.configFile);
+  fixture.configureText(`${text}}`); // an editor's slip
+  await fixture.event("stopped", "shutdown");
+  await fixture.event("release", "shutdown");
+  fixture.configureText(text);
+  edit(fixture, { vda: other });
+  assertEquals((await fixture.type("commit guest vda")).code, 0);
+  await fixture.start();
+  await fixture.stop();
+  edit(fixture, { vda: image });
+  await fixture.start();
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { base: "vda" });
+});
+
+Deno.test("a disk that is taken out while its guest runs is left alone after that, though another one is listed meanwhile", async () => {
+  const { fixture } = await bothUp(false);
+  using _fixture = fixture;
+  fixture.configure({ vda: false });
+  await fixture.start();
+  fixture.run();
+  for (const command of ["disable guest vda", "enable guest vdb"]) {
+    assertEquals((await fixture.type(command)).said, []);
+  }
+  fixture.halt();
+  await fixture.stop();
+  await fixture.good("prepare");
+  assertEquals(fixture.files().filter((name) => name.startsWith("vda")), ["vda.img"]);
+});
+
+Deno.test("commit --cancel is for the session that runs, also where the definition has another image for its target", async () => {
+  const { fixture, first, second } = await bothUp(true);
+  using _fixture = fixture;
+  await fixture.stop("saved");
+  await fixture.event("restore");
+  await fixture.start();
+  fixture.run();
+  edit(fixture, { vda: second, vdb: first });
+  assertEquals((await fixture.type("commit --cancel guest")).said, []);
+  edit(fixture, { vda: first, vdb: second });
+  fixture.halt();
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { base: "vda" });
+});
+
+for (const end of ["crashed", "saved"]) {
+  Deno.test(`firmware of a session that may be to be kept is not thrown away where its disk has another image: ${end}`, async () => {
+    using fixture = new FirmwareFixture();
+    fixture.disks({ vda: end === "crashed" });
+    const other = `${fixture.images}/other.img`;
+    fixture.save(other, null, { base: "other" });
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await fixture.stop(end);
+    edit(fixture, { vda: other });
+    const { said } = await fixture.event("prepare");
+    assertEquals(said, [
+      `error: guest nvram: it belongs to the session "${fixture.vda}", which may be to be kept`,
+      `hint: end that first: autorevert recover --keep|--discard guest ${fixture.vda}; or name it again: virsh edit guest`,
+    ]);
+    await fixture.stop("failed");
+    edit(fixture, { vda: fixture.vda });
+    if (end === "saved") await fixture.event("restore");
+    await fixture.start();
+    assertEquals(hasSession(fixture, fixture.vda), true); // and the firmware's
+  });
+}
+
+for (const command of ["commit", "commit --cancel"]) {
+  Deno.test(`${command} does not change the flag of a session whose disk has another target since`, async () => {
+    const { fixture, first, second } = await bothUp(true);
+    using _fixture = fixture;
+    await fixture.stop("crashed");
+    edit(fixture, { vda: second, vdb: first });
+    assertEquals((await fixture.type(`${command} guest vda`)).said, [
+      `error: guest vda: its flag is that of the session "${first}", whose disk is vdb now`,
+      "hint: start the guest first, or end that session: autorevert recover --keep|--discard guest vdb",
+    ]);
+    assertEquals(fixture.flags(), { vda: true, vdb: false });
+  });
+}
+
+for (const command of ["undo", "keep"]) {
+  Deno.test(`${command} TARGET says what to do where that was another disk's at the last start`, async () => {
+    using fixture = new Fixture().disks({ vda: true, vdb: true });
+    fixture.keys = command === "undo" ? { "keep-commits": 1 } : { "keep-session": true };
+    fixture.configure({ vda: command === "undo", vdb: command === "undo" });
+    await fixture.start();
+    await fixture.stop();
+    edit(fixture, { vda: fixture.image("vdb"), vdb: fixture.vda });
+    const { said } = await fixture.type(`${command} guest vda --yes`);
+    assertEquals(
+      said[0],
+      `error: guest vda: the disk that was vda, "${fixture.vda}", has another target now`,
+    );
   });
 }

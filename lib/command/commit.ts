@@ -3,15 +3,18 @@
 import { wordsOf } from "./conditions.ts";
 import { setKey } from "./config_edit.ts";
 import { configure, finishRecovery, inspectListed, listedDisks, warnOfBase } from "./configure.ts";
+import { inspectGuest } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
 import type { InspectedDisk } from "./inspect.ts";
+import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
-import { bearsMark, isRecorded, stateOf } from "../state/observed_disk.ts";
+import type { ConfiguredDisk } from "../input/config.ts";
+import { bearsMark, isRecorded, mayBeKept, stateOf } from "../state/observed_disk.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 import { mark, removeMark } from "../state/transitions.ts";
-import { shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** Sets the commit flags of disks, or clears them. */
 export async function commit(context: GuestCommand): Promise<void> {
@@ -20,6 +23,7 @@ export async function commit(context: GuestCommand): Promise<void> {
   using _guest = await run.locks.guest();
   await finishRecovery(context);
   const { meant } = await listedDisks(context);
+  checkTargetsOfFlags(meant, (await inspectGuest(context)).disks, context);
   const changed = meant.filter(({ commit }) => commit !== flag);
   if (changed.length > 0) {
     const targets = changed.map(({ target }) => target);
@@ -38,6 +42,30 @@ export async function commit(context: GuestCommand): Promise<void> {
       `${domain} ${view.target}: ${flag ? afterCommit(view, context) : afterCancel(view)}`,
     );
     if (flag && view.disk !== undefined) await warnOfBase(view.disk, context);
+  }
+}
+
+/** @throws {UserError} if the flag of one of these is still that of a session whose disk has another target now */
+function checkTargetsOfFlags(
+  meant: readonly ConfiguredDisk[],
+  views: readonly InspectedDisk[],
+  { domain }: GuestCommand,
+): void {
+  const disks = views.flatMap(({ disk }) => disk ?? []);
+  for (const { target } of meant) {
+    const other = disks.find((disk) => disk.startFlag?.target === target && mayBeKept(disk));
+    if (other === undefined) continue;
+    throw withContext(
+      target,
+      new UserError(
+        `its flag is that of the session ${quoted(other.names.image)}, whose disk is ${other.target} now`,
+        {
+          hint: `start the guest first, or end that session: ${
+            recoverCommand("--keep|--discard", domain, other.target)
+          }`,
+        },
+      ),
+    );
   }
 }
 

@@ -86,7 +86,14 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   const live = await attempt(() => disksIn(host.settings.liveFolder, domain));
   const persistent = await attempt(() => disksIn(host.settings.definedFolder, domain));
   // A domain that runs names the whole chain of its images, which says nothing against them.
-  const defined = persistent ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
+  const up = live?.map((disk) => ({ ...disk, unfit: undefined }));
+  // What another image is defined for is its matter from the next start on.
+  const defined = persistent?.map((disk) => {
+    const now = up?.find(({ target }) => target === disk.target);
+    if (now?.file === undefined || now.file === disk.file) return disk;
+    const image = files.resolveIfThere(now.file);
+    return records.some((record) => record.image === image) ? now : disk;
+  }) ?? up;
 
   const listed = defined === undefined ? [] : config?.disks ?? [];
   const recorded = observeRecorded(records, known, live ?? defined ?? "unreadable");

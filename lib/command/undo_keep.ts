@@ -196,13 +196,25 @@ async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
       hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
     });
   }
-  for (const { disk } of chosen) if (disk.source === "other") throw otherFile(disk, context.domain);
+  for (const { disk } of chosen) {
+    if (disk.source === "other") throw otherFile(disk, context.domain);
+    if (disk.renamed && context.targets.length > 0) throw renamedDisk(disk);
+  }
   for (const idle of chosen) {
     work.check?.(idle);
     if (work.verb === "keep" && !idle.disk.firmware) await checkEnded(idle, context);
   }
   for (const { disk } of chosen) if (!disk.firmware) await refuseBusy(disk, context);
   return chosen;
+}
+
+function renamedDisk({ target, names: { image } }: ObservedDisk): UserError {
+  return withContext(
+    target,
+    new UserError(`the disk that was ${target}, ${quoted(image)}, has another target now`, {
+      hint: "start the guest and shut it down first: then its disks go by the targets that they have now",
+    }),
+  );
 }
 
 /** @throws {UserError} if the session that was set aside stands on another layer than the top: what lies above it would be lost */

@@ -21,8 +21,10 @@ import {
   isAwaited,
   isMadeForIt,
   isMarked,
+  isUnborn,
   isYetToBeMade,
   mayBeAnothers,
+  mayBeKept,
   type ObservedDisk,
   stateOf,
   waitsToBeSetAside,
@@ -30,11 +32,10 @@ import {
 import { type Names, namesOf } from "../state/paths.ts";
 import { isLeftAlone, marksOf, planPrepare, planUndo } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
-import { passFlagsToMarks } from "../state/recovery.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
-import { quoted } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** What a start rests on besides its disks. */
 export interface Start {
@@ -51,7 +52,7 @@ export async function beginSessions(
   context: EventContext,
 ): Promise<void> {
   const { run, host, paths } = context;
-  const recovery = passFlagsToMarks(await planCheckedRecovery(disks, context), paths);
+  const recovery = await planCheckedRecovery(disks, context);
   const others = readOtherRecords(paths.note, recovery.disks.map(({ names }) => names.image));
   for (const disk of recovery.disks) {
     const state = stateOf(disk);
@@ -78,6 +79,7 @@ export async function beginSessions(
   const decided = withFirmware(firmware, disksDecided, context);
   for (const disk of recovery.disks) checkMergeMarks(disk);
   await refuse(decided, context);
+  if (start === "fresh") checkFirmware(decided, context);
   for (const disk of recovery.disks) checkMarks(disk, start === "resume");
   warnOfBases(decided, looked, context);
 
@@ -108,7 +110,7 @@ export async function beginSessions(
     throw error;
   }
   await updateRecords(recordsWhenBegun(note, begun), context);
-  if (isLeftAlone(decided) && seats === undefined && !run.isDry) files.removeIfThere(paths.starting);
+  if (isLeftAlone(decided, note) && seats === undefined && !run.isDry) files.removeIfThere(paths.starting);
 }
 
 /** Where the file system's clock differs from ours, a session is told by when its file was made: noted before it is the session. */
@@ -214,6 +216,24 @@ export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFla
     ? isAwaited(disk) || mayBeAnothers(disk)
     : record?.waits === "saved" || record?.lost === true;
   return { event: "prepare", start, end: "none", held, saved };
+}
+
+/** @throws {UserError} if the firmware's session belongs to one that may be to be kept, and whose image the domain names no more */
+function checkFirmware(decided: readonly DecidedDisk[], { domain }: EventContext): void {
+  const goes = decided.find(({ disk, decision }) =>
+    disk.firmware && stateOf(disk).kind === "session" && !isUnborn(disk) && beginsSession(decision)
+  );
+  const left = decided.find(({ disk, decision }) => decision === "leave to a person" && mayBeKept(disk));
+  if (goes === undefined || left === undefined) return;
+  const { names: { image } } = left.disk;
+  throw withContext(
+    goes.disk.target,
+    new UserError(`it belongs to the session ${quoted(image)}, which may be to be kept`, {
+      hint: `end that first: ${
+        recoverCommand("--keep|--discard", domain, image)
+      }; or name it again: virsh edit ${shellWord(domain)}`,
+    }),
+  );
 }
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {

@@ -35,7 +35,8 @@ export function isRenamed(
   return !has(target) && disks.some((disk) => has(disk.target));
 }
 
-function sourceOfTarget(
+/** The same of that target alone. */
+export function sourceOfTarget(
   { target, image }: Pick<SessionRecord, "target" | "image">,
   disks: readonly DomainDisk[],
 ): Facts["source"] {

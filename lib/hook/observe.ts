@@ -1,5 +1,13 @@
 import { UserError, withContext } from "../errors.ts";
-import { checkLength, checkPublishable, imageAt, isRenamed, permitted, sourceOf } from "./image_path.ts";
+import {
+  checkLength,
+  checkPublishable,
+  imageAt,
+  isRenamed,
+  permitted,
+  sourceOf,
+  sourceOfTarget,
+} from "./image_path.ts";
 import { list, listIfThere, lstat, ownerOf } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -96,7 +104,7 @@ export function observeAtPrepare(
 
 /**
  * A session in whose place the domain names another image for its target: the flag that is set there will be used up by that one's
- * session. It is this one's, too, if an event has held it, or if it was set before the guest last wrote to it; else nobody can tell.
+ * session. It is this one's, too, if it was set before the guest last wrote to it; else nobody can tell.
  */
 function withItsFlag(
   disk: ObservedDisk,
@@ -105,7 +113,7 @@ function withItsFlag(
   const isSet = config?.disks.some(({ target, commit }) => target === disk.target && commit);
   const isReplaced = disk.source === "other" || disk.renamed;
   if (!isSet || !isReplaced || stateOf(disk).kind !== "session" || !isRecorded(disk)) return disk;
-  const isIts = !disk.renamed && (disk.record?.held || isWrittenSince(config!, disk));
+  const isIts = !disk.renamed && isWrittenSince(config!, disk);
   return { ...disk, flag: isIts ? "set" : "unreadable" };
 }
 
@@ -168,7 +176,7 @@ function startFlagOf(
   return other && { target: record.target, isSet: other.commit };
 }
 
-/** What the flags say of a disk: of one that has a session, and another target since, only if both say the same, or its mark tells. */
+/** What the flags say of a disk: of one that has a session, and another target since, only if both say the same. */
 function flagOf(
   commit: boolean,
   startFlag: ObservedDisk["startFlag"],
@@ -180,9 +188,9 @@ function flagOf(
     return { flag: said(commit) };
   }
   if (state.kind === "committing") return { flag: said(startFlag.isSet), startFlag };
-  const isMarkedFor = startFlag.isSet && record?.flagged === true && state.marked === true;
-  const isSure = isMarkedFor || commit === startFlag.isSet;
-  return { flag: isSure ? said(startFlag.isSet) : "unreadable", startFlag };
+  // A mark that another host has left counts by itself.
+  if (state.marked && !record?.flagged) return { flag: said(commit) };
+  return { flag: commit === startFlag.isSet ? said(commit) : "unreadable", startFlag };
 }
 
 /**
@@ -247,8 +255,14 @@ export function observeRecorded(
   config: Config | "unreadable" | undefined,
   disks: readonly DomainDisk[] | "unreadable",
 ): ObservedDisk[] {
+  // One that the domain has with an image of its own is another disk.
+  const isNamed = (target: string) =>
+    disks !== "unreadable" && disks.some((disk) => disk.target === target) &&
+    records.every(({ image }) => sourceOfTarget({ target, image }, disks) !== "same");
   const mayBeRenamed = typeof config === "object" &&
-    config.disks.some(({ target }) => records.every((record) => record.target !== target));
+    config.disks.some(({ target }) =>
+      records.every((record) => record.target !== target) && !isNamed(target)
+    );
   const observed = records.map((record) => observeOne(record, config, disks, mayBeRenamed));
   return observed.map((disk) => hasSuccessor(disk, observed) ? { ...disk, flag: "clear" } : disk);
 }

@@ -190,6 +190,13 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
           recoverCommand("--keep|--discard", domain, target)
         }`,
       ];
+    case "refuse: another target":
+      return [
+        `${image} is a session that began as ${disk.record?.target}, and it may have been meant by the flag of that`,
+        `end the session: ${
+          recoverCommand("--keep|--discard", domain, target)
+        }; or name it as before: virsh edit ${guest}`,
+      ];
     case "refuse: damaged":
       return [
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,

@@ -1,8 +1,9 @@
 import type { EventContext } from "./context.ts";
 import { seatsUp } from "./seat_release.ts";
-import { list, lstat } from "../host/files.ts";
+import { list, listIfThere, lstat } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { namesOf } from "../state/paths.ts";
+import { unfinished } from "../state/records.ts";
 import { parse } from "../state/state.ts";
 import * as moves from "../state/transitions.ts";
 
@@ -33,12 +34,9 @@ export async function started(context: EventContext): Promise<void> {
       return state.kind === "session" && state.ended ? moves.removeSetAside(names) : [];
     }) && isDone;
   }
-  await run.take("", [{
-    kind: "note",
-    path: paths.note,
-    records: records.map(({ aside: _, lost: __, waits, ...rest }) => ({
-      ...rest,
-      ...rest.detached && waits && { waits },
-    })),
-  }]);
+  const left = records.map(({ aside: _, lost: __, waits, ...rest }) => ({
+    ...rest,
+    ...rest.detached && waits && { waits },
+  }));
+  await run.take("", [{ kind: "note", path: paths.note, records: unfinished(left, listIfThere) }]);
 }

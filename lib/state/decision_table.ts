@@ -86,6 +86,7 @@ export type Refusal =
   | "refuse: moved"
   | "refuse: seats"
   | "refuse: not configured"
+  | "refuse: another target"
   | "refuse: damaged"
   | "refuse: nothing to resume"
   | "refuse: not its session"
@@ -181,6 +182,11 @@ const prepare = rows([
     "refuse: not configured",
     "its session is, or may be, to be kept, and nobody can tell any more",
   ],
+  [
+    { listed: false, state: "session", saved: true },
+    "refuse: not configured",
+    "a guest may have been saved on it",
+  ],
   [{ listed: false, state: "session" }, "discard", "no longer configured: plain from now on"],
   [{ listed: false, ended: true }, "let go", "no longer configured: plain from now on"],
   [{ listed: false, state: "layered" }, "let go", "no longer configured: plain from now on"],
@@ -251,11 +257,16 @@ const prepare = rows([
   ],
   [{ state: "session", look: "moved" }, "refuse: moved", "it stands on another disk's file"],
   [{ state: "session", ours: false }, "refuse: not ours", "somebody's own overlay is never thrown away"],
+  [
+    { state: "session", flag: "unreadable" },
+    "refuse: another target",
+    "the flag of its target and that of the target which it had say different things",
+  ],
   [{ state: "session", flag: "set", held: true, look: "damaged" }, "refuse: damaged", "it was to be kept"],
   [{ state: "session", flag: "set", held: true }, "resume", "maintenance survives a power cut"],
   [{ state: "session", saved: true, unborn: false }, "set aside, new session", "a guest was saved on it"],
   [
-    { state: "session", flag: ["set", "unreadable"], unborn: false },
+    { state: "session", flag: "set", unborn: false },
     "set aside, new session",
     "the flag may have been meant for this session, or for the next one",
   ],

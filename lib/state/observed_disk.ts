@@ -87,13 +87,20 @@ export function afterClearing(disk: ObservedDisk, targets: readonly string[]): O
   const { target, flag, startFlag } = disk;
   const isCleared = targets.includes(target) || startFlag !== undefined && targets.includes(startFlag.target);
   if (!isCleared) return disk;
-  // One of the two was set, or both.
-  return { ...disk, flag: flag === "set" && startFlag !== undefined ? "unreadable" : "clear" };
+  // Of two that differed the one that was set is clear now, of two that were set one is.
+  return { ...disk, flag: startFlag !== undefined && flag === "set" ? "unreadable" : "clear" };
 }
 
 /** Whether the session is to be committed: by its flag, or by its mark. */
 export function wishOf(disk: ObservedDisk): Facts["flag"] {
   return disk.flag === "clear" && isMarked(disk) ? "set" : disk.flag;
+}
+
+/** Whether anything says that the session is to be kept, or that it may be. */
+export function mayBeKept(disk: ObservedDisk): boolean {
+  const { record, flag } = disk;
+  return stateOf(disk).kind === "session" &&
+    (flag !== "clear" || bearsMark(disk) || record?.held === true || isAwaited(disk));
 }
 
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */

@@ -17,9 +17,9 @@ import { afterAll, type StartMark, type StartWord, type Step } from "./step.ts";
 import { holdPublished } from "./master_transitions.ts";
 import * as moves from "./transitions.ts";
 
-/** A guest of which no disk is listed any more is left alone from its start on, and its end asks for nothing. */
-export function isLeftAlone(decided: readonly DecidedDisk[]): boolean {
-  return decided.every(({ decision }) => leavesAlone.includes(decision));
+/** A guest of which no disk is listed any more is left alone from its start on, or once it is up, and its end asks for nothing. */
+export function isLeftAlone(decided: readonly DecidedDisk[], records: readonly SessionRecord[]): boolean {
+  return decided.every(({ decision }) => leavesAlone.includes(decision)) && !records.some(({ lost }) => lost);
 }
 
 /** A start in two parts. */
@@ -43,7 +43,9 @@ export function planPrepare(
   const made = [
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, records }),
-    ...isLeftAlone(decided) ? [] : [stage("", startingStep(paths, start, records, marksOf(decided)))],
+    ...isLeftAlone(decided, records)
+      ? []
+      : [stage("", startingStep(paths, start, records, marksOf(decided)))],
     ...recovery,
     ...begun.map(({ disk }) => stage(disk.target, ...createSession(disk))),
   ];
@@ -71,12 +73,14 @@ export function marksOf(decided: readonly DecidedDisk[]): StartMark[] {
 export function startingStep(
   { starting }: GuestNames,
   word: StartWord,
-  records: readonly { readonly aside?: unknown; readonly waits?: unknown }[] = [],
+  records: readonly { readonly aside?: unknown; readonly waits?: unknown; readonly lost?: unknown }[] = [],
   marks: readonly StartMark[] = [],
 ) {
   const more: StartMark[] = [
     ...word === "fresh" ? marks : [],
-    ...records.some(({ aside, waits }) => aside !== undefined || waits) ? ["update" as const] : [],
+    ...records.some(({ aside, waits, lost }) => aside !== undefined || waits || lost)
+      ? ["update" as const]
+      : [],
     ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
   ];
   return { kind: "starting", path: starting, word, ...more.length > 0 && { more } } as const;

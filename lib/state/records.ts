@@ -51,7 +51,7 @@ export function recordsAtPrepare(
       } = record;
       const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session";
       // What is in its place may use up the flag: from here on the mark counts by itself.
-      const isByMark = bearsMark(disk) && (isLeft || target !== record.target);
+      const isByMark = bearsMark(disk) && (isLeft || target !== record.target && disk.flag !== "set");
       // The mark that a start makes of it now counts as the flag's own: an editor may clear that still.
       const isMarkedNow = decision === "resume" && disk.flag === "set" && !bearsMark(disk);
       const started = goesOn.includes(decision)
@@ -73,9 +73,11 @@ export function recordsAtPrepare(
         // Nobody can tell for which of the two the flag was meant: it is set aside at its next start.
         ...isLeft && !isByMark && disk.flag === "unreadable" && { waits: true },
         ...isLeft && { detached: true },
+        // What a guest may have been saved on goes.
+        ...(hasLostSession(disk) || decision === "let go" && hasEnded(stateOf(disk))) && { lost: true },
         ...setsAside !== undefined && decision !== "put back" && { setsAside },
         // Until the guest is up, its memory may have to come back once more.
-        ...(decision === "put back" || waits && decision !== "resume" && !leavesAlone.includes(decision)) &&
+        ...(decision === "put back" || waits && !leavesAlone.includes(decision)) &&
           { waits: waits ?? "saved" },
         ...came && { came },
         ...aside && { aside },

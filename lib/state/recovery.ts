@@ -1,5 +1,5 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
-import { afterClearing, bearsMark, isMarked, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
+import { afterClearing, isMarked, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import { doneMerges } from "./merge_transitions.ts";
 import { type GuestNames, layerNumber, type Names } from "./paths.ts";
 import { hasEnded, type Listing, parse, topOf } from "./state.ts";
@@ -65,27 +65,6 @@ export function planRecovery(
     listing: afterAll(disk.listing, commit.steps),
   }));
   return { stages, disks: tidied(finished), replaced: strangers };
-}
-
-/**
- * Sessions that are to be kept by a flag which another disk's target has now: from here on their marks count by themselves, and that
- * flag is used up.
- */
-export function passFlagsToMarks(recovery: Recovery, { config }: GuestNames): Recovery {
-  const targets = recovery.disks.filter((disk) =>
-    stateOf(disk).kind === "session" && disk.record?.flagged === true && bearsMark(disk) &&
-    disk.startFlag?.isSet
-  ).map(({ startFlag }) => startFlag!.target);
-  if (targets.length === 0) return recovery;
-  return {
-    ...recovery,
-    stages: [...recovery.stages, { subject: targets.join(" "), steps: [{ kind: "clear", config, targets }] }],
-    disks: recovery.disks.map((disk) =>
-      disk.startFlag !== undefined && targets.includes(disk.startFlag.target) && disk.flag === "set"
-        ? disk
-        : afterClearing(disk, targets)
-    ),
-  };
 }
 
 /**
