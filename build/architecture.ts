@@ -31,7 +31,7 @@ const words: Words = {
     gone: "domain has no such disk",
     unreadable: "XML unreadable",
   },
-  flag: { set: "flagged", clear: "not flagged", unreadable: "configuration unreadable" },
+  flag: { set: "flagged", clear: "not flagged", unreadable: "flag unknown" },
   held: { true: "held", false: "not held" },
   keeps: { true: "`keep-session`" },
   unborn: { true: "its guest never came up", false: "its guest came up" },
