@@ -30,79 +30,100 @@ export function recordsAtPrepare(
   start: keyof typeof ways = "fresh",
 ): SessionRecord[] {
   const came = ways[start];
-  return decided.map(({ disk, decision }): SessionRecord => {
-    const { target, record } = disk;
+  return decided.map((one): SessionRecord => {
+    const { disk, decision } = one;
+    const { record } = disk;
     const aside = asideAtPrepare(disk, decision);
-    const isNew = beginsSession(decision) || came === "migration" && isStale(disk);
+    const from = { ...came && { came }, ...aside && { aside } };
     // Its flag is looked up by its target, which may be another one than at its start.
-    if (record && !isNew) {
-      const {
-        aside: before,
-        setsAside,
-        waits,
-        left,
-        came: _,
-        made: __,
-        idle,
-        visits: ___,
-        flagged,
-        detached: ____,
-        ...rest
-      } = record;
-      const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session";
-      // What is in its place may use up the flag: from here on the mark counts by itself.
-      const isByMark = bearsMark(disk) && (isLeft || target !== record.target && disk.flag !== "set");
-      // The mark that a start makes of it now counts as the flag's own: an editor may clear that still.
-      const isMarkedNow = decision === "resume" && disk.flag === "set" && !bearsMark(disk);
-      const started = goesOn.includes(decision)
-        ? startAfter(others, disk, Date.parse(record.started))
-        : record.started;
-      return {
-        ...rest,
-        target,
-        ...madeFor(disk, decision),
-        // Told by its start, it must still be so where that is noted anew.
-        ...(decision === "keep" || decision === "resume") && started !== record.started &&
-          disk.made !== undefined && { made: [disk.made] },
-        ...left && !goesOn.includes(decision) && { left },
-        ...idle && !goesOn.includes(decision) && { idle },
-        started,
-        // A session that has not come up yet beside one that is set aside holds nothing.
-        ...decision === "resume" && before === undefined && { held: true },
-        ...(flagged && !isByMark || isMarkedNow) && { flagged: true },
-        // Nobody can tell for which of the two the flag was meant: it is set aside at its next start.
-        ...isLeft && !isByMark && disk.flag === "unreadable" && { waits: true },
-        ...isLeft && { detached: true },
-        // What a guest may have been saved on goes.
-        ...(hasLostSession(disk) || decision === "let go" && hasEnded(stateOf(disk))) && { lost: true },
-        ...setsAside !== undefined && decision !== "put back" && { setsAside },
-        // Until the guest is up, its memory may have to come back once more.
-        ...(decision === "put back" || waits && !leavesAlone.includes(decision)) &&
-          { waits: waits ?? "saved" },
-        ...came && { came },
-        ...aside && { aside },
-      };
-    }
-    const setsAside = decision === "set aside, new session"
-      ? disk.made
-      : record && wasSavedOn(disk)
-      ? disk.endedMade
-      : undefined;
-    return {
-      ...newRecord(disk, now, others),
-      ...hasLostSession(disk) && { lost: true } as const,
-      // What is on disk is QEMU's already: whose it was is known from an earlier stay.
-      ...came === "migration" && record !== undefined && { owner: record.owner },
-      ...isFlaggedAtStart(disk) && { flagged: true } as const,
-      ...came && { came },
-      ...came === "migration" && { visits: record === undefined ? "first" : "again" } as const,
-      // Until the new session has taken its place.
-      ...disk.made !== undefined && stateOf(disk).kind === "session" && { made: [disk.made] },
-      ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
-      ...aside && { aside },
-      ...setsAside !== undefined && { setsAside },
-    };
+    return record === undefined || beginsSession(decision) || came === "migration" && isStale(disk)
+      ? begunRecord(one, from, now, others)
+      : keptRecord(one, record, from, others);
   });
+}
+
+/** What a start makes of the record of a disk whose session, if it has one, was there before. */
+function keptRecord(
+  { disk, decision }: DecidedDisk,
+  record: SessionRecord,
+  from: Pick<SessionRecord, "came" | "aside">,
+  others: readonly SessionRecord[],
+): SessionRecord {
+  const { target } = disk;
+  const {
+    aside: before,
+    setsAside,
+    waits,
+    left,
+    came: _,
+    made: __,
+    idle,
+    visits: ___,
+    flagged,
+    detached: ____,
+    ...rest
+  } = record;
+  const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session";
+  // What is in its place may use up the flag: from here on the mark counts by itself.
+  const isByMark = bearsMark(disk) && (isLeft || target !== record.target && disk.flag !== "set");
+  // The mark that a start makes of it now counts as the flag's own: an editor may clear that still.
+  const isMarkedNow = decision === "resume" && disk.flag === "set" && !bearsMark(disk);
+  const started = goesOn.includes(decision)
+    ? startAfter(others, disk, Date.parse(record.started))
+    : record.started;
+  return {
+    ...rest,
+    target,
+    ...madeFor(disk, decision),
+    // Told by its start, it must still be so where that is noted anew.
+    ...(decision === "keep" || decision === "resume") && started !== record.started &&
+      disk.made !== undefined && { made: [disk.made] },
+    ...left && !goesOn.includes(decision) && { left },
+    ...idle && !goesOn.includes(decision) && { idle },
+    started,
+    // A session that has not come up yet beside one that is set aside holds nothing.
+    ...decision === "resume" && before === undefined && { held: true },
+    ...(flagged && !isByMark || isMarkedNow) && { flagged: true },
+    // Nobody can tell for which of the two the flag was meant: it is set aside at its next start.
+    ...isLeft && !isByMark && disk.flag === "unreadable" && { waits: true },
+    ...isLeft && { detached: true },
+    // What a guest may have been saved on goes.
+    ...(hasLostSession(disk) || decision === "let go" && hasEnded(stateOf(disk))) && { lost: true },
+    ...setsAside !== undefined && decision !== "put back" && { setsAside },
+    // Until the guest is up, its memory may have to come back once more.
+    ...(decision === "put back" || waits && !leavesAlone.includes(decision)) &&
+      { waits: waits ?? "saved" },
+    ...from,
+  };
+}
+
+/** The record of a session that begins, or comes from another host. */
+function begunRecord(
+  { disk, decision }: DecidedDisk,
+  from: Pick<SessionRecord, "came" | "aside">,
+  now: Date,
+  others: readonly SessionRecord[],
+): SessionRecord {
+  const { record } = disk;
+  const isComing = from.came === "migration";
+  const setsAside = decision === "set aside, new session"
+    ? disk.made
+    : record && wasSavedOn(disk)
+    ? disk.endedMade
+    : undefined;
+  return {
+    ...newRecord(disk, now, others),
+    ...hasLostSession(disk) && { lost: true } as const,
+    // What is on disk is QEMU's already: whose it was is known from an earlier stay.
+    ...isComing && record !== undefined && { owner: record.owner },
+    ...isFlaggedAtStart(disk) && { flagged: true } as const,
+    ...isComing && { visits: record === undefined ? "first" : "again" } as const,
+    // Until the new session has taken its place.
+    ...disk.made !== undefined && stateOf(disk).kind === "session" && { made: [disk.made] },
+    ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
+    ...from,
+    ...setsAside !== undefined && { setsAside },
+  };
 }
 
 /** By what the session is told from now on: one that is put back is another file than the one in whose place it comes. */
