@@ -193,16 +193,21 @@ async function endSessions(
     await run.take(subject, steps);
   } else {
     // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
-    const targets = own.filter(({ flag }) => flag === "set").map(({ target }) => target);
+    const targets = own.filter(({ flag }) => flag === "set")
+      .map(({ target, startFlag }) => startFlag?.target ?? target);
     if (targets.length > 0) await run.take("", [{ kind: "clear", config: paths.config, targets }]);
     for (const disk of all) await run.take(disk.target, planDiscard(disk));
   }
   const outcome = options.has("keep")
     ? "the session is part of the disk now: the next start begins with it"
     : "the session is thrown away: the next start begins without it";
-  const stays = (disk: ObservedDisk) =>
-    own.includes(disk) ? "" : "; the flag stays, and the next session will be kept";
-  for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${stays(disk)}`);
+  const flagSaid = (disk: ObservedDisk) =>
+    disk.startFlag?.isSet
+      ? `; the flag of ${disk.startFlag.target}, as which it began, is used up by that`
+      : own.includes(disk) || disk.startFlag !== undefined && disk.flag === "clear"
+      ? ""
+      : "; the flag stays, and the next session will be kept";
+  for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${flagSaid(disk)}`);
   // What the guest was saved on is the disk now.
   const left = options.has("keep")
     ? note.map((record) => {
@@ -215,6 +220,8 @@ async function endSessions(
 
 /** A flag that was set since the session died is meant for the next one, and stays. */
 function withOwnFlag(disk: ObservedDisk, views: Guest["disks"]): ObservedDisk {
+  // Of a target that it had before: no start tells any more for which session that one's is.
+  if (disk.startFlag !== undefined) return { ...disk, flag: disk.startFlag.isSet ? "set" : "clear" };
   const view = views.find((view) => view.disk?.names.image === disk.names.image);
   const isMeant = disk.record?.held || disk.record?.flagged || view?.condition === "resumes";
   return isMeant || disk.flag !== "set" ? disk : { ...disk, flag: "clear" };
