@@ -162,7 +162,7 @@ for (const shell of shells) {
     }
   });
 
-  Deno.test(`in ${shell[0]} the gate asks at the end of a guest with a session that was paused`, () => {
+  Deno.test(`in ${shell[0]} the gate asks at the end of a guest with a session that was paused, and where libvirtd finds it so`, () => {
     const comment = "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE.\n-->\n";
     const statuses = [
       undefined,
@@ -176,11 +176,15 @@ for (const shell of shells) {
       `<x state='paused' />\n<domstatus state='shutdown' reason='user' pid='1'>\n <x state='paused' />\n`,
     ];
     for (const status of statuses) {
-      for (const hasNote of [false, true]) {
+      for (
+        const [hasNote, operation] of [false, true].flatMap((hasNote) =>
+          ["stopped", "reconnect"].map((operation) => [hasNote, operation] as const)
+        )
+      ) {
         using fixture = fixtureWithGate();
         if (status !== undefined) Deno.writeTextFileSync(`${fixture.settings.liveFolder}/guest.xml`, status);
         if (hasNote) Deno.writeTextFileSync(`${fixture.config}/guest.session`, "[]");
-        const args = ["guest", "stopped", "end", "-"];
+        const args = ["guest", operation, "end", "-"];
         const isNothing = isNoop(eventOf(args)!, fixture.settings);
         assertEquals(
           isNothing,

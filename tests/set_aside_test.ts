@@ -557,3 +557,39 @@ Deno.test("once a guest has come up after its saved session was thrown away, wha
   await fixture.start();
   assertEquals(fixture.read(fixture.vda)["next"], "yes");
 });
+
+for (const reason of ["crashed", "destroyed", "-"]) {
+  Deno.test(`a guest whose memory had not come from its file when libvirtd died is restored again, the end being ${reason}`, async () => {
+    for (const flag of [false, true]) {
+      using fixture = await up(flag);
+      await fixture.stop("saved");
+      await fixture.event("restore");
+      await fixture.start(); // libvirt tells that it is up before its memory has come
+      const live = `${fixture.settings.liveFolder}/${DOMAIN}.xml`;
+      Deno.writeTextFileSync(live, "<domstatus state='paused' reason='migration' pid='1'>\n");
+      await fixture.good("stopped");
+      Deno.removeSync(live);
+      await fixture.good("release", reason);
+      await fixture.event("restore");
+      await fixture.good("prepare");
+      assertEquals(fixture.read(fixture.vda), session);
+    }
+  });
+}
+
+Deno.test("a guest that libvirtd finds again before its memory had come from its file is restored again", async () => {
+  using fixture = await up(false);
+  await fixture.stop("saved");
+  await fixture.event("restore");
+  await fixture.start();
+  const live = `${fixture.settings.liveFolder}/${DOMAIN}.xml`;
+  Deno.writeTextFileSync(live, "<domstatus state='paused' reason='migration' pid='1'>\n");
+  await fixture.good("reconnect");
+  Deno.writeTextFileSync(live, "<domstatus state='paused' reason='unknown' pid='1'>\n");
+  await fixture.good("stopped");
+  Deno.removeSync(live);
+  await fixture.good("release", "destroyed");
+  await fixture.event("restore");
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), session);
+});

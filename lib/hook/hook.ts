@@ -4,7 +4,8 @@ import { copyNewFirmware } from "./new_firmware.ts";
 import { prepare } from "./prepare.ts";
 import { release } from "./release.ts";
 import { started } from "./started.ts";
-import { stopped } from "./stopped.ts";
+import { isIncoming } from "./live_status.ts";
+import { noteMissingMemory } from "./missing_memory.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
@@ -51,7 +52,7 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
         await copyNewFirmware(context);
         return 0;
       case "stopped":
-        await stopped(context);
+        await noteMissingMemory(context);
         return 0;
       case "release":
         await release(context);
@@ -71,7 +72,11 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
 
 /** The guest is up, or libvirtd finds it up: its end is not the end of a start that failed. */
 async function up(operation: "started" | "reconnect", context: EventContext): Promise<0 | 1> {
-  const { run, paths } = context;
+  const { run, host, domain, paths } = context;
+  if (operation === "reconnect" && isIncoming(domain, host.settings)) {
+    using _guest = await run.locks.guest();
+    if (await noteMissingMemory(context)) return 0;
+  }
   if (readStart(paths)?.more.includes("update")) {
     try {
       await started(context);

@@ -1,0 +1,25 @@
+import type { EventContext } from "./context.ts";
+import { isIncoming } from "./live_status.ts";
+import { readSeats } from "../host/seat_records.ts";
+import { readOwnRecords } from "../host/session_records.ts";
+import { startingStep } from "../state/plan.ts";
+
+/**
+ * A guest that was called up here, and whose memory never came from the other host or the save, or not all of it: its end is that of a
+ * migration or a restore that failed. The session is the other host's, or waits for the next restore. Before 10.5 libvirt doesn't say
+ * so at `release`, nor ever where libvirtd was killed meanwhile; and the source may have given up the image's lock until it goes on.
+ * Nothing is changed for a guest that has all its memory.
+ *
+ * Asked at `stopped`, and at `reconnect`: a libvirtd that finds such a guest again doesn't say so any more at its end.
+ *
+ * @returns whether the memory is missing
+ */
+export async function noteMissingMemory({ run, host, domain, paths }: EventContext): Promise<boolean> {
+  if (!isIncoming(domain, host.settings)) return false;
+  const records = [...readOwnRecords(paths.note), ...readSeats(paths.seats)];
+  const came = ["migration", "restore"].find((way) => records.some((record) => record.came === way));
+  if (came === undefined) return false;
+  run.logInfo("", `its memory has not come: the ${came} counts as one that failed`);
+  await run.take("", [startingStep(paths, came === "migration" ? "migrate" : "resume", records)]);
+  return true;
+}
