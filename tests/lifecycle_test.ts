@@ -274,14 +274,25 @@ Deno.test("a power cut in a session whose flag was set while it wrote: it goes o
   assertEquals(fixture.read(fixture.vda), session);
 });
 
-Deno.test("a flagged session whose guest goes back to a snapshot in it goes on", async () => {
-  using fixture = await up(true);
+for (const flag of [false, true]) {
+  Deno.test(`a session whose guest goes back to a snapshot in it goes on, flagged: ${flag}`, async () => {
+    using fixture = await up(flag);
+    await fixture.stop("from snapshot");
+    assertEquals(fixture.flags(), { vda: flag });
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), session);
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), flag ? session : base);
+  });
+}
+
+Deno.test("a session whose guest is off after it went back to a snapshot is set aside", async () => {
+  using fixture = await up(false);
   await fixture.stop("from snapshot");
-  assertEquals(fixture.flags(), { vda: true });
+  fixture.now = () => new Date(Date.now() + 700_000);
   await fixture.start();
-  assertEquals(fixture.read(fixture.vda), session);
-  await fixture.stop();
-  assertEquals(fixture.disk("vda"), session);
+  assertEquals(fixture.read(fixture.vda), base);
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
 });
 
 Deno.test("a restore that never came to its start keeps no session of minutes later", async () => {

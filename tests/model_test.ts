@@ -269,7 +269,6 @@ const happenings: readonly Happening[] = [
   },
   endOf("shutdown", "shutdown"),
   endOf("destroy", "destroyed"),
-  endOf("end from a snapshot", "from snapshot"),
   endOf("crash of the guest", "crashed"),
   endOf("end with the daemon", "daemon"),
   endOf("failure of the guest", "failed"),

@@ -30,7 +30,7 @@ import {
   stateOf,
   wishOf,
 } from "../state/observed_disk.ts";
-import { planRelease } from "../state/plan.ts";
+import { planRelease, startingStep } from "../state/plan.ts";
 import { recordsAtRelease } from "../state/records.ts";
 import type { Recovery } from "../state/recovery.ts";
 import type { SeatDecision } from "../state/seat_table.ts";
@@ -49,7 +49,9 @@ export async function release(context: EventContext): Promise<void> {
     !noted.more.includes("prepared");
   const isUp = noted === undefined || noted.word === "fresh" && wasUp(noted, context) ||
     isAnnounced && context.extra !== "failed";
-  const start = isUp ? "up" : noted.word;
+  // libvirt starts it anew at once, from the snapshot that lies in the session.
+  const isReverted = isUp && context.extra === "from snapshot";
+  const start = isReverted ? "resume" : isUp ? "up" : noted.word;
   const [hasSeats, hasDisks] = [paths.seats, paths.note].map((path) => files.lstat(path) !== undefined);
   if (hasSeats || hasDisks) {
     const config = await readable(context, () => configOf(context));
@@ -62,6 +64,9 @@ export async function release(context: EventContext): Promise<void> {
   const left = readStart(paths);
   if (left !== undefined && !isElsewhere(left, context)) {
     await run.take("", [{ kind: "remove", path: paths.starting }]);
+  }
+  if (isReverted && (hasSeats || hasDisks)) {
+    await run.takeOrReport("", () => [startingStep(paths, "resume")]);
   }
 }
 
@@ -231,7 +236,6 @@ const reasons = new Map<string, Facts["end"]>(Object.entries({
   "saved": "suspended",
   "migrated": "suspended",
   "crashed": "crashed",
-  // The state that is left behind is not what was to be kept; the guest is started anew on its session.
   "from snapshot": "failed",
   "failed": "failed",
   "daemon": "crashed",
