@@ -593,3 +593,18 @@ Deno.test("a guest that libvirtd finds again before its memory had come from its
   await fixture.good("prepare");
   assertEquals(fixture.read(fixture.vda), session);
 });
+
+Deno.test("a session to which nobody has written since its guest was saved is set aside after a power cut, whatever was told meanwhile", async () => {
+  for (const [isWritten, reason] of [[false, "saved"], [true, "saved"], [false, "-"], [true, "-"]] as const) {
+    using fixture = await up(false);
+    await fixture.stop(reason);
+    await fixture.event("restore");
+    await fixture.start();
+    await afterClockTick();
+    if (isWritten) fixture.write(fixture.vda, "more");
+    fixture.booted = LATER;
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), base);
+    assertEquals(exists(`${fixture.vda}.autorevert-ended`), !isWritten);
+  }
+});

@@ -22,6 +22,7 @@ import {
   isMadeForIt,
   isMarked,
   isUnborn,
+  isUnwrittenSinceRestore,
   isYetToBeMade,
   mayBeAnothers,
   mayBeKept,
@@ -213,7 +214,7 @@ export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFla
     (record?.held || isMarked(disk) || record?.flagged || disk.listed && isFlagOlder ||
       !disk.listed && disk.flag === "unreadable");
   const saved = stateOf(disk).kind === "session"
-    ? isAwaited(disk) || mayBeAnothers(disk)
+    ? isAwaited(disk) || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk)
     : record?.waits === "saved" || record?.lost === true;
   return { event: "prepare", start, end: "none", held, saved };
 }

@@ -313,16 +313,22 @@ function observeOne(
 function timesOf(
   names: Names,
   listing: Listing,
-): Pick<ObservedDisk, "made" | "endedMade" | "layerChanged"> {
+): Pick<ObservedDisk, "made" | "written" | "endedMade" | "endedWritten" | "layerChanged"> {
   const made = madeAt(names.image);
   const state = parse(names, listing);
   const top = state.kind === "session" ? names.layer(topOf(state.layers)) : undefined;
   const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
   return {
     made,
-    ...listing.has(names.ended) && { endedMade: madeAt(names.ended) },
+    ...top !== undefined && { written: writtenAt(names.image) },
+    ...listing.has(names.ended) &&
+      { endedMade: madeAt(names.ended), endedWritten: writtenAt(names.ended) },
     ...changed && { layerChanged: changed.getTime() },
   };
+}
+
+function writtenAt(path: string): number | undefined {
+  return lstat(path)?.mtime?.getTime();
 }
 
 /** {@link ObservedDisk.made} of a file; undefined where there is none. */

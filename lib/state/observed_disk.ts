@@ -29,7 +29,11 @@ export interface ObservedDisk {
   readonly listing: Listing;
   /** When the image's file was made, in milliseconds; where the file system doesn't tell, its inode number, negative. */
   readonly made?: number | undefined;
-  /** The same of the file that is set aside. */
+  /** When the image was last written to, in milliseconds. */
+  readonly written?: number | undefined;
+  /** The same as `written` of the file that is set aside. */
+  readonly endedWritten?: number | undefined;
+  /** The same as `made` of the file that is set aside. */
   readonly endedMade?: number | undefined;
   /**
    * When what the session stands on was last given another name or owner, in milliseconds, where the file system doesn't tell when a
@@ -145,6 +149,11 @@ export function isAwaited(disk: ObservedDisk): boolean {
 export function wasSavedOn({ endedMade, record }: Pick<ObservedDisk, "endedMade" | "record">): boolean {
   return record === undefined || endedMade === undefined || record.setsAside === endedMade ||
     isMadeForIt({ made: endedMade, record });
+}
+
+/** Whether a restored guest has not written to the session yet: its memory may not have come back. */
+export function isUnwrittenSinceRestore({ written, record }: ObservedDisk): boolean {
+  return record?.written !== undefined && record.written === written;
 }
 
 /** A start takes no longer, in milliseconds, unless it was cut short with its host. */

@@ -27,6 +27,8 @@ export interface SessionRecord {
    * at the next start; `saved` for a guest. Gone as soon as a guest is up on it.
    */
   readonly waits?: true | "saved";
+  /** When the session was last written to before its guest's memory was to come back, in milliseconds: since then, it has. */
+  readonly written?: number;
   /** The session that a guest was saved on is gone: as long as no guest has come up since, its memory must find no other one. */
   readonly lost?: true;
   /** At the last start the domain named another file for its target: that the guest is up says nothing of this session. */
@@ -115,6 +117,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...given.idle === true && { idle: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
+    ...typeof given.written === "number" && { written: given.written },
     ...given.lost === true && { lost: true },
     ...given.detached === true && { detached: true },
     ...given.flagged === true && { flagged: true },
