@@ -289,7 +289,7 @@ for (const flag of [false, true]) {
 Deno.test("a session whose guest is off after it went back to a snapshot is set aside", async () => {
   using fixture = await up(false);
   await fixture.stop("from snapshot");
-  fixture.now = () => new Date(Date.now() + 700_000);
+  fixture.now = () => new Date(Date.now() + 15_000);
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), base);
   assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);

@@ -577,22 +577,21 @@ for (const reason of ["crashed", "destroyed", "-"]) {
   });
 }
 
-Deno.test("a guest that libvirtd finds again before its memory had come from its file is restored again", async () => {
-  using fixture = await up(false);
-  await fixture.stop("saved");
-  await fixture.event("restore");
-  await fixture.start();
-  const live = `${fixture.settings.liveFolder}/${DOMAIN}.xml`;
-  Deno.writeTextFileSync(live, "<domstatus state='paused' reason='migration' pid='1'>\n");
-  await fixture.good("reconnect");
-  Deno.writeTextFileSync(live, "<domstatus state='paused' reason='unknown' pid='1'>\n");
-  await fixture.good("stopped");
-  Deno.removeSync(live);
-  await fixture.good("release", "destroyed");
-  await fixture.event("restore");
-  await fixture.good("prepare");
-  assertEquals(fixture.read(fixture.vda), session);
-});
+for (const isWritten of [false, true]) {
+  Deno.test(`a restored guest that libvirtd has found again keeps its session until it ${isWritten ? "has written" : "writes"}`, async () => {
+    using fixture = await up(false);
+    await fixture.stop("saved");
+    await fixture.event("restore");
+    await fixture.start();
+    await fixture.good("reconnect");
+    await afterClockTick();
+    if (isWritten) fixture.write(fixture.vda, "more");
+    await fixture.stop("destroyed");
+    await fixture.event("restore");
+    const { code } = await fixture.event("prepare");
+    assertEquals([code, fixture.read(fixture.vda)], [0, isWritten ? base : session]);
+  });
+}
 
 Deno.test("a session to which nobody has written since its guest was saved is set aside after a power cut, whatever was told meanwhile", async () => {
   for (const [isWritten, reason] of [[false, "saved"], [true, "saved"], [false, "-"], [true, "-"]] as const) {

@@ -17,10 +17,9 @@ export function isNoop({ domain, operation }: Event, settings: Settings): boolea
   try {
     checkDomainName(domain);
     const { config, note, seats, starting } = guestNames(settings.configFolder, domain);
-    if (operation === "stopped" || operation === "reconnect") {
-      const isOurs = [note, seats].some((path) => files.lstat(path) !== undefined);
-      if (isOurs && mayBeIncoming(domain, settings)) return false;
-      if (operation === "stopped") return true;
+    if (operation === "stopped") {
+      return [note, seats].every((path) => files.lstat(path) === undefined) ||
+        !mayBeIncoming(domain, settings);
     }
     if (operation === "start") {
       return files.lstat(starting) === undefined || files.read(starting)?.includes(FIRMWARE) === false;

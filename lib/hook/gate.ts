@@ -43,15 +43,11 @@ settled() { # whether nothing is to be copied aside of what libvirt has made for
   { read -r line && while read -r line; do [ "$line" != firmware ] || return 1; done; } 2>/dev/null < "$1"
 }
 
-ran() { # libvirt's file of a guest doesn't say that it was paused, or in post-copy
+ran() { # libvirt's file of a guest that has ended doesn't say that it was paused, or in post-copy
   { while read -r line; do
     case $line in "<domstatus "*) break ;; esac
   done } 2>/dev/null < "$1"
   case $line in *" state='paused' "* | *" reason='post-copy"*) return 1 ;; esac
-}
-
-has_memory() { # DOMAIN, or it is none of ours
-  absent "$config/$1.session" "$config/$1.seats" || ran "${liveFolder}/$1.xml"
 }
 
 nothing_to_do() { # DOMAIN OPERATION SUB-OPERATION EXTRA
@@ -61,10 +57,9 @@ nothing_to_do() { # DOMAIN OPERATION SUB-OPERATION EXTRA
   case $1 in [!A-Za-z0-9]* | *[!A-Za-z0-9._@+-]* | '') return 1 ;; esac
   case $2 in
     prepare | release | migrate | restore) absent "$config/$1.json" "$config/$1.session" "$config/$1.seats" ;;
-    stopped) has_memory "$1" ;;
+    stopped) absent "$config/$1.session" "$config/$1.seats" || ran "${liveFolder}/$1.xml" ;;
     start) absent "$config/$1.starting" || settled "$config/$1.starting" ;;
-    started) absent "$config/$1.starting" || up "$config/$1.starting" ;;
-    reconnect) has_memory "$1" && { absent "$config/$1.starting" || up "$config/$1.starting"; } ;;
+    started | reconnect) absent "$config/$1.starting" || up "$config/$1.starting" ;;
     *) return 1 ;;
   esac
 }

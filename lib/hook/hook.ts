@@ -4,7 +4,6 @@ import { copyNewFirmware } from "./new_firmware.ts";
 import { prepare } from "./prepare.ts";
 import { release } from "./release.ts";
 import { started } from "./started.ts";
-import { isIncoming } from "./live_status.ts";
 import { noteMissingMemory } from "./missing_memory.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
@@ -72,11 +71,7 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
 
 /** The guest is up, or libvirtd finds it up: its end is not the end of a start that failed. */
 async function up(operation: "started" | "reconnect", context: EventContext): Promise<0 | 1> {
-  const { run, host, domain, paths } = context;
-  if (operation === "reconnect" && isIncoming(domain, host.settings)) {
-    using _guest = await run.locks.guest();
-    if (await noteMissingMemory(context)) return 0;
-  }
+  const { run, paths } = context;
   if (readStart(paths)?.more.includes("update")) {
     try {
       await started(context);

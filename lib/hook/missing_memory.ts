@@ -1,5 +1,6 @@
 import type { EventContext } from "./context.ts";
 import { isIncoming } from "./live_status.ts";
+import { lstat } from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { startingStep } from "../state/plan.ts";
@@ -10,16 +11,26 @@ import { startingStep } from "../state/plan.ts";
  * so at `release`, nor ever where libvirtd was killed meanwhile; and the source may have given up the image's lock until it goes on.
  * Nothing is changed for a guest that has all its memory.
  *
- * Asked at `stopped`, and at `reconnect`: a libvirtd that finds such a guest again doesn't say so any more at its end.
- *
- * @returns whether the memory is missing
+ * A libvirtd that has found such a guest again doesn't say so any more: see {@link mayLackMemory}.
  */
-export async function noteMissingMemory({ run, host, domain, paths }: EventContext): Promise<boolean> {
-  if (!isIncoming(domain, host.settings)) return false;
+export async function noteMissingMemory({ run, host, domain, paths }: EventContext): Promise<void> {
+  if (!isIncoming(domain, host.settings)) return;
   const records = [...readOwnRecords(paths.note), ...readSeats(paths.seats)];
   const came = ["migration", "restore"].find((way) => records.some((record) => record.came === way));
-  if (came === undefined) return false;
+  if (came === undefined) return;
   run.logInfo("", `its memory has not come: the ${came} counts as one that failed`);
   await run.take("", [startingStep(paths, came === "migration" ? "migrate" : "resume", records)]);
-  return true;
+}
+
+/**
+ * Whether a restored guest that has ended, and not by itself, has not written to any disk yet: its memory may not have come from the
+ * save, whatever was told.
+ */
+export function mayLackMemory({ extra, paths }: EventContext): boolean {
+  if (!["crashed", "destroyed", "daemon", "-"].includes(extra)) return false;
+  const restored = readOwnRecords(paths.note).filter(({ came, firmware }) => came === "restore" && !firmware);
+  return restored.length > 0 &&
+    restored.every(({ image, written }) =>
+      written !== undefined && lstat(image)?.mtime?.getTime() === written
+    );
 }

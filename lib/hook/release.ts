@@ -12,6 +12,7 @@ import { planCheckedRecovery } from "./checked_recovery.ts";
 import { decideAll, withFirmware } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
 import { mergeExcess, startMerge } from "./merge.ts";
+import { mayLackMemory } from "./missing_memory.ts";
 import { flattenIdle } from "./merge_choice.ts";
 import { endSeats } from "./seat_release.ts";
 import { observeRecorded, withFirmwareKept } from "./observe.ts";
@@ -51,7 +52,7 @@ export async function release(context: EventContext): Promise<void> {
     isAnnounced && context.extra !== "failed";
   // libvirt starts it anew at once, from the snapshot that lies in the session.
   const isReverted = isUp && context.extra === "from snapshot";
-  const start = isReverted ? "resume" : isUp ? "up" : noted.word;
+  const start = isReverted || isUp && mayLackMemory(context) ? "resume" : isUp ? "up" : noted.word;
   const [hasSeats, hasDisks] = [paths.seats, paths.note].map((path) => files.lstat(path) !== undefined);
   if (hasSeats || hasDisks) {
     const config = await readable(context, () => configOf(context));
@@ -66,7 +67,7 @@ export async function release(context: EventContext): Promise<void> {
     await run.take("", [{ kind: "remove", path: paths.starting }]);
   }
   if (isReverted && (hasSeats || hasDisks)) {
-    await run.takeOrReport("", () => [startingStep(paths, "resume")]);
+    await run.takeOrReport("", () => [startingStep(paths, "resume", [], ["reverted"])]);
   }
 }
 

@@ -10,6 +10,9 @@ import { LONGEST_START } from "../state/observed_disk.ts";
  */
 const IN_A_ROW = 120_000;
 
+/** The same of a guest that goes back to a snapshot, which no other event comes before. */
+const AT_ONCE = 10_000;
+
 /** @param announced what is noted of the start */
 export function startThatBegins(
   announced: ReturnType<typeof readStart>,
@@ -25,6 +28,7 @@ export function startThatBegins(
   if (isBeforeThisBoot(announced, context)) return "fresh";
   // Also a second time, where the hook is installed twice.
   const age = ageOf(announced, context);
+  if (more.includes("reverted")) return age < AT_ONCE ? word : "fresh";
   if (age < IN_A_ROW) return word;
   // Left behind by a restore that failed before its `prepare`, the word would keep an old session alive.
   return isAnnounced && age < LONGEST_START && isSavedToFile(context) ? word : "fresh";

@@ -77,7 +77,7 @@ export function startingStep(
   marks: readonly StartMark[] = [],
 ) {
   const more: StartMark[] = [
-    ...word === "fresh" ? marks : [],
+    ...marks.filter((mark) => word === "fresh" || mark !== "firmware"),
     ...records.some(({ aside, waits, lost }) => aside !== undefined || waits || lost)
       ? ["update" as const]
       : [],

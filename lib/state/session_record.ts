@@ -146,8 +146,39 @@ export function formatRecords(records: readonly SessionRecord[]): string {
         ...pending.topVersion !== undefined && { topVersion: pending.topVersion },
       },
   }));
-  return JSON.stringify(list, undefined, 2) + "\n";
+  return JSON.stringify(list, keys, 2) + "\n";
 }
+
+/** In this order, whichever way a record was made: notes are told apart by their text. */
+const keys = [
+  ...[
+    "target",
+    "image",
+    "firmware",
+    "started",
+    "uid",
+    "gid",
+    "mode",
+    "made",
+    "idle",
+    "held",
+    "waits",
+    "flagged",
+  ],
+  ...[
+    "flagVersion",
+    "came",
+    "written",
+    "visits",
+    "left",
+    "lost",
+    "detached",
+    "aside",
+    "setsAside",
+    "merging",
+  ],
+  ...["undo", "keep", "topVersion"],
+];
 
 /** Owner, group and permission bits that a disk has while it is idle. */
 export interface Owner {

@@ -56,12 +56,14 @@ export type StartMark =
   | "update"
   /** `prepare` was called after what libvirt has announced: until then it may come to nothing, and the guest be up. */
   | "prepared"
+  /** It is started anew from a snapshot that lies in its session, at once or not at all. */
+  | "reverted"
   /** A guest is to come from another host: what is noted of that is void if it doesn't. */
   | "incoming"
   /** libvirt makes firmware files that the guest had none of: they are copied aside before QEMU is started. */
   | "firmware";
 
-const marks = ["update", "prepared", "incoming", "firmware"] as const satisfies StartMark[];
+const marks = ["update", "prepared", "reverted", "incoming", "firmware"] as const satisfies StartMark[];
 
 /** What `.starting` says. */
 export interface Announced {
