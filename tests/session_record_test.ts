@@ -17,6 +17,31 @@ Deno.test("a note reads back as it was written", () => {
   assertEquals(parseRecords("/note", formatRecords([])), []);
 });
 
+Deno.test("a note says the same whichever way its records were made, and forgets nothing of them", () => {
+  const whole: Required<SessionRecord> = {
+    ...record,
+    firmware: true,
+    made: [1, -2],
+    idle: true,
+    waits: "saved",
+    flagged: true,
+    flagVersion: "1",
+    came: "restore",
+    written: 3,
+    visits: "again",
+    left: true,
+    lost: true,
+    detached: true,
+    aside: "stay",
+    setsAside: 4,
+    merging: 5,
+    pending: { verb: "undo", top: 6, topVersion: "7" },
+  };
+  const reversed = Object.fromEntries(Object.entries(whole).toReversed()) as unknown as SessionRecord;
+  assertEquals(parseRecords("/note", formatRecords([whole])), [whole]);
+  assertEquals(formatRecords([reversed]), formatRecords([whole]));
+});
+
 const [good] = JSON.parse(formatRecords([record]));
 const broken: readonly (readonly [string, unknown])[] = [
   ["is no list", {}],

@@ -577,6 +577,24 @@ for (const reason of ["crashed", "destroyed", "-"]) {
   });
 }
 
+Deno.test("a restored guest that migrates away is no guest whose memory has not come", async () => {
+  using fixture = await up(false);
+  await fixture.stop("saved");
+  await fixture.event("restore");
+  await fixture.start();
+  await afterClockTick();
+  fixture.write(fixture.vda, "more");
+  fixture.configure({ vda: true });
+  const live = `${fixture.settings.liveFolder}/${DOMAIN}.xml`;
+  const job = "  <job type='none' async='migration out' phase='perform3'>\n";
+  Deno.writeTextFileSync(live, `<domstatus state='paused' reason='migration' pid='1'>\n${job}`);
+  await fixture.good("stopped");
+  Deno.removeSync(live);
+  fixture.busy.add(fixture.vda);
+  await fixture.good("release");
+  assertEquals([exists(`${fixture.vda}.autorevert-keep`), fixture.flags()], [true, { vda: false }]);
+});
+
 for (const isWritten of [false, true]) {
   Deno.test(`a restored guest that libvirtd has found again keeps its session until it ${isWritten ? "has written" : "writes"}`, async () => {
     using fixture = await up(false);

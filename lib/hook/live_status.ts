@@ -16,10 +16,10 @@ export function mayBeIncoming(domain: string, settings: Settings): boolean {
   return isPaused(domain, settings) || / reason='post-copy/.test(statusOf(domain, settings));
 }
 
-/** Whether it says so. */
+/** Whether it says so. Before 10.5 a source looks the same in the last phase of its migration, but for its job. */
 export function isIncoming(domain: string, settings: Settings): boolean {
   const status = statusOf(domain, settings);
-  return mayBeIncoming(domain, settings) &&
+  return mayBeIncoming(domain, settings) && !status.includes(" async='migration out'") &&
     / reason='(?:migration|starting up|post-copy(?: failed)?)' | async='migration in' /.test(status);
 }
 
