@@ -37,6 +37,7 @@ const actions = [
     "begin_sessions",
     "start_kind",
     "checked_recovery",
+    "flags",
     "started",
     "release",
     "ended",

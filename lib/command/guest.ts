@@ -3,13 +3,8 @@ import { type InspectedSeat, inspectSeats } from "./seats.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
-import {
-  checkOwnImage,
-  isBeforeLastWrite,
-  observeFirmware,
-  observeListed,
-  observeRecorded,
-} from "../hook/observe.ts";
+import { isBeforeLastWrite } from "../hook/flags.ts";
+import { checkOwnImage, observeFirmware, observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
