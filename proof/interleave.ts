@@ -12,7 +12,7 @@ import { ProofFixture, type Tracing } from "./proof_fixture.ts";
 import { isShort, share, shared } from "./shares.ts";
 import { Tally } from "./tally.ts";
 
-const SCHEDULES = Number(Deno.env.get("SCHEDULES") ?? (isShort ? 48 : 4000));
+const SCHEDULES = Number(Deno.env.get("SCHEDULES") ?? (isShort ? 32 : 4000));
 const SEED = Deno.env.get("SEED");
 
 const guests = [DOMAIN, "second", "third"];

@@ -7,7 +7,10 @@ import { at, exists, Guest, ok, run, until, virsh } from "./libvirt.ts";
 const STALLED = "/run/stalled";
 const isShort = Deno.env.get("SHORT") === "1";
 
-Deno.test.beforeAll(async () => {
+if (!isShort) Deno.test.beforeAll(startStalling);
+if (!isShort) Deno.test.afterAll(() => libvirt.stopLibvirtd("SIGKILL"));
+
+async function startStalling(): Promise<void> {
   const folder = at("/etc/libvirt/hooks/qemu.d");
   Deno.mkdirSync(folder, { recursive: true });
   // Another hook of the same event: QEMU stands still from there on.
@@ -18,8 +21,7 @@ Deno.test.beforeAll(async () => {
   );
   Deno.chmodSync(`${folder}/stall`, 0o755);
   await libvirt.startLibvirtd();
-});
-Deno.test.afterAll(() => libvirt.stopLibvirtd("SIGKILL"));
+}
 
 for (const isQemuKilled of [true, false]) {
   const name = isQemuKilled ? "killed" : "destroyed";
