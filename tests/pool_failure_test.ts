@@ -494,3 +494,29 @@ poolTest(
     assert(exists(`${fixture.config}/seat1.starting`));
   },
 );
+
+for (const end of ["crashed", "destroyed", "power cut"]) {
+  poolTest(
+    `a saved seat finds its session again after a restore that was cut short with libvirtd: ${end}`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      await pool.stop("seat1", "saved");
+      const session = fixture.read(pool.image("seat1"));
+      for (const operation of ["restore", "prepare", "start", "started", "reconnect"]) {
+        await pool.event("seat1", operation);
+      }
+      if (end === "power cut") {
+        pool.powerCut();
+        await pool.event("seat1", "prepare");
+        assertEquals(fixture.read(`${pool.image("seat1")}.autorevert-ended`), session);
+      } else {
+        await pool.event("seat1", "stopped", end);
+        await pool.event("seat1", "release", end);
+        await pool.event("seat1", "restore");
+        assertEquals((await pool.event("seat1", "prepare")).code, 0);
+        assertEquals(fixture.read(pool.image("seat1")), session);
+      }
+    },
+  );
+}

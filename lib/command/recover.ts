@@ -220,7 +220,7 @@ async function endSessions(
 
 /** A flag that was set since the session died is meant for the next one, and stays. */
 function withOwnFlag(disk: ObservedDisk, views: Guest["disks"]): ObservedDisk {
-  // Of a target that it had before: no start tells any more for which session that one's is.
+  // It began as another target, whose flag goes with it.
   if (disk.startFlag !== undefined) return { ...disk, flag: disk.startFlag.isSet ? "set" : "clear" };
   const view = views.find((view) => view.disk?.names.image === disk.names.image);
   const isMeant = disk.record?.held || disk.record?.flagged || view?.condition === "resumes";

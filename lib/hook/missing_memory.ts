@@ -28,7 +28,9 @@ export async function noteMissingMemory({ run, host, domain, paths }: EventConte
  */
 export function mayLackMemory({ extra, paths }: EventContext): boolean {
   if (!["crashed", "destroyed", "daemon", "-"].includes(extra)) return false;
-  const restored = readOwnRecords(paths.note).filter(({ came, firmware }) => came === "restore" && !firmware);
+  const seats = readSeats(paths.seats).map(({ resumed, ...seat }) => ({ ...seat, written: resumed }));
+  const disks = readOwnRecords(paths.note).filter(({ firmware }) => !firmware);
+  const restored = [...disks, ...seats].filter(({ came }) => came === "restore");
   return restored.length > 0 &&
     restored.every(({ image, written }) =>
       written !== undefined && lstat(image)?.mtime?.getTime() === written

@@ -23,6 +23,7 @@ import {
   type DecidedSeat,
   forgetOlder,
   isSeatAwaited,
+  isUnwrittenSinceRestore,
   type ObservedSeat,
   seatAtPrepare,
   seatRecordAtPrepare,
@@ -159,7 +160,7 @@ async function decideAtPrepare(
     event: "prepare",
     start,
     end: "none",
-    saved: isSeatAwaited(seat),
+    saved: isSeatAwaited(seat) || isUnwrittenSinceRestore(seat),
   }, context);
   context.run.logInfo(seat.target, `${decision}: ${reason}`);
   if (isSeatRefusal(decision)) throw withContext(seat.target, explainSeat(decision, seat, context.domain));

@@ -65,6 +65,11 @@ export function isSeatAwaited({ file, names, listing, record }: ObservedSeat): b
     file === "session" && record?.aside === "stay" && !listing.has(names.ended);
 }
 
+/** Whether a restored guest has not written to the session yet: its memory may not have come back. */
+export function isUnwrittenSinceRestore({ file, written, record }: ObservedSeat): boolean {
+  return file === "session" && record?.resumed !== undefined && record.resumed === written;
+}
+
 /** Whether the session that lies there is the one of which the note tells, and not one that another host has begun since. */
 export function isNoted({ file, made, record }: ObservedSeat): boolean {
   return record !== undefined && (file !== "session" || record.made === undefined || record.made === made);
@@ -190,6 +195,7 @@ export function seatRecordAtPrepare(
     return record && { ...record, detached: true };
   }
   if (decision !== "keep" && decision !== "put back") return record;
+  const resumed = decision === "put back" ? seat.endedWritten : seat.written;
   return {
     ...base,
     started: record?.started ?? now.toISOString(),
@@ -198,6 +204,7 @@ export function seatRecordAtPrepare(
     ...record?.written !== undefined && { written: record.written },
     ...decision === "keep" && isNoted(seat) && record?.made !== undefined && { made: record.made },
     ...came && { came },
+    ...came === "restore" && resumed !== undefined && { resumed },
     // What is noted is an earlier session, or an earlier stay here.
     ...came === "migration" && (!isNoted(seat) || record?.left) &&
       { visits: record === undefined ? "first" : "again" } as const,

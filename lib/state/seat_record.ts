@@ -27,6 +27,8 @@ export interface SeatRecord {
   readonly detached?: true;
   /** Of the session of a guest that was saved here: its last write, in milliseconds, by which it is told from another one. */
   readonly written?: number;
+  /** When the session was last written to before its guest's memory was to come back, in milliseconds: since then, it has. */
+  readonly resumed?: number;
   /** How the guest's memory came to the session at its last start. */
   readonly came?: "restore" | "migration";
   /** It came by migration, for the first time or again: if the guest doesn't come, the session is its other host's. */
@@ -60,6 +62,7 @@ function parseSeat(value: unknown): SeatRecord {
     made,
     waits,
     detached,
+    resumed,
     written,
     came,
     visits,
@@ -79,6 +82,7 @@ function parseSeat(value: unknown): SeatRecord {
     ...typeof made === "string" && { made },
     ...waits === true && { waits },
     ...detached === true && { detached },
+    ...typeof resumed === "number" && { resumed },
     ...typeof written === "number" && { written },
     ...(came === "restore" || came === "migration") && { came },
     ...visits !== undefined && { visits: visits === "again" ? "again" : "first" },
