@@ -8,6 +8,12 @@ import { parse } from "../state/state.ts";
 import * as moves from "../state/transitions.ts";
 
 /**
+ * How long another guest's event in the folder may take, in milliseconds: what it commits may take minutes to be on the disk, and
+ * libvirt ends a guest whose hook fails here.
+ */
+const PATIENCE = 600_000;
+
+/**
  * A guest is up: its start can't fail any more, so the sessions that were set aside before go. What this start has set
  * aside stays until the next one is up. No memory has to come back for the session that it runs on.
  *
@@ -21,7 +27,8 @@ export async function started(context: EventContext): Promise<void> {
   using _guest = await run.locks.guest();
   await seatsUp(context);
   if (lstat(paths.note) === undefined) return;
-  using _folders = await run.locks.folders(readOwnRecords(paths.note).map(({ image }) => image));
+  const images = readOwnRecords(paths.note).map(({ image }) => image);
+  using _folders = await run.locks.folders(images, { patience: PATIENCE });
   const records = readOwnRecords(paths.note);
   // A disk's is never there without its firmware's.
   const inOrder = records.toSorted((a, b) => Number(a.firmware ?? false) - Number(b.firmware ?? false));
