@@ -264,6 +264,7 @@ Deno.test("a merge takes the name of a layer that nothing stands on", async () =
   using fixture = new Fixture().disks({ vda: false });
   await fixture.event("prepare", "-", { perform: new Failing(3, "dies before").perform });
   assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file"]);
+  fixture.now = () => new Date(Date.now() + 660_000); // no start takes as long
   assertEquals((await fixture.merge()).code, 0);
   assertEquals(fixture.files(), ["vda.img"]);
 });
@@ -513,4 +514,22 @@ Deno.test("commits are kept of the disk for which the configuration asks, whose 
   await fixture.merge();
   const layers = fixture.files().filter((name) => name.startsWith("vda.img.backing_file"));
   assertEquals(layers, ["vda.img.backing_file", "vda.img.backing_file.1", "vda.img.backing_file.2"]);
+});
+
+Deno.test("nothing is merged under a guest whose disk is not listed any more, from its start until its end", async () => {
+  using fixture = new Fixture().disks({ vda: true });
+  fixture.define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop("shutdown", { mergeDies: true });
+  Deno.removeSync(fixture.configFile);
+  await fixture.good("prepare");
+  const before = fixture.files();
+  const { log } = await fixture.merge();
+  assertEquals(log, ["guest: the guest is being started: what waits is merged after its next end"]);
+  assertEquals(fixture.files(), before);
+  await fixture.good("started");
+  await fixture.good("release", "shutdown");
+  await fixture.merge();
+  assertEquals(fixture.files(), ["vda.img"]);
 });

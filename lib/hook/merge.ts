@@ -1,5 +1,5 @@
 import { UserError, withContext } from "../errors.ts";
-import type { EventContext } from "./context.ts";
+import { type EventContext, isBeingStarted } from "./context.ts";
 import {
   checkAbove,
   checkUnwritten,
@@ -62,6 +62,11 @@ export async function mergeGuest(
     let job: BegunJob | "busy" | undefined;
     {
       using _guest = await run.locks.guest();
+      // One whose disk is not listed any more opens the layers themselves.
+      if (isBeingStarted(context)) {
+        run.logInfo("", "the guest is being started: what waits is merged after its next end");
+        return "interrupted";
+      }
       job = await beginNext(context, { isWanted: isPending, failed, waiting }, locks);
     }
     if (job === "busy") {
@@ -187,11 +192,19 @@ async function mergePair(
   if (block !== undefined) throw block;
   // The looks above take time, and another host has locks of its own.
   const last = run.listing(names.image);
+  if (isBeingStarted(context)) throw startedMeanwhile(names.image);
   const isSame = layered(disk, context)?.layers.join() === state.layers.join() && !last.has(names.scratch);
   if (!isSame) {
     throw new UserError(`${quoted(names.image)} is being used by another host: it is merged later`);
   }
   await run.take(target, way === "copy" ? renameMerged(names, now) : dropLowest(names, now));
+}
+
+function startedMeanwhile(image: string): UserError {
+  return new UserError(`${quoted(image)} is about to be opened by its guest, which is being started`, {
+    hint: "it is merged after the guest's next end",
+    healedBy: "event",
+  });
 }
 
 /** @returns the upper layer as it was when nobody else could write to it any longer */

@@ -17,9 +17,17 @@ import { afterAll, type StartMark, type StartWord, type Step } from "./step.ts";
 import { holdPublished } from "./master_transitions.ts";
 import * as moves from "./transitions.ts";
 
-/** A guest of which no disk is listed any more is left alone from its start on, or once it is up, and its end asks for nothing. */
+/**
+ * A guest of which no disk is listed any more is left alone from its start on, and its end asks for nothing; once it is up, if
+ * something says of its disks what must not happen before: a restore, or a merge.
+ */
 export function isLeftAlone(decided: readonly DecidedDisk[], records: readonly SessionRecord[]): boolean {
-  return decided.every(({ decision }) => leavesAlone.includes(decision)) && !records.some(({ lost }) => lost);
+  const isLayered = ({ disk }: DecidedDisk) => {
+    const state = stateOf(disk);
+    return "layers" in state && state.layers.length > 1;
+  };
+  return decided.every(({ decision }) => leavesAlone.includes(decision)) && !decided.some(isLayered) &&
+    !records.some(({ lost }) => lost);
 }
 
 /** A start in two parts. */
