@@ -27,7 +27,7 @@ Deno.test("a note says the same whichever way its records were made, and forgets
     flagged: true,
     flagVersion: "1",
     came: "restore",
-    written: 3,
+    resumed: 3,
     visits: "again",
     left: true,
     lost: true,

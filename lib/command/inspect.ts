@@ -163,7 +163,7 @@ function isElsewhere(disk: ObservedDisk): boolean {
 /** @throws {UserError} if the guest that runs writes to another file: after an external snapshot, or a blockcopy */
 function checkSource(disk: ObservedDisk, live: Surroundings["live"], { domain }: EventContext): void {
   const { target, names: { image } } = disk;
-  if (live === undefined || sourceOf({ target, image }, live) !== "other") return;
+  if (live === undefined || sourceOf({ target, image }, live).source !== "other") return;
   const file = live.find((disk) => disk.target === target)?.file;
   throw new UserError(
     `the guest writes to ${

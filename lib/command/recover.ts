@@ -25,7 +25,7 @@ import * as files from "../host/files.ts";
 import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { flagTargetOf, hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { planDiscard } from "../state/plan.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records.ts";
@@ -193,8 +193,7 @@ async function endSessions(
     await run.take(subject, steps);
   } else {
     // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
-    const targets = own.filter(({ flag }) => flag === "set")
-      .map(({ target, startFlag }) => startFlag?.target ?? target);
+    const targets = own.filter(({ flag }) => flag === "set").map(flagTargetOf);
     if (targets.length > 0) await run.take("", [{ kind: "clear", config: paths.config, targets }]);
     for (const disk of all) await run.take(disk.target, planDiscard(disk));
   }

@@ -11,3 +11,12 @@ export function disksIn(folder: string, domain: string): readonly DomainDisk[] |
     hint: `see it as libvirt does: virsh dumpxml ${shellWord(domain)}`,
   });
 }
+
+/** The same, undefined also where they can't be read: whoever starts or checks the guest is told. */
+export function readableDisksIn(folder: string, domain: string): readonly DomainDisk[] | undefined {
+  try {
+    return disksIn(folder, domain);
+  } catch {
+    return undefined;
+  }
+}

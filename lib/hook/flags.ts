@@ -1,6 +1,5 @@
 /** Which flag is whose: it names a target, and is meant for one session of a disk that has, or had, that target. */
 
-import { lstat } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import { isRecorded, isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
@@ -59,6 +58,5 @@ export function isBeforeLastWrite(config: Config | undefined, disks: readonly Ob
 }
 
 function isWrittenSince({ changed }: Pick<Config, "changed">, disk: ObservedDisk): boolean {
-  return stateOf(disk).kind === "session" && !isUnborn(disk) &&
-    changed < (lstat(disk.names.image)?.mtime?.getTime() ?? 0);
+  return stateOf(disk).kind === "session" && !isUnborn(disk) && changed < (disk.written ?? 0);
 }

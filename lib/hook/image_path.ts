@@ -17,25 +17,22 @@ import {
 import type { SessionRecord } from "../state/session_record.ts";
 import { listed, nearest, quoted, shellWord } from "../text.ts";
 
-/** What the domain names in place of an image now: that one, where any of its targets has it. */
+/**
+ * What the domain names in place of an image now: that one, where any of its targets has it. It is renamed if that is another one
+ * than its record says.
+ */
 export function sourceOf(
   record: Pick<SessionRecord, "target" | "image">,
   disks: readonly DomainDisk[],
-): Facts["source"] {
+): { readonly source: Facts["source"]; readonly renamed: boolean } {
+  const { image } = record;
   const source = sourceOfTarget(record, disks);
-  return source !== "same" && isRenamed(record, disks) ? "same" : source;
+  const renamed = source !== "same" &&
+    disks.some(({ target }) => sourceOfTarget({ target, image }, disks) === "same");
+  return { source: renamed ? "same" : source, renamed };
 }
 
-/** Whether the domain has an image under another target than its record. */
-export function isRenamed(
-  { target, image }: Pick<SessionRecord, "target" | "image">,
-  disks: readonly DomainDisk[],
-): boolean {
-  const has = (target: string) => sourceOfTarget({ target, image }, disks) === "same";
-  return !has(target) && disks.some((disk) => has(disk.target));
-}
-
-/** The same of that target alone. */
+/** What it names for that target. */
 export function sourceOfTarget(
   { target, image }: Pick<SessionRecord, "target" | "image">,
   disks: readonly DomainDisk[],

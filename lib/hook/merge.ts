@@ -10,6 +10,7 @@ import {
   stampOf,
   wayToMerge,
 } from "./merge_checks.ts";
+import { beginNext, type BegunJob, isPending, layered } from "./merge_choice.ts";
 import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
 import { endDeadSeats } from "./seat_release.ts";
 import { mergeBlock } from "./standing.ts";
@@ -28,7 +29,6 @@ import {
   settleMerged,
 } from "../state/merge_transitions.ts";
 import { quoted, size } from "../text.ts";
-import { beginNext, type BegunJob, isPending, layered } from "./merge_choice.ts";
 
 /** More layers than this are merged before the guest's end is over: QEMU's speed, and its limits, suffer. */
 const DEEPEST = 16;
@@ -39,6 +39,7 @@ const END_PATIENCE = 60_000;
 const GENTLY = 32 * 1024 * 1024;
 /** Who wrote so short a time ago is up, in milliseconds: systems write something every few seconds. */
 const JUST_NOW = 30_000;
+
 /**
  * Merges the disks of a guest, one after the other, lowest pair first, until each has only the commits that are kept.
  *

@@ -4,14 +4,13 @@ import type { UserError } from "../errors.ts";
 import { type EventContext, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
 import { type Job, type Layered, type Way, wayToBegin } from "./merge_checks.ts";
-import { disksIn } from "./definitions.ts";
+import { readableDisksIn } from "./definitions.ts";
 import { mergeBlock } from "./standing.ts";
 import { observeRecorded, withFirmwareKept } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
-import type { DomainDisk } from "../input/domain_xml.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import { isTorn } from "../state/records.ts";
 import { parse, type State } from "../state/state.ts";
@@ -74,21 +73,13 @@ export async function beginNext(
   return undefined;
 }
 
-function definedDisks({ host, domain }: EventContext): readonly DomainDisk[] {
-  try {
-    return disksIn(host.settings.definedFolder, domain) ?? [];
-  } catch {
-    // Whoever starts or checks the guest is told.
-    return [];
-  }
-}
-
 async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Promise<Job[]> {
-  const { run, host, paths } = context;
+  const { run, host, domain, paths } = context;
+  const defined = readableDisksIn(host.settings.definedFolder, domain) ?? [];
   const config = await readConfig(paths.config, host.settings.configOwner);
   await resumePending(context);
   // A merge that was cut short may have left a disk without its image, which would look as if nothing were to merge.
-  const found = observeRecorded(readOwnRecords(paths.note), config, definedDisks(context));
+  const found = observeRecorded(readOwnRecords(paths.note), config, defined);
   for (const { subject, steps } of (await planCheckedRecovery(found, context)).stages) {
     await run.takeOrReport(subject, () => steps);
   }

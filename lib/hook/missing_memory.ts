@@ -3,6 +3,7 @@ import { isIncoming } from "./live_status.ts";
 import { lstat } from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords } from "../host/session_records.ts";
+import { isUnwrittenSinceRestore } from "../state/observed_disk.ts";
 import { startingStep } from "../state/plan.ts";
 
 /**
@@ -28,11 +29,10 @@ export async function noteMissingMemory({ run, host, domain, paths }: EventConte
  */
 export function mayLackMemory({ extra, paths }: EventContext): boolean {
   if (!["crashed", "destroyed", "daemon", "-"].includes(extra)) return false;
-  const seats = readSeats(paths.seats).map(({ resumed, ...seat }) => ({ ...seat, written: resumed }));
   const disks = readOwnRecords(paths.note).filter(({ firmware }) => !firmware);
-  const restored = [...disks, ...seats].filter(({ came }) => came === "restore");
+  const restored = [...disks, ...readSeats(paths.seats)].filter(({ came }) => came === "restore");
   return restored.length > 0 &&
-    restored.every(({ image, written }) =>
-      written !== undefined && lstat(image)?.mtime?.getTime() === written
+    restored.every((record) =>
+      isUnwrittenSinceRestore({ record, written: lstat(record.image)?.mtime?.getTime() })
     );
 }

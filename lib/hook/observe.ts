@@ -1,14 +1,6 @@
 import { UserError, withContext } from "../errors.ts";
 import { flagOf, startFlagOf, withItsFlag } from "./flags.ts";
-import {
-  checkLength,
-  checkPublishable,
-  imageAt,
-  isRenamed,
-  permitted,
-  sourceOf,
-  sourceOfTarget,
-} from "./image_path.ts";
+import { checkLength, checkPublishable, imageAt, permitted, sourceOf, sourceOfTarget } from "./image_path.ts";
 import { list, listIfThere, lstat, ownerOf } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -234,7 +226,9 @@ function observeOne(
 ): ObservedDisk {
   const { target, image } = record;
   if (record.firmware) return firmwareFile(target, image, record);
-  const source = disks === "unreadable" ? disks : sourceOf(record, disks);
+  const { source, renamed } = disks === "unreadable"
+    ? { source: disks, renamed: false }
+    : sourceOf(record, disks);
   const names = namesOf(image);
   const listing = listIfThere(image);
   const known = {
@@ -243,7 +237,7 @@ function observeOne(
     record,
     listed: false,
     source,
-    renamed: disks !== "unreadable" && isRenamed(record, disks),
+    renamed,
     listing,
     ...timesOf(names, listing),
     // What comes by migration has been given to QEMU already: whose it is shows where libvirt gives the image back.
@@ -261,7 +255,7 @@ function observeOne(
     ...known,
     flag: commit ? "set" : "clear",
     // What is listed there is another disk's until a start has told.
-    keepCommits: known.renamed ? Infinity : keepCommits,
+    keepCommits: renamed ? Infinity : keepCommits,
     keepSession,
     ...byHand && { byHand },
   };
@@ -272,25 +266,25 @@ function timesOf(
   names: Names,
   listing: Listing,
 ): Pick<ObservedDisk, "made" | "written" | "endedMade" | "endedWritten" | "layerChanged"> {
-  const made = madeAt(names.image);
+  const image = lstat(names.image);
+  const ended = listing.has(names.ended) ? lstat(names.ended) : undefined;
+  const made = madeOf(image);
   const state = parse(names, listing);
   const top = state.kind === "session" ? names.layer(topOf(state.layers)) : undefined;
   const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
   return {
     made,
-    ...top !== undefined && { written: writtenAt(names.image) },
-    ...listing.has(names.ended) &&
-      { endedMade: madeAt(names.ended), endedWritten: writtenAt(names.ended) },
+    ...top !== undefined && { written: image?.mtime?.getTime() },
+    ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: ended?.mtime?.getTime() },
     ...changed && { layerChanged: changed.getTime() },
   };
 }
 
-function writtenAt(path: string): number | undefined {
-  return lstat(path)?.mtime?.getTime();
-}
-
 /** {@link ObservedDisk.made} of a file; undefined where there is none. */
 export function madeAt(image: string): number | undefined {
-  const info = lstat(image);
+  return madeOf(lstat(image));
+}
+
+function madeOf(info: Deno.FileInfo | undefined): number | undefined {
   return info?.birthtime?.getTime() ?? (info?.ino ? -info.ino : undefined);
 }

@@ -98,7 +98,7 @@ export function observeRecordedSeat(
     listed: false,
     preview: false,
     keepSession: config === "unreadable" ? config : seat?.keepSession ?? false,
-    source: disks === "unreadable" ? disks : sourceOf(record, disks),
+    source: disks === "unreadable" ? disks : sourceOf(record, disks).source,
     ...lookAt(names, listing, [master], host),
   };
 }

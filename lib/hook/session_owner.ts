@@ -2,7 +2,7 @@
 
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
-import { disksIn } from "./definitions.ts";
+import { readableDisksIn } from "./definitions.ts";
 import { sourceOf } from "./image_path.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
@@ -79,10 +79,6 @@ function hasOtherImage(
   { domain, ...session }: { readonly domain: string; readonly target: string; readonly image: string },
   { host: { settings } }: EventContext,
 ): boolean {
-  try {
-    const disks = disksIn(settings.definedFolder, domain);
-    return disks !== undefined && sourceOf(session, disks) !== "same";
-  } catch {
-    return false;
-  }
+  const disks = readableDisksIn(settings.definedFolder, domain);
+  return disks !== undefined && sourceOf(session, disks).source !== "same";
 }

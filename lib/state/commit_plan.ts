@@ -1,4 +1,4 @@
-import { type ObservedDisk, stateOf } from "./observed_disk.ts";
+import { flagTargetOf, type ObservedDisk, stateOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import type { Step } from "./step.ts";
 import * as moves from "./transitions.ts";
@@ -26,8 +26,7 @@ export function planCommit(
     ...disks.filter(({ firmware }) => firmware),
   ];
   const both = inOrder([...decided, ...sessions]);
-  const flagged = both.filter(({ flag }) => clears && flag === "set")
-    .map(({ target, startFlag }) => startFlag?.target ?? target);
+  const flagged = both.filter(({ flag }) => clears && flag === "set").map(flagTargetOf);
   return {
     subject: both.map(({ target }) => target).join(" "),
     steps: [

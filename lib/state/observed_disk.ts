@@ -86,6 +86,11 @@ export function isMarked(disk: ObservedDisk): boolean {
   return stateOf(disk).kind === "session" && bearsMark(disk) && !isOwnFlags;
 }
 
+/** The target whose flag the session of a disk uses up. */
+export function flagTargetOf({ target, startFlag }: ObservedDisk): string {
+  return startFlag?.target ?? target;
+}
+
 /** A disk once the flags of these targets are cleared. */
 export function afterClearing(disk: ObservedDisk, targets: readonly string[]): ObservedDisk {
   const { target, flag, startFlag } = disk;
@@ -152,8 +157,13 @@ export function wasSavedOn({ endedMade, record }: Pick<ObservedDisk, "endedMade"
 }
 
 /** Whether a restored guest has not written to the session yet: its memory may not have come back. */
-export function isUnwrittenSinceRestore({ written, record }: ObservedDisk): boolean {
-  return record?.written !== undefined && record.written === written;
+export function isUnwrittenSinceRestore(
+  { written, record }: {
+    readonly written?: number | undefined;
+    readonly record: { readonly resumed?: number } | undefined;
+  },
+): boolean {
+  return record?.resumed !== undefined && record.resumed === written;
 }
 
 /** A start takes no longer, in milliseconds, unless it was cut short with its host. */

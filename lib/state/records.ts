@@ -61,7 +61,7 @@ function keptRecord(
     visits: ___,
     flagged,
     detached: ____,
-    written: _____,
+    resumed: _____,
     ...rest
   } = record;
   const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session";
@@ -72,12 +72,12 @@ function keptRecord(
   const started = goesOn.includes(decision)
     ? startAfter(others, disk, Date.parse(record.started))
     : record.started;
-  const written = decision === "put back" ? disk.endedWritten : disk.written;
+  const resumed = decision === "put back" ? disk.endedWritten : disk.written;
   return {
     ...rest,
     target,
     ...madeFor(disk, decision),
-    ...from.came === "restore" && written !== undefined && { written },
+    ...from.came === "restore" && resumed !== undefined && { resumed },
     // Told by its start, it must still be so where that is noted anew.
     ...(decision === "keep" || decision === "resume") && started !== record.started &&
       disk.made !== undefined && { made: [disk.made] },

@@ -65,11 +65,6 @@ export function isSeatAwaited({ file, names, listing, record }: ObservedSeat): b
     file === "session" && record?.aside === "stay" && !listing.has(names.ended);
 }
 
-/** Whether a restored guest has not written to the session yet: its memory may not have come back. */
-export function isUnwrittenSinceRestore({ file, written, record }: ObservedSeat): boolean {
-  return file === "session" && record?.resumed !== undefined && record.resumed === written;
-}
-
 /** Whether the session that lies there is the one of which the note tells, and not one that another host has begun since. */
 export function isNoted({ file, made, record }: ObservedSeat): boolean {
   return record !== undefined && (file !== "session" || record.made === undefined || record.made === made);

@@ -28,7 +28,7 @@ export interface SessionRecord {
    */
   readonly waits?: true | "saved";
   /** When the session was last written to before its guest's memory was to come back, in milliseconds: since then, it has. */
-  readonly written?: number;
+  readonly resumed?: number;
   /** The session that a guest was saved on is gone: as long as no guest has come up since, its memory must find no other one. */
   readonly lost?: true;
   /** At the last start the domain named another file for its target: that the guest is up says nothing of this session. */
@@ -117,7 +117,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...given.idle === true && { idle: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
-    ...typeof given.written === "number" && { written: given.written },
+    ...typeof given.resumed === "number" && { resumed: given.resumed },
     ...given.lost === true && { lost: true },
     ...given.detached === true && { detached: true },
     ...given.flagged === true && { flagged: true },
@@ -150,35 +150,10 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 }
 
 /** In this order, whichever way a record was made: notes are told apart by their text. */
-const keys = [
-  ...[
-    "target",
-    "image",
-    "firmware",
-    "started",
-    "uid",
-    "gid",
-    "mode",
-    "made",
-    "idle",
-    "held",
-    "waits",
-    "flagged",
-  ],
-  ...[
-    "flagVersion",
-    "came",
-    "written",
-    "visits",
-    "left",
-    "lost",
-    "detached",
-    "aside",
-    "setsAside",
-    "merging",
-  ],
-  ...["undo", "keep", "topVersion"],
-];
+const keys = (
+  "target image firmware started uid gid mode made idle held waits flagged flagVersion came " +
+  "resumed visits left lost detached aside setsAside merging undo keep topVersion"
+).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */
 export interface Owner {
