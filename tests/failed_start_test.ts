@@ -5,7 +5,7 @@ import { readRecords } from "../lib/host/session_records.ts";
 import type { Step } from "../lib/state/step.ts";
 import { failingAt } from "./fault.ts";
 import { snapshot } from "./tree.ts";
-import { session, up } from "./running_guest.ts";
+import { base, session, up } from "./running_guest.ts";
 import { Fixture } from "./fixture.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
@@ -132,3 +132,21 @@ Deno.test("nor is one that was saved meanwhile, where libvirt gives no reason", 
   await fixture.good("prepare");
   assertEquals(fixture.read(fixture.vda), session);
 });
+
+for (const reason of ["failed", "-"]) {
+  Deno.test(`a flagged session of a power cut is not committed by a start that is refused where nothing can be written to the configuration's folder: ${reason}`, async () => {
+    using fixture = await up(true);
+    fixture.define();
+    const perform = failingAt((step) => ["note", "starting", "clear"].includes(step.kind));
+    // What isn't a step is written there, too.
+    const full = `${fixture.config}/guest.starting.autorevert-new`;
+    Deno.mkdirSync(full);
+    assertEquals((await fixture.event("prepare", "-", { perform })).code, 1);
+    await fixture.event("stopped", reason, { perform });
+    await fixture.event("release", reason, { perform });
+    Deno.removeSync(full);
+    assertEquals([fixture.state("vda").kind, fixture.flags()], ["session", { vda: true }]);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), { ...base, ...session });
+  });
+}

@@ -1,7 +1,7 @@
 /** Which session a flag is for, where its file was put in place with an old time, or its commit came to nothing. */
 
 import { assertEquals } from "@std/assert";
-import { dyingAt, failingAt } from "./fault.ts";
+import { atEveryStep, dyingAt, failingAt } from "./fault.ts";
 import { afterClockTick, Fixture } from "./fixture.ts";
 import { base, session, up } from "./running_guest.ts";
 
@@ -95,5 +95,61 @@ for (const cut of ["crash", "power cut"]) {
     fixture.configure({ vda: false });
     await fixture.stop();
     assertEquals(fixture.disk("vda"), base);
+  });
+}
+
+for (const reason of ["shutdown", "destroyed", "crashed", "-"]) {
+  Deno.test(`a session whose flag an editor has cleared is not kept, wherever its end and that of one that is kept is cut short: ${reason}`, async () => {
+    for (const cleared of ["vda", "vdb"]) {
+      for (const fault of ["dies before", "dies after", "fails before"] as const) {
+        await atEveryStep(fault, async (failing) => {
+          using fixture = new Fixture().disks({ vda: true, vdb: true });
+          fixture.define();
+          await fixture.start();
+          const image = fixture.image(cleared);
+          fixture.write(image, "session");
+          fixture.configure({ vda: true, vdb: true, [cleared]: false });
+          await fixture.event("stopped", reason);
+          await fixture.event("release", reason, { perform: failing.perform });
+          await fixture.start();
+          assertEquals(fixture.read(image), { base: cleared });
+          await fixture.stop();
+          assertEquals(fixture.disk(cleared), { base: cleared });
+        });
+      }
+    }
+  });
+
+  Deno.test(`a session whose flag an editor has cleared is not kept where its end finds the folder read-only: ${reason}`, async () => {
+    using fixture = await up(true);
+    fixture.configure({ vda: false });
+    await fixture.event("stopped", reason);
+    await fixture.event("release", reason, {
+      perform: failingAt((step) => JSON.stringify(step).includes(`${fixture.vda}.`) && step.kind !== "note"),
+    });
+    assertEquals(fixture.state("vda").kind, "session");
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), base);
+  });
+}
+
+for (const isRestored of [false, true]) {
+  Deno.test(`a flag that came after a saved session is not taken for that session's${isRestored ? ", also where a restore has failed since, which began one for another disk" : ""}`, async () => {
+    using fixture = new Fixture().disks({ vda: false, vdb: false });
+    fixture.configure({ vda: false });
+    fixture.define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await fixture.stop("saved");
+    await afterClockTick();
+    fixture.configure({ vda: true, vdb: false }, new Date());
+    await afterClockTick();
+    if (isRestored) {
+      await fixture.good("restore");
+      await fixture.good("prepare");
+      await fixture.stop("failed");
+    }
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), base);
   });
 }

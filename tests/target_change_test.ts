@@ -57,21 +57,29 @@ for (const isCrash of [true, false]) {
   }
 }
 
-Deno.test("a session flagged by an editor is not thrown away where its disk has a target that is not listed", async () => {
-  using fixture = new Fixture().disks({ vda: false });
-  const other = `${fixture.images}/other.img`;
-  fixture.save(other, null, { base: "other" });
-  await fixture.start();
-  fixture.write(fixture.vda, "session");
-  fixture.configure({ vda: true });
-  edit(fixture, { vda: other, vdb: fixture.vda });
-  const { said } = await fixture.event("prepare");
-  assertEquals(
-    said[1],
-    "hint: put the configuration back, or end the session: autorevert recover --keep|--discard guest vda",
-  );
-  assertEquals(hasSession(fixture, fixture.vda), true);
-});
+for (const isCrash of [false, true]) {
+  for (const way of ["--keep", "--discard"]) {
+    Deno.test(`a session flagged by an editor is not thrown away where its disk has a target that is not listed, and the hint ends it: ${way}, ${isCrash ? "a crash" : "a power cut"}`, async () => {
+      using fixture = new Fixture().disks({ vda: false });
+      const image = fixture.vda;
+      const other = `${fixture.images}/other.img`;
+      fixture.save(other, null, { base: "other" });
+      await fixture.start();
+      fixture.write(image, "session");
+      fixture.configure({ vda: true });
+      if (isCrash) await fixture.stop("crashed");
+      edit(fixture, { vda: other, vdb: image });
+      const { said } = await fixture.event("prepare");
+      assertEquals(hasSession(fixture, image), true);
+      await fixture.stop("failed");
+      const [, command] = /end the session: autorevert (recover .*)$/.exec(said[1]!)!;
+      const chosen = command!.replace("--keep|--discard", way);
+      assertEquals((await fixture.type(`${chosen} --yes`)).said, []);
+      assertEquals(hasSession(fixture, image), way === "--keep");
+      await fixture.start();
+    });
+  }
+}
 
 for (const isListed of [false, true]) {
   Deno.test(`a commit that was cut short uses up the flag of the target that it had, ${isListed ? "which is another disk's now" : "listed no more"}`, async () => {

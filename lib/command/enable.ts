@@ -19,7 +19,7 @@ import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { isRefusal } from "../state/decision_table.ts";
-import { bearsMark, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { bearsMark, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { listed, nearest, quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -262,7 +262,7 @@ async function checkStart(disk: ObservedDisk, isLive: boolean, context: GuestCom
     throw withContext(
       target,
       new UserError("its session may be to be kept, and nobody can tell any more", {
-        hint: `end it first: ${recoverCommand("--keep|--discard", context.domain, target)}`,
+        hint: `end it first: ${recoverCommand("--keep|--discard", context.domain, nameOf(disk))}`,
       }),
     );
   }

@@ -19,6 +19,7 @@ import {
   isRecorded,
   isUnborn,
   mayBeAnothers,
+  nameOf,
   type ObservedDisk,
   stateOf,
   wasSavedOn,
@@ -53,7 +54,7 @@ export async function whyRefused(
   return isNoted
     ? new UserError(`${error.message}: it was not made with the one that is noted`, {
       hint: `if its files were copied: ${
-        recoverCommand("--keep|--discard", context.domain, disk.target)
+        recoverCommand("--keep|--discard", context.domain, nameOf(disk))
       }; else ${error.hint}`,
     })
     : error;

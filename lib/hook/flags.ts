@@ -58,5 +58,8 @@ export function isBeforeLastWrite(config: Config | undefined, disks: readonly Ob
 }
 
 function isWrittenSince({ changed }: Pick<Config, "changed">, disk: ObservedDisk): boolean {
-  return stateOf(disk).kind === "session" && !isUnborn(disk) && changed < (disk.written ?? 0);
+  const { record, written = 0 } = disk;
+  // Made by a restore that failed: no guest was up on it.
+  const isUnused = record?.came === "restore" && record.waits !== undefined && record.resumed === undefined;
+  return stateOf(disk).kind === "session" && !isUnborn(disk) && !isUnused && changed < written;
 }

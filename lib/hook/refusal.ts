@@ -4,7 +4,7 @@ import { missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
 import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
-import { isMadeForIt, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMadeForIt, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { mergeNumber } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -19,7 +19,7 @@ export async function explain(
   if (kind === "refuse: unreadable" || kind === "refuse: damaged") {
     const look = await host.qemuImg.info(image);
     const otherwise = kind === "refuse: damaged"
-      ? `give it up: ${recoverCommand("--discard", domain, disk.target)}`
+      ? `give it up: ${recoverCommand("--discard", domain, nameOf(disk))}`
       : "restore it from a backup";
     return look.kind === "damaged" && look.isMarked
       ? markedCorrupt(image, otherwise)
@@ -187,21 +187,21 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
       return [
         `${image} is a session that may be to be kept, and its disk is not configured any more`,
         `put the configuration back, or end the session: ${
-          recoverCommand("--keep|--discard", domain, target)
+          recoverCommand("--keep|--discard", domain, nameOf(disk))
         }`,
       ];
     case "refuse: another target":
       return [
         `${image} is a session that began as ${disk.record?.target}, and it may have been meant by the flag of that`,
         `end the session: ${
-          recoverCommand("--keep|--discard", domain, target)
+          recoverCommand("--keep|--discard", domain, nameOf(disk))
         }; or name it as before: virsh edit ${guest}`,
       ];
     case "refuse: damaged":
       return [
         `${image} is a session that was to be committed, but no readable qcow2 image any more`,
         `try to mend it: qemu-img check -r all ${word}; or give it up: ${
-          recoverCommand("--discard", domain, disk.target)
+          recoverCommand("--discard", domain, nameOf(disk))
         }`,
       ];
     case "refuse: stray commit":

@@ -140,6 +140,8 @@ async function endSessions(
   for (const { subject, steps } of planRelease(decided, isUp, paths, flagVersion)) {
     // The firmware's session waits for the next event with that of the disk.
     if (isDone || !isFirmware(subject)) isDone = await run.takeOrReport(subject, () => steps) && isDone;
+    // Where nothing can be noted, the refusal of a start could not be noted either: this may be its end, and no guest's.
+    if (!isDone && end === "unknown" && steps[0]?.kind === "note") break;
   }
   // Without a reason this may be the end of a start that was cut short before it was noted.
   if (isUp && extra === "migrated") await clearSpent(decided.map(({ disk }) => disk), context);

@@ -69,6 +69,11 @@ export function hasSuccessor(
     disks.some(({ target, source, renamed }) => target === disk.target && source === "same" && !renamed);
 }
 
+/** What a command names to mean this disk: its target, or its image where the target is another disk's now, or may be. */
+export function nameOf({ target, names, source, renamed }: ObservedDisk): string {
+  return source === "other" || renamed ? names.image : target;
+}
+
 /** Whether the session bears a mark, whoever has made it. */
 export function bearsMark(disk: ObservedDisk): boolean {
   const state = stateOf(disk);

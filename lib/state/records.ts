@@ -266,7 +266,8 @@ export function recordsAtRelease(
     return [{
       ...rest,
       owner: disk.owner,
-      ...flagged && (!isEnded || decision === "commit") && !isByMark && { flagged },
+      // Where its end fails, a mark that is left there is still the flag's own.
+      ...flagged && (!isEnded || decision === "commit" || bearsMark(disk)) && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
       ...holds.includes(decision) && !hasSuccessor(disk, all) && { held: true },
@@ -305,7 +306,7 @@ export function unfinished(
     return [{
       ...rest,
       held: held && !isOver,
-      ...flagged && !isOver && { flagged },
+      ...flagged && !isIdle && { flagged },
       ...setsAside !== undefined && isAside && { setsAside },
       // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
