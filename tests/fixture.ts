@@ -30,6 +30,7 @@ export type Content = Readonly<Record<string, string>>;
 interface FakeImage {
   readonly backing: string | null;
   readonly data: Content;
+  readonly snapshots?: readonly string[];
 }
 
 /** What came of an event. */
@@ -456,7 +457,8 @@ export class Fixture implements Disposable {
         soon(() => {
           if (!unlocked && this.#isBusy(image)) return { kind: "busy" };
           try {
-            return { kind: "free", backing: load(image).backing ?? undefined };
+            const { backing, snapshots } = load(image);
+            return { kind: "free", backing: backing ?? undefined, ...snapshots && { snapshots } };
           } catch {
             return { kind: "damaged" };
           }

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { atEveryStep, Failing, type Fault } from "./fault.ts";
-import { DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
+import { DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { checkSaid } from "./refused.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 import { snapshot } from "./tree.ts";
@@ -274,26 +274,51 @@ Deno.test("a power cut in a session whose flag was set while it wrote: it goes o
   assertEquals(fixture.read(fixture.vda), session);
 });
 
+/** A guest with an internal snapshot in its session. */
+async function upWithSnapshot(flag: boolean): Promise<Fixture> {
+  const fixture = await up(flag);
+  setSnapshots(fixture, ["one"]);
+  return fixture;
+}
+
+/** The internal snapshots of the file that has the image's name. */
+function setSnapshots(fixture: Fixture, snapshots: string[] | undefined): void {
+  const image = JSON.parse(Deno.readTextFileSync(fixture.vda));
+  Deno.writeTextFileSync(fixture.vda, JSON.stringify({ ...image, snapshots }));
+}
+
 for (const flag of [false, true]) {
   Deno.test(`a session whose guest goes back to a snapshot in it goes on, flagged: ${flag}`, async () => {
-    using fixture = await up(flag);
+    using fixture = await upWithSnapshot(flag);
     await fixture.stop("from snapshot");
     assertEquals(fixture.flags(), { vda: flag });
     await fixture.start();
     assertEquals(fixture.read(fixture.vda), session);
+    setSnapshots(fixture, undefined);
     await fixture.stop();
     assertEquals(fixture.disk("vda"), flag ? session : base);
   });
 }
 
 Deno.test("a session whose guest is off after it went back to a snapshot is set aside", async () => {
-  using fixture = await up(false);
+  using fixture = await upWithSnapshot(false);
   await fixture.stop("from snapshot");
   fixture.now = () => new Date(Date.now() + 15_000);
+  assertEquals((await fixture.type("status guest")).printed.join().includes("running"), false);
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), base);
   assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
 });
+
+for (const flag of [false, true]) {
+  Deno.test(`a session without a snapshot is ${flag ? "held" : "over"} where its guest goes back to one of the disk below`, async () => {
+    using fixture = await up(flag);
+    await fixture.stop("from snapshot");
+    assertEquals(fixture.read(fixture.vda), flag ? session : base);
+    assertEquals(fixture.state("vda").kind, flag ? "session" : "plain");
+    assertEquals(exists(`${fixture.config}/guest.starting`), false);
+  });
+}
 
 Deno.test("a restore that never came to its start keeps no session of minutes later", async () => {
   using fixture = await up(false);

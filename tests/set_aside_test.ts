@@ -625,3 +625,39 @@ Deno.test("a session to which nobody has written since its guest was saved is se
     assertEquals(exists(`${fixture.vda}.autorevert-ended`), !isWritten);
   }
 });
+
+for (const reason of ["failed", "-"]) {
+  for (const isSaved of [true, false]) {
+    Deno.test(`what is set aside outlives a start that fails when its guest is up, ${isSaved ? "and a save is restored on it" : "and can be kept"}: ${reason}`, async () => {
+      for (const fault of ["dies before", "fails before"] as const) {
+        await atEveryStep(fault, async (failing) => {
+          using fixture = new Fixture().disks({ vda: false });
+          fixture.keys = { "keep-session": !isSaved };
+          fixture.configure({ vda: false });
+          fixture.define();
+          await fixture.start();
+          fixture.write(fixture.vda, "session");
+          // Also of a save, where libvirt doesn't tell.
+          await fixture.stop("-");
+          await fixture.good("prepare");
+          await fixture.good("start");
+          const starting = `${fixture.config}/guest.starting`;
+          const noted = Deno.readTextFileSync(starting);
+          const { code } = await fixture.event("started", "-", { perform: failing.perform });
+          // libvirt takes a hook that was killed for one that has failed.
+          if (!failing.struck || code === 0 && fault !== "dies before") return;
+          Deno.writeTextFileSync(starting, noted);
+          await fixture.stop(reason);
+          if (isSaved) {
+            await fixture.good("restore");
+            await fixture.good("prepare");
+            assertEquals(fixture.read(fixture.vda), session);
+          } else {
+            await fixture.type("keep guest --yes");
+            assertEquals(fixture.disk("vda"), session);
+          }
+        });
+      }
+    });
+  }
+}

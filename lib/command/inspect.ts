@@ -1,5 +1,5 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
-import { type EventContext, isBeingStarted, lookingBy } from "../hook/context.ts";
+import { type EventContext, isBeingStarted, lookingBy, mayBeStarting } from "../hook/context.ts";
 import { decisionFor, isSaved } from "../hook/decide.ts";
 import { othersSession } from "../hook/session_owner.ts";
 import { checkMarks, checkMergeMarks } from "../hook/marks.ts";
@@ -86,12 +86,8 @@ export async function inspectDisk(
 
 /** A look locks an image for a moment, and QEMU would not wait for that when it opens its disks: a start would fail. */
 function gently(context: EventContext): EventContext {
-  if (!isStarting(context)) return context;
+  if (!mayBeStarting(context)) return context;
   return lookingBy((image) => context.host.qemuImg.info(image, { unlocked: true }), context);
-}
-
-function isStarting({ paths }: EventContext): boolean {
-  return files.lstat(paths.starting) !== undefined;
 }
 
 /** @throws what only root may read: nothing can be said of a guest then */
@@ -115,7 +111,7 @@ async function judge(
   const recovered = disks[0]!;
   const state = stateOf(recovered);
   // libvirt's file of a guest that runs outlives a QEMU that was killed together with libvirtd.
-  const isUp = isStarting(context) || isPaused(context.domain, context.host.settings);
+  const isUp = mayBeStarting(context) || isPaused(context.domain, context.host.settings);
   if (live && (isUp || await isOpen(disk, context))) {
     if (state.kind === "session" && disk.record) return fine("running");
     if (state.kind === "plain" || state.kind === "layered") return fine("unprotected");
@@ -203,7 +199,7 @@ export async function isBeingMerged(disk: ObservedDisk, context: EventContext): 
   const state = stateOf(disk);
   if (!("layers" in state) || !isTorn(state, record ? [record] : [])) return false;
   // A start interrupts it.
-  if (isStarting(context)) return false;
+  if (mayBeStarting(context)) return false;
   return (await context.host.qemuImg.info(names.layer(state.layers[0]))).kind === "busy";
 }
 

@@ -3,7 +3,7 @@
 import type { Condition } from "./inspect.ts";
 import { asReadable } from "./inspect.ts";
 import { UserError } from "../errors.ts";
-import { type EventContext, isBeingStarted } from "../hook/context.ts";
+import { type EventContext, isBeingStarted, mayBeStarting } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { seatDecision } from "../hook/seat_decide.ts";
 import { newLayer } from "../hook/seat_layer.ts";
@@ -93,7 +93,7 @@ async function judge(
   live: readonly DomainDisk[] | undefined,
   context: EventContext,
 ): Promise<Pick<InspectedSeat, "condition" | "problem" | "on">> {
-  const isStarting = files.lstat(context.paths.starting) !== undefined;
+  const isStarting = mayBeStarting(context);
   const isThere = files.lstat(seat.names.image) !== undefined;
   const isOpen = async () =>
     isThere && !isStarting && (await context.host.qemuImg.info(seat.names.image)).kind === "busy";

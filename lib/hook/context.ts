@@ -44,6 +44,9 @@ export function readStart({ starting }: GuestNames): ReturnType<typeof parseStar
 /** How exactly a host knows when it was booted, in milliseconds. */
 const SAME_BOOT = 5_000;
 
+/** How long after its end a guest that goes back to a snapshot is started anew, in milliseconds: no other event comes between the two. */
+export const AT_ONCE = 10_000;
+
 /** A start that is, or was, under way. */
 export type NotedStart = NonNullable<ReturnType<typeof readStart>>;
 
@@ -55,7 +58,8 @@ export function isBeingStarted(context: StartContext): boolean {
 /** As {@link isBeingStarted}, or the start has been refused, which is also noted of one that has just begun. */
 export function mayBeStarting(context: StartContext): boolean {
   const start = readStart(context.paths);
-  return start !== undefined && !isBeforeThisBoot(start, context) && ageOf(start, context) < LONGEST_START;
+  if (start === undefined || isBeforeThisBoot(start, context)) return false;
+  return ageOf(start, context) < (start.more.includes("reverted") ? AT_ONCE : LONGEST_START);
 }
 
 type StartContext = Pick<EventContext, "host" | "paths" | "begun">;

@@ -35,6 +35,7 @@ import { planRelease, startingStep } from "../state/plan.ts";
 import { recordsAtRelease } from "../state/records.ts";
 import type { Recovery } from "../state/recovery.ts";
 import type { SeatDecision } from "../state/seat_table.ts";
+import { hasEnded } from "../state/state.ts";
 
 /**
  * An end: every disk whose session the start began is reverted, committed or left, as the table says.
@@ -51,7 +52,7 @@ export async function release(context: EventContext): Promise<void> {
   const isUp = noted === undefined || noted.word === "fresh" && wasUp(noted, context) ||
     isAnnounced && context.extra !== "failed";
   // libvirt starts it anew at once, from the snapshot that lies in the session.
-  const isReverted = isUp && context.extra === "from snapshot";
+  const isReverted = isUp && context.extra === "from snapshot" && await holdsSnapshot(context);
   const start = isReverted || isUp && mayLackMemory(context) ? "resume" : isUp ? "up" : noted.word;
   const [hasSeats, hasDisks] = [paths.seats, paths.note].map((path) => files.lstat(path) !== undefined);
   if (hasSeats || hasDisks) {
@@ -69,6 +70,14 @@ export async function release(context: EventContext): Promise<void> {
   if (isReverted && (hasSeats || hasDisks)) {
     await run.takeOrReport("", () => [startingStep(paths, "resume", [], ["reverted"])]);
   }
+}
+
+/** Whether a session of the guest holds an internal snapshot that it may go back to, or can't be read. Others lie in the disk below. */
+async function holdsSnapshot({ host, paths }: EventContext): Promise<boolean> {
+  const disks = readOwnRecords(paths.note).filter(({ firmware, idle }) => !firmware && !idle);
+  const images = [...disks, ...readSeats(paths.seats)].map(({ image }) => image);
+  const looks = await Promise.all(images.map((image) => host.qemuImg.info(image)));
+  return looks.some((look) => look.kind !== "free" || look.snapshots !== undefined);
 }
 
 /** A start that comes to nothing writes no disk later than this after it was noted, in milliseconds. */
@@ -122,7 +131,8 @@ async function endSessions(
     context,
   );
   for (const { subject, steps } of recovery.stages) await run.take(subject, steps);
-  const each = await decideAll(recovery.disks, context, (disk) => ({
+  const disks = start === "fresh" ? recovery.disks.map(asBegun) : recovery.disks;
+  const each = await decideAll(disks, context, (disk) => ({
     event: "release",
     start,
     end,
@@ -131,7 +141,7 @@ async function endSessions(
     came: disk.record?.came ?? "not",
   }));
   const ended = allOrNone(each, recovery, context);
-  const decided = withFirmware(firmwareAtRelease(recovery.disks, ended, seats, start), ended, context);
+  const decided = withFirmware(firmwareAtRelease(disks, ended, seats, start), ended, context);
   const isUp = start === "up";
   const flagVersion = typeof config === "object" ? config.version : undefined;
   const isFirmware = (subject: string) =>
@@ -157,14 +167,25 @@ async function endSessions(
     context,
     noted ? recordsAtRelease(decided, { isUp, flagVersion }) : records,
   );
-  const disks = withFirmwareKept(
+  const left = withFirmwareKept(
     decided.map(({ disk }) => ({ ...disk, listing: run.listing(disk.names.image) })),
   );
   if (start !== "refused" && files.lstat(paths.note) !== undefined) {
-    for (const disk of disks) await flattenIdle(disk, context);
+    for (const disk of left) await flattenIdle(disk, context);
     if (!run.isDry) await updateRecords(readRecords(paths.note), context);
   }
-  return disks;
+  return left;
+}
+
+/**
+ * A disk whose guest came up, so that its note tells no more of what its start found or set aside, and which libvirt ended all the same,
+ * since the hook was killed: what is set aside there is the last session still.
+ */
+function asBegun(disk: ObservedDisk): ObservedDisk {
+  const { record, endedMade } = disk;
+  if (record === undefined || record.aside !== undefined || !hasEnded(stateOf(disk))) return disk;
+  const isOfThisStart = record.setsAside !== undefined && record.setsAside === endedMade;
+  return { ...disk, record: { ...record, aside: isOfThisStart ? "stay" : "forget" } };
 }
 
 /**

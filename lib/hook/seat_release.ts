@@ -157,22 +157,29 @@ async function endDead(context: EventContext): Promise<void> {
   await endSessions({ start, end: "unknown", config, disks: disks ?? [], isTold: false }, context);
 }
 
-/** The guest is up: what its start found set aside goes, and no memory has to come back for what its seats run on. */
-export async function seatsUp({ run, paths }: EventContext): Promise<void> {
+/**
+ * The guest is up: no memory has to come back for what its seats run on, which is noted.
+ *
+ * @returns removes what the start found set aside
+ * @throws {UserError} if it can't be noted
+ */
+export async function seatsUp({ run, paths }: EventContext): Promise<() => Promise<void>> {
   const records = readSeats(paths.seats);
-  if (records.every(({ aside, waits }) => aside === undefined && waits === undefined)) return;
+  if (records.every(({ aside, waits }) => aside === undefined && waits === undefined)) return async () => {};
   run.locks.claim(records.map(({ image }) => image));
-  for (const { target, image, aside } of records) {
-    if (aside !== "forget") continue;
-    const { ended } = namesOf(image);
-    await run.takeOrReport(
-      target,
-      () => files.list(image).has(ended) ? [{ kind: "remove", path: ended }] : [],
-    );
-  }
   const left = records.map(({ aside: _, waits, written, ...rest }) => ({
     ...rest,
     ...rest.detached && waits && { waits, ...written !== undefined && { written } },
   }));
   await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
+  return async () => {
+    for (const { target, image, aside } of records) {
+      if (aside !== "forget") continue;
+      const { ended } = namesOf(image);
+      await run.takeOrReport(
+        target,
+        () => files.list(image).has(ended) ? [{ kind: "remove", path: ended }] : [],
+      );
+    }
+  };
 }

@@ -1,4 +1,11 @@
-import { ageOf, type EventContext, isBeforeThisBoot, isElsewhere, type readStart } from "./context.ts";
+import {
+  ageOf,
+  AT_ONCE,
+  type EventContext,
+  isBeforeThisBoot,
+  isElsewhere,
+  type readStart,
+} from "./context.ts";
 import { isSaved } from "./decide.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readRecords } from "../host/session_records.ts";
@@ -9,9 +16,6 @@ import { LONGEST_START } from "../state/observed_disk.ts";
  * are called between the two may take their time, and the memory of a guest must not come onto another disk.
  */
 const IN_A_ROW = 120_000;
-
-/** The same of a guest that goes back to a snapshot, which no other event comes before. */
-const AT_ONCE = 10_000;
 
 /** @param announced what is noted of the start */
 export function startThatBegins(

@@ -17,19 +17,25 @@ const PATIENCE = 600_000;
  * A guest is up: its start can't fail any more, so the sessions that were set aside before go. What this start has set
  * aside stays until the next one is up. No memory has to come back for the session that it runs on.
  *
- * What can't be removed goes at the guest's next start. After a crash the guest's end takes it for one that never came
- * up, as it does without this.
+ * What can't be removed, or is left by a crash, goes at the guest's next start. Nothing is removed before all that can fail is done:
+ * libvirt ends the guest then, and what it was saved on must still be there.
  *
  * @throws {UserError} if the note can't be written: a save of the guest would be taken for one of the session set aside
  */
 export async function started(context: EventContext): Promise<void> {
   const { run, paths } = context;
   using _guest = await run.locks.guest();
-  await seatsUp(context);
-  if (lstat(paths.note) === undefined) return;
+  const forgetOfSeats = await seatsUp(context);
+  if (lstat(paths.note) === undefined) return await forgetOfSeats();
   const images = readOwnRecords(paths.note).map(({ image }) => image);
   using _folders = await run.locks.folders(images, { patience: PATIENCE });
   const records = readOwnRecords(paths.note);
+  const left = records.map(({ aside: _, lost: __, waits, ...rest }) => ({
+    ...rest,
+    ...rest.detached && waits && { waits },
+  }));
+  await run.take("", [{ kind: "note", path: paths.note, records: unfinished(left, listIfThere) }]);
+  await forgetOfSeats();
   // A disk's is never there without its firmware's.
   const inOrder = records.toSorted((a, b) => Number(a.firmware ?? false) - Number(b.firmware ?? false));
   let isDone = true;
@@ -41,9 +47,4 @@ export async function started(context: EventContext): Promise<void> {
       return state.kind === "session" && state.ended ? moves.removeSetAside(names) : [];
     }) && isDone;
   }
-  const left = records.map(({ aside: _, lost: __, waits, ...rest }) => ({
-    ...rest,
-    ...rest.detached && waits && { waits },
-  }));
-  await run.take("", [{ kind: "note", path: paths.note, records: unfinished(left, listIfThere) }]);
 }

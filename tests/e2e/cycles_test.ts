@@ -125,6 +125,17 @@ Deno.test("a guest goes back to a snapshot in its session, and is then reverted"
   await virsh("snapshot-delete", "snapshot", "two", "--metadata");
 });
 
+Deno.test("a guest goes back to a snapshot of its disk, which was made while it was off", async () => {
+  const guest = await Guest.define("off", { stay: true, flags: { vda: false } });
+  await virsh("snapshot-create-as", "off", "clean");
+  assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
+  await virsh("snapshot-revert", "off", "clean");
+  await guest.reverted(0);
+  assertEquals(await guest.start(), "1");
+  await guest.endsAs(0);
+  await virsh("snapshot-delete", "off", "clean");
+});
+
 Deno.test("a guest whose saved state is dropped starts clean", async () => {
   const guest = await Guest.define("dropped", { stay: true, flags: { vda: false } });
   assertEquals([await guest.start(), await guest.key()], ["1", "2"]);
