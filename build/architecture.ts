@@ -39,6 +39,7 @@ const words: Words = {
   replaced: { true: "another file in its place" },
   came: { restore: "restored", migration: "came by migration" },
   waits: { true: "it waits for a saved guest, or to be set aside" },
+  stays: { true: "what its start has set aside is still there" },
   stood: { true: "seats stand on it" },
   look: { busy: "in use", moved: "backing file elsewhere", replaced: "replaced", damaged: "not readable" },
 };

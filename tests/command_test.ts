@@ -374,8 +374,9 @@ Deno.test("merging inside the end takes no longer than it may, and goes on in th
   assertEquals([layersOf(fixture, "vda").length, fixture.disk("vda")], [13, disk]);
 });
 
-const over = ["shutdown", "destroyed", "crashed", "daemon", "failed", "-"];
-const reasons = [...over, "saved", "migrated", "from snapshot"];
+// A session without a snapshot is over where its guest goes back to one.
+const over = ["shutdown", "destroyed", "crashed", "daemon", "failed", "from snapshot", "-"];
+const reasons = [...over, "saved", "migrated"];
 
 /** A guest whose ended sessions are set aside, up. */
 async function keepingUp(flag = false): Promise<Fixture> {

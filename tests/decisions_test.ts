@@ -24,6 +24,7 @@ const start: Facts = {
   came: "not",
   source: "same",
   saved: false,
+  stays: false,
   look: "sound",
 };
 const unlisted: Facts = { ...start, listed: false };
@@ -112,6 +113,11 @@ const atEnd: readonly Case[] = [
   [{ end: "unknown" }, "set aside"],
   [{ keeps: true }, "set aside"],
   [{ end: "failed", keeps: true }, "set aside"],
+  [{ end: "unknown", ended: true, stays: true }, "leave"],
+  [{ end: "unknown", ended: true, stays: true, flag: "set" }, "commit"],
+  [{ keeps: true, ended: true, stays: true }, "leave"],
+  [{ end: "failed", keeps: true, ended: true, stays: true }, "leave"],
+  [{ ended: true, stays: true }, "discard"],
   [{ keeps: true, flag: "set" }, "commit"],
   [{ end: "failed", keeps: true, flag: "set" }, "hold"],
   [{ end: "suspended", keeps: true }, "leave"],

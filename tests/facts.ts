@@ -13,6 +13,7 @@ const everywhere = {
   unborn: both,
   replaced: both,
   stood: [false],
+  stays: [false],
   keeps: both,
   look: ["busy", "sound", "moved", "replaced", "damaged"],
 } as const;
@@ -73,4 +74,5 @@ export const atRelease = [
     unborn: [false],
     ours: [true],
   }),
+  ...product({ ...release, start: ["up"], ended: [true], stays: [true], ours: [true] }),
 ];

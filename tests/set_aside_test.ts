@@ -1,6 +1,6 @@
 /** What is set aside, and until when: after an end that may have been a save, at a doubtful start, by an undo. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep, Failing } from "./fault.ts";
 import { makeBorn } from "./file_times.ts";
 import { afterClockTick, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
@@ -661,3 +661,97 @@ for (const reason of ["failed", "-"]) {
     });
   }
 }
+
+/** A session that ran beside one that is set aside, until a power cut; libvirtd had died before it could tell. */
+async function ranUntold(flag: boolean): Promise<Fixture> {
+  const fixture = await up(false);
+  fixture.define();
+  await fixture.stop("-");
+  fixture.configure({ vda: flag });
+  await fixture.good("prepare");
+  fixture.write(fixture.vda, "next");
+  const later = new Date(Date.now() + 120_000);
+  Deno.utimeSync(fixture.vda, later, later);
+  fixture.now = () => new Date(Date.now() + 180_000);
+  fixture.booted = fixture.now();
+  return fixture;
+}
+
+for (const flag of [false, true]) {
+  Deno.test(`a session that ran, though nobody told that its guest was up, is ${flag ? "not thrown away" : "over"} where the guest is restored on the one that is set aside`, async () => {
+    using fixture = await ranUntold(flag);
+    await fixture.good("restore");
+    const { code, said } = await fixture.event("prepare");
+    assertEquals([code, fixture.read(fixture.vda)], flag ? [1, { ...base, next: "yes" }] : [0, session]);
+    if (flag) assertStringIncludes(said.join(), "end that one first");
+  });
+}
+
+Deno.test("a flagged session that ran, though nobody told that its guest was up, outlives a start that fails", async () => {
+  for (const reason of ["failed", "-"]) {
+    using fixture = await ranUntold(true);
+    await fixture.good("prepare");
+    await fixture.stop(reason);
+    assertEquals(fixture.read(fixture.vda), { ...base, next: "yes" });
+  }
+});
+
+for (const reason of ["shutdown", "-"]) {
+  for (const keepSession of [false, true]) {
+    Deno.test(`a session that a late flag was meant for is kept by the way that the page names, and no other: ${reason}, keep-session ${keepSession}`, async () => {
+      using fixture = new Fixture().disks({ vda: false, vdb: false });
+      const list = (flag: boolean) =>
+        fixture.configureText(
+          JSON.stringify({
+            disks: [
+              { target: "vda", "one-shot-commit": flag, "keep-session": keepSession },
+              { target: "vdb", "one-shot-commit": flag },
+            ],
+          }),
+          new Date(),
+        );
+      list(false);
+      fixture.define();
+      await fixture.start();
+      for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+      await afterClockTick();
+      // A power cut comes before the guest writes again.
+      list(true);
+      fixture.booted = new Date();
+      await fixture.start();
+      fixture.run();
+      for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "next");
+      assertEquals((await fixture.type("commit guest --cancel")).said, []);
+      fixture.halt();
+      await fixture.stop(reason);
+      const { said } = await fixture.type("keep guest --yes");
+      if (said.length > 0) {
+        assertStringIncludes(said.join(), "end it first: autorevert recover --keep|--discard guest");
+        assertEquals((await fixture.type("recover --discard guest --yes")).said, []);
+        assertEquals((await fixture.type("keep guest --yes")).said, []);
+      }
+      for (const target of ["vda", "vdb"]) {
+        assertEquals(fixture.disk(target), { base: target, session: "yes" });
+      }
+    });
+  }
+}
+
+Deno.test("a session that may have been saved to a file beside one that its start has set aside is restored, or set aside at the next start", async () => {
+  for (const isRestored of [true, false]) {
+    using fixture = await up(false);
+    await afterClockTick();
+    fixture.configure({ vda: true }, new Date());
+    fixture.booted = new Date();
+    fixture.define();
+    await fixture.start();
+    fixture.configure({ vda: false });
+    fixture.write(fixture.vda, "next");
+    const next = { ...base, next: "yes" };
+    await fixture.stop("-");
+    if (isRestored) await fixture.good("restore");
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), isRestored ? next : base);
+    if (!isRestored) assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), next);
+  }
+});

@@ -3,6 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { readRecords } from "../lib/host/session_records.ts";
 import { Fixture, LATER } from "./fixture.ts";
+import { base, up } from "./running_guest.ts";
 
 Deno.test("a disk that is no longer listed is forgotten at the next start, whatever its session was", async () => {
   using fixture = new Fixture().disks({ vda: false, vdb: false });
@@ -181,3 +182,27 @@ for (const state of ["flagged", "held by a crash"]) {
     }
   });
 }
+
+Deno.test("a session whose promise was taken back goes at the next start without its configuration, as disable says", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  fixture.booted = new Date();
+  for (const command of ["commit guest", "commit guest --cancel", "disable guest"]) {
+    assertEquals((await fixture.type(command)).said, []);
+  }
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), base);
+});
+
+Deno.test("a guest that was saved to a file is not started without its configuration, until its session is ended as disable says", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  await fixture.stop("saved");
+  const { printed } = await fixture.type("disable guest");
+  assertEquals((await fixture.event("prepare")).code, 1);
+  await fixture.stop("failed");
+  const [, command] = /to end it: autorevert (.*)$/.exec(printed.join("\n"))!;
+  assertEquals((await fixture.type(`${command!.replace("--keep|", "")} --yes`)).said, []);
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), base);
+});

@@ -91,12 +91,15 @@ async function recordPromise(
     views.filter(which).map(({ disk }) => disk?.names.image);
   const promised = imagesOf((view) => flag ? isPromised(view) : isHere(view));
   const setAside = imagesOf(({ condition }) => flag && condition === "is set aside");
+  const kept = imagesOf(({ disk }) => disk?.keepSession === true || disk?.record?.detached === true);
   const before = readOwnRecords(paths.note);
   const records = before.map((record): SessionRecord => {
     if (setAside.includes(record.image)) return { ...record, waits: true };
     if (!promised.includes(record.image)) return record;
-    const { flagged: _, ...rest } = record;
-    return flag ? { ...rest, flagged: true } : { ...rest, held: false };
+    const { flagged: _, waits, ...rest } = record;
+    // What waits to be set aside since it was promised goes again.
+    const stillWaits = waits === "saved" || flag || kept.includes(record.image) ? waits : undefined;
+    return { ...rest, ...stillWaits && { waits: stillWaits }, ...flag ? { flagged: true } : { held: false } };
   });
   if (formatRecords(records) === formatRecords(before)) return;
   await run.take("", [{ kind: "note", path: paths.note, records }]);

@@ -10,7 +10,7 @@ import { releaseMasters } from "../hook/seat_masters.ts";
 import * as files from "../host/files.ts";
 import { isMarked, stateOf } from "../state/observed_disk.ts";
 import { hasEnded } from "../state/state.ts";
-import { shellWord } from "../text.ts";
+import { recoverCommand, shellWord } from "../text.ts";
 
 /**
  * Takes disks out of the guest's configuration; with the last of them the file goes.
@@ -52,11 +52,11 @@ export async function disable(context: GuestCommand): Promise<void> {
   tellDisabledSeats(seats, context);
   await releaseMasters(views.flatMap(({ disk }) => disk?.names ?? []), context, { ownGuest: true });
   await leaveMasters(seats.map(({ master }) => master), context);
-  for (const view of views) terminal.print(`${domain} ${view.target}: ${afterDisable(view)}`);
+  for (const view of views) terminal.print(`${domain} ${view.target}: ${afterDisable(view, domain)}`);
   await startMerge(views.flatMap(({ disk }) => disk ? [{ ...disk, keepCommits: 0 }] : []), context);
 }
 
-function afterDisable({ condition, disk }: InspectedDisk): string {
+function afterDisable({ target, condition, disk }: InspectedDisk, domain: string): string {
   const state = disk && stateOf(disk);
   const also = [
     state && hasEnded(state) && "the session that was set aside goes at its next start",
@@ -67,7 +67,8 @@ function afterDisable({ condition, disk }: InspectedDisk): string {
     case "saved":
       return "this session is still thrown away when it ends; then the disk is left alone";
     case "awaited":
-      return "its session, on which a guest was saved, is thrown away at the next start; then the disk is left alone";
+      return "its session stays for the guest that was saved on it, and a start without that is refused; to end it: " +
+        recoverCommand("--keep|--discard", domain, target);
     case "reverts":
     case "resumes":
       return "the session that died is thrown away at the next start; then the disk is left alone";

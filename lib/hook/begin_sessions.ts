@@ -87,12 +87,14 @@ export async function beginSessions(
 
   const note = recordsAtPrepare(decided, host.now(), others, start);
   const own = new Set<string>();
+  let marked: readonly Stage[];
   const begun = decided.filter(({ decision }) => beginsSession(decision));
   try {
     const take = async ({ subject, steps }: Stage) => {
       for (const step of steps) await takeOwn(subject, step, own, context);
     };
-    const { made, named } = planPrepare(decided, recovery, note, start, paths);
+    const { made, named, marked: late } = planPrepare(decided, recovery, note, start, paths);
+    marked = late;
     for (const stage of made) await take(stage);
     // Theirs can be taken back wholly, also after the last step; where it fails, no disk has begun.
     await seats?.finish(note, marksOf(decided));
@@ -111,7 +113,9 @@ export async function beginSessions(
     await undo(decided, { before: records, note, own }, context);
     throw error;
   }
-  await updateRecords(recordsWhenBegun(note, begun), context);
+  if (await updateRecords(recordsWhenBegun(note, begun), context)) {
+    for (const { subject, steps } of marked) await run.takeOrReport(subject, () => steps);
+  }
   if (isLeftAlone(decided, note) && seats === undefined && !run.isDry) files.removeIfThere(paths.starting);
 }
 

@@ -130,13 +130,14 @@ export function configOf({ host, paths }: EventContext) {
  * Leaves in the note what is still pending of these records.
  *
  * @param shown what a dry run takes for the note as it is then
+ * @returns whether that could be done
  */
 export async function updateRecords(
   next: readonly SessionRecord[],
   { run, paths }: EventContext,
   shown = next,
-): Promise<void> {
-  await run.takeOrReport("", () => {
+): Promise<boolean> {
+  return await run.takeOrReport("", () => {
     const left = unfinished(next, (image) => run.listing(image));
     const records = withSuperseded(paths.note, left);
     const now = run.isDry ? shown : readRecords(paths.note);

@@ -14,6 +14,7 @@ import {
   type Row,
 } from "../state/decision_table.ts";
 import {
+  hasSetAsideItself,
   isMadeForIt,
   isMarked,
   isRecorded,
@@ -124,6 +125,7 @@ export async function decisionFor(
     flag: wishOf(disk),
     keeps: disk.keepSession || isUnclean(circumstances.end) && mayBeAnothers(disk),
     source: disk.source,
+    stays: circumstances.event === "release" && hasSetAsideItself(disk),
   };
   while (true) {
     const verdict = decide(facts);

@@ -29,6 +29,7 @@ export function endedGuest(
   const isUp = start === "up";
   return {
     isUp,
+    isUntold: end === "unknown",
     isRefused: start === "refused",
     // A restore may be tried again, whether libvirt has told that the guest is up or not.
     isSaved: start === "resume" || end === "failed" && isRestored || extra === "saved" ||

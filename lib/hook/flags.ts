@@ -1,7 +1,7 @@
 /** Which flag is whose: it names a target, and is meant for one session of a disk that has, or had, that target. */
 
 import type { Config, ConfiguredDisk } from "../input/config.ts";
-import { isRecorded, isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isRecorded, isUnborn, isUnused, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 
@@ -59,7 +59,6 @@ export function isBeforeLastWrite(config: Config | undefined, disks: readonly Ob
 
 function isWrittenSince({ changed }: Pick<Config, "changed">, disk: ObservedDisk): boolean {
   const { record, written = 0 } = disk;
-  // Made by a restore that failed: no guest was up on it.
-  const isUnused = record?.came === "restore" && record.waits !== undefined && record.resumed === undefined;
-  return stateOf(disk).kind === "session" && !isUnborn(disk) && !isUnused && changed < written;
+  const isUsed = !isUnborn(disk) && (record === undefined || !isUnused(record));
+  return stateOf(disk).kind === "session" && isUsed && changed < written;
 }

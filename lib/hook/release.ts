@@ -27,6 +27,7 @@ import {
   hasSuccessor,
   isAwaited,
   isMarked,
+  LONGEST_FAILURE,
   type ObservedDisk,
   stateOf,
   wishOf,
@@ -79,9 +80,6 @@ async function holdsSnapshot({ host, paths }: EventContext): Promise<boolean> {
   const looks = await Promise.all(images.map((image) => host.qemuImg.info(image)));
   return looks.some((look) => look.kind !== "free" || look.snapshots !== undefined);
 }
-
-/** A start that comes to nothing writes no disk later than this after it was noted, in milliseconds. */
-const LONGEST_FAILURE = 60_000;
 
 /**
  * Whether a guest was up of which that was never noted: libvirtd had died before it could tell. Of one that was not, libvirt says that
@@ -182,10 +180,9 @@ async function endSessions(
  * since the hook was killed: what is set aside there is the last session still.
  */
 function asBegun(disk: ObservedDisk): ObservedDisk {
-  const { record, endedMade } = disk;
+  const { record } = disk;
   if (record === undefined || record.aside !== undefined || !hasEnded(stateOf(disk))) return disk;
-  const isOfThisStart = record.setsAside !== undefined && record.setsAside === endedMade;
-  return { ...disk, record: { ...record, aside: isOfThisStart ? "stay" : "forget" } };
+  return { ...disk, record: { ...record, aside: "forget" } };
 }
 
 /**

@@ -33,6 +33,8 @@ export interface Facts {
   readonly source: "same" | "other" | "gone" | "unreadable";
   /** At an end: the session waits for something else, and isn't the one that has ended. */
   readonly waits?: boolean;
+  /** At an end: what the session's own start has set aside is still there. */
+  readonly stays?: boolean;
   /** At an end: libvirt holds a managed save of the guest. At a start: an end has left the session to a saved guest. */
   readonly saved?: boolean;
   /** A file lies in the session's place that wasn't made when the session began, and isn't what its names say. */
@@ -320,6 +322,11 @@ const release = rows([
   ],
   [{ flag: "unreadable" }, "hold", "nobody can tell whether it is to be kept"],
   [{ end: unclean, flag: "set" }, "hold", "maintenance survives a crash"],
+  [
+    { end: [...over, ...unclean], flag: "clear", keeps: true, stays: true },
+    "leave",
+    "keep-session is set, and what is set aside stays until the next start",
+  ],
   [{ end: [...over, ...unclean], flag: "clear", keeps: true }, "set aside", "keep-session is set"],
   [{ end: unclean }, "discard", "a crash reverts, too"],
   [{ end: over, flag: "set" }, "commit", "asked for"],
@@ -330,6 +337,11 @@ const release = rows([
   [{ look: "busy", flag: "set" }, "pass on", "a process has it open: it goes on there"],
   [{ look: "busy" }, "leave", "a process has it open: it goes on there"],
   [{ flag: "set" }, "commit", "asked for; were the guest only saved, it would expect just this"],
+  [
+    { stays: true },
+    "leave",
+    "it may have been saved to a file, and what is set aside stays until the next start",
+  ],
   [{}, "set aside", "it may have been saved to a file"],
 ]);
 

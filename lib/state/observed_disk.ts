@@ -161,6 +161,18 @@ export function wasSavedOn({ endedMade, record }: Pick<ObservedDisk, "endedMade"
     isMadeForIt({ made: endedMade, record });
 }
 
+/** Whether a restore that failed has made the session for a disk that had none: no guest was up on it. */
+export function isUnused(record: SessionRecord): boolean {
+  return record.came === "restore" && record.waits !== undefined && record.resumed === undefined;
+}
+
+/** Whether what the session's own start has set aside is still there. */
+export function hasSetAsideItself(
+  { endedMade, record }: Pick<ObservedDisk, "endedMade" | "record">,
+): boolean {
+  return record?.setsAside !== undefined && record.setsAside === endedMade;
+}
+
 /** Whether a restored guest has not written to the session yet: its memory may not have come back. */
 export function isUnwrittenSinceRestore(
   { written, record }: {
@@ -184,9 +196,12 @@ export function mayBeAnothers({ layerChanged, record }: ObservedDisk): boolean {
     layerChanged > Date.parse(record.started) + LONGEST_START;
 }
 
+/** A start that comes to nothing writes no disk later than this after it was noted, in milliseconds. */
+export const LONGEST_FAILURE = 60_000;
+
 /** Whether the session was begun by a start that never came up: the one that is set aside is the guest's last. */
 export function isUnborn(disk: ObservedDisk): boolean {
-  const { record, listing, names } = disk;
+  const { record, listing, names, written = 0 } = disk;
   return stateOf(disk).kind === "session" && listing.has(names.ended) && record?.aside !== undefined &&
-    !record.held && !waitsToBeSetAside(disk);
+    !record.held && !waitsToBeSetAside(disk) && written <= Date.parse(record.started) + LONGEST_FAILURE;
 }

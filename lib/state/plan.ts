@@ -7,7 +7,14 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { bearsMark, isYetToBeMade, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
+import {
+  bearsMark,
+  isFlaggedAtStart,
+  isYetToBeMade,
+  type ObservedDisk,
+  stateOf,
+  wishOf,
+} from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { leavesAlone, recordsAtRelease } from "./records.ts";
 import type { Recovery } from "./recovery.ts";
@@ -30,12 +37,14 @@ export function isLeftAlone(decided: readonly DecidedDisk[], records: readonly S
     !records.some(({ lost }) => lost);
 }
 
-/** A start in two parts. */
+/** A start in three parts. */
 export interface PreparePlan {
   /** What is noted, recovered and made: no disk has its session yet. */
   readonly made: readonly Stage[];
   /** Sessions take their images' names. */
   readonly named: readonly Stage[];
+  /** Those that were begun over an older one get their marks: not before it is noted that these are their flags' own. */
+  readonly marked: readonly Stage[];
 }
 
 /** A start: all overlays are made before the first of them takes an image's name. */
@@ -64,7 +73,8 @@ export function planPrepare(
     const after = afterAll(disk.listing, [...createSession(disk), ...steps]);
     return stage(disk.target, ...steps, ...holdPublished(disk.names, after, disk.byHand ?? false));
   });
-  return { made, named };
+  const late = begun.filter(({ disk }) => !isFlaggedAtStart(disk));
+  return { made, named, marked: late.map(({ disk }) => stage(disk.target, ...marked(disk))) };
 }
 
 /** What is noted of a start besides, by the files that it is about. */
@@ -102,7 +112,7 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
       return [
         ...unmark,
         ...isYetToBeMade(disk) ? [] : moves.replaceImage(disk.names),
-        ...marked(disk),
+        ...isFlaggedAtStart(disk) ? marked(disk) : [],
       ];
     case "set aside, new session":
       return [
@@ -111,7 +121,6 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
         ...unmark,
         ...moves.linkAside(disk.names),
         ...moves.replaceImage(disk.names),
-        ...marked(disk),
       ];
     case "resume":
       return bearsMark(disk) ? [] : marked(disk);

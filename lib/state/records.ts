@@ -2,10 +2,13 @@ import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import {
   bearsMark,
+  hasSetAsideItself,
   hasSuccessor,
   isAwaited,
   isFlaggedAtStart,
   isRecorded,
+  isUnborn,
+  isUnused,
   type ObservedDisk,
   stateOf,
   waitsToBeSetAside,
@@ -51,7 +54,7 @@ function keptRecord(
 ): SessionRecord {
   const { target } = disk;
   const {
-    aside: before,
+    aside: ______,
     setsAside,
     waits,
     left,
@@ -77,7 +80,7 @@ function keptRecord(
     ...rest,
     target,
     ...madeFor(disk, decision),
-    ...from.came === "restore" && resumed !== undefined && { resumed },
+    ...from.came === "restore" && resumed !== undefined && !isUnused(record) && { resumed },
     // Told by its start, it must still be so where that is noted anew.
     ...(decision === "keep" || decision === "resume") && started !== record.started &&
       disk.made !== undefined && { made: [disk.made] },
@@ -85,7 +88,7 @@ function keptRecord(
     ...idle && !goesOn.includes(decision) && { idle },
     started,
     // A session that has not come up yet beside one that is set aside holds nothing.
-    ...decision === "resume" && before === undefined && { held: true },
+    ...decision === "resume" && !isUnborn(disk) && { held: true },
     ...(flagged && !isByMark || isMarkedNow) && { flagged: true },
     // Nobody can tell for which of the two the flag was meant: it is set aside at its next start.
     ...isLeft && !isByMark && disk.flag === "unreadable" && { waits: true },
@@ -219,6 +222,8 @@ const ends: readonly Decision[] = ["commit", "discard", "set aside"];
 export interface EndedGuest {
   /** It had come up. */
   readonly isUp: boolean;
+  /** libvirt doesn't say how it ended. */
+  readonly isUntold?: boolean;
   /** Its memory is in a save, or could not be brought back from one. */
   readonly isSaved?: boolean;
   /** Its start was refused: the session may be another's. */
@@ -240,6 +245,7 @@ export function recordsAtRelease(
   decided: readonly DecidedDisk[],
   {
     isUp,
+    isUntold = false,
     isSaved = false,
     isMigrated = false,
     isGone = false,
@@ -271,6 +277,7 @@ export function recordsAtRelease(
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
       ...holds.includes(decision) && !hasSuccessor(disk, all) && { held: true },
+      ...isUp && decision === "leave" && hasSetAsideItself(disk) && { waits: isUntold ? "saved" : true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
