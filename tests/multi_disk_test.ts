@@ -189,3 +189,59 @@ Deno.test("a disk whose folder is not mounted at the end is committed with the o
   assertEquals(fixture.flags(), { vda: false, vdb: false });
   assertEquals([fixture.disk("vda").session, fixture.read(`${other}/vdb.img`).session], ["yes", "yes"]);
 });
+
+for (const isTouched of [false, true]) {
+  Deno.test(`two flagged disks, one of them by an editor, go on together after a power cut${isTouched ? ", though the configuration was edited since" : ""}`, async () => {
+    using fixture = new Fixture().disks({ vda: true, vdb: false });
+    fixture.define();
+    await fixture.start();
+    fixture.configure({ vda: true, vdb: true }, new Date());
+    await afterClockTick();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+    fixture.booted = new Date();
+    await afterClockTick();
+    if (isTouched) fixture.configure({ vda: true, vdb: true }, new Date());
+    await fixture.start();
+    await fixture.stop();
+    for (const target of ["vda", "vdb"]) {
+      assertEquals(fixture.disk(target), { base: target, session: "yes" });
+    }
+  });
+}
+
+for (const reason of ["shutdown", "-"]) {
+  for (const sessions of [0, 1]) {
+    for (const isNamed of [false, true]) {
+      Deno.test(`keep restores the commit that undo took back, and keeps no other disk's session that is set aside${isNamed ? " unless it is named" : ""}: ${reason}, ${sessions} sessions since`, async () => {
+        using fixture = new Fixture().disks({ vda: true, vdb: false });
+        const list = (flag: boolean) =>
+          fixture.configureText(JSON.stringify({
+            disks: [
+              { target: "vda", "one-shot-commit": flag, "keep-commits": 1 },
+              { target: "vdb", "one-shot-commit": false, "keep-session": true },
+            ],
+          }));
+        list(true);
+        fixture.define();
+        for (const key of ["one", "two"].slice(0, 1 + sessions)) {
+          await fixture.start();
+          for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), key);
+          await fixture.stop(reason);
+        }
+        assertEquals((await fixture.type("undo guest --yes")).said, []);
+        // It outlives a start that fails.
+        await fixture.good("prepare");
+        await fixture.stop("failed");
+        const { said, printed } = await fixture.type("keep guest --yes");
+        assertEquals(said, []);
+        assertEquals(printed.at(-1)?.endsWith("to keep it, too: autorevert keep guest vdb"), true);
+        if (isNamed) assertEquals((await fixture.type("keep guest vdb --yes")).said, []);
+        const kept = sessions === 0 ? "one" : "two";
+        assertEquals([fixture.disk("vda"), fixture.disk("vdb")], [
+          { base: "vda", one: "yes" },
+          { base: "vdb", ...isNamed && { [kept]: "yes" } },
+        ]);
+      });
+    }
+  }
+}

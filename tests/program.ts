@@ -34,15 +34,29 @@ export function install(fixture: Fixture): string {
   return program;
 }
 
+/** A file that was just written is busy as long as a process that another test starts meanwhile hasn't come to its own program. */
+async function spawned(command: Deno.Command): Promise<Deno.ChildProcess> {
+  for (let tries = 20;; tries--) {
+    try {
+      return command.spawn();
+    } catch (error) {
+      if (tries === 0 || !String(error).includes("Text file busy")) throw error;
+      await new Promise((wait) => setTimeout(wait, 50));
+    }
+  }
+}
+
 /** Runs the program for the places of a fixture. */
 export async function run(fixture: Fixture, args: readonly string[], xml = ""): Promise<Ran> {
-  const child = new Deno.Command(install(fixture), {
-    args: [...args],
-    env: { NO_COLOR: "1" },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
+  const child = await spawned(
+    new Deno.Command(install(fixture), {
+      args: [...args],
+      env: { NO_COLOR: "1" },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }),
+  );
   const stdin = child.stdin.getWriter();
   // An event that doesn't care for the XML ends without reading it.
   await stdin.write(new TextEncoder().encode(xml)).catch(() => {});

@@ -33,6 +33,8 @@ Deno.test("a note says the same whichever way its records were made, and forgets
     lost: true,
     detached: true,
     aside: "stay",
+    stays: true,
+    undone: true,
     setsAside: 4,
     merging: 5,
     pending: { verb: "undo", top: 6, topVersion: "7" },

@@ -755,3 +755,32 @@ Deno.test("a session that may have been saved to a file beside one that its star
     if (!isRestored) assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), next);
   }
 });
+
+for (const [reason, keepSession] of [["-", false], ["shutdown", true]] as const) {
+  Deno.test(`a session whose start has set another one aside waits in its place once, and the next one ends as any other: ${reason}`, async () => {
+    using fixture = new Fixture().disks({ vda: false });
+    fixture.keys = { "keep-session": keepSession };
+    fixture.configure({ vda: false });
+    fixture.define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await afterClockTick();
+    fixture.configure({ vda: true }, new Date());
+    fixture.booted = new Date();
+    await fixture.start();
+    fixture.configure({ vda: false });
+    const ended = `${fixture.vda}.autorevert-ended`;
+    const found: unknown[] = [];
+    for (const key of ["one", "two", "three"]) {
+      fixture.write(fixture.vda, key);
+      await fixture.stop(reason);
+      found.push([fixture.state("vda").kind, fixture.read(ended)]);
+      await fixture.start();
+    }
+    assertEquals(found, [
+      ["session", session],
+      ["layered", { ...base, two: "yes" }],
+      ["layered", { ...base, three: "yes" }],
+    ]);
+  });
+}

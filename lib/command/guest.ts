@@ -3,7 +3,7 @@ import { type InspectedSeat, inspectSeats } from "./seats.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
-import { isBeforeLastWrite } from "../hook/flags.ts";
+import { flagsMeant } from "../hook/flags.ts";
 import { checkOwnImage, observeFirmware, observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
@@ -107,7 +107,7 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   const others = recorded.filter(({ names, firmware }) => !firmware && !images.has(names.image));
   seen.push(...others.map((disk) => ({ target: disk.target, disk })));
   const found = seen.flatMap(({ disk }) => disk ?? []);
-  const surroundings = { isFlagOlder: isBeforeLastWrite(config, found), live };
+  const surroundings = { isFlagMeant: flagsMeant(config, found), live };
   const views = await Promise.all(seen.map((disk) => inspectDisk(disk, surroundings, context)));
   const seats = await attempt(() => inspectSeats({ config: known, live, defined }, context)) ?? [];
   // A migration may take the definition with it.

@@ -62,8 +62,8 @@ export interface FoundDisk {
 
 /** What the guest's files say besides its disks. */
 interface Surroundings {
-  /** The flags were there before the guest's last write. */
-  readonly isFlagOlder: boolean;
+  /** Whether a disk's flag is for the session that lies there. */
+  readonly isFlagMeant: (disk: ObservedDisk) => boolean;
   /** The disks of the guest that runs. */
   readonly live: readonly DomainDisk[] | undefined;
 }
@@ -99,7 +99,7 @@ export function asReadable(error: unknown): UserError {
 
 async function judge(
   disk: ObservedDisk,
-  { isFlagOlder, live }: Surroundings,
+  { isFlagMeant, live }: Surroundings,
   context: EventContext,
 ): Promise<Pick<InspectedDisk, "condition" | "problem" | "decision">> {
   const fine = (condition: Condition, decision?: Decision) => ({
@@ -129,7 +129,7 @@ async function judge(
   const { decision, reason } = await decisionFor(
     recovered,
     context,
-    eventFacts(recovered, start, isFlagOlder),
+    eventFacts(recovered, start, isFlagMeant(recovered)),
   );
   // A merge has the top layer open if that is the one it merges, and the next start interrupts it.
   if (decision === "refuse: in use" && isMerged) return fine("clean");

@@ -26,7 +26,7 @@ import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk
 import { isTorn, unfinished } from "../state/records.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import type { PendingOperation } from "../state/session_record.ts";
-import { type State, topOf } from "../state/state.ts";
+import { parse, type State, topOf } from "../state/state.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -106,7 +106,8 @@ function checkSeats(image: string, state: Layered, context: GuestCommand): void 
 }
 
 /**
- * Makes the last session, which was set aside, part of the disk, as if its flag had been set.
+ * Makes the last session, which was set aside, part of the disk, as if its flag had been set. After an undo that is what was undone,
+ * and where no disk is named, nothing else.
  *
  * After a crash the sessions are all set aside, or all committed with the next event of the guest.
  *
@@ -116,6 +117,10 @@ export async function keep(context: GuestCommand): Promise<void> {
   await onIdleDisks(context, {
     verb: "keep",
     applies: ({ state }) => state.ended,
+    among: (idle) => {
+      const undone = idle.filter(({ disk }) => disk.firmware || disk.record?.undone);
+      return context.targets.length > 0 || undone.every(({ disk }) => disk.firmware) ? idle : undone;
+    },
     nothing: "no session was set aside",
     key: "keep-session",
     question: (idle) =>
@@ -125,6 +130,16 @@ export async function keep(context: GuestCommand): Promise<void> {
         : undefined,
     done: "the last session is part of the disk now: the next start begins with it",
   });
+  const { domain, targets, paths, run, terminal } = context;
+  if (targets.length > 0) return;
+  for (const { target, image, firmware } of readOwnRecords(paths.note)) {
+    const state = parse(namesOf(image), run.listing(image));
+    if (firmware || state.kind !== "layered" || !state.ended) continue;
+    const command = `autorevert keep ${shellWord(domain)} ${shellWord(target)}`;
+    terminal.print(
+      `${domain} ${target}: the last session is still set aside; to keep it, too: ${command}`,
+    );
+  }
 }
 
 /** Deno tells when a file's names were changed in whole seconds, in milliseconds. */
@@ -140,6 +155,8 @@ function isWrittenSince({ disk: { names, firmware }, state }: Idle): boolean {
 interface Operation {
   readonly verb: PendingOperation["verb"];
   readonly applies: (idle: Idle) => boolean;
+  /** Those that are meant, of the disks that it applies to. */
+  readonly among?: (idle: Idle[]) => Idle[];
   /** What is said where it applies to no disk. */
   readonly nothing: string;
   /** The key of the configuration that makes it apply. */
@@ -189,7 +206,8 @@ const disksOf = (idle: readonly Idle[]) => idle.map(({ disk }) => disk);
 
 /** The disks that it is to be done to, each of them fit for it. */
 async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
-  const chosen = (await idleDisks(work, context)).filter(work.applies);
+  const found = (await idleDisks(work, context)).filter(work.applies);
+  const chosen = work.among?.(found) ?? found;
   if (chosen.every(({ disk }) => disk.firmware)) throw await nothingFor(work, context);
   if (isSaved(context)) {
     throw new UserError("libvirt holds a managed save of the guest, which expects its disks as they are", {

@@ -4,7 +4,7 @@ import { planCheckedRecovery } from "./checked_recovery.ts";
 import { decideAll, type EventFacts, whyRefused, withFirmware } from "./decide.ts";
 import { checkMarks, checkMergeMarks } from "./marks.ts";
 import { waitForOrphan } from "./merge_control.ts";
-import { isBeforeLastWrite } from "./flags.ts";
+import { flagsMeant } from "./flags.ts";
 import { madeAt } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
 import { withTemplates } from "./seat_firmware.ts";
@@ -20,8 +20,8 @@ import { isRefusal } from "../state/decision_table.ts";
 import { firmwareAtPrepare } from "../state/firmware.ts";
 import {
   isAwaited,
+  isHeld,
   isMadeForIt,
-  isMarked,
   isUnborn,
   isUnwrittenSinceRestore,
   isYetToBeMade,
@@ -62,7 +62,7 @@ export async function beginSessions(
     const known = [...records, ...others].filter((record) => record.image === image);
     if ("layers" in state && isTorn(state, known)) await waitForOrphan(layer(state.layers[0]), context);
   }
-  const isFlagOlder = isBeforeLastWrite(config, recovery.disks);
+  const isFlagMeant = flagsMeant(config, recovery.disks);
   const looked = new Map<string, ImageInfo>();
   // The warnings are made of the same looks: each would take a process.
   const noting = lookingBy(async (image, how) => {
@@ -73,7 +73,7 @@ export async function beginSessions(
   const disksDecided = await decideAll(
     recovery.disks,
     noting,
-    (disk) => eventFacts(disk, start, isFlagOlder),
+    (disk) => eventFacts(disk, start, isFlagMeant(disk)),
   );
   const decisions = [...disksDecided.map(({ decision }) => decision), ...seats?.decisions ?? []];
   const found = start === "fresh" ? await withTemplates(recovery.disks, context) : recovery.disks;
@@ -210,14 +210,12 @@ function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
 /**
  * What a start depends on besides the disk.
  *
- * @param isFlagOlder the flags were there before the guest's last write: one that came later is meant for the next session
+ * @param isFlagMeant its flag, if it is set, is for the session that lies there: see {@link flagsMeant}
  */
-export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFlagOlder: boolean): EventFacts {
+export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFlagMeant: boolean): EventFacts {
   const { record } = disk;
-  // A session that a start was about to set aside is set aside again.
-  const held = !waitsToBeSetAside(disk) &&
-    (record?.held || isMarked(disk) || record?.flagged || disk.listed && isFlagOlder ||
-      !disk.listed && disk.flag === "unreadable");
+  const held = isHeld(disk) ||
+    !waitsToBeSetAside(disk) && (disk.listed ? isFlagMeant : disk.flag === "unreadable");
   const saved = stateOf(disk).kind === "session"
     ? isAwaited(disk) || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk)
     : record?.waits === "saved" || record?.lost === true;

@@ -14,7 +14,7 @@ import {
   type Row,
 } from "../state/decision_table.ts";
 import {
-  hasSetAsideItself,
+  hasStaying,
   isMadeForIt,
   isMarked,
   isRecorded,
@@ -125,7 +125,7 @@ export async function decisionFor(
     flag: wishOf(disk),
     keeps: disk.keepSession || isUnclean(circumstances.end) && mayBeAnothers(disk),
     source: disk.source,
-    stays: circumstances.event === "release" && hasSetAsideItself(disk),
+    stays: circumstances.event === "release" && hasStaying(disk),
   };
   while (true) {
     const verdict = decide(facts);

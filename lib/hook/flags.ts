@@ -1,7 +1,15 @@
 /** Which flag is whose: it names a target, and is meant for one session of a disk that has, or had, that target. */
 
 import type { Config, ConfiguredDisk } from "../input/config.ts";
-import { isRecorded, isUnborn, isUnused, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import {
+  isHeld,
+  isRecorded,
+  isUnborn,
+  isUnused,
+  type ObservedDisk,
+  stateOf,
+  wishOf,
+} from "../state/observed_disk.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 
@@ -48,8 +56,22 @@ export function flagOf(
   return { flag: commit === startFlag.isSet ? said(commit) : "unreadable", startFlag };
 }
 
-/** Whether the configuration, as it is now, was there before the guest's last write to any of its sessions. */
-export function isBeforeLastWrite(config: Config | undefined, disks: readonly ObservedDisk[]): boolean {
+/**
+ * Of which disks a flag is meant for the session that lies there: of all, if the configuration was there before the guest's last write
+ * to any of its sessions; else of those that were written to together with one whose flag is. A guest's disks go on together.
+ */
+export function flagsMeant(
+  config: Config | undefined,
+  disks: readonly ObservedDisk[],
+): (disk: ObservedDisk) => boolean {
+  if (isBeforeLastWrite(config, disks)) return () => true;
+  const goOn = disks.filter((disk) =>
+    stateOf(disk).kind === "session" && wishOf(disk) === "set" && isHeld(disk)
+  );
+  return ({ record }) => goOn.some((other) => other.record?.started === record?.started);
+}
+
+function isBeforeLastWrite(config: Config | undefined, disks: readonly ObservedDisk[]): boolean {
   if (config === undefined) return false;
   // What a start that was cut short has made is no write of the guest's, nor is what another guest writes to a detached disk.
   return disks.some((disk) =>

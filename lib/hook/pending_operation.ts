@@ -26,7 +26,12 @@ export function withPending(
     if (state === undefined) return record;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
-    return { ...record, pending: { verb, top, ...topVersion !== undefined && { topVersion } } };
+    const { undone: _, ...rest } = record;
+    return {
+      ...rest,
+      ...verb === "undo" && { undone: true as const },
+      pending: { verb, top, ...topVersion !== undefined && { topVersion } },
+    };
   });
 }
 

@@ -110,6 +110,12 @@ export function wishOf(disk: ObservedDisk): Facts["flag"] {
   return disk.flag === "clear" && isMarked(disk) ? "set" : disk.flag;
 }
 
+/** Whether an event, a mark or the note holds the session for its flag: one that a start was about to set aside is set aside again. */
+export function isHeld(disk: ObservedDisk): boolean {
+  const { record } = disk;
+  return !waitsToBeSetAside(disk) && (record?.held || isMarked(disk) || record?.flagged) === true;
+}
+
 /** Whether anything says that the session is to be kept, or that it may be. */
 export function mayBeKept(disk: ObservedDisk): boolean {
   const { record, flag } = disk;
@@ -166,11 +172,9 @@ export function isUnused(record: SessionRecord): boolean {
   return record.came === "restore" && record.waits !== undefined && record.resumed === undefined;
 }
 
-/** Whether what the session's own start has set aside is still there. */
-export function hasSetAsideItself(
-  { endedMade, record }: Pick<ObservedDisk, "endedMade" | "record">,
-): boolean {
-  return record?.setsAside !== undefined && record.setsAside === endedMade;
+/** Whether what the session's own start has set aside is still there, and outlives the session's end. */
+export function hasStaying({ endedMade, record }: Pick<ObservedDisk, "endedMade" | "record">): boolean {
+  return record?.stays === true && record.setsAside !== undefined && record.setsAside === endedMade;
 }
 
 /** Whether a restored guest has not written to the session yet: its memory may not have come back. */

@@ -2,7 +2,7 @@ import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import {
   bearsMark,
-  hasSetAsideItself,
+  hasStaying,
   hasSuccessor,
   isAwaited,
   isFlaggedAtStart,
@@ -129,7 +129,17 @@ function begunRecord(
     ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
     ...from,
     ...setsAside !== undefined && { setsAside },
+    ...decision === "set aside, new session" && mayBeKeptAfterwards(disk) && { stays: true } as const,
+    ...record?.undone && decision === "new session" && { undone: true } as const,
   };
+}
+
+/**
+ * Whether somebody may want to keep the session, once the next one has ended. One that has waited beside another goes as any other does:
+ * else no end would leave the disk idle any more.
+ */
+function mayBeKeptAfterwards(disk: ObservedDisk): boolean {
+  return (disk.flag !== "clear" || disk.keepSession) && !hasStaying(disk);
 }
 
 /** By what the session is told from now on: one that is put back is another file than the one in whose place it comes. */
@@ -261,7 +271,7 @@ export function recordsAtRelease(
     // The guest did not come, and its session is its own host's matter.
     const isTheirs = record.visits !== undefined && isAborted && decision === "leave" && !isSaved && !isGone;
     if (isTheirs && record.visits === "first" && record.merging === undefined) return [];
-    const { aside, setsAside, flagged, visits, lost, ...rest } = record;
+    const { aside, setsAside, stays, undone, flagged, visits, lost, ...rest } = record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
@@ -277,7 +287,7 @@ export function recordsAtRelease(
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
       ...holds.includes(decision) && !hasSuccessor(disk, all) && { held: true },
-      ...isUp && decision === "leave" && hasSetAsideItself(disk) && { waits: isUntold ? "saved" : true },
+      ...isUp && decision === "leave" && hasStaying(disk) && { waits: isUntold ? "saved" : true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
@@ -286,7 +296,8 @@ export function recordsAtRelease(
         isLeft && decision !== "hold" && { left: true },
       ...lost && !isUp && (isEnded ? { waits: "saved" } : { lost }),
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
-      ...setsAside !== undefined && decision !== "set aside" && { setsAside },
+      ...decision !== "set aside" &&
+        { ...setsAside !== undefined && { setsAside }, ...stays && { stays }, ...undone && { undone } },
     }];
   });
 }
@@ -306,7 +317,7 @@ export function unfinished(
       state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved" && !record.lost)
     ) return [];
     if (record.firmware && state.kind === "missing") return [];
-    const { merging, flagVersion, held, flagged, setsAside, ...rest } = record;
+    const { merging, flagVersion, held, flagged, setsAside, stays, undone, ...rest } = record;
     const isAside = hasEnded(state) || rest.aside === "stay";
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;
@@ -314,7 +325,8 @@ export function unfinished(
       ...rest,
       held: held && !isOver,
       ...flagged && !isIdle && { flagged },
-      ...setsAside !== undefined && isAside && { setsAside },
+      ...isAside &&
+        { ...setsAside !== undefined && { setsAside }, ...stays && { stays }, ...undone && { undone } },
       // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
       ...flagVersion !== undefined && !isIdle && { flagVersion },

@@ -53,6 +53,10 @@ export interface SessionRecord {
    * A guest may have been saved on it.
    */
   readonly setsAside?: number;
+  /** What the start of the session has set aside outlives the session's end, too: it stays until the next start. */
+  readonly stays?: true;
+  /** What is set aside is a commit that was undone. */
+  readonly undone?: true;
   /**
    * Number of the layer that an earlier version of the hook was merging into the one below: until that is done, the lower one is
    * torn. A name beside the image says so now.
@@ -127,6 +131,8 @@ function parseRecord(value: unknown): SessionRecord {
     ...given.left === true && { left: true },
     ...(aside === "forget" || aside === "stay" || aside === "others") && { aside },
     ...typeof setsAside === "number" && { setsAside },
+    ...given.stays === true && { stays: true },
+    ...given.undone === true && { undone: true },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
   };
@@ -152,7 +158,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
   "target image firmware started uid gid mode made idle held waits flagged flagVersion came " +
-  "resumed visits left lost detached aside setsAside merging undo keep topVersion"
+  "resumed visits left lost detached aside setsAside stays undone merging undo keep topVersion"
 ).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */
