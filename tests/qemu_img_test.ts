@@ -238,6 +238,18 @@ test("a look without the lock never asks for it", async (folder) => {
   assertEquals(Deno.readTextFileSync(`${folder}/asked`), "info --force-share --output=json -f qcow2 /o\n");
 });
 
+test("a look that fails for a moment says nothing of the image", async (folder) => {
+  const answer = `'{"virtual-size": 1}'`;
+  for (const failing of [1, 2]) {
+    Deno.writeTextFileSync(`${folder}/asked`, "");
+    const program = script(
+      folder,
+      `echo >> ${folder}/asked; [ $(wc -l < ${folder}/asked) -gt ${failing} ] || exit 1; echo ${answer}`,
+    );
+    assertEquals((await qemuImg(program).info("/o")).kind, "free");
+  }
+});
+
 test("the real qemu-img tells an image that is none, or none any more", async (folder) => {
   const image = `${folder}/image`;
   for (const text of ["", "QFI\xfb", "x".repeat(100_000)]) {

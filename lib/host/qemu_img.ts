@@ -95,10 +95,11 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
       // What opens only without asking for the lock is locked; no message has to be understood for that.
       const forced = await info("--force-share");
       if (forced.signal !== null) check("info", forced);
-      if (forced.code !== 0) return { kind: "damaged" };
-      // A lock is there the second time, too; what failed for a moment is no lock.
+      // A lock is there the second time, too; what failed for a moment is no lock, and no damage.
       const again = await info();
-      return again.code === 0 ? described(again.stdout) : { kind: "busy" };
+      if (again.code === 0) return described(again.stdout);
+      const last = forced.code === 0 ? forced : await info("--force-share");
+      return { kind: last.code === 0 ? "busy" : "damaged" };
     },
   };
 }
