@@ -756,7 +756,9 @@ Deno.test("a session that may have been saved to a file beside one that its star
   }
 });
 
-for (const [reason, keepSession] of [["-", false], ["shutdown", true]] as const) {
+const keepingReasons = [["-", false], ["shutdown", true], ["destroyed", true], ["crashed", true]] as const;
+
+for (const [reason, keepSession] of keepingReasons) {
   Deno.test(`a session whose start has set another one aside waits in its place once, and the next one ends as any other: ${reason}`, async () => {
     using fixture = new Fixture().disks({ vda: false });
     fixture.keys = { "keep-session": keepSession };

@@ -1,6 +1,6 @@
 /** Disks whose targets change between two sessions, as `virsh edit` does: a flag names a target, but is meant for a session. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { dyingAt } from "./fault.ts";
 import { FirmwareFixture } from "./firmware_fixture.ts";
 import { Fixture } from "./fixture.ts";
@@ -69,6 +69,8 @@ for (const isCrash of [false, true]) {
       fixture.configure({ vda: true });
       if (isCrash) await fixture.stop("crashed");
       edit(fixture, { vda: other, vdb: image });
+      const { printed } = await fixture.type("check guest");
+      assertStringIncludes(printed.join(), "is a session that may be to be kept");
       const { said } = await fixture.event("prepare");
       assertEquals(hasSession(fixture, image), true);
       await fixture.stop("failed");

@@ -3,7 +3,7 @@ import { type InspectedSeat, inspectSeats } from "./seats.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
-import { flagsMeant } from "../hook/flags.ts";
+import { flagsMeant, withItsFlag } from "../hook/flags.ts";
 import { checkOwnImage, observeFirmware, observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
@@ -105,7 +105,7 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   }
   const images = new Set(seen.map(({ disk }) => disk?.names.image));
   const others = recorded.filter(({ names, firmware }) => !firmware && !images.has(names.image));
-  seen.push(...others.map((disk) => ({ target: disk.target, disk })));
+  seen.push(...others.map((disk) => ({ target: disk.target, disk: withItsFlag(disk, config) })));
   const found = seen.flatMap(({ disk }) => disk ?? []);
   const surroundings = { isFlagMeant: flagsMeant(config, found), live };
   const views = await Promise.all(seen.map((disk) => inspectDisk(disk, surroundings, context)));

@@ -292,7 +292,7 @@ export function recordsAtRelease(
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
-        isElsewhere && !record.came && !isAwaited(disk) && disk.source === "same") &&
+        isElsewhere && !record.came && !isAwaited(disk) && !hasStaying(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
       ...lost && !isUp && (isEnded ? { waits: "saved" } : { lost }),
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
