@@ -1,7 +1,7 @@
 /** Guests that migrate between two hosts with one folder of images. */
 
 import { assertEquals } from "@std/assert";
-import { afterFirst, atEveryStep, dyingAt, Failing, faults, tearing } from "./fault.ts";
+import { afterFirst, atEveryStep, before, dyingAt, Failing, faults, tearing } from "./fault.ts";
 import { afterClockTick, copyDown, Fixture } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 import { readRecords } from "../lib/host/session_records.ts";
@@ -1042,4 +1042,66 @@ Deno.test("a flagged session that has gone on elsewhere is not thrown away by th
   await here.good("restore");
   await here.good("prepare");
   assertEquals(here.read(here.vda), { base: "vda", kept: "yes", more: "yes" });
+});
+
+/** A guest that was saved on a host of its own session, beside a commit that its other host merges. */
+async function savedBesideMerge(): Promise<TwoHosts> {
+  const hosts = new TwoHosts({ vda: false }, { vda: true });
+  const { here, there } = hosts;
+  there.keys = { "keep-commits": 1 };
+  there.configure({ vda: true });
+  await hosts.start(there);
+  there.write(there.vda, "committed");
+  await hosts.stop(there);
+  await hosts.start(here);
+  here.write(here.vda, "saved");
+  here.busy.clear();
+  await here.good("release", "-", { mergeDies: true });
+  return hosts;
+}
+
+/** Tries the restore again where it was refused. */
+async function checkRestored({ there }: TwoHosts, code: number): Promise<void> {
+  if (code !== 0) {
+    await there.event("release", "failed");
+    await there.good("restore");
+    await there.good("prepare");
+  }
+  assertEquals(there.read(there.vda), { base: "vda", committed: "yes", saved: "yes" });
+  assertEquals(there.files().some((file) => file.endsWith("-new")), false);
+}
+
+for (const kind of ["link", "rename"]) {
+  Deno.test(`a session that is put back on one host is not lost to a merge that ends on the other, before its ${kind}`, async () => {
+    using hosts = await savedBesideMerge();
+    const { here, there } = hosts;
+    await there.good("restore");
+    let isMerged = false;
+    const { code } = await there.event("prepare", "-", {
+      perform: (inner) => async (step, control) => {
+        if (step.kind === kind && "from" in step && step.from.endsWith("-ended")) {
+          isMerged = true;
+          await here.merge();
+        }
+        await inner(step, control);
+      },
+    });
+    assertEquals(isMerged, true);
+    await checkRestored(hosts, code);
+  });
+}
+
+Deno.test("a session that is put back while a merge of the other host gives the image its name is not lost", async () => {
+  using hosts = await savedBesideMerge();
+  const { here, there } = hosts;
+  await there.good("restore");
+  let prepared: Promise<{ readonly code: number }> | undefined;
+  await here.merge({
+    // It has looked whether anything is in its way.
+    perform: before("remove", async () => {
+      prepared ??= there.event("prepare");
+      await new Promise((wake) => setTimeout(wake, 25));
+    }),
+  });
+  await checkRestored(hosts, (await prepared!).code);
 });

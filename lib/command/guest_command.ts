@@ -5,7 +5,10 @@ import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext } from "../hook/context.ts";
 import { isPaused } from "../hook/live_status.ts";
 import * as files from "../host/files.ts";
+import { readOwnRecords } from "../host/session_records.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
+import { namesOf } from "../state/paths.ts";
+import { parse } from "../state/state.ts";
 import { listed, nearest, quoted, shellWord, size } from "../text.ts";
 
 /** A command that works on one guest. */
@@ -89,4 +92,14 @@ export function described(path: string): string {
   const info = files.lstat(path);
   const time = info?.mtime?.toISOString().slice(0, 16).replace("T", " ") ?? "unknown";
   return `of ${time} UTC, ${size((info?.blocks ?? 0) * 512)}`;
+}
+
+/** Tells which disks' last sessions are still set aside, once other disks' are kept. */
+export function tellSetAside({ domain, paths, run, terminal }: GuestCommand): void {
+  for (const { target, image, firmware } of readOwnRecords(paths.note)) {
+    const state = parse(namesOf(image), run.listing(image));
+    if (firmware || state.kind !== "layered" || !state.ended) continue;
+    const command = `autorevert keep ${shellWord(domain)} ${shellWord(target)}`;
+    terminal.print(`${domain} ${target}: the last session is still set aside; to keep it, too: ${command}`);
+  }
 }

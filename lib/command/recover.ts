@@ -7,6 +7,7 @@ import {
   isLive,
   namesIn,
   refuseBusy,
+  tellSetAside,
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
 import { isBeingStarted, readStart, updateRecords } from "../hook/context.ts";
@@ -215,6 +216,7 @@ async function endSessions(
     })
     : note;
   await updateRecords(left, context);
+  if (options.has("keep") && context.targets.length === 0) tellSetAside(context);
 }
 
 /** A flag that was set since the session died is meant for the next one, and stays. */

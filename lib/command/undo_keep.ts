@@ -8,6 +8,7 @@ import {
   isLive,
   namesIn,
   refuseBusy,
+  tellSetAside,
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
 import { guestOf, namedDisks } from "./guest.ts";
@@ -26,7 +27,7 @@ import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk
 import { isTorn, unfinished } from "../state/records.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import type { PendingOperation } from "../state/session_record.ts";
-import { parse, type State, topOf } from "../state/state.ts";
+import { type State, topOf } from "../state/state.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -130,16 +131,7 @@ export async function keep(context: GuestCommand): Promise<void> {
         : undefined,
     done: "the last session is part of the disk now: the next start begins with it",
   });
-  const { domain, targets, paths, run, terminal } = context;
-  if (targets.length > 0) return;
-  for (const { target, image, firmware } of readOwnRecords(paths.note)) {
-    const state = parse(namesOf(image), run.listing(image));
-    if (firmware || state.kind !== "layered" || !state.ended) continue;
-    const command = `autorevert keep ${shellWord(domain)} ${shellWord(target)}`;
-    terminal.print(
-      `${domain} ${target}: the last session is still set aside; to keep it, too: ${command}`,
-    );
-  }
+  if (context.targets.length === 0) tellSetAside(context);
 }
 
 /** Deno tells when a file's names were changed in whole seconds, in milliseconds. */

@@ -32,7 +32,7 @@ import {
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
-import { isLeftAlone, marksOf, planPrepare, planUndo } from "../state/plan.ts";
+import { isAnnounced, isLeftAlone, marksOf, planPrepare, planUndo } from "../state/plan.ts";
 import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
@@ -46,6 +46,9 @@ export interface Start {
   /** The guest's seats, whose sessions are made. */
   readonly seats: MadeSeats | undefined;
 }
+
+/** How long it is announced that a session is put back, before it is, in milliseconds. */
+const ANNOUNCED = 100;
 
 export async function beginSessions(
   disks: readonly ObservedDisk[],
@@ -96,6 +99,8 @@ export async function beginSessions(
     const { made, named, marked: late } = planPrepare(decided, recovery, note, start, paths);
     marked = late;
     for (const stage of made) await take(stage);
+    // A merge of another host that has looked for that name just before has given the image its own by then.
+    if (decided.some(isAnnounced) && !run.isDry) await new Promise((wake) => setTimeout(wake, ANNOUNCED));
     // Theirs can be taken back wholly, also after the last step; where it fails, no disk has begun.
     await seats?.finish(note, marksOf(decided));
     for (const stage of named) {
@@ -184,7 +189,11 @@ async function checkBegun(
   context: EventContext,
 ): Promise<void> {
   const { run, host } = context;
-  const begun = decided.find(({ disk, decision }) => beginsSession(decision) && givesName(steps, disk.names));
+  const begun = decided.find((one) =>
+    beginsSession(one.decision)
+      ? givesName(steps, one.disk.names)
+      : isAnnounced(one) && steps.some((step) => step.kind === "rename" && step.from === one.disk.names.ended)
+  );
   if (begun === undefined) return;
   const { target, names } = begun.disk;
   const listing = run.listing(names.image);
@@ -261,6 +270,10 @@ async function undo(
   const left = new Set(
     decided.filter(({ decision }) => decision === "put back").map(({ disk }) => disk.names.image),
   );
+  for (const { disk: { target, names } } of decided.filter(isAnnounced)) {
+    const isThere = own.has(names.scratch) && files.lstat(names.scratch) !== undefined;
+    if (isThere) await run.takeOrReport(target, () => [{ kind: "remove", path: names.scratch }]);
+  }
   for (const { disk, decision } of decided.filter(({ decision }) => beginsSession(decision))) {
     const isDone = await run.takeOrReport(
       disk.target,

@@ -65,6 +65,9 @@ export function planPrepare(
       : [stage("", startingStep(paths, start, records, marksOf(decided)))],
     ...recovery,
     ...begun.map(({ disk }) => stage(disk.target, ...createSession(disk))),
+    ...decided.filter(isAnnounced).map(({ disk }) =>
+      stage(disk.target, ...moves.announcePutBack(disk.names))
+    ),
   ];
   const named = decided.map(({ disk, decision }) => {
     const steps = atPrepare(disk, decision);
@@ -75,6 +78,12 @@ export function planPrepare(
   });
   const late = begun.filter(({ disk }) => !isFlaggedAtStart(disk));
   return { made, named, marked: late.map(({ disk }) => stage(disk.target, ...marked(disk))) };
+}
+
+/** Whether another host's merge may be about to give the image another name while a session that was set aside takes it. */
+export function isAnnounced({ disk, decision }: DecidedDisk): boolean {
+  const state = stateOf(disk);
+  return decision === "put back" && !disk.firmware && "layers" in state && state.layers.length > 1;
 }
 
 /** What is noted of a start besides, by the files that it is about. */
@@ -125,7 +134,11 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
     case "resume":
       return bearsMark(disk) ? [] : marked(disk);
     case "put back":
-      return [...unmark, ...moves.putBack(disk.names)];
+      return [
+        ...unmark,
+        ...moves.putBack(disk.names),
+        ...isAnnounced({ disk, decision }) ? [{ kind: "remove", path: disk.names.scratch } as const] : [],
+      ];
     case "leave to a person":
       return bearsMark(disk) ? [] : marked(disk);
     case "discard":

@@ -167,6 +167,11 @@ export function takeBackAside(names: Names, before: Listing, listing: Listing): 
   return listing.get(names.image) === session ? removeSetAside(names) : putBack(names);
 }
 
+/** Says beside the image, where every host's merge looks for that name, that a session which was set aside is about to take its place. */
+export function announcePutBack(names: Names): Step[] {
+  return [{ kind: "link", from: names.ended, to: names.scratch }];
+}
+
 /** A session that was set aside becomes the session again. */
 export function putBack(names: Names): Step[] {
   return [{ kind: "rename", from: names.ended, to: names.image }];
