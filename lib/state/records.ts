@@ -54,17 +54,17 @@ function keptRecord(
 ): SessionRecord {
   const { target } = disk;
   const {
-    aside: ______,
+    aside: _aside,
     setsAside,
     waits,
     left,
-    came: _,
-    made: __,
+    came: _came,
+    made: _made,
     idle,
-    visits: ___,
+    visits: _visits,
     flagged,
-    detached: ____,
-    resumed: _____,
+    detached: _detached,
+    resumed: _resumed,
     ...rest
   } = record;
   const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session";
