@@ -179,6 +179,19 @@ const told: readonly Told[] = [
     state: "interrupted; completes at the next start or stop; commit asked for",
   },
   {
+    disk: "had a start cut short that set aside a session with a later flag",
+    arrange: async (fixture) => {
+      await dies(fixture);
+      fixture.configure({ vda: true }, LATER);
+      await fixture.good("prepare");
+      fixture.now = () => new Date(Date.now() + 3_600_000);
+      fixture.booted = fixture.now();
+    },
+    situation: "clean",
+    has: "flag session aside",
+    state: "clean; commit at the next session's end; last session set aside",
+  },
+  {
     disk: "has no image",
     arrange: (fixture) => Deno.removeSync(fixture.vda),
     situation: "attention",

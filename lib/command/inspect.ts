@@ -12,7 +12,7 @@ import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Decision, isRefusal } from "../state/decision_table.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { isTorn } from "../state/records.ts";
 import { planRecovery } from "../state/recovery.ts";
 import { probe } from "../state/transitions.ts";
@@ -138,6 +138,8 @@ async function judge(
   if (isRefusal(decision)) {
     return { condition: "attention", problem: await explain(decision, recovered, context), decision };
   }
+  // Its guest never came up: the next start begins with nothing else than a new one would.
+  if (decision === "resume" && isUnborn(recovered)) return fine("clean", decision);
   const condition = recovered.record?.waits === "saved" && decision === "set aside, new session"
     ? "awaited"
     : conditionOf(decision, state.kind === "session");
