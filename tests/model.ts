@@ -19,6 +19,8 @@ export interface Session {
   readonly saved?: boolean;
   /** Its start never came up: what is set aside beside it goes once one does, or was set aside by that start. */
   readonly unborn?: "forget" | "stay" | "others" | undefined;
+  /** What its start has set aside may be to be kept: its end doesn't take that one's place. */
+  readonly guards?: boolean;
 }
 
 /** What a libvirt says at an end; `unsaid` by one before 10.5. */
@@ -39,6 +41,8 @@ export interface Model {
   readonly aside?: Session | undefined;
   /** It was set aside by a start that has not come up: the next one that does leaves it. */
   readonly staysAside?: boolean;
+  /** … and the session of that start guards it. */
+  readonly guardsAside?: boolean;
   readonly flag: boolean;
   /** When the flag was last written. */
   readonly flagged: number;
@@ -68,8 +72,21 @@ export function isDoubtful(model: Model): boolean {
  * A start begins clean, but goes on with a session that was to be kept, and sets one aside that may have been. What was
  * set aside before goes once the guest is up.
  */
-export function started(model: Model, now: number): Model {
-  const session = isMeant(model)
+export function started(model: Model, now: number, keeps: boolean): Model {
+  const session = { ...begunOrMeant(model, now), guards: guards(model, keeps) };
+  return {
+    ...model,
+    session,
+    aside: asideWhenUp(model),
+    staysAside: false,
+    guardsAside: false,
+    saved: undefined,
+    running: true,
+  };
+}
+
+function begunOrMeant(model: Model, now: number): Session {
+  return isMeant(model)
     ? {
       ...model.session!,
       held: model.session!.held || !model.session!.unborn,
@@ -78,7 +95,13 @@ export function started(model: Model, now: number): Model {
       restored: false,
     }
     : begun(model, now, model.flag && model.session === undefined);
-  return { ...model, session, aside: asideWhenUp(model), staysAside: false, saved: undefined, running: true };
+}
+
+/** Whether the session guards what is set aside: one that has waited beside another goes like any other, when its time has come. */
+function guards(model: Model, keeps: boolean): boolean {
+  const { session, aside, flag } = model;
+  if (isDoubtful(model)) return (flag || keeps) && !(session!.guards && aside !== undefined);
+  return (session ? session.guards : model.staysAside && model.guardsAside) === true;
 }
 
 function asideWhenUp(model: Model): Session | undefined {
@@ -88,13 +111,18 @@ function asideWhenUp(model: Model): Session | undefined {
 }
 
 /** A start that doesn't come up leaves what it found, but for a session that would have gone. */
-export function failed(model: Model): Model {
+export function failed(model: Model, keeps: boolean): Model {
   const isHeld = isMeant(model) && (model.session!.held || !model.session!.unborn);
   const session = isHeld ? { ...model.session!, held: true, saved: false } : undefined;
   const aside = isDoubtful(model) ? model.session : model.aside;
   const staysAside = isDoubtful(model) ||
     (model.session ? model.session.unborn === "stay" : model.staysAside === true);
-  return { ...model, session, aside, staysAside, saved: undefined, running: false };
+  return {
+    ...model,
+    ...{ session, aside, staysAside, guardsAside: guards(model, keeps) },
+    saved: undefined,
+    running: false,
+  };
 }
 
 /** `autorevert commit`: what it says holds, whatever becomes of the guest and of the file's time. */
@@ -159,7 +187,11 @@ export function ended(model: Model, end: End, keeps: boolean): Model {
   const idle = { ...model, session: undefined, running: false };
   if (flag && end === "failed") return { ...idle, session: { ...session, held: true } };
   if (flag) return { ...idle, history: [...history, session.content], flag: false, aside: undefined };
-  return keeps || end === "unknown" ? { ...idle, aside: session, staysAside: false } : idle;
+  if (!keeps && end !== "unknown") return idle;
+  if (session.guards && model.aside !== undefined) {
+    return { ...model, session: { ...session, saved: true }, running: false };
+  }
+  return { ...idle, aside: session, staysAside: false };
 }
 
 /** The newest commit is set aside, in place of a session that stood on it. */

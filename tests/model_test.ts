@@ -111,6 +111,7 @@ class Life {
       // Cut short before it was set aside, it still is at the next start.
       saved: record?.waits !== undefined || (path === vda && record?.aside === "stay" && !isApart),
       unborn: path === vda && isApart ? record?.aside : undefined,
+      guards: record?.stays === true && isApart,
     });
     const pending = fixture.ordered("vda");
     const top = namesOf(vda).layer(layersOf(fixture, "vda").at(-1) ?? 0);
@@ -230,13 +231,13 @@ const happenings: readonly Happening[] = [
     name: "start",
     weight: 6,
     may: (model) => idle(model) && !isManaged(model),
-    then: (model, life) => expected.started(model, life.now()),
+    then: (model, life) => expected.started(model, life.now(), life.rules.keepSession),
     act: (life, how) => all(life.fixture, how, "prepare", "start", "started"),
   },
   {
     name: "start that fails",
     may: (model) => idle(model) && !isManaged(model),
-    then: (model) => expected.failed(model),
+    then: (model, life) => expected.failed(model, life.rules.keepSession),
     act: async (life, how) => {
       const { code } = await all(life.fixture, how, "prepare");
       const end = await life.fixture.event("release", life.reason("failed"), how);

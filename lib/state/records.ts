@@ -129,7 +129,9 @@ function begunRecord(
     ...record?.flagVersion !== undefined && { flagVersion: record.flagVersion },
     ...from,
     ...setsAside !== undefined && { setsAside },
-    ...decision === "set aside, new session" && mayBeKeptAfterwards(disk) && { stays: true } as const,
+    ...(decision === "set aside, new session"
+      ? mayBeKeptAfterwards(disk)
+      : record?.stays && from.aside === "stay") && { stays: true } as const,
     ...record?.undone && decision === "new session" && { undone: true } as const,
   };
 }
