@@ -1,7 +1,7 @@
 /** Several disks of a guest: which of them are committed together, and what waits for what. */
 
 import { assert, assertEquals } from "@std/assert";
-import { dyingAt } from "./fault.ts";
+import { atEveryStep, dyingAt } from "./fault.ts";
 import { afterClockTick, Fixture } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
 
@@ -244,4 +244,24 @@ for (const reason of ["shutdown", "-"]) {
       });
     }
   }
+}
+
+for (const isTyped of [false, true]) {
+  Deno.test(`two disks are committed together or not at all where flags are cleared ${isTyped ? "by the command" : "with an editor"} after an end that was cut short`, async () => {
+    await atEveryStep("dies before", async (failing) => {
+      using fixture = new Fixture().disks({ vda: true, vdb: true });
+      fixture.define();
+      await fixture.start();
+      for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+      await fixture.event("stopped", "shutdown");
+      await fixture.event("release", "shutdown", { perform: failing.perform });
+      await afterClockTick();
+      if (isTyped) await fixture.type("commit guest --cancel");
+      else fixture.configure({ vda: false, vdb: false }, new Date());
+      await fixture.start();
+      await fixture.stop();
+      const [first, second] = ["vda", "vdb"].map((target) => "session" in fixture.disk(target));
+      assertEquals(first, second);
+    });
+  });
 }

@@ -21,10 +21,16 @@ function isDecided(disk: ObservedDisk): boolean {
 
 /** The disks whose sessions are committed with one whose commit was decided, if they are what they seem to be. */
 export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
-  if (!disks.some((disk) => isDecided(disk) && !disk.firmware)) return [];
-  // An end that decides commits has noted for which sessions. A flag that was set since is meant for the next one.
+  const decided = disks.filter((disk) => isDecided(disk) && !disk.firmware);
+  if (decided.length === 0) return [];
+  // An end that decides commits has noted for which sessions, whatever their flags say since, and in which version of the configuration.
+  const isOfThatEnd = ({ record }: ObservedDisk) =>
+    record?.held === true && record.flagVersion !== undefined &&
+    decided.some((other) => other.record?.flagVersion === record.flagVersion);
+  // A flag that was set since is meant for the next one.
   const isMeant = (disk: ObservedDisk) =>
-    (disk.record?.held || disk.record?.flagged || isMarked(disk)) && wishOf(disk) === "set" &&
+    (isOfThatEnd(disk) ||
+      (disk.record?.held || disk.record?.flagged || isMarked(disk)) && wishOf(disk) === "set") &&
     disk.source !== "other";
   return disks.filter((disk) => stateOf(disk).kind === "session" && (disk.firmware || isMeant(disk)));
 }
