@@ -1105,3 +1105,14 @@ Deno.test("a session that is put back while a merge of the other host gives the 
   });
   await checkRestored(hosts, (await prepared!).code);
 });
+
+Deno.test("a start whose overlay an event of another host has taken for one that was left behind is to be tried again", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here } = hosts;
+  const { code, said } = await here.event("prepare", "-", {
+    perform: before("own", (step) => step.kind === "own" ? Deno.removeSync(step.path) : undefined),
+  });
+  assertEquals([code, said.join().includes("changed by another host")], [1, true]);
+  await here.event("release", "failed");
+  assertEquals(here.files(), ["vda.img"]);
+});

@@ -1,4 +1,4 @@
-import { UserError, withContext } from "../errors.ts";
+import { asUserError, UserError, withContext } from "../errors.ts";
 import { type EventContext, lookingBy, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
 import { decideAll, type EventFacts, whyRefused, withFirmware } from "./decide.ts";
@@ -115,7 +115,14 @@ export async function beginSessions(
       }
     }
   } catch (error) {
+    // Of what is left behind by a start, or seems to be, another host's event makes an end.
+    const isGone = asUserError(error).cause instanceof Deno.errors.NotFound;
+    const taken = begun.find(({ disk: { names } }) =>
+      isGone && own.has(names.scratch) && files.lstat(names.scratch) === undefined &&
+      files.lstat(names.image) !== undefined
+    );
     await undo(decided, { before: records, note, own }, context);
+    if (taken !== undefined) throw withContext(taken.disk.target, changedMeanwhile(taken.disk));
     throw error;
   }
   if (await updateRecords(recordsWhenBegun(note, begun), context)) {
