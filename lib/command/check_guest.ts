@@ -9,7 +9,7 @@ import { checkBase, wayToMerge } from "../hook/merge_checks.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import type { Settings } from "../settings.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { folderOf, imageOf, namesOf } from "../state/paths.ts";
 import { isTorn } from "../state/records.ts";
 import { parse } from "../state/state.ts";
@@ -37,14 +37,15 @@ function isError({ condition }: InspectedDisk): boolean {
 }
 
 function conditionProblem(
-  { target, condition, problem, decision }: InspectedDisk,
+  { target, disk, condition, problem, decision }: InspectedDisk,
   domain: string,
 ): UserError | undefined {
   const guest = shellWord(domain);
   if (decision === "refuse: not ours") {
+    const name = disk ? nameOf(disk) : target;
     return new UserError(problem!.message, {
-      hint: `to throw it away: ${recoverCommand("--discard", domain, target)}; ` +
-        `to keep it as part of the disk: ${recoverCommand("--keep", domain, target)}`,
+      hint: `to throw it away: ${recoverCommand("--discard", domain, name)}; ` +
+        `to keep it as part of the disk: ${recoverCommand("--keep", domain, name)}`,
     });
   }
   if (condition === "unprotected") {

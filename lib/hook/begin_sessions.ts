@@ -1,4 +1,4 @@
-import { asUserError, UserError, withContext } from "../errors.ts";
+import { UserError, withContext } from "../errors.ts";
 import { type EventContext, lookingBy, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
 import { decideAll, type EventFacts, whyRefused, withFirmware } from "./decide.ts";
@@ -89,15 +89,13 @@ export async function beginSessions(
   warnOfBases(decided, looked, context);
 
   const note = recordsAtPrepare(decided, host.now(), others, start);
+  const { made, named, marked } = planPrepare(decided, recovery, note, start, paths);
   const own = new Set<string>();
-  let marked: readonly Stage[];
   const begun = decided.filter(({ decision }) => beginsSession(decision));
   try {
     const take = async ({ subject, steps }: Stage) => {
       for (const step of steps) await takeOwn(subject, step, own, context);
     };
-    const { made, named, marked: late } = planPrepare(decided, recovery, note, start, paths);
-    marked = late;
     for (const stage of made) await take(stage);
     // A merge of another host that has looked for that name just before has given the image its own by then.
     if (decided.some(isAnnounced) && !run.isDry) await new Promise((wake) => setTimeout(wake, ANNOUNCED));
@@ -116,13 +114,13 @@ export async function beginSessions(
     }
   } catch (error) {
     // Of what is left behind by a start, or seems to be, another host's event makes an end.
-    const isGone = asUserError(error).cause instanceof Deno.errors.NotFound;
-    const taken = begun.find(({ disk: { names } }) =>
-      isGone && own.has(names.scratch) && files.lstat(names.scratch) === undefined &&
-      files.lstat(names.image) !== undefined
-    );
+    const taken = files.isMissing(error) &&
+      begun.find(({ disk: { names } }) =>
+        own.has(names.scratch) && files.lstat(names.scratch) === undefined &&
+        files.lstat(names.image) !== undefined
+      );
     await undo(decided, { before: records, note, own }, context);
-    if (taken !== undefined) throw withContext(taken.disk.target, changedMeanwhile(taken.disk));
+    if (taken) throw withContext(taken.disk.target, changedMeanwhile(taken.disk));
     throw error;
   }
   if (await updateRecords(recordsWhenBegun(note, begun), context)) {
@@ -166,9 +164,9 @@ function recordsWhenBegun(
   });
 }
 
-/** Whether one of these steps gives a new overlay the image's name. */
-function givesName(steps: readonly Step[], { scratch, image }: Names): boolean {
-  return steps.some((step) => step.kind === "rename" && step.from === scratch && step.to === image);
+/** Whether one of these steps gives a session the image's name. */
+function givesName(steps: readonly Step[], { image }: Names): boolean {
+  return steps.some((step) => step.kind === "rename" && step.to === image);
 }
 
 /** A disk's first start tells that no commit could be merged with it; an end could tell it only when it is too late. */
@@ -197,9 +195,7 @@ async function checkBegun(
 ): Promise<void> {
   const { run, host } = context;
   const begun = decided.find((one) =>
-    beginsSession(one.decision)
-      ? givesName(steps, one.disk.names)
-      : isAnnounced(one) && steps.some((step) => step.kind === "rename" && step.from === one.disk.names.ended)
+    (beginsSession(one.decision) || isAnnounced(one)) && givesName(steps, one.disk.names)
   );
   if (begun === undefined) return;
   const { target, names } = begun.disk;

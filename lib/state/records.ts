@@ -273,7 +273,9 @@ export function recordsAtRelease(
     // The guest did not come, and its session is its own host's matter.
     const isTheirs = record.visits !== undefined && isAborted && decision === "leave" && !isSaved && !isGone;
     if (isTheirs && record.visits === "first" && record.merging === undefined) return [];
-    const { aside, setsAside, stays, undone, flagged, visits, lost, ...rest } = record;
+    const { aside, flagged, visits, lost, ...rest } = decision === "set aside"
+      ? withoutAside(record)
+      : record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
     if (isEnded && !isUp && aside === "others") return [];
@@ -298,10 +300,15 @@ export function recordsAtRelease(
         isLeft && decision !== "hold" && { left: true },
       ...lost && !isUp && (isEnded ? { waits: "saved" } : { lost }),
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
-      ...decision !== "set aside" &&
-        { ...setsAside !== undefined && { setsAside }, ...stays && { stays }, ...undone && { undone } },
     }];
   });
+}
+
+/** The record without what it tells of what is set aside: something else is, or nothing. */
+function withoutAside(
+  { setsAside: _setsAside, stays: _stays, undone: _undone, ...rest }: SessionRecord,
+): SessionRecord {
+  return rest;
 }
 
 /**
@@ -319,16 +326,14 @@ export function unfinished(
       state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved" && !record.lost)
     ) return [];
     if (record.firmware && state.kind === "missing") return [];
-    const { merging, flagVersion, held, flagged, setsAside, stays, undone, ...rest } = record;
-    const isAside = hasEnded(state) || rest.aside === "stay";
+    const isAside = hasEnded(state) || record.aside === "stay";
+    const { merging, flagVersion, held, flagged, ...rest } = isAside ? record : withoutAside(record);
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;
     return [{
       ...rest,
       held: held && !isOver,
       ...flagged && !isIdle && { flagged },
-      ...isAside &&
-        { ...setsAside !== undefined && { setsAside }, ...stays && { stays }, ...undone && { undone } },
       // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
       ...flagVersion !== undefined && !isIdle && { flagVersion },
