@@ -75,9 +75,12 @@ export const LONG_AGO = new Date("2001-01-01");
 /** After any write of a session. */
 export const LATER = new Date("2099-01-01");
 
-/** Waits until what is stamped now is later than what was stamped before, by a clock that may know seconds only. */
-export async function afterClockTick(): Promise<void> {
-  await new Promise((wake) => setTimeout(wake, 1100));
+/**
+ * Waits until what is stamped now is later than what was stamped before. Deno tells when a file was put in place in whole seconds;
+ * where only the times of contents decide, some `milliseconds` are enough.
+ */
+export async function afterClockTick(milliseconds = 1100): Promise<void> {
+  await new Promise((wake) => setTimeout(wake, milliseconds));
 }
 
 export class Fixture implements Disposable {

@@ -255,7 +255,7 @@ for (const isTyped of [false, true]) {
       for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
       await fixture.event("stopped", "shutdown");
       await fixture.event("release", "shutdown", { perform: failing.perform });
-      await afterClockTick();
+      await afterClockTick(20);
       if (isTyped) await fixture.type("commit guest --cancel");
       else fixture.configure({ vda: false, vdb: false }, new Date());
       await fixture.start();

@@ -74,7 +74,7 @@ const slow = [
 ];
 
 /** Seconds that no such run takes: what waits for ever is killed, too. */
-const longest = { quick: 60, slow: 300 };
+const longest = { quick: 180, slow: 300 };
 
 /** A copy of the program in which one mutant at a time lives. */
 export class Trial implements Disposable {
@@ -139,7 +139,7 @@ export class Trial implements Disposable {
     if (tests.length === 0) return undefined;
     const { success, stdout, stderr } = await new Deno.Command("timeout", {
       args: [
-        ...[`${seconds}`, "build/deno", "test", "-A", "--no-check", "--fail-fast"],
+        ...[`${seconds}`, "build/deno", "test", "-A", "--no-check", "--parallel", "--fail-fast"],
         ...tests.map((name) => `tests/${name}_test.ts`),
       ],
       cwd: this.folder,
