@@ -1,8 +1,9 @@
 import { assertEquals } from "@std/assert";
 import type { Decision } from "../lib/state/decision_table.ts";
-import type { ObservedDisk } from "../lib/state/observed_disk.ts";
+import { isTorn, type ObservedDisk } from "../lib/state/observed_disk.ts";
 import { namesOf } from "../lib/state/paths.ts";
-import { isTorn, recordsAtPrepare, unfinished } from "../lib/state/records.ts";
+import { recordsAtPrepare } from "../lib/state/records_at_prepare.ts";
+import { unfinished } from "../lib/state/records_at_release.ts";
 import type { SessionRecord } from "../lib/state/session_record.ts";
 import { type Layers, type Listing, parse, type State } from "../lib/state/state.ts";
 

@@ -9,9 +9,8 @@ import { checkBase, wayToMerge } from "../hook/merge_checks.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import type { Settings } from "../settings.ts";
-import { nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isTorn, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { folderOf, imageOf, namesOf } from "../state/paths.ts";
-import { isTorn } from "../state/records.ts";
 import { parse } from "../state/state.ts";
 import { listed, nearest, quoted, recoverCommand, shellWord, size } from "../text.ts";
 

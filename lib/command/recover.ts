@@ -29,7 +29,7 @@ import type { SessionRecord } from "../state/session_record.ts";
 import { flagTargetOf, hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { planDiscard } from "../state/plan.ts";
 import { holdPublished } from "../state/master_transitions.ts";
-import { newRecord } from "../state/records.ts";
+import { newRecord } from "../state/records_at_prepare.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /**

@@ -1,7 +1,6 @@
 /** Seats as the commands see them: from the files alone, touching nothing. */
 
-import type { Condition } from "./inspect.ts";
-import { asReadable } from "./inspect.ts";
+import { asReadable, type Condition } from "./inspect.ts";
 import { UserError } from "../errors.ts";
 import { type EventContext, isBeingStarted, mayBeStarting } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";

@@ -22,6 +22,7 @@ import {
   isAwaited,
   isHeld,
   isMadeForIt,
+  isTorn,
   isUnborn,
   isUnwrittenSinceRestore,
   isYetToBeMade,
@@ -33,7 +34,8 @@ import {
 } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import { isAnnounced, isLeftAlone, marksOf, planPrepare, planUndo } from "../state/plan.ts";
-import { isTorn, recordsAtPrepare, unfinished } from "../state/records.ts";
+import { recordsAtPrepare } from "../state/records_at_prepare.ts";
+import { unfinished } from "../state/records_at_release.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";

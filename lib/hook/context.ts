@@ -7,7 +7,7 @@ import type { Run } from "../host/run.ts";
 import { readRecords, withSuperseded } from "../host/session_records.ts";
 import { LONGEST_START } from "../state/observed_disk.ts";
 import type { GuestNames } from "../state/paths.ts";
-import { unfinished } from "../state/records.ts";
+import { unfinished } from "../state/records_at_release.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parseStart } from "../state/step.ts";
 import { quoted, shellWord } from "../text.ts";

@@ -3,7 +3,7 @@ import { isSaved } from "./decide.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Facts } from "../state/decision_table.ts";
-import type { EndedGuest } from "../state/records.ts";
+import type { EndedGuest } from "../state/records_at_release.ts";
 
 /** What an end rests on besides its disks. */
 export interface Ended {

@@ -4,7 +4,7 @@ import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { otherGuests, readRecords } from "../host/session_records.ts";
 import { type GuestNames, guestNames, namesOf } from "../state/paths.ts";
-import { isTorn } from "../state/records.ts";
+import { isTorn } from "../state/observed_disk.ts";
 import { parse } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 

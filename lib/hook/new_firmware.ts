@@ -4,7 +4,7 @@ import { withTemplates } from "./seat_firmware.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import { stateOf } from "../state/observed_disk.ts";
-import { newRecord } from "../state/records.ts";
+import { newRecord } from "../state/records_at_prepare.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { copyAside, replaceByCopy } from "../state/transitions.ts";
 

@@ -33,7 +33,7 @@ import {
   wishOf,
 } from "../state/observed_disk.ts";
 import { planRelease, startingStep } from "../state/plan.ts";
-import { recordsAtRelease } from "../state/records.ts";
+import { recordsAtRelease } from "../state/records_at_release.ts";
 import type { Recovery } from "../state/recovery.ts";
 import type { SeatDecision } from "../state/seat_table.ts";
 import { hasEnded } from "../state/state.ts";

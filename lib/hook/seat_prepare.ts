@@ -15,9 +15,8 @@ import { readSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Names, namesOf } from "../state/paths.ts";
-import { isUnwrittenSinceRestore } from "../state/observed_disk.ts";
+import { isTorn, isUnwrittenSinceRestore } from "../state/observed_disk.ts";
 import { startingStep } from "../state/plan.ts";
-import { isTorn } from "../state/records.ts";
 import {
   beginsSeat,
   createSeat,

@@ -3,7 +3,7 @@ import { seatsUp } from "./seat_release.ts";
 import { list, listIfThere, lstat } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { namesOf } from "../state/paths.ts";
-import { unfinished } from "../state/records.ts";
+import { unfinished } from "../state/records_at_release.ts";
 import { parse } from "../state/state.ts";
 import * as moves from "../state/transitions.ts";
 

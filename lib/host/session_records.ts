@@ -1,6 +1,6 @@
 import { listIfThere, lstat, read, sameFile, siblings } from "./files.ts";
 import { folderOf, guestNames, guestOfNote, namesOf } from "../state/paths.ts";
-import { unfinished } from "../state/records.ts";
+import { unfinished } from "../state/records_at_release.ts";
 import { parseRecords, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 

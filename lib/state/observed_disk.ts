@@ -209,3 +209,14 @@ export function isUnborn(disk: ObservedDisk): boolean {
   return stateOf(disk).kind === "session" && listing.has(names.ended) && record?.aside !== undefined &&
     !record.held && !waitsToBeSetAside(disk) && written <= Date.parse(record.started) + LONGEST_FAILURE;
 }
+
+/**
+ * Whether a merge was begun on the two lowest layers and is not done: only the view through the upper one is right.
+ *
+ * @param records of this image: an earlier version of the hook has noted it there
+ */
+export function isTorn(state: State, records: readonly SessionRecord[]): boolean {
+  if (!("layers" in state)) return false;
+  return state.torn === true ||
+    records.some(({ merging }) => merging !== undefined && merging === state.layers[1]);
+}

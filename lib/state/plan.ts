@@ -16,7 +16,8 @@ import {
   wishOf,
 } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
-import { leavesAlone, recordsAtRelease } from "./records.ts";
+import { leavesAlone } from "./records_at_prepare.ts";
+import { recordsAtRelease } from "./records_at_release.ts";
 import type { Recovery } from "./recovery.ts";
 import type { SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";

@@ -8,6 +8,6 @@ export const equivalent: Readonly<Record<string, string>> = {
   'lib/state/plan.ts: atRelease: never state.kind !== "session"': onlySessions,
   'lib/state/plan.ts: startable: always state.kind === "plain" || state.kind === "layered" || state.kind === "session"':
     "the table begins no session on anything else",
-  "lib/state/records.ts: recordsAtRelease: never record === undefined":
+  "lib/state/records_at_release.ts: recordsAtRelease: never record === undefined":
     "at an end, all disks are those of the note",
 };

@@ -1,0 +1,131 @@
+import type { DecidedDisk } from "./decided_disk.ts";
+import type { Decision } from "./decision_table.ts";
+import {
+  bearsMark,
+  hasStaying,
+  hasSuccessor,
+  isAwaited,
+  isTorn,
+  waitsToBeSetAside,
+} from "./observed_disk.ts";
+import { namesOf } from "./paths.ts";
+import type { SessionRecord } from "./session_record.ts";
+import { hasEnded, type Listing, parse } from "./state.ts";
+
+/** What happens to a session that is to go on at the next start, if its flag is set then: a commit may fail. */
+const holds: readonly Decision[] = ["hold", "pass on", "leave to a person", "commit"];
+
+/** The decisions after which a session lies there no more. */
+const ends: readonly Decision[] = ["commit", "discard", "set aside"];
+
+/** What an end was like. */
+export interface EndedGuest {
+  /** It had come up. */
+  readonly isUp: boolean;
+  /** libvirt doesn't say how it ended. */
+  readonly isUntold?: boolean;
+  /** Its memory is in a save, or could not be brought back from one. */
+  readonly isSaved?: boolean;
+  /** Its start was refused: the session may be another's. */
+  readonly isRefused?: boolean;
+  /** Its memory has gone to another host, or may have. */
+  readonly isMigrated?: boolean;
+  /** libvirt says so. */
+  readonly isGone?: boolean;
+  /** What is still open after it runs on another host. */
+  readonly isElsewhere?: boolean;
+  /** A guest that was to come from another host may not have come. */
+  readonly isAborted?: boolean;
+  /** Version of the configuration that its flags are in. */
+  readonly flagVersion?: string | undefined;
+}
+
+/** What the note says of the disks at an end, as long as something is left to end. */
+export function recordsAtRelease(
+  decided: readonly DecidedDisk[],
+  {
+    isUp,
+    isUntold = false,
+    isSaved = false,
+    isMigrated = false,
+    isGone = false,
+    isElsewhere = false,
+    isAborted = false,
+    flagVersion,
+  }: EndedGuest,
+): SessionRecord[] {
+  const all = decided.map(({ disk }) => disk);
+  return decided.flatMap(({ disk, decision }) => {
+    const { record } = disk;
+    if (record === undefined) return [];
+    // The guest did not come, and its session is its own host's matter.
+    const isTheirs = record.visits !== undefined && isAborted && decision === "leave" && !isSaved && !isGone;
+    if (isTheirs && record.visits === "first" && record.merging === undefined) return [];
+    const { aside, flagged, visits, lost, ...rest } = decision === "set aside"
+      ? withoutAside(record)
+      : record;
+    const isEnded = ends.includes(decision);
+    // The start came to nothing, and what is set aside there is another guest's.
+    if (isEnded && !isUp && aside === "others") return [];
+    const isPassedOn = decision === "pass on";
+    // Its flag may be used up by what goes on: from here on the mark counts by itself.
+    const isByMark = isPassedOn || decision === "leave to a person" && bearsMark(disk);
+    const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
+    return [{
+      ...rest,
+      owner: disk.owner,
+      // Where its end fails, a mark that is left there is still the flag's own.
+      ...flagged && (!isEnded || decision === "commit" || bearsMark(disk)) && !isByMark && { flagged },
+      ...decision === "commit" && flagVersion !== undefined && { flagVersion },
+      ...visits && !isEnded && !isTheirs && { visits },
+      ...holds.includes(decision) && !hasSuccessor(disk, all) && { held: true },
+      ...isUp && decision === "leave" && hasStaying(disk) && { waits: isUntold ? "saved" : true },
+      // Where both hosts have one note, a session that came by migration is the other's already.
+      ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
+        { waits: "saved" },
+      ...(isTheirs || isGone && (record.came === undefined || visits) ||
+        isElsewhere && !record.came && !isAwaited(disk) && !hasStaying(disk) && disk.source === "same") &&
+        isLeft && decision !== "hold" && { left: true },
+      ...lost && !isUp && (isEnded ? { waits: "saved" } : { lost }),
+      ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
+    }];
+  });
+}
+
+/** The record without what it tells of what is set aside: something else is, or nothing. */
+function withoutAside(
+  { setsAside: _setsAside, stays: _stays, undone: _undone, ...rest }: SessionRecord,
+): SessionRecord {
+  return rest;
+}
+
+/**
+ * The records whose disks still have a session to end, layers to merge, or a session to bring back; also those without
+ * any file: their folder may not be mounted yet. Of firmware it is: libvirt makes it anew.
+ */
+export function unfinished(
+  records: readonly SessionRecord[],
+  listing: (image: string) => Listing,
+): SessionRecord[] {
+  return records.flatMap((record) => {
+    const state = parse(namesOf(record.image), listing(record.image));
+    // A guest that was saved must not find another disk than its own, whoever has thrown its session away.
+    if (
+      state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved" && !record.lost)
+    ) return [];
+    if (record.firmware && state.kind === "missing") return [];
+    const isAside = hasEnded(state) || record.aside === "stay";
+    const { merging, flagVersion, held, flagged, ...rest } = isAside ? record : withoutAside(record);
+    const isIdle = state.kind === "plain" || state.kind === "layered";
+    const isOver = isIdle && !state.ended;
+    return [{
+      ...rest,
+      held: held && !isOver,
+      ...flagged && !isIdle && { flagged },
+      // From then on whatever lies there is another session, until a start of this guest begins one.
+      ...isIdle && { idle: true },
+      ...flagVersion !== undefined && !isIdle && { flagVersion },
+      ...merging !== undefined && isTorn(state, [record]) && { merging },
+    }];
+  });
+}
