@@ -27,7 +27,7 @@ import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { flagTargetOf, hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import { planDiscard } from "../state/plan.ts";
+import { planDiscard } from "../state/release_plan.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";

@@ -33,7 +33,7 @@ import {
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
-import { isAnnounced, isLeftAlone, marksOf, planPrepare, planUndo } from "../state/plan.ts";
+import { isAnnounced, isLeftAlone, marksOf, planPrepare, planUndo } from "../state/prepare_plan.ts";
 import { recordsAtPrepare } from "../state/records_at_prepare.ts";
 import { unfinished } from "../state/records_at_release.ts";
 import type { SessionRecord } from "../state/session_record.ts";

@@ -10,7 +10,7 @@ import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
 import { checkDomainName, type Event, type Operation } from "../input/event.ts";
 import { guestNames } from "../state/paths.ts";
-import { startingStep } from "../state/plan.ts";
+import { startingStep } from "../state/step.ts";
 import { quoted } from "../text.ts";
 
 // In one piece with it: each piece that is loaded costs an event its share of a millisecond.

@@ -4,7 +4,7 @@ import { lstat } from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { isUnwrittenSinceRestore } from "../state/observed_disk.ts";
-import { startingStep } from "../state/plan.ts";
+import { startingStep } from "../state/step.ts";
 
 /**
  * A guest that was called up here, and whose memory never came from the other host or the save, or not all of it: its end is that of a

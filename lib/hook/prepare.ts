@@ -9,9 +9,8 @@ import * as files from "../host/files.ts";
 import { startStamp } from "../host/host.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
-import { startingStep } from "../state/plan.ts";
+import { formatStart, startingStep } from "../state/step.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { formatStart } from "../state/step.ts";
 
 /**
  * A start: every listed disk gets its session, or the start is refused and no disk has changed.

@@ -32,7 +32,8 @@ import {
   stateOf,
   wishOf,
 } from "../state/observed_disk.ts";
-import { planRelease, startingStep } from "../state/plan.ts";
+import { planRelease } from "../state/release_plan.ts";
+import { startingStep } from "../state/step.ts";
 import { recordsAtRelease } from "../state/records_at_release.ts";
 import type { Recovery } from "../state/recovery.ts";
 import type { SeatDecision } from "../state/seat_table.ts";

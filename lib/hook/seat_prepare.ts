@@ -16,7 +16,7 @@ import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import { isTorn, isUnwrittenSinceRestore } from "../state/observed_disk.ts";
-import { startingStep } from "../state/plan.ts";
+import { startingStep, type StartMark } from "../state/step.ts";
 import {
   beginsSeat,
   createSeat,
@@ -33,7 +33,6 @@ import { isSeatRefusal, type SeatDecision, type SeatFacts } from "../state/seat_
 import type { SeatRecord } from "../state/seat_record.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
-import type { StartMark } from "../state/step.ts";
 import { becomeMaster } from "../state/master_transitions.ts";
 import { quoted } from "../text.ts";
 

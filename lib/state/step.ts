@@ -1,3 +1,4 @@
+import type { GuestNames } from "./paths.ts";
 import type { SeatRecord } from "./seat_record.ts";
 import type { Owner, SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";
@@ -188,4 +189,26 @@ export function after(listing: Listing, step: Step): Listing {
 /** The listing after several steps. */
 export function afterAll(listing: Listing, steps: readonly Step[]): Listing {
   return steps.reduce(after, listing);
+}
+
+/**
+ * Notes which kind of start is under way.
+ *
+ * @param records what the note says from this start on
+ * @param marks what else is noted of it
+ */
+export function startingStep(
+  { starting }: GuestNames,
+  word: StartWord,
+  records: readonly { readonly aside?: unknown; readonly waits?: unknown; readonly lost?: unknown }[] = [],
+  marks: readonly StartMark[] = [],
+) {
+  const more: StartMark[] = [
+    ...marks.filter((mark) => word === "fresh" || mark !== "firmware"),
+    ...records.some(({ aside, waits, lost }) => aside !== undefined || waits || lost)
+      ? ["update" as const]
+      : [],
+    ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
+  ];
+  return { kind: "starting", path: starting, word, ...more.length > 0 && { more } } as const;
 }

@@ -5,8 +5,8 @@ export const equivalent: Readonly<Record<string, string>> = {
   'lib/state/commit_plan.ts: planCommit: always state.kind === "session"': onlySessions,
   'lib/state/commit_plan.ts: planCommit: always "layers" in state':
     "what is being committed has layers; the condition tells the compiler",
-  'lib/state/plan.ts: atRelease: never state.kind !== "session"': onlySessions,
-  'lib/state/plan.ts: startable: always state.kind === "plain" || state.kind === "layered" || state.kind === "session"':
+  'lib/state/release_plan.ts: atRelease: never state.kind !== "session"': onlySessions,
+  'lib/state/prepare_plan.ts: startable: always state.kind === "plain" || state.kind === "layered" || state.kind === "session"':
     "the table begins no session on anything else",
   "lib/state/records_at_release.ts: recordsAtRelease: never record === undefined":
     "at an end, all disks are those of the note",

@@ -1,28 +1,17 @@
-/**
- * Plans: which steps an event takes, in order. Pure; what they rest on has been looked up before.
- *
- * A plan is worked out on the names as they will be, step by step, so it can be shown without touching anything.
- */
+/** The plan of a start: which steps it takes, in order. Pure; what it rests on has been looked up before. */
 
-import { planCommit, type Stage } from "./commit_plan.ts";
+import type { Stage } from "./commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import {
-  bearsMark,
-  isFlaggedAtStart,
-  isYetToBeMade,
-  type ObservedDisk,
-  stateOf,
-  wishOf,
-} from "./observed_disk.ts";
+import { holdPublished } from "./master_transitions.ts";
+import { bearsMark, isFlaggedAtStart, isYetToBeMade, type ObservedDisk, stateOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { leavesAlone } from "./records_at_prepare.ts";
-import { recordsAtRelease } from "./records_at_release.ts";
 import type { Recovery } from "./recovery.ts";
+import { hasSetAside, planDiscard } from "./release_plan.ts";
 import type { SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";
-import { afterAll, type StartMark, type StartWord, type Step } from "./step.ts";
-import { holdPublished } from "./master_transitions.ts";
+import { afterAll, startingStep, type StartMark, type StartWord, type Step } from "./step.ts";
 import * as moves from "./transitions.ts";
 
 /**
@@ -92,28 +81,6 @@ export function marksOf(decided: readonly DecidedDisk[]): StartMark[] {
   return decided.some(({ disk }) => isYetToBeMade(disk)) ? ["firmware"] : [];
 }
 
-/**
- * Notes which kind of start is under way.
- *
- * @param records what the note says from this start on
- * @param marks what else is noted of it
- */
-export function startingStep(
-  { starting }: GuestNames,
-  word: StartWord,
-  records: readonly { readonly aside?: unknown; readonly waits?: unknown; readonly lost?: unknown }[] = [],
-  marks: readonly StartMark[] = [],
-) {
-  const more: StartMark[] = [
-    ...marks.filter((mark) => word === "fresh" || mark !== "firmware"),
-    ...records.some(({ aside, waits, lost }) => aside !== undefined || waits || lost)
-      ? ["update" as const]
-      : [],
-    ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
-  ];
-  return { kind: "starting", path: starting, word, ...more.length > 0 && { more } } as const;
-}
-
 function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
   // Of a session that goes: alone, it would be the mark of one that was lost.
   const unmark = bearsMark(disk) ? moves.removeMark(disk.names) : [];
@@ -181,10 +148,6 @@ function withoutSetAside(disk: ObservedDisk): { readonly forget: Step[]; readonl
   return { forget, left: { ...disk, listing: afterAll(disk.listing, forget) } };
 }
 
-function hasSetAside({ listing, names }: ObservedDisk): boolean {
-  return listing.has(names.ended);
-}
-
 /**
  * How a start that failed is taken back: every disk whose session it began, from wherever it stopped.
  *
@@ -205,101 +168,6 @@ export function planUndo(
   }
   const isSwapped = now.kind === "session" && before.kind !== "session" && own.has(disk.names.image);
   return isSwapped ? moves.discard(disk.names, now, disk.owner) : steps;
-}
-
-/**
- * An end: commits first and together, then each disk by itself, and its firmware last.
- *
- * @param isUp whether the guest had come up
- * @param flagVersion of the configuration that the flags are in
- */
-export function planRelease(
-  decided: readonly DecidedDisk[],
-  isUp: boolean,
-  paths: GuestNames,
-  flagVersion?: string,
-): Stage[] {
-  const commits = decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk);
-  const disks = decided.filter(({ disk }) => !disk.firmware);
-  const firmware = decided.filter(({ disk }) => disk.firmware);
-  return [
-    ...commits.length > 0
-      ? [
-        {
-          subject: "",
-          steps: [
-            {
-              kind: "note",
-              path: paths.note,
-              records: recordsAtRelease(decided, { isUp, flagVersion }),
-            } as const,
-          ],
-        },
-        // What seats stand on is not the commit that is coming.
-        ...commits.filter(({ byHand }) => byHand).map(({ target, names, listing }) => ({
-          subject: target,
-          steps: holdPublished(names, listing, true),
-        })),
-        planCommit([], commits, paths),
-      ]
-      : [],
-    ...planPassOn(decided, paths),
-    // What is set aside there says how an end goes on that is cut short: see `endFirmware`.
-    ...firmware.filter(({ disk, decision }) => decision === "set aside" && hasSetAside(disk))
-      .map(({ disk }) => ({ subject: disk.target, steps: moves.removeSetAside(disk.names) })),
-    ...[...disks, ...firmware].map(({ disk, decision }) => ({
-      subject: disk.target,
-      steps: atRelease(disk, decision, isUp),
-    })),
-  ].filter(({ steps }) => steps.length > 0);
-}
-
-/**
- * The sessions of a guest that goes on elsewhere take their flags with them: these lie beside the images from here on. Cut short,
- * a flag may count here as well, but is never gone in both places.
- */
-function planPassOn(decided: readonly DecidedDisk[], paths: GuestNames): Stage[] {
-  const passed = decided.filter(({ disk, decision }) => decision === "pass on" && disk.flag === "set")
-    .map(({ disk }) => disk);
-  if (passed.length === 0) return [];
-  const targets = passed.map(({ target }) => target);
-  // One stage: where a mark can't be made, no flag is cleared.
-  const steps: Step[] = [
-    ...passed.flatMap((disk) => bearsMark(disk) ? [] : moves.mark(disk.names)),
-    // Before the flag: as long as the mark counts as the flag's own, it would go with it.
-    { kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp: true }) },
-    { kind: "clear", config: paths.config, targets },
-  ];
-  return [{ subject: targets.join(" "), steps }];
-}
-
-function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[] {
-  const state = stateOf(disk);
-  if (state.kind !== "session") return [];
-  if (decision === "set aside") {
-    const ended = state.ended && !disk.firmware;
-    return moves.setAside(disk.names, { ...state, ended }, disk.owner);
-  }
-  // What stands on it now may use up the flag.
-  if (decision === "leave to a person" && disk.flag === "set" && !bearsMark(disk)) {
-    return moves.mark(disk.names);
-  }
-  // Its own flag was cleared by an editor, and the mark would count elsewhere.
-  if (decision === "leave" && isUp && state.marked && wishOf(disk) === "clear") {
-    return moves.removeMark(disk.names);
-  }
-  if (decision !== "discard") return [];
-  // Nobody was told that the guest is up.
-  const forget = isUp && (disk.record?.aside === "forget" || disk.record?.aside === "others") && state.ended
-    ? moves.removeSetAside(disk.names)
-    : [];
-  return [...forget, ...planDiscard({ ...disk, listing: afterAll(disk.listing, forget) })];
-}
-
-/** Forgets a disk's session, if it has one. */
-export function planDiscard(disk: ObservedDisk): Step[] {
-  const state = stateOf(disk);
-  return state.kind === "session" ? moves.discard(disk.names, state, disk.owner) : [];
 }
 
 /** A firmware file that isn't there yet gets its session when libvirt has made it. */
