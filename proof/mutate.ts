@@ -37,6 +37,7 @@ const actions = [
   ...[
     "prepare",
     "begin_sessions",
+    "undo_start",
     "start_kind",
     "checked_recovery",
     "flags",

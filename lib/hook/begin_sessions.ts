@@ -10,6 +10,7 @@ import { takeOwn } from "./own_names.ts";
 import { withTemplates } from "./seat_firmware.ts";
 import type { MadeSeats } from "./seat_prepare.ts";
 import { dataError } from "./refusal.ts";
+import { undoStart } from "./undo_start.ts";
 import * as files from "../host/files.ts";
 import type { ImageInfo } from "../host/qemu_img.ts";
 import { readOtherRecords } from "../host/session_records.ts";
@@ -33,9 +34,8 @@ import {
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
-import { isAnnounced, isLeftAlone, marksOf, planPrepare, planUndo } from "../state/prepare_plan.ts";
+import { isAnnounced, isLeftAlone, marksOf, planPrepare } from "../state/prepare_plan.ts";
 import { recordsAtPrepare } from "../state/records_at_prepare.ts";
-import { unfinished } from "../state/records_at_release.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
@@ -121,7 +121,7 @@ export async function beginSessions(
         own.has(names.scratch) && files.lstat(names.scratch) === undefined &&
         files.lstat(names.image) !== undefined
       );
-    await undo(decided, { before: records, note, own }, context);
+    await undoStart(decided, { before: records, note, own }, context);
     if (taken) throw withContext(taken.disk.target, changedMeanwhile(taken.disk));
     throw error;
   }
@@ -258,50 +258,4 @@ async function refuse(decided: readonly DecidedDisk[], context: EventContext): P
   for (const { disk, decision } of decided) {
     if (isRefusal(decision)) throw withContext(disk.target, await whyRefused(decision, disk, context));
   }
-}
-
-/** Takes back what a failed start did to the disks whose sessions it began. */
-async function undo(
-  decided: readonly DecidedDisk[],
-  { before, note, own }: {
-    readonly before: readonly SessionRecord[];
-    readonly note: readonly SessionRecord[];
-    /** Names that the start has made, or may have. */
-    readonly own: ReadonlySet<string>;
-  },
-  { run, paths }: EventContext,
-): Promise<void> {
-  // What stays as the start left it: a session that was put back, one in whose place another is, and what can't be taken back.
-  const left = new Set(
-    decided.filter(({ decision }) => decision === "put back").map(({ disk }) => disk.names.image),
-  );
-  for (const { disk: { target, names } } of decided.filter(isAnnounced)) {
-    const isThere = own.has(names.scratch) && files.lstat(names.scratch) !== undefined;
-    if (isThere) await run.takeOrReport(target, () => [{ kind: "remove", path: names.scratch }]);
-  }
-  for (const { disk, decision } of decided.filter(({ decision }) => beginsSession(decision))) {
-    const isDone = await run.takeOrReport(
-      disk.target,
-      () => planUndo({ disk, decision }, files.list(disk.names.image), own),
-    );
-    const isReplaced = stateOf(disk).kind === "session" &&
-      files.list(disk.names.image).get(disk.names.image) !== disk.listing.get(disk.names.image);
-    if (!isDone || isReplaced) left.add(disk.names.image);
-  }
-  await run.takeOrReport("", () => {
-    if (files.lstat(paths.note) === undefined) return [];
-    // What could not be taken back stays ours: the next start deals with it.
-    const added = note.filter(({ image }) => before.every((record) => record.image !== image))
-      // The session is its own host's.
-      .filter(({ visits }) => visits === undefined)
-      // Another guest's session is set aside there, and nothing is left of this start.
-      .filter(({ image, aside }) =>
-        aside !== "others" || parse(namesOf(image), run.listing(image)).kind === "session"
-      );
-    const kept = before.map((record) =>
-      left.has(record.image) ? note.find(({ image }) => image === record.image) ?? record : record
-    );
-    const records = [...kept, ...unfinished(added, (image) => files.list(image))];
-    return [{ kind: "note", path: paths.note, records }];
-  });
 }

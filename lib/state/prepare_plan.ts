@@ -149,7 +149,7 @@ function withoutSetAside(disk: ObservedDisk): { readonly forget: Step[]; readonl
 }
 
 /**
- * How a start that failed is taken back: every disk whose session it began, from wherever it stopped.
+ * How a start that failed is taken back: every disk whose session it began or announced, from wherever it stopped.
  *
  * @param own names that it has made: another host may be beginning a session at the same time
  */
@@ -160,6 +160,8 @@ export function planUndo(
 ): Step[] {
   const before = stateOf(disk);
   const steps = moves.removeOverlay(disk.names, before, listing, own);
+  // A session that was put back stays.
+  if (!beginsSession(decision)) return steps;
   const left = afterAll(listing, steps);
   const now = stateOf({ ...disk, listing: left });
   if (decision === "set aside, new session") {

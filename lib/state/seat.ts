@@ -4,7 +4,7 @@ import type { Names } from "./paths.ts";
 import type { SeatDecision, SeatFacts } from "./seat_table.ts";
 import type { SeatRecord } from "./seat_record.ts";
 import { ways } from "./records_at_prepare.ts";
-import { type EndedGuest } from "./records_at_release.ts";
+import type { EndedGuest } from "./records_at_release.ts";
 import type { Owner } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import type { Step } from "./step.ts";

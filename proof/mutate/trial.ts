@@ -17,6 +17,7 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/host/locks.ts": ["lock"],
   "lib/hook/prepare.ts": ["lifecycle", "failed_start"],
   "lib/hook/begin_sessions.ts": ["lifecycle", "failed_start"],
+  "lib/hook/undo_start.ts": ["failed_start", "set_aside"],
   "lib/hook/start_kind.ts": ["lifecycle", "data_loss"],
   "lib/hook/checked_recovery.ts": ["data_loss", "multi_disk"],
   "lib/hook/flags.ts": ["target_change", "unlisted_disk", "data_loss"],
