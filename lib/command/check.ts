@@ -1,4 +1,5 @@
-import { guestFindings, leftovers, sharedImages, spaceFindings, untriedStores } from "./check_guest.ts";
+import { guestFindings, sharedImages } from "./check_guest.ts";
+import { leftovers, spaceFindings, untriedStores } from "./check_storage.ts";
 import { masterFindings, seatFindings } from "./check_seats.ts";
 import { firmwareFindings } from "./firmware.ts";
 import { hostFindings } from "./check_host.ts";

@@ -1,150 +1,35 @@
-/** The commands on a guest's commits: `undo` and `keep`. */
+/** What `undo` and `keep` have in common: an operation on disks of a guest that have no session, on all that are meant or on none. */
 
-import {
-  checkTargets,
-  confirm,
-  described,
-  type GuestCommand,
-  isLive,
-  namesIn,
-  refuseBusy,
-  tellSetAside,
-} from "./guest_command.ts";
+import { checkTargets, confirm, type GuestCommand, isLive, namesIn, refuseBusy } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { guestOf, namedDisks } from "./guest.ts";
+import { namedDisks } from "./guest.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
-import { endDeadOnMasters, startMerge } from "../hook/merge.ts";
+import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
-import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
 import { otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
-import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
-import { hasSuccessor, isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { readOwnRecords, readRecords } from "../host/session_records.ts";
+import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { unfinished } from "../state/records_at_release.ts";
-import { imageOf, namesOf } from "../state/paths.ts";
 import type { PendingOperation } from "../state/session_record.ts";
 import { type State, topOf } from "../state/state.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
-type Layered = Extract<State, { kind: "layered" }>;
+export type Layered = Extract<State, { kind: "layered" }>;
 
 /** A disk that a command can work on. */
-interface Idle {
+export interface Idle {
   readonly disk: ObservedDisk;
   readonly state: Layered;
 }
 
-/**
- * Takes back the newest commit of a disk, or of each of the guest's disks that has one, and sets it aside.
- *
- * After a crash the commits are all there, or all taken back with the next event of the guest.
- *
- * @throws {UserError} if a session exists, a saved guest needs the commit, or it is already being merged
- */
-export async function undo(context: GuestCommand): Promise<void> {
-  await endDeadOnMasters(context);
-  await onIdleDisks(context, {
-    verb: "undo",
-    // What was set aside with a disk goes with it, also of firmware that has no commit.
-    applies: ({ state, disk }) => state.layers.length > 1 || disk.firmware === true && state.ended,
-    nothing: "there is no commit that can be undone",
-    key: "keep-commits",
-    question: ({ disk, state }) => {
-      const { names } = disk;
-      const lost = state.ended
-        ? `; the session that was set aside, ${described(names.ended)}, goes with it`
-        : "";
-      return `undo the commit ${described(names.layer(topOf(state.layers)))}${lost}`;
-    },
-    check: ({ disk, state }) => {
-      // A merge that another guest of the image began has torn the same layer.
-      const { record, names: { image } } = disk;
-      checkSeats(image, state, context);
-      const others = readOtherRecords(context.paths.note, [image]).filter((other) => other.image === image);
-      if (state.layers.length === 2 && isTorn(state, [...record ? [record] : [], ...others])) {
-        throw new UserError(
-          "the commit is already being merged into the disk, and can't be undone any more",
-          { hint: `to have the next ones kept: ${enableKeeping("keep-commits", context)}` },
-        );
-      }
-    },
-    done: "the last commit is undone: the next start begins with the disk as it was before",
-  });
-}
-
-/** @throws {UserError} if a session stands on the newest commit, or it is published */
-function checkSeats(image: string, state: Layered, context: GuestCommand): void {
-  if (!state.master) return;
-  const names = namesOf(image);
-  const guest = shellWord(context.domain);
-  if (state.published === topOf(state.layers)) {
-    throw new UserError("the commit is the published version", {
-      hint: `publish the one before it: autorevert publish --back ${guest}`,
-    });
-  }
-  const standing = onTop(standingOn(names, context), state);
-  if (standing.length === 0) return;
-  const owners = standing.map(({ domain, file, how }) =>
-    how === "unreadable note" ? undefined : domain ?? guestOf(imageOf(file) ?? file, context)
-  );
-  const seats = [...new Set(owners.flatMap((domain) => domain ?? []))].map(shellWord).join(" ");
-  // What is set aside and no guest's is as unknown as all else that nobody tells of.
-  const others = standing.filter((_, index) => owners[index] === undefined)
-    .map((one) => one.how === "set aside" ? { ...one, how: "unknown" as const } : one);
-  const ways = [
-    seats && `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
-      `autorevert recover --discard GUEST; they are ${seats}`,
-    wayOut(others),
-  ];
-  throw new UserError(`sessions stand on the commit: ${tellStanding(standing)}`, {
-    hint: ways.filter(Boolean).join("; "),
-  });
-}
-
-/**
- * Makes the last session, which was set aside, part of the disk, as if its flag had been set. After an undo that is what was undone,
- * and where no disk is named, nothing else.
- *
- * After a crash the sessions are all set aside, or all committed with the next event of the guest.
- *
- * @throws {UserError} if there is none, or a session exists
- */
-export async function keep(context: GuestCommand): Promise<void> {
-  await onIdleDisks(context, {
-    verb: "keep",
-    applies: ({ state }) => state.ended,
-    among: (idle) => {
-      const undone = idle.filter(({ disk }) => disk.firmware || disk.record?.undone);
-      return context.targets.length > 0 || undone.every(({ disk }) => disk.firmware) ? idle : undone;
-    },
-    nothing: "no session was set aside",
-    key: "keep-session",
-    question: (idle) =>
-      isWrittenSince(idle)
-        ? "the disk was written to since the session was set aside, which may not fit to it any more. " +
-          "Keep the session all the same"
-        : undefined,
-    done: "the last session is part of the disk now: the next start begins with it",
-  });
-  if (context.targets.length === 0) tellSetAside(context);
-}
-
-/** Deno tells when a file's names were changed in whole seconds, in milliseconds. */
-const SECOND = 1000;
-
-/** Whether somebody has written to the idle disk that the session which was set aside stands on. */
-function isWrittenSince({ disk: { names, firmware }, state }: Idle): boolean {
-  const written = files.lstat(names.layer(topOf(state.layers)))?.mtime?.getTime() ?? 0;
-  const setAside = files.lstat(names.ended)?.ctime?.getTime() ?? Infinity;
-  return !firmware && written >= setAside + SECOND;
-}
-
-interface Operation {
+/** What a command does to idle disks, as far as it differs. */
+export interface Operation {
   readonly verb: PendingOperation["verb"];
   readonly applies: (idle: Idle) => boolean;
   /** Those that are meant, of the disks that it applies to. */
@@ -160,7 +45,12 @@ interface Operation {
   readonly done: string;
 }
 
-async function onIdleDisks(context: GuestCommand, work: Operation): Promise<void> {
+/**
+ * Has the operation done, after all questions are answered.
+ *
+ * After a crash it is done to no disk, or to all of them with the next event of the guest.
+ */
+export async function onIdleDisks(context: GuestCommand, work: Operation): Promise<void> {
   const { domain, terminal } = context;
   // Nobody's start or end waits for an answer.
   const asked = await withLocks(context, async () => {
@@ -274,7 +164,7 @@ async function nothingFor({ nothing, key }: Operation, context: GuestCommand): P
 }
 
 /** The command that sets this key for the disks that are meant. */
-function enableKeeping(key: Operation["key"], { domain, targets }: GuestCommand): string {
+export function enableKeeping(key: Operation["key"], { domain, targets }: GuestCommand): string {
   const words = ["autorevert", "enable", domain, ...targets].map(shellWord).join(" ");
   return key === "keep-commits" ? `${words} --keep-commits 1` : `${words} --keep-session`;
 }

@@ -1,0 +1,145 @@
+import { type Finding, finding } from "./finding.ts";
+import { type Guest, managedGuests } from "./guest.ts";
+import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
+import type { Settings } from "../settings.ts";
+import { stateOf } from "../state/observed_disk.ts";
+import { folderOf, imageOf, namesOf } from "../state/paths.ts";
+import { parse } from "../state/state.ts";
+import { listed, quoted, shellWord, size } from "../text.ts";
+
+/** What an empty overlay takes, in bytes: 200 KiB, and more the larger the disk is. */
+const OVERLAY = 1024 * 1024;
+
+/** Sessions and commits grow where they lie, and a merge may need as much again. */
+export async function spaceFindings(guests: readonly Guest[], host: Host): Promise<Finding[]> {
+  const held = new Map<string, number>();
+  for (const { disk } of guests.flatMap(({ disks }) => disks)) {
+    if (disk === undefined) continue;
+    const state = stateOf(disk);
+    const { image, ended, layer } = disk.names;
+    const above = "layers" in state ? state.layers.slice(1).map(layer) : [];
+    const paths = [
+      ...above,
+      ...state.kind === "session" ? [image] : [],
+      ...disk.listing.has(ended) ? [ended] : [],
+    ];
+    const bytes = paths.reduce((sum, path) => sum + (files.lstat(path)?.blocks ?? 0) * 512, 0);
+    held.set(folderOf(image), (held.get(folderOf(image)) ?? 0) + bytes);
+  }
+  const found: Finding[] = [];
+  for (const [folder, bytes] of held) {
+    const free = await host.freeBytes(folder);
+    const left = `${quoted(folder)} has ${size(free)} left`;
+    if (free < OVERLAY) {
+      found.push(
+        finding("error", {
+          message: `${left}: no start can make its overlay`,
+          hint: `make room for ${size(Math.max(bytes, OVERLAY))}: df -h ${shellWord(folder)}`,
+        }),
+      );
+    } else if (free < bytes) {
+      found.push(
+        finding("warning", {
+          message: `${left}, and its sessions and commits hold ${size(bytes)}: merging could need as much`,
+          hint: `make room for ${size(bytes - free)}; a guest that runs out of room is paused by QEMU`,
+        }),
+      );
+    }
+  }
+  return found;
+}
+
+/** File systems on which the program was tried, by what statfs(2) calls them: docs/reliability.md says how. */
+const triedStores: Readonly<Record<string, number>> = {
+  ext4: 0xef53,
+  xfs: 0x58465342,
+  btrfs: 0x9123683e,
+  tmpfs: 0x01021994,
+  nfs: 0x6969,
+};
+
+const storeNames: Readonly<Record<number, string>> = {
+  0x794c7630: "an overlay file system (it keeps hard links with index=on only)",
+  0x65735546: "a FUSE file system (of these GlusterFS was tried, with enable-ino32)",
+  0x2fc12fc1: "ZFS",
+  0x00c36400: "CephFS",
+  0x01161970: "GFS2",
+  0x7461636f: "OCFS2",
+  0xff534d42: "CIFS",
+  0xfe534d42: "SMB",
+  0xf2f52010: "F2FS",
+  0xca451a4e: "bcachefs",
+};
+
+/** Folders of images on file systems of which nobody has seen how they behave. */
+export async function untriedStores(guests: readonly Guest[], host: Host): Promise<Finding[]> {
+  const images = guests.flatMap(({ disks }) => disks).flatMap(({ disk }) => disk?.names.image ?? []);
+  const found: Finding[] = [];
+  for (const folder of new Set(images.map(folderOf))) {
+    const type = await host.fileSystem(folder);
+    if (Object.values(triedStores).includes(type)) continue;
+    const name = storeNames[type] ?? `a file system of type 0x${type.toString(16)}`;
+    found.push(
+      finding("note", {
+        message: `${quoted(folder)} is on ${name}, where this program was not tried`,
+        hint: "before you rely on it, see there with a guest that you can lose: a revert, a commit, an undo",
+      }),
+    );
+  }
+  return found;
+}
+
+/** Names of ours that no configured disk accounts for. */
+export function leftovers(guests: readonly Guest[], settings: Settings): Finding[] {
+  const disks = managedGuests(settings).length === guests.length
+    ? guests.flatMap(({ disks }) => disks)
+    : undefined;
+  // Of guests that nobody asked for nothing is known.
+  if (disks === undefined || disks.some(({ disk }) => disk === undefined)) return [];
+  const seats = guests.flatMap(({ seats }) => seats);
+  if (seats.some(({ seat }) => seat === undefined)) return [];
+  const known = new Set([
+    ...disks.map(({ disk }) => disk!.names.image),
+    ...guests.flatMap(({ firmware }) => firmware.map(({ names }) => names.image)),
+    ...seats.flatMap(({ seat, master }) => [seat!.names.image, master]),
+  ]);
+  const folders = new Set([...settings.imageFolders, ...[...known].map(folderOf)]);
+  const owners = [...folders].flatMap((folder) =>
+    files.listNames(folder).map((name) => imageOf(`${folder}/${name}`))
+  );
+  const found = [...new Set(owners)].flatMap((image) =>
+    image === undefined || known.has(image) ? [] : [strayFiles(image)]
+  );
+  const torn = files.listNames(settings.configFolder).filter((name) => name.endsWith(".autorevert-new"));
+  return [
+    ...found.map((problem) => finding("warning", problem)),
+    ...torn.map((name) => {
+      const path = `${settings.configFolder}/${name}`;
+      const message = `${quoted(path)} was left by a write that was cut short`;
+      return finding("warning", { message, hint: `rm ${shellWord(path)}` });
+    }),
+  ];
+}
+
+function strayFiles(image: string): Parameters<typeof finding>[1] {
+  const names = namesOf(image);
+  const listing = files.list(image);
+  const paths = [...listing.keys()].filter((path) => path !== image).sort();
+  const state = parse(names, listing);
+  const message = `${listed(paths)} belong${paths.length === 1 ? "s" : ""} to no configured disk`;
+  if (
+    state.kind === "plain" || state.kind === "missing" ||
+    (state.kind === "layered" && state.layers.length === 1)
+  ) {
+    // The only name of a disk, or of a session that was to be kept, may be among them a moment later: another host may use it.
+    return {
+      message,
+      hint: `if a guest of another host uses it, look there: autorevert status; ` +
+        `else enable it for its guest, whose next start removes what nothing needs`,
+    };
+  }
+  const top = shellWord("layers" in state ? names.layer(state.layers.at(-1)!) : names.committing);
+  const look = `look at them yourself: qemu-img info --backing-chain ${top}`;
+  return { message, hint: `they are the disk: enable it for its guest again, or ${look}` };
+}

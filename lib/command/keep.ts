@@ -1,0 +1,42 @@
+import { type GuestCommand, tellSetAside } from "./guest_command.ts";
+import { type Idle, onIdleDisks } from "./idle_disks.ts";
+import * as files from "../host/files.ts";
+import { topOf } from "../state/state.ts";
+
+/**
+ * Makes the last session, which was set aside, part of the disk, as if its flag had been set. After an undo that is what was undone,
+ * and where no disk is named, nothing else.
+ *
+ * After a crash the sessions are all set aside, or all committed with the next event of the guest.
+ *
+ * @throws {UserError} if there is none, or a session exists
+ */
+export async function keep(context: GuestCommand): Promise<void> {
+  await onIdleDisks(context, {
+    verb: "keep",
+    applies: ({ state }) => state.ended,
+    among: (idle) => {
+      const undone = idle.filter(({ disk }) => disk.firmware || disk.record?.undone);
+      return context.targets.length > 0 || undone.every(({ disk }) => disk.firmware) ? idle : undone;
+    },
+    nothing: "no session was set aside",
+    key: "keep-session",
+    question: (idle) =>
+      isWrittenSince(idle)
+        ? "the disk was written to since the session was set aside, which may not fit to it any more. " +
+          "Keep the session all the same"
+        : undefined,
+    done: "the last session is part of the disk now: the next start begins with it",
+  });
+  if (context.targets.length === 0) tellSetAside(context);
+}
+
+/** Deno tells when a file's names were changed in whole seconds, in milliseconds. */
+const SECOND = 1000;
+
+/** Whether somebody has written to the idle disk that the session which was set aside stands on. */
+function isWrittenSince({ disk: { names, firmware }, state }: Idle): boolean {
+  const written = files.lstat(names.layer(topOf(state.layers)))?.mtime?.getTime() ?? 0;
+  const setAside = files.lstat(names.ended)?.ctime?.getTime() ?? Infinity;
+  return !firmware && written >= setAside + SECOND;
+}

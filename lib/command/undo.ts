@@ -1,0 +1,78 @@
+import { described, type GuestCommand } from "./guest_command.ts";
+import { guestOf } from "./guest.ts";
+import { enableKeeping, type Layered, onIdleDisks } from "./idle_disks.ts";
+import { UserError } from "../errors.ts";
+import { endDeadOnMasters } from "../hook/merge.ts";
+import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
+import { readOtherRecords } from "../host/session_records.ts";
+import { isTorn } from "../state/observed_disk.ts";
+import { imageOf, namesOf } from "../state/paths.ts";
+import { topOf } from "../state/state.ts";
+import { shellWord } from "../text.ts";
+
+/**
+ * Takes back the newest commit of a disk, or of each of the guest's disks that has one, and sets it aside.
+ *
+ * After a crash the commits are all there, or all taken back with the next event of the guest.
+ *
+ * @throws {UserError} if a session exists, a saved guest needs the commit, or it is already being merged
+ */
+export async function undo(context: GuestCommand): Promise<void> {
+  await endDeadOnMasters(context);
+  await onIdleDisks(context, {
+    verb: "undo",
+    // What was set aside with a disk goes with it, also of firmware that has no commit.
+    applies: ({ state, disk }) => state.layers.length > 1 || disk.firmware === true && state.ended,
+    nothing: "there is no commit that can be undone",
+    key: "keep-commits",
+    question: ({ disk, state }) => {
+      const { names } = disk;
+      const lost = state.ended
+        ? `; the session that was set aside, ${described(names.ended)}, goes with it`
+        : "";
+      return `undo the commit ${described(names.layer(topOf(state.layers)))}${lost}`;
+    },
+    check: ({ disk, state }) => {
+      // A merge that another guest of the image began has torn the same layer.
+      const { record, names: { image } } = disk;
+      checkSeats(image, state, context);
+      const others = readOtherRecords(context.paths.note, [image]).filter((other) => other.image === image);
+      if (state.layers.length === 2 && isTorn(state, [...record ? [record] : [], ...others])) {
+        throw new UserError(
+          "the commit is already being merged into the disk, and can't be undone any more",
+          { hint: `to have the next ones kept: ${enableKeeping("keep-commits", context)}` },
+        );
+      }
+    },
+    done: "the last commit is undone: the next start begins with the disk as it was before",
+  });
+}
+
+/** @throws {UserError} if a session stands on the newest commit, or it is published */
+function checkSeats(image: string, state: Layered, context: GuestCommand): void {
+  if (!state.master) return;
+  const names = namesOf(image);
+  const guest = shellWord(context.domain);
+  if (state.published === topOf(state.layers)) {
+    throw new UserError("the commit is the published version", {
+      hint: `publish the one before it: autorevert publish --back ${guest}`,
+    });
+  }
+  const standing = onTop(standingOn(names, context), state);
+  if (standing.length === 0) return;
+  const owners = standing.map(({ domain, file, how }) =>
+    how === "unreadable note" ? undefined : domain ?? guestOf(imageOf(file) ?? file, context)
+  );
+  const seats = [...new Set(owners.flatMap((domain) => domain ?? []))].map(shellWord).join(" ");
+  // What is set aside and no guest's is as unknown as all else that nobody tells of.
+  const others = standing.filter((_, index) => owners[index] === undefined)
+    .map((one) => one.how === "set aside" ? { ...one, how: "unknown" as const } : one);
+  const ways = [
+    seats && `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
+      `autorevert recover --discard GUEST; they are ${seats}`,
+    wayOut(others),
+  ];
+  throw new UserError(`sessions stand on the commit: ${tellStanding(standing)}`, {
+    hint: ways.filter(Boolean).join("; "),
+  });
+}
