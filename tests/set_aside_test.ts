@@ -786,3 +786,30 @@ for (const [reason, keepSession] of keepingReasons) {
     ]);
   });
 }
+
+for (const fails of [false, true]) {
+  Deno.test(`a guest whose saved session was thrown away by hand is not restored on the one that was set aside before${fails ? ", nor after a start that failed" : ""}`, async () => {
+    using fixture = new Fixture().disks({ vda: false });
+    fixture.define();
+    await fixture.start();
+    fixture.write(fixture.vda, "first");
+    await fixture.stop("saved");
+    await fixture.start();
+    fixture.write(fixture.vda, "second");
+    await fixture.stop("saved");
+    await fixture.type("recover --discard guest --yes");
+    if (fails) {
+      await fixture.good("prepare");
+      await fixture.stop("failed");
+    }
+    await fixture.good("restore");
+    const { code, said } = await fixture.event("prepare");
+    assertEquals(code, 1);
+    // It may have been saved on just that: the hint leads there.
+    assertStringIncludes(said.join(), "autorevert keep guest, and restore it then");
+    await fixture.type("keep guest");
+    await fixture.good("restore");
+    await fixture.good("prepare");
+    assertEquals(fixture.disk("vda"), { ...base, first: "yes" });
+  });
+}

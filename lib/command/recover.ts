@@ -208,13 +208,12 @@ async function endSessions(
       ? ""
       : "; the flag stays, and the next session will be kept";
   for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${flagSaid(disk)}`);
-  // What the guest was saved on is the disk now.
-  const left = options.has("keep")
-    ? note.map((record) => {
-      const { waits: _, ...rest } = record;
-      return ours.includes(record) ? rest : record;
-    })
-    : note;
+  // What the guest was saved on is the disk now, or gone: nothing else that lies there is for its memory.
+  const left = note.map((record): SessionRecord => {
+    const { waits, ...rest } = record;
+    if (!ours.includes(record)) return record;
+    return { ...rest, ...options.has("discard") && waits === "saved" && { lost: true } };
+  });
   await updateRecords(left, context);
   if (options.has("keep") && context.targets.length === 0) tellSetAside(context);
 }

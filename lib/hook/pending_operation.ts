@@ -26,10 +26,11 @@ export function withPending(
     if (state === undefined) return record;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
-    const { undone: _, ...rest } = record;
+    const { undone: _undone, lost, waits, ...rest } = record;
     return {
       ...rest,
-      ...verb === "undo" && { undone: true as const },
+      // What is kept may be just what the guest was saved on: the administrator was told.
+      ...verb === "undo" && { undone: true as const, ...lost && { lost }, ...waits && { waits } },
       pending: { verb, top, ...topVersion !== undefined && { topVersion } },
     };
   });

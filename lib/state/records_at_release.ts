@@ -86,7 +86,7 @@ export function recordsAtRelease(
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
         isElsewhere && !record.came && !isAwaited(disk) && !hasStaying(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
-      ...lost && !isUp && (isEnded ? { waits: "saved" } : { lost }),
+      ...lost && !isUp && { lost },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });
