@@ -9,7 +9,11 @@ import { Tree } from "./tree.ts";
 
 const EVERY = Number(Deno.env.get("EVERY") ?? 3);
 
-for (const scenario of [...scenarios(["vda"], 2), ...scenarios(["vda", "vdb"], 1)]) {
+// That no guest came up on a session is known of one start that was cut short, not of two: it is set aside then.
+const all = [...scenarios(["vda"], 2), ...scenarios(["vda", "vdb"], 1)]
+  .map((scenario) => ({ ...scenario, setsAside: true as const }));
+
+for (const scenario of all) {
   Deno.test(`nothing is lost or mixed if the start after ${scenario.name} is cut short, too`, async () => {
     const worst = ["dies before", "dies within"] as const;
     const seen = new Set<string>();

@@ -65,7 +65,8 @@ export class Expectations {
 
     await fixture.good("started");
     await fixture.stop();
-    if (!setsAside) this.#checkIdle(kept);
+    const isSetAside = fixture.files().some((name) => name.endsWith("-ended"));
+    if (!setsAside || !isSetAside) this.#checkIdle(kept);
 
     await fixture.start();
     for (const target of targets) {

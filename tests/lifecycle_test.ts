@@ -354,6 +354,7 @@ Deno.test("a power cut reverts, and an end ends, where the clock of the images' 
     const vda = fixture.vda;
     await fixture.start();
     fixture.write(vda, "junk");
+    fixture.booted = LATER;
     await fixture.start();
     assertEquals(fixture.read(vda), { base: "vda" });
     fixture.write(vda, "junk");

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { afterFirst, atEveryStep, before, dyingAt, Failing, faults, tearing } from "./fault.ts";
-import { afterClockTick, copyDown, Fixture } from "./fixture.ts";
+import { afterClockTick, copyDown, Fixture, LATER } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 import { readRecords } from "../lib/host/session_records.ts";
 import { formatRecords } from "../lib/state/session_record.ts";
@@ -690,6 +690,7 @@ Deno.test("a guest that was saved is refused where its session is gone, as after
   here.write(here.vda, "mine");
   // The source lost power before it was told that the guest has left.
   await hosts.stop(there, "saved");
+  here.booted = LATER;
   await here.start();
   await here.stop();
   await there.good("restore");

@@ -21,7 +21,7 @@ export interface Scenario {
   readonly commits?: readonly string[];
   /** An end that comes before the start noted its word can't be told from a crash, and holds a flagged session. */
   readonly heldByEnd?: true;
-  /** The start sets a session aside, which stays until the next one has come up. */
+  /** The next start may set a session aside, which stays until the one after it has come up: its guest may have been saved. */
   readonly setsAside?: true;
   /** After the event: what stood in its way is gone. */
   readonly mend?: (fixture: Fixture) => void;
@@ -46,6 +46,7 @@ const all = (...acts: Act[]): Act => async (fixture) => {
 };
 const stops = (reason: string): Act => (fixture) => fixture.stop(reason);
 const restores: Act = (fixture) => fixture.good("restore");
+const boots: Act = (fixture) => fixture.booted = LATER;
 const prepares: Act = (fixture) => fixture.good("prepare");
 
 /** Disks of so many layers, all but the lowest being commits that could not be merged. */
@@ -101,17 +102,23 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
       event: fresh,
       next: afterStart("base"),
     },
-    { name: "a start after a power cut", setUp: up(clear), event: fresh, next: afterStart("base") },
+    {
+      name: "a start after a power cut",
+      setUp: all(up(clear), boots),
+      event: fresh,
+      next: afterStart("base"),
+      setsAside: true,
+    },
     {
       name: "a start after a power cut, with a flag that came later",
-      setUp: all(up(clear), (fixture) => fixture.configure(flagged, LATER)),
+      setUp: all(up(clear), boots, (fixture) => fixture.configure(flagged, LATER)),
       event: fresh,
       next: [[[fresh], "base"]],
       heldByEnd: true,
     },
     {
       name: "a start after a power cut in a flagged session",
-      setUp: up(flagged),
+      setUp: all(up(flagged), boots),
       event: fresh,
       next: afterStart("session"),
       commits: targets,
@@ -130,7 +137,13 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
       event: fresh,
       next: afterStart("base"),
     },
-    { name: "an end", setUp: up(clear), event: ["release", "shutdown"], next: afterEnd("base") },
+    {
+      name: "an end",
+      setUp: up(clear),
+      event: ["release", "shutdown"],
+      next: afterEnd("base"),
+      setsAside: true,
+    },
     {
       name: "the end of a flagged session",
       setUp: up(flagged),
@@ -144,6 +157,7 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
       event: ["release", "destroyed"],
       next: afterEnd("base"),
       commits: [first!],
+      setsAside: true,
     },
     {
       name: "the end of a flagged session without a reason",
@@ -156,6 +170,7 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
       name: "an end without a reason",
       setUp: up(clear),
       event: ["release", "-"],
+      setsAside: true,
       next: [
         [[fresh], "base"],
         [[["release", "-"], fresh], "base"],
@@ -196,6 +211,7 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
       setUp: all(up(clear), stops("-"), prepares),
       event: ["started", "-"],
       next: afterStart("base"),
+      setsAside: true,
     },
     {
       name: "a start in place of a saved guest",
@@ -216,6 +232,7 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
       mend: (fixture) => fixture.configure(clear),
       event: ["release", "shutdown"],
       next: afterEnd("base"),
+      setsAside: true,
     },
   ];
   return list.map((scenario) => ({ ...scenario, name: `${scenario.name} (${size})`, targets }));

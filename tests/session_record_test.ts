@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
 import { formatRecords, parseRecords, type SessionRecord } from "../lib/state/session_record.ts";
-import { Fixture } from "./fixture.ts";
+import { Fixture, LATER } from "./fixture.ts";
 
 const record: SessionRecord = {
   target: "vda",
@@ -100,6 +100,7 @@ Deno.test("a guest whose configuration is gone after a power cut is plain from i
   await fixture.start();
   fixture.write(fixture.vda, "session");
   Deno.removeSync(fixture.configFile);
+  fixture.booted = LATER;
   await fixture.start();
   assertEquals(fixture.files(), ["vda.img"]);
   assertEquals(fixture.disk("vda"), { base: "vda" });

@@ -813,3 +813,54 @@ for (const fails of [false, true]) {
     assertEquals(fixture.disk("vda"), { ...base, first: "yes" });
   });
 }
+
+for (const fails of [false, true]) {
+  Deno.test(`a session whose end could not be noted is set aside, since it may have been a save${fails ? ", also by a start that fails" : ""}`, async () => {
+    using fixture = await up(false);
+    await fixture.event("stopped", "saved");
+    await fixture.event("release", "saved", { perform: new Failing(0, "dies before").perform });
+    if (fails) {
+      await fixture.good("prepare");
+      await fixture.stop("failed");
+      await fixture.good("restore");
+      await fixture.good("prepare");
+      assertEquals(fixture.read(fixture.vda), session);
+      return;
+    }
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), base);
+    await fixture.stop();
+    assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+    await fixture.start();
+    await fixture.stop();
+    assertEquals(fixture.files(), ["vda.img"]);
+  });
+}
+
+Deno.test("a guest whose saved session was thrown away by hand after a start that was cut short over it is not restored", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  fixture.define();
+  await fixture.start();
+  await fixture.stop("saved");
+  await fixture.event("prepare", "-", { perform: new Failing(1, "dies after").perform });
+  fixture.booted = new Date();
+  await fixture.type("recover --discard guest", true);
+  assertStringIncludes(fixture.asked.join(), "on which a guest was saved to a file");
+  await fixture.good("restore");
+  assertEquals((await fixture.event("prepare")).code, 1);
+});
+
+Deno.test("an end waits for another guest's that holds the folder longer than a start would", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-session": true };
+  fixture.disks({ vda: false });
+  await fixture.start();
+  const waits: (number | undefined)[] = [];
+  const { lock } = fixture;
+  fixture.lock = (path, wait) => {
+    waits.push(wait?.patience);
+    return lock(path, wait);
+  };
+  await fixture.stop();
+  assertEquals(waits.slice(0, 2), [600_000, 600_000]);
+});

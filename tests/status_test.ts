@@ -27,6 +27,7 @@ const starts = async (fixture: Fixture) => {
 const dies = async (fixture: Fixture) => {
   await starts(fixture);
   fixture.halt();
+  fixture.booted = LATER;
 };
 const flag = (fixture: Fixture) => fixture.configure({ vda: true });
 

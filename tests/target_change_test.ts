@@ -3,7 +3,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { dyingAt } from "./fault.ts";
 import { FirmwareFixture } from "./firmware_fixture.ts";
-import { Fixture } from "./fixture.ts";
+import { Fixture, LATER } from "./fixture.ts";
 
 /** Two disks, of which the first may be flagged, in a session in which both were written to. */
 async function bothUp(flag: boolean): Promise<{ fixture: Fixture; first: string; second: string }> {
@@ -124,6 +124,7 @@ Deno.test("a disk that is taken out while its guest runs is left alone after tha
   const { fixture } = await bothUp(false);
   using _fixture = fixture;
   fixture.configure({ vda: false });
+  fixture.booted = LATER;
   await fixture.start();
   fixture.run();
   for (const command of ["disable guest vda", "enable guest vdb"]) {

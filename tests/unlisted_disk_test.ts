@@ -9,6 +9,7 @@ Deno.test("a disk that is no longer listed is forgotten at the next start, whate
   using fixture = new Fixture().disks({ vda: false, vdb: false });
   await fixture.start();
   fixture.configure({ vda: false });
+  fixture.booted = LATER;
   await fixture.start();
   assertEquals(fixture.files(), ["vda.img", "vda.img.backing_file", "vdb.img"]);
   assertEquals(readRecords(fixture.note).map(({ target }) => target), ["vda"]);

@@ -7,7 +7,7 @@ import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { isBeingMerged, probeLinks } from "./inspect.ts";
 import { enableSeats, isForSeats } from "./configure_seats.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
-import { configOf } from "../hook/context.ts";
+import { configOf, readStart } from "../hook/context.ts";
 import { decisionFor, whyRefused } from "../hook/decide.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { checkPublishable } from "../hook/image_path.ts";
@@ -270,7 +270,11 @@ async function checkStart(disk: ObservedDisk, isLive: boolean, context: GuestCom
   const isOpen = isLive && (state.kind !== "session" || isOwnSession(disk)) ||
     await isBeingMerged(disk, context);
   if (!isOpen) {
-    const { decision } = await decisionFor(disk, context, eventFacts(disk, "fresh", false));
+    const { decision } = await decisionFor(
+      disk,
+      context,
+      eventFacts(disk, { start: "fresh", isFlagMeant: false, before: readStart(context.paths) }, context),
+    );
     if (isRefusal(decision)) throw withContext(target, await whyRefused(decision, disk, context));
   }
   if (state.kind === "plain") await probeLinks(disk, context);

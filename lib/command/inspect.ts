@@ -1,5 +1,5 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
-import { type EventContext, isBeingStarted, lookingBy, mayBeStarting } from "../hook/context.ts";
+import { type EventContext, isBeingStarted, lookingBy, mayBeStarting, readStart } from "../hook/context.ts";
 import { decisionFor, isSaved } from "../hook/decide.ts";
 import { othersSession } from "../hook/session_owner.ts";
 import { checkMarks, checkMergeMarks } from "../hook/marks.ts";
@@ -128,7 +128,11 @@ async function judge(
   const { decision, reason } = await decisionFor(
     recovered,
     context,
-    eventFacts(recovered, start, isFlagMeant(recovered)),
+    eventFacts(
+      recovered,
+      { start, isFlagMeant: isFlagMeant(recovered), before: readStart(context.paths) },
+      context,
+    ),
   );
   // A merge has the top layer open if that is the one it merges, and the next start interrupts it.
   if (decision === "refuse: in use" && isMerged) return fine("clean");

@@ -26,7 +26,14 @@ import * as files from "../host/files.ts";
 import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { flagTargetOf, hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import {
+  flagTargetOf,
+  hasSuccessor,
+  isUnborn,
+  type ObservedDisk,
+  stateOf,
+  waitsToBeSetAside,
+} from "../state/observed_disk.ts";
 import { planDiscard } from "../state/release_plan.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
@@ -85,8 +92,9 @@ async function ask(context: GuestCommand): Promise<string> {
   const found = filesOf(await inspectGuest(context));
   const sessions = sessionsOf((await planCheckedRecovery(found, context)).disks, targets);
   await checkSessions(sessions, context);
-  for (const { target, names, listing, record } of sessions) {
-    const saved = record?.waits === "saved"
+  for (const disk of sessions) {
+    const { target, names, listing } = disk;
+    const saved = maySomebodyNeed(disk)
       ? ", on which a guest was saved to a file, or has gone to another host"
       : "";
     const keeping = listing.has(names.ended)
@@ -209,13 +217,19 @@ async function endSessions(
       : "; the flag stays, and the next session will be kept";
   for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${flagSaid(disk)}`);
   // What the guest was saved on is the disk now, or gone: nothing else that lies there is for its memory.
+  const goes = all.filter(options.has("keep") ? isUnborn : maySomebodyNeed).map(({ names }) => names.image);
   const left = note.map((record): SessionRecord => {
-    const { waits, ...rest } = record;
+    const { waits: _, ...rest } = record;
     if (!ours.includes(record)) return record;
-    return { ...rest, ...options.has("discard") && waits === "saved" && { lost: true } };
+    return { ...rest, ...goes.includes(record.image) && { lost: true } };
   });
   await updateRecords(left, context);
   if (options.has("keep") && context.targets.length === 0) tellSetAside(context);
+}
+
+/** Whether a guest that was saved, or that runs elsewhere, may need the session. */
+function maySomebodyNeed(disk: ObservedDisk): boolean {
+  return disk.record?.waits === "saved" || waitsToBeSetAside(disk);
 }
 
 /** A flag that was set since the session died is meant for the next one, and stays. */

@@ -2,7 +2,7 @@
 
 import { asReadable, type Condition } from "./inspect.ts";
 import { UserError } from "../errors.ts";
-import { type EventContext, isBeingStarted, mayBeStarting } from "../hook/context.ts";
+import { type EventContext, isBeingStarted, lacksItsEnd, mayBeStarting, readStart } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { seatDecision } from "../hook/seat_decide.ts";
 import { newLayer } from "../hook/seat_layer.ts";
@@ -114,7 +114,8 @@ async function judge(
       return fine("elsewhere");
     }
     const start = isSaved(context) ? "resume" : "fresh";
-    const circumstances = { event: "prepare", start, end: "none", saved: isSeatAwaited(seat) } as const;
+    const saved = isSeatAwaited(seat) || lacksItsEnd(seat.record, readStart(context.paths), context);
+    const circumstances = { event: "prepare", start, end: "none", saved } as const;
     const { decision, reason } = await seatDecision(seat, circumstances, context);
     if (isSeatRefusal(decision)) throw explainSeat(decision, seat, context.domain);
     if (decision === "keep" || decision === "put back") return fine("saved", on ?? seat.endedStandsOn);

@@ -1,5 +1,5 @@
 import { UserError, withContext } from "../errors.ts";
-import { type EventContext, lookingBy, updateRecords } from "./context.ts";
+import { type EventContext, lacksItsEnd, lookingBy, type NotedStart, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
 import { decideAll, type EventFacts, whyRefused, withFirmware } from "./decide.ts";
 import { checkMarks, checkMergeMarks } from "./marks.ts";
@@ -12,6 +12,7 @@ import type { MadeSeats } from "./seat_prepare.ts";
 import { dataError } from "./refusal.ts";
 import { undoStart } from "./undo_start.ts";
 import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
 import type { ImageInfo } from "../host/qemu_img.ts";
 import { readOtherRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
@@ -44,6 +45,8 @@ import { quoted, recoverCommand, shellWord } from "../text.ts";
 /** What a start rests on besides its disks. */
 export interface Start {
   readonly start: "fresh" | "resume" | "migrate";
+  /** What is still noted of the start before it: nothing, where that guest came up. */
+  readonly before: NotedStart | undefined;
   readonly config: Config | undefined;
   /** The guest's seats, whose sessions are made. */
   readonly seats: MadeSeats | undefined;
@@ -55,7 +58,7 @@ const ANNOUNCED = 100;
 export async function beginSessions(
   disks: readonly ObservedDisk[],
   records: readonly SessionRecord[],
-  { start, config, seats }: Start,
+  { start, before, config, seats }: Start,
   context: EventContext,
 ): Promise<void> {
   const { run, host, paths } = context;
@@ -78,7 +81,7 @@ export async function beginSessions(
   const disksDecided = await decideAll(
     recovery.disks,
     noting,
-    (disk) => eventFacts(disk, start, isFlagMeant(disk)),
+    (disk) => eventFacts(disk, { start, isFlagMeant: isFlagMeant(disk), before }, context),
   );
   const decisions = [...disksDecided.map(({ decision }) => decision), ...seats?.decisions ?? []];
   const found = start === "fresh" ? await withTemplates(recovery.disks, context) : recovery.disks;
@@ -225,13 +228,22 @@ function changedMeanwhile({ names: { image } }: ObservedDisk): UserError {
  * What a start depends on besides the disk.
  *
  * @param isFlagMeant its flag, if it is set, is for the session that lies there: see {@link flagsMeant}
+ * @param before what is still noted of the start before it
  */
-export function eventFacts(disk: ObservedDisk, start: EventFacts["start"], isFlagMeant: boolean): EventFacts {
+export function eventFacts(
+  disk: ObservedDisk,
+  { start, isFlagMeant, before }: Pick<Start, "before"> & {
+    readonly start: EventFacts["start"];
+    readonly isFlagMeant: boolean;
+  },
+  context: { readonly host: Pick<Host, "booted"> },
+): EventFacts {
   const { record } = disk;
   const held = isHeld(disk) ||
     !waitsToBeSetAside(disk) && (disk.listed ? isFlagMeant : disk.flag === "unreadable");
   const saved = stateOf(disk).kind === "session"
-    ? isAwaited(disk) || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk)
+    ? isAwaited(disk) || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk) ||
+      lacksItsEnd(record, before, context)
     : record?.waits === "saved" || record?.lost === true;
   return { event: "prepare", start, end: "none", held, saved };
 }

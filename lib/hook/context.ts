@@ -41,6 +41,12 @@ export function readStart({ starting }: GuestNames): ReturnType<typeof parseStar
   return text === undefined ? undefined : parseStart(text);
 }
 
+/**
+ * How long the events of a guest that is up, or was, wait for a lock, in milliseconds: what another event commits may take minutes to
+ * be on the disk. libvirt tells of an end once, and ends a guest whose hook fails when it has come up.
+ */
+export const PATIENT = { patience: 600_000 } as const;
+
 /** How exactly a host knows when it was booted, in milliseconds. */
 const SAME_BOOT = 5_000;
 
@@ -113,6 +119,20 @@ function hostsTurnedAway({ turnedAway }: GuestNames): string[] {
 /** Whether this host was booted since it noted a start: nothing came of that. */
 export function isBeforeThisBoot({ by }: NotedStart, { host }: Pick<EventContext, "host">): boolean {
   return by?.host === host.name() && Math.abs(by.booted.getTime() - host.booted().getTime()) > SAME_BOOT;
+}
+
+/**
+ * Whether the guest came up on a session since this host was booted, and no end of it was noted: that may have been a save.
+ *
+ * @param before what was still noted of the guest's last start: nothing, where it came up
+ */
+export function lacksItsEnd(
+  record: { readonly started: string; readonly held?: boolean } | undefined,
+  before: NotedStart | undefined,
+  { host }: { readonly host: Pick<Host, "booted"> },
+): boolean {
+  return before === undefined && record !== undefined && record.held !== true &&
+    Date.parse(record.started) >= host.booted().getTime();
 }
 
 /** How long ago a start was noted, in milliseconds; also where a clock was set back since. */

@@ -1,4 +1,4 @@
-import { checkElsewhere, type EventContext, noteTurnedAway, readStart } from "./context.ts";
+import { checkElsewhere, type EventContext, noteTurnedAway, PATIENT, readStart } from "./context.ts";
 import { isNoop } from "./filter.ts";
 import { copyNewFirmware } from "./new_firmware.ts";
 import { prepare } from "./prepare.ts";
@@ -89,7 +89,7 @@ async function up(operation: "started" | "reconnect", context: EventContext): Pr
 async function lockGuest(operation: Operation, context: EventContext): Promise<Disposable | undefined> {
   const { run, paths } = context;
   try {
-    return await run.locks.guest();
+    return await run.locks.guest(operation === "release" ? PATIENT : undefined);
   } catch (error) {
     // Otherwise the release that follows would take the session for that of a guest which crashed.
     if (operation === "prepare") {

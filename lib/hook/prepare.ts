@@ -49,12 +49,12 @@ async function begin(context: EventContext): Promise<void> {
       durable: false,
     });
   }
-  const seats = await makeSeats({ start, isCutShort, config, disks }, context);
+  const seats = await makeSeats({ start, before, isCutShort, config, disks }, context);
   try {
     const isMixed = (config?.disks ?? []).length > 0 || config?.firmware === true ||
       files.lstat(paths.note) !== undefined;
     if (seats === undefined || isMixed) {
-      await beginManaged({ start, isCutShort, config, seats }, disks, context);
+      await beginManaged({ start, before, isCutShort, config, seats }, disks, context);
     } else await seats.finish([]);
   } catch (error) {
     await seats?.undo();

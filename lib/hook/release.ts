@@ -5,6 +5,7 @@ import {
   isTurnedAway,
   type NotedStart,
   noteTurnedAway,
+  PATIENT,
   readStart,
   updateRecords,
 } from "./context.ts";
@@ -123,7 +124,7 @@ async function endSessions(
   context: EventContext,
 ): Promise<ObservedDisk[]> {
   const { run, paths, extra } = context;
-  using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
+  using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image), PATIENT);
   const records = readOwnRecords(paths.note);
   const recovery = await planCheckedRecovery(
     observeRecorded(records, config, named),

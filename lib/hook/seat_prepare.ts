@@ -1,6 +1,6 @@
 /** The start of a guest with seats. */
 
-import type { EventContext } from "./context.ts";
+import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
 import { interruptMerges, waitForOrphan } from "./merge_control.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
@@ -29,7 +29,7 @@ import {
   type StandsOn,
   undoSeat,
 } from "../state/seat.ts";
-import { isSeatRefusal, type SeatDecision, type SeatFacts } from "../state/seat_table.ts";
+import { isSeatRefusal, type SeatDecision } from "../state/seat_table.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
@@ -39,6 +39,8 @@ import { quoted } from "../text.ts";
 /** What a start rests on besides its seats. */
 export interface SeatStart {
   readonly start: "fresh" | "resume" | "migrate";
+  /** What is still noted of the start before it: nothing, where that guest came up. */
+  readonly before: NotedStart | undefined;
   /** A migration of the guest to here came to nothing, and nobody has told. */
   readonly isCutShort: boolean;
   readonly config: Config | undefined;
@@ -79,7 +81,7 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
   // What a look at an image asks of qemu-img must not keep others waiting.
   const decided: DecidedSeat[] = [];
   for (const seat of seats) {
-    const decision = await decideAtPrepare(seat, from.start, context);
+    const decision = await decideAtPrepare(seat, from, context);
     decided.push({ seat, decision });
   }
   checkClaims(decided, context);
@@ -151,14 +153,14 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
 
 async function decideAtPrepare(
   seat: ObservedSeat,
-  start: SeatFacts["start"],
+  { start, before }: SeatStart,
   context: EventContext,
 ): Promise<SeatDecision> {
   const { decision, reason } = await seatDecision(seat, {
     event: "prepare",
     start,
     end: "none",
-    saved: isSeatAwaited(seat) || isUnwrittenSinceRestore(seat),
+    saved: isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) || lacksItsEnd(seat.record, before, context),
   }, context);
   context.run.logInfo(seat.target, `${decision}: ${reason}`);
   if (isSeatRefusal(decision)) throw withContext(seat.target, explainSeat(decision, seat, context.domain));

@@ -1,4 +1,4 @@
-import type { EventContext } from "./context.ts";
+import { type EventContext, PATIENT } from "./context.ts";
 import { seatsUp } from "./seat_release.ts";
 import { list, listIfThere, lstat } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
@@ -6,12 +6,6 @@ import { namesOf } from "../state/paths.ts";
 import { unfinished } from "../state/records_at_release.ts";
 import { parse } from "../state/state.ts";
 import * as moves from "../state/transitions.ts";
-
-/**
- * How long another guest's event in the folder may take, in milliseconds: what it commits may take minutes to be on the disk, and
- * libvirt ends a guest whose hook fails here.
- */
-const PATIENCE = 600_000;
 
 /**
  * A guest is up: its start can't fail any more, so the sessions that were set aside before go. What this start has set
@@ -24,11 +18,11 @@ const PATIENCE = 600_000;
  */
 export async function started(context: EventContext): Promise<void> {
   const { run, paths } = context;
-  using _guest = await run.locks.guest();
+  using _guest = await run.locks.guest(PATIENT);
   const forgetOfSeats = await seatsUp(context);
   if (lstat(paths.note) === undefined) return await forgetOfSeats();
   const images = readOwnRecords(paths.note).map(({ image }) => image);
-  using _folders = await run.locks.folders(images, { patience: PATIENCE });
+  using _folders = await run.locks.folders(images, PATIENT);
   const records = readOwnRecords(paths.note);
   const left = records.map(({ aside: _, lost: __, waits, ...rest }) => ({
     ...rest,

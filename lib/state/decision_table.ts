@@ -266,7 +266,11 @@ const prepare = rows([
   ],
   [{ state: "session", flag: "set", held: true, look: "damaged" }, "refuse: damaged", "it was to be kept"],
   [{ state: "session", flag: "set", held: true }, "resume", "maintenance survives a power cut"],
-  [{ state: "session", saved: true, unborn: false }, "set aside, new session", "a guest was saved on it"],
+  [
+    { state: "session", saved: true, unborn: false },
+    "set aside, new session",
+    "a guest was saved on it, or may have been",
+  ],
   [
     { state: "session", flag: "set", unborn: false },
     "set aside, new session",

@@ -116,7 +116,11 @@ const prepare = rows([
   [{ start: "migrate" }, "refuse: no session to migrate", "a session can only come on shared storage"],
 
   [{ file: "session", look: "busy" }, "refuse: in use", "a process has it open"],
-  [{ file: "session", saved: true, unborn: false }, "set aside, new session", "a guest was saved on it"],
+  [
+    { file: "session", saved: true, unborn: false },
+    "set aside, new session",
+    "a guest was saved on it, or may have been",
+  ],
   [{ file: "session", ours: false }, "set aside, new session", "a guest may be saved on it at another host"],
   [{ file: "session" }, "new session", "a power cut reverts, too"],
   [{}, "new session", "every start begins with the master"],
