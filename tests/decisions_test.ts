@@ -113,6 +113,8 @@ const atEnd: readonly Case[] = [
   [{ end: "unknown" }, "set aside"],
   [{ keeps: true }, "set aside"],
   [{ end: "failed", keeps: true }, "set aside"],
+  [{ end: "failed", keeps: true, saved: true }, "leave"],
+  [{ end: "failed", flag: "set", saved: true }, "hold"],
   [{ end: "unknown", ended: true, stays: true }, "leave"],
   [{ end: "unknown", ended: true, stays: true, flag: "set" }, "commit"],
   [{ keeps: true, ended: true, stays: true }, "leave"],

@@ -4,9 +4,10 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { lacksItsEnd, readStart } from "../lib/hook/context.ts";
 import { madeAt } from "../lib/hook/observe.ts";
 import { readRecords } from "../lib/host/session_records.ts";
-import { namesOf } from "../lib/state/paths.ts";
+import { guestNames, namesOf } from "../lib/state/paths.ts";
 import type { Step } from "../lib/state/step.ts";
 import { doHalf, Failing, type Fault } from "./fault.ts";
 import { layersOf, tornOf } from "./history.ts";
@@ -14,7 +15,15 @@ import * as expected from "./model.ts";
 import type { End, Model, Rules, Session } from "./model.ts";
 import { type Random, randomly } from "./random.ts";
 import { blocks, RealFixture } from "./real_fixture.ts";
-import { type Circumstance, type Content, DOMAIN, exists, Fixture, type Result } from "./fixture.ts";
+import {
+  type Circumstance,
+  type Content,
+  DOMAIN,
+  exists,
+  Fixture,
+  LONG_AGO,
+  type Result,
+} from "./fixture.ts";
 
 const SEQUENCES = Number(Deno.env.get("SEQUENCES") ?? 1200);
 const REAL_SEQUENCES = Math.ceil(SEQUENCES / 20);
@@ -90,7 +99,7 @@ class Life {
   }
 
   /** What there is, as a model. A commit that is decided has happened. */
-  observe(): Model {
+  observe({ isUp = false } = {}): Model {
     const { fixture, vda } = this;
     const decided = `${vda}.autorevert-committing`;
     const committing = exists(decided);
@@ -101,6 +110,8 @@ class Life {
     // As long as the session is there that a start was about to set aside, an older one may be.
     const isOlder = record?.setsAside !== undefined && record.setsAside === madeAt(vda);
     const isApart = ended !== undefined && ended !== inode(vda) && !isOlder;
+    const start = readStart(guestNames(fixture.config, DOMAIN));
+    const host = { booted: () => fixture.booted };
     const sessionIn = (path: string): Session => ({
       content: fixture.read(path),
       wrote: Deno.statSync(path).mtime!.getTime(),
@@ -109,7 +120,9 @@ class Life {
       marked: inode(`${vda}.autorevert-keep`) === inode(path) && record?.flagged !== true,
       restored: record?.came === "restore",
       // Cut short before it was set aside, it still is at the next start.
-      saved: record?.waits !== undefined || (path === vda && record?.aside === "stay" && !isApart),
+      saved: record?.waits !== undefined ||
+        path === vda &&
+          (record?.aside === "stay" && !isApart || !isUp && lacksItsEnd(record, start, { host })),
       unborn: path === vda && isApart ? record?.aside : undefined,
       guards: record?.stays === true && isApart,
     });
@@ -140,8 +153,13 @@ class Life {
       await this.fixture.event("release", this.reason("failed"));
       return "and libvirt goes on";
     }
-    this.fixture.booted = new Date(this.fixture.booted.getTime() + 60_000);
+    this.boot();
     return "with the whole host";
+  }
+
+  /** All sessions of before are dead, until a guest is up again: notes are written by the system's clock, and disks later. */
+  boot(): void {
+    this.fixture.booted = new Date(Math.max(this.now(), this.fixture.booted.getTime()) + 60_000);
   }
 
   reason(reason: string): string {
@@ -279,7 +297,7 @@ const happenings: readonly Happening[] = [
     name: "power cut",
     may: running,
     then: (model) => ({ ...model, running: false }),
-    act: () => Promise.resolve(undefined),
+    act: (life) => Promise.resolve(life.boot()).then(() => undefined),
   },
   setFlag(true),
   setFlag(false),
@@ -350,7 +368,7 @@ async function happen(life: Life, { name, then, act, refused }: Happening): Prom
     life.model = adopted(life.observe(), before, other);
   } else {
     assertEquals(result?.code ?? 0, isRefused ? 1 : 0, `${name}: ${result?.said.join(" ")}`);
-    if (name === "write") life.model = { ...before, session: life.observe().session! };
+    if (name === "write") life.model = { ...before, session: life.observe({ isUp: true }).session! };
     else life.model = after;
     if (/flag|word/.test(name)) life.age(after.flagged);
     const fresh = after.session && !before.session && !before.running && after.running;
@@ -363,10 +381,11 @@ async function happen(life: Life, { name, then, act, refused }: Happening): Prom
     // What nobody wrote to can't be told from what it stands on.
     if (life.model.running && !before.running) {
       life.write();
-      life.model = { ...life.model, session: life.observe().session };
+      life.model = { ...life.model, session: life.observe({ isUp: true }).session };
     }
   }
   if (life.model.running && exists(life.save)) Deno.removeSync(life.save);
+  if (life.model.running) fixture.booted = LONG_AGO;
 }
 
 function check(is: Model, should: Model): void {

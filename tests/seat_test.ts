@@ -74,6 +74,7 @@ const atStart: readonly Case[] = [
 const atEnd: readonly Case[] = [
   [{}, "discard"],
   [{ end: "crashed" }, "discard"],
+  [{ end: "crashed", saved: true }, "leave"],
   [{ file: "none" }, "discard"],
   [{ keeps: true }, "set aside"],
   [{ end: "failed", keeps: true }, "set aside"],

@@ -23,6 +23,7 @@ Deno.test("a note says the same whichever way its records were made, and forgets
     firmware: true,
     made: [1, -2],
     idle: true,
+    over: true,
     waits: "saved",
     flagged: true,
     flagVersion: "1",

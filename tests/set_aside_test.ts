@@ -864,3 +864,14 @@ Deno.test("an end waits for another guest's that holds the folder longer than a 
   await fixture.stop();
   assertEquals(waits.slice(0, 2), [600_000, 600_000]);
 });
+
+for (const reason of ["crashed", "daemon", "failed"]) {
+  Deno.test(`a guest that has a managed save finds its session, though its end is told as ${reason}`, async () => {
+    using fixture = await up(false);
+    Deno.writeTextFileSync(fixture.managedSave, "");
+    await fixture.stop(reason);
+    await fixture.good("restore");
+    await fixture.good("prepare");
+    assertEquals(fixture.read(fixture.vda), session);
+  });
+}

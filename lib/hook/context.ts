@@ -127,11 +127,11 @@ export function isBeforeThisBoot({ by }: NotedStart, { host }: Pick<EventContext
  * @param before what was still noted of the guest's last start: nothing, where it came up
  */
 export function lacksItsEnd(
-  record: { readonly started: string; readonly held?: boolean } | undefined,
+  record: { readonly started: string; readonly over?: true; readonly held?: boolean } | undefined,
   before: NotedStart | undefined,
   { host }: { readonly host: Pick<Host, "booted"> },
 ): boolean {
-  return before === undefined && record !== undefined && record.held !== true &&
+  return before === undefined && record !== undefined && !record.over && !record.held &&
     Date.parse(record.started) >= host.booted().getTime();
 }
 

@@ -33,7 +33,7 @@ export function endedGuest(
     isRefused: start === "refused",
     // A restore may be tried again, whether libvirt has told that the guest is up or not.
     isSaved: start === "resume" || end === "failed" && isRestored || extra === "saved" ||
-      end === "unknown" && isSaved(context),
+      ["unknown", "crashed", "failed"].includes(end) && isSaved(context),
     isMigrated: isTold && isUp && (extra === "migrated" || end === "unknown"),
     isGone: extra === "migrated",
     isAborted: isUp || start === "migrate",

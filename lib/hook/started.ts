@@ -24,7 +24,7 @@ export async function started(context: EventContext): Promise<void> {
   const images = readOwnRecords(paths.note).map(({ image }) => image);
   using _folders = await run.locks.folders(images, PATIENT);
   const records = readOwnRecords(paths.note);
-  const left = records.map(({ aside: _, lost: __, waits, ...rest }) => ({
+  const left = records.map(({ aside: _aside, lost: _lost, over: _over, waits, ...rest }) => ({
     ...rest,
     ...rest.detached && waits && { waits },
   }));

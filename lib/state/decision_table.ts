@@ -326,6 +326,8 @@ const release = rows([
   ],
   [{ flag: "unreadable" }, "hold", "nobody can tell whether it is to be kept"],
   [{ end: unclean, flag: "set" }, "hold", "maintenance survives a crash"],
+  // libvirtd and QEMU may have died just when the save was complete.
+  [{ end: unclean, saved: true }, "leave", "libvirt holds a managed save"],
   [
     { end: [...over, ...unclean], flag: "clear", keeps: true, stays: true },
     "leave",

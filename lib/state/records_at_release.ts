@@ -74,6 +74,7 @@ export function recordsAtRelease(
     return [{
       ...rest,
       owner: disk.owner,
+      ...isUp && { over: true },
       // Where its end fails, a mark that is left there is still the flag's own.
       ...flagged && (!isEnded || decision === "commit" || bearsMark(disk)) && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },

@@ -78,10 +78,11 @@ export function planRecovery(
  * with seats, of which the disks say nothing.
  */
 export function endFirmware(recovery: Recovery): Recovery {
-  const all = recovery.disks.filter(({ firmware }) => !firmware).map(stateOf);
-  const isOver = all.length > 0 && all.every(({ kind }) => kind === "plain" || kind === "layered");
+  const all = recovery.disks.filter(({ firmware }) => !firmware);
+  const isOver = all.length > 0 && all.every((disk) => ["plain", "layered"].includes(stateOf(disk).kind));
   if (!isOver) return recovery;
-  const isAside = all.some(hasEnded);
+  // What was there at its start is not what this session's end has set aside.
+  const isAside = all.some((disk) => hasEnded(stateOf(disk)) && disk.record?.aside === undefined);
   const stages: Stage[] = [];
   const disks = recovery.disks.map((disk) => {
     const state = stateOf(disk);

@@ -151,6 +151,8 @@ const release = rows([
     "leave",
     "a process has it open: the guest runs on it elsewhere",
   ],
+  // libvirtd and QEMU may have died just when the save was complete.
+  [{ end: ["crashed", "failed"], saved: true }, "leave", "libvirt holds a managed save"],
   [{ keeps: "unreadable" }, "set aside", "nobody can tell whether it is to be kept"],
   [{ end: ["crashed", "failed", "normal", "destroyed"], keeps: true }, "set aside", "keep-session is set"],
   [{ end: ["crashed", "failed"] }, "discard", "a crash reverts, too"],

@@ -18,6 +18,8 @@ export interface SessionRecord {
   readonly made?: readonly number[];
   /** The session has ended: another one that lies there isn't ours. */
   readonly idle?: true;
+  /** The end of the guest that was up on the session was noted, and none has come up on it since. */
+  readonly over?: true;
   /** What the disk gets back when a session ends: libvirt gives the layers to its QEMU user and returns only the top. */
   readonly owner: Owner;
   /** An event held the session back, to be resumed at the next start if its flag is set then. */
@@ -120,6 +122,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...given.firmware === true && { firmware: true },
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...given.idle === true && { idle: true },
+    ...given.over === true && { over: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
     ...typeof given.resumed === "number" && { resumed: given.resumed },
     ...given.lost === true && { lost: true },
@@ -157,7 +160,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
-  "target image firmware started uid gid mode made idle held waits flagged flagVersion came " +
+  "target image firmware started uid gid mode made idle over held waits flagged flagVersion came " +
   "resumed visits left lost detached aside setsAside stays undone merging undo keep topVersion"
 ).split(" ");
 

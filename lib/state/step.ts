@@ -200,12 +200,12 @@ export function afterAll(listing: Listing, steps: readonly Step[]): Listing {
 export function startingStep(
   { starting }: GuestNames,
   word: StartWord,
-  records: readonly { readonly aside?: unknown; readonly waits?: unknown; readonly lost?: unknown }[] = [],
+  records: readonly Pick<Partial<SessionRecord>, "aside" | "waits" | "lost" | "over">[] = [],
   marks: readonly StartMark[] = [],
 ) {
   const more: StartMark[] = [
     ...marks.filter((mark) => word === "fresh" || mark !== "firmware"),
-    ...records.some(({ aside, waits, lost }) => aside !== undefined || waits || lost)
+    ...records.some(({ aside, waits, lost, over }) => aside !== undefined || waits || lost || over)
       ? ["update" as const]
       : [],
     ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
