@@ -22,6 +22,7 @@ Deno.test("a note says the same whichever way its records were made, and forgets
     ...record,
     firmware: true,
     made: [1, -2],
+    ahead: -60_000,
     idle: true,
     over: true,
     waits: "saved",

@@ -5,7 +5,7 @@ import { decideAll, type EventFacts, whyRefused, withFirmware } from "./decide.t
 import { checkMarks, checkMergeMarks } from "./marks.ts";
 import { waitForOrphan } from "./merge_control.ts";
 import { flagsMeant } from "./flags.ts";
-import { madeAt } from "./observe.ts";
+import { madeAt, madeOf } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
 import { withTemplates } from "./seat_firmware.ts";
 import type { MadeSeats } from "./seat_prepare.ts";
@@ -28,6 +28,7 @@ import {
   isUnborn,
   isUnwrittenSinceRestore,
   isYetToBeMade,
+  MADE_WITHIN,
   mayBeAnothers,
   mayBeKept,
   type ObservedDisk,
@@ -134,21 +135,39 @@ export async function beginSessions(
   if (isLeftAlone(decided, note) && seats === undefined && !run.isDry) files.removeIfThere(paths.starting);
 }
 
-/** Where the file system's clock differs from ours, a session is told by when its file was made: noted before it is the session. */
+/**
+ * Where the file system's clock differs from ours, it is noted how far, and a session is told by when its file was made: before it is
+ * the session.
+ */
 async function noteClock(
   steps: readonly Step[],
   note: SessionRecord[],
-  { run, paths }: EventContext,
+  { run, paths, host }: EventContext,
 ): Promise<void> {
   let isChanged = false;
   for (const [index, record] of note.entries()) {
     const names = namesOf(record.image);
-    const made = givesName(steps, names) ? madeAt(names.scratch) : undefined;
-    if (made === undefined || isMadeForIt({ made, record })) continue;
-    note[index] = { ...record, made: [...record.made ?? [], made] };
+    const scratch = givesName(steps, names) ? files.lstat(names.scratch) : undefined;
+    const made = madeOf(scratch);
+    if (scratch === undefined || made === undefined) continue;
+    const ahead = clockOffset(scratch, record, host.now());
+    if (ahead === 0 && isMadeForIt({ made, record })) continue;
+    note[index] = {
+      ...record,
+      ...!isMadeForIt({ made, record }) && { made: [...record.made ?? [], made] },
+      ...ahead !== 0 && { ahead },
+    };
     isChanged = true;
   }
   if (isChanged) await run.take("", [{ kind: "note", path: paths.note, records: note }]);
+}
+
+/** How far the clock of a file's file system is ahead, in milliseconds; the file was made since the session's start. */
+function clockOffset({ mtime }: Deno.FileInfo, { started }: SessionRecord, now: Date): number {
+  const at = mtime?.getTime() ?? now.getTime();
+  const [since, until] = [Date.parse(started), now.getTime()];
+  const offset = at > until ? at - until : at < since ? at - since : 0;
+  return Math.abs(offset) < MADE_WITHIN ? 0 : offset;
 }
 
 /**

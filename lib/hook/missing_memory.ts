@@ -1,5 +1,6 @@
 import type { EventContext } from "./context.ts";
 import { isIncoming } from "./live_status.ts";
+import { writtenAt } from "./observe.ts";
 import { lstat } from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords } from "../host/session_records.ts";
@@ -33,6 +34,6 @@ export function mayLackMemory({ extra, paths }: EventContext): boolean {
   const restored = [...disks, ...readSeats(paths.seats)].filter(({ came }) => came === "restore");
   return restored.length > 0 &&
     restored.every((record) =>
-      isUnwrittenSinceRestore({ record, written: lstat(record.image)?.mtime?.getTime() })
+      isUnwrittenSinceRestore({ record, written: writtenAt(lstat(record.image), record) })
     );
 }

@@ -136,7 +136,7 @@ export function observeListed(
     ...byHand && { byHand },
     source: "same",
     listing,
-    ...timesOf(names, listing),
+    ...timesOf(names, listing, record),
     named: disks.find((disk) => disk.target === target && disk.file !== image)?.file,
     // While it is idle, whoever gives the disk to somebody means it.
     owner: record === undefined || record.idle ? ownerOnDisk(names, listing) : record.owner,
@@ -239,7 +239,7 @@ function observeOne(
     source,
     renamed,
     listing,
-    ...timesOf(names, listing),
+    ...timesOf(names, listing, record),
     // What comes by migration has been given to QEMU already: whose it is shows where libvirt gives the image back.
     owner: record.visits === "first" ? ownerOnDisk(names, listing) : record.owner,
   } as const;
@@ -261,10 +261,11 @@ function observeOne(
   };
 }
 
-/** By what a disk's sessions are told from others. */
+/** By what a disk's sessions are told from others, and when they were written to, by the host's clock. */
 function timesOf(
   names: Names,
   listing: Listing,
+  record: SessionRecord | undefined,
 ): Pick<ObservedDisk, "made" | "written" | "endedMade" | "endedWritten" | "layerChanged"> {
   const image = lstat(names.image);
   const ended = listing.has(names.ended) ? lstat(names.ended) : undefined;
@@ -274,10 +275,19 @@ function timesOf(
   const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
   return {
     made,
-    ...top !== undefined && { written: image?.mtime?.getTime() },
-    ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: ended?.mtime?.getTime() },
+    ...top !== undefined && { written: writtenAt(image, record) },
+    ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: writtenAt(ended, record) },
     ...changed && { layerChanged: changed.getTime() },
   };
+}
+
+/** When a file of a session was last written to, by the host's clock, in milliseconds. */
+export function writtenAt(
+  info: Deno.FileInfo | undefined,
+  record: { readonly image: string; readonly ahead?: number } | undefined,
+): number | undefined {
+  const time = info?.mtime?.getTime();
+  return time === undefined ? undefined : time - (record?.ahead ?? 0);
 }
 
 /** {@link ObservedDisk.made} of a file; undefined where there is none. */
@@ -285,6 +295,7 @@ export function madeAt(image: string): number | undefined {
   return madeOf(lstat(image));
 }
 
-function madeOf(info: Deno.FileInfo | undefined): number | undefined {
+/** The same of what is known of a file. */
+export function madeOf(info: Deno.FileInfo | undefined): number | undefined {
   return info?.birthtime?.getTime() ?? (info?.ino ? -info.ino : undefined);
 }

@@ -1,8 +1,10 @@
 /** Operations of an administrator on a guest's disks: each is noted first, and then done for all of them, whatever is cut short. */
 
 import type { EventContext } from "./context.ts";
+import { madeAt } from "./observe.ts";
 import { version } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
+import { wasSavedOn } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
 import type { PendingOperation, SessionRecord } from "../state/session_record.ts";
 import { parse, type State, topOf } from "../state/state.ts";
@@ -26,11 +28,14 @@ export function withPending(
     if (state === undefined) return record;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
-    const { undone: _undone, lost, waits, ...rest } = record;
+    const { undone, ...rest } = record;
+    const ended = namesOf(record.image).ended;
+    const goes = verb === "undo" && state.ended && !undone &&
+      wasSavedOn({ endedMade: madeAt(ended), record });
     return {
       ...rest,
-      // What is kept may be just what the guest was saved on: the administrator was told.
-      ...verb === "undo" && { undone: true as const, ...lost && { lost }, ...waits && { waits } },
+      ...verb === "undo" && { undone: true as const },
+      ...goes && { lost: true as const },
       pending: { verb, top, ...topVersion !== undefined && { topVersion } },
     };
   });

@@ -216,8 +216,10 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
             quoted(names.ended)
           } is another one, ` +
           "or a commit that was undone, and its memory would not fit to the disk",
-          "drop what was saved: virsh managedsave-remove, or start the guest without it; " +
-          `if it was saved on just that all the same: autorevert keep ${guest}, and restore it then`,
+          "drop what was saved: virsh managedsave-remove, or start the guest without it" +
+          (disk.record?.lost
+            ? ""
+            : `; if it was saved on just that all the same: autorevert keep ${guest}, and restore it then`),
         ];
       }
       return disk.listing.has(names.ended)

@@ -16,7 +16,7 @@ import { mergeExcess, startMerge } from "./merge.ts";
 import { mayLackMemory } from "./missing_memory.ts";
 import { flattenIdle } from "./merge_choice.ts";
 import { endSeats } from "./seat_release.ts";
-import { observeRecorded, withFirmwareKept } from "./observe.ts";
+import { observeRecorded, withFirmwareKept, writtenAt } from "./observe.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
@@ -92,8 +92,8 @@ function wasUp({ by }: NotedStart, { extra, paths, begun }: EventContext): boole
   if (extra !== "-") return true;
   if (by === undefined) return false;
   const [from, to] = [by.at.getTime() + LONGEST_FAILURE, begun.getTime()];
-  return [...readOwnRecords(paths.note), ...readSeats(paths.seats)].some(({ image }) => {
-    const written = files.lstat(image)?.mtime?.getTime() ?? 0;
+  return [...readOwnRecords(paths.note), ...readSeats(paths.seats)].some((record) => {
+    const written = writtenAt(files.lstat(record.image), record) ?? 0;
     return from < written && written <= to;
   });
 }

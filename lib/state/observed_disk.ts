@@ -134,7 +134,7 @@ export function waitsToBeSetAside(disk: ObservedDisk): boolean {
 }
 
 /** A session's file is made within this time of its start, in milliseconds, unless the note tells of another time. */
-const MADE_WITHIN = 5_000;
+export const MADE_WITHIN = 5_000;
 
 /** Whether the session's file was certainly made for it. */
 export function isMadeForIt({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {

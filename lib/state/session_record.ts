@@ -16,6 +16,11 @@ export interface SessionRecord {
    * their inode numbers, negative.
    */
   readonly made?: readonly number[];
+  /**
+   * How far the clock of the session's file system is ahead of the host's, in milliseconds, where that is more than some seconds;
+   * negative where it is behind.
+   */
+  readonly ahead?: number;
   /** The session has ended: another one that lies there isn't ours. */
   readonly idle?: true;
   /** The end of the guest that was up on the session was noted, and none has come up on it since. */
@@ -121,6 +126,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...{ target, image, started, owner, held: given.held === true },
     ...given.firmware === true && { firmware: true },
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
+    ...typeof given.ahead === "number" && { ahead: given.ahead },
     ...given.idle === true && { idle: true },
     ...given.over === true && { over: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
@@ -160,7 +166,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
-  "target image firmware started uid gid mode made idle over held waits flagged flagVersion came " +
+  "target image firmware started uid gid mode made ahead idle over held waits flagged flagVersion came " +
   "resumed visits left lost detached aside setsAside stays undone merging undo keep topVersion"
 ).split(" ");
 
