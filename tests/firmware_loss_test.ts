@@ -5,6 +5,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { read } from "../lib/host/files.ts";
+import type { Step } from "../lib/state/step.ts";
 import { atEveryStep, Failing, faults, inContext } from "./fault.ts";
 import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
 import { type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO, type Result } from "./fixture.ts";
@@ -526,4 +527,77 @@ async function live(seed: number): Promise<void> {
 Deno.test("firmware fits to its disk at every point of random lives", async () => {
   const seeds = SEED !== undefined ? [Number(SEED)] : Array.from({ length: SEQUENCES }, (_, seed) => seed);
   for (const seed of seeds) await live(seed);
+});
+
+/** Cut short by a power cut after the step. */
+function cutAfter(isLast: (step: Step) => boolean): Circumstance {
+  let isDone = false;
+  return {
+    perform: (inner) => async (step, control) => {
+      if (isDone) throw new Error("power cut");
+      await inner(step, control);
+      isDone = isLast(step);
+    },
+  };
+}
+
+function filesOfFirmware(fixture: FirmwareFixture): string[] {
+  return [fixture.variables, fixture.tpm].map((path) => Deno.readTextFileSync(path));
+}
+
+for (const isKept of [false, true]) {
+  Deno.test(`committed firmware has a session of its own when a saved guest comes back, one of whose disks was ${isKept ? "kept since" : "committed"}`, async () => {
+    using fixture = new FirmwareFixture();
+    fixture.keys = { "keep-commits": 2 };
+    fixture.disks({ vda: !isKept, vdb: false });
+    fixture.define();
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "one");
+    await fixture.stop("-"); // virsh save
+    if (isKept) await fixture.type("keep guest vda");
+    await fixture.good("restore");
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "two");
+    await fixture.stop("-");
+    assertEquals([fixture.disk("vda"), fixture.disk("vdb")], [{ base: "vda", one: "yes" }, { base: "vdb" }]);
+    assertEquals(JSON.parse(filesOfFirmware(fixture)[0]!), { one: "yes" });
+  });
+}
+
+Deno.test("a start that was cut short between UEFI variables and TPM leaves them together, whatever commands follow", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 3, "keep-session": true };
+  fixture.disks({ vda: true, vdb: false });
+  fixture.define();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "one");
+  await fixture.stop();
+  await fixture.event(
+    "prepare",
+    "-",
+    cutAfter((step) => step.kind === "rename" && step.to === fixture.variables),
+  );
+  fixture.booted = LATER;
+  assertEquals((await fixture.type("keep guest --yes")).code, 0);
+  assertEquals((await fixture.type("undo guest --yes")).code, 0);
+  const [variables, tpm] = filesOfFirmware(fixture);
+  assertEquals(variables, tpm);
+});
+
+Deno.test("an undo leaves firmware alone that is managed no more, also after a start that was cut short between UEFI variables and TPM", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 2 };
+  fixture.disks({ vda: true });
+  fixture.define();
+  await fixture.start();
+  fixture.write(fixture.vda, "one");
+  await fixture.stop();
+  fixture.isListed = false;
+  fixture.configure({ vda: false });
+  const lowest = `${fixture.variables}.backing_file`;
+  await fixture.event("prepare", "-", cutAfter((step) => step.kind === "remove" && step.path === lowest));
+  fixture.booted = LATER;
+  assertEquals((await fixture.type("undo guest --yes")).code, 0);
+  const [variables, tpm] = filesOfFirmware(fixture);
+  assertEquals(variables, tpm);
 });

@@ -1,6 +1,6 @@
 /** Several disks of a guest: which of them are committed together, and what waits for what. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep, dyingAt } from "./fault.ts";
 import { afterClockTick, Fixture } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
@@ -263,5 +263,26 @@ for (const isTyped of [false, true]) {
       const [first, second] = ["vda", "vdb"].map((target) => "session" in fixture.disk(target));
       assertEquals(first, second);
     });
+  });
+}
+
+for (const hasConfig of [true, false]) {
+  Deno.test(`status and commit --cancel tell that a commit which was cut short takes the other disk along${hasConfig ? "" : ", also without a configuration"}`, async () => {
+    using fixture = new Fixture().disks({ vda: true, vdb: true });
+    fixture.define();
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+    await fixture.event("release", "shutdown", {
+      perform: dyingAt((step) => step.kind === "own" && step.path.includes("vdb")),
+    });
+    if (!hasConfig) Deno.removeSync(fixture.configFile);
+    const { guests } = JSON.parse((await fixture.type("status --json")).printed.join("\n"));
+    const [first, second] = guests[0].disks.map(({ state }: { state: string }) => state);
+    assertEquals(second, first);
+    if (hasConfig) {
+      const { printed } = await fixture.type("commit --cancel guest");
+      assertStringIncludes(printed.join(), "interrupted event completed");
+    } else await fixture.good("prepare");
+    assertEquals(["vda", "vdb"].map((target) => "session" in fixture.disk(target)), [true, true]);
   });
 }

@@ -16,12 +16,13 @@ import { quoted, shellWord } from "../text.ts";
 
 /** A commit that was cut short clears its flag with the next event, which tells it by the time of the file: done before any change. */
 export async function finishRecovery(context: GuestCommand): Promise<void> {
-  const { run, paths } = context;
+  const { run, domain, paths, terminal } = context;
   using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
   const config = await configOf(context);
   const disks = observeRecorded(readOwnRecords(paths.note), config, namedDisks(context));
   for (const { subject, steps } of (await planCheckedRecovery(disks, context)).stages) {
     await run.take(subject, steps);
+    terminal.print(`${domain} ${subject}: interrupted event completed`);
   }
 }
 

@@ -2,6 +2,7 @@ import { asReadable, type FoundDisk, inspectDisk, type InspectedDisk } from "./i
 import { type InspectedSeat, inspectSeats } from "./seats.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { flagsMeant, withItsFlag } from "../hook/flags.ts";
 import { checkOwnImage, observeFirmware, observeListed, observeRecorded } from "../hook/observe.ts";
@@ -11,7 +12,8 @@ import { readOwnRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
-import type { ObservedDisk } from "../state/observed_disk.ts";
+import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import type { Recovery } from "../state/recovery.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 
 /** A guest as it is: read from the files alone, touching nothing and asking nobody. */
@@ -107,7 +109,12 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   const others = recorded.filter(({ names, firmware }) => !firmware && !images.has(names.image));
   seen.push(...others.map((disk) => ({ target: disk.target, disk: withItsFlag(disk, config) })));
   const found = seen.flatMap(({ disk }) => disk ?? []);
-  const surroundings = { isFlagMeant: flagsMeant(config, found), live };
+  const recovery = await recoveryOfCommit(found, context);
+  const surroundings = {
+    isFlagMeant: flagsMeant(config, found),
+    recovered: (disk: ObservedDisk) => recovery?.disks[found.indexOf(disk)],
+    live,
+  };
   const views = await Promise.all(seen.map((disk) => inspectDisk(disk, surroundings, context)));
   const seats = await attempt(() => inspectSeats({ config: known, live, defined }, context)) ?? [];
   // A migration may take the definition with it.
@@ -122,6 +129,20 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   ];
   const isLive = live !== undefined;
   return { domain, config, records, defined, isLive, disks: views, seats, firmware, problem };
+}
+
+/** What the next event makes of a commit that was cut short, which takes other disks along; undefined where there is none. */
+async function recoveryOfCommit(
+  disks: readonly ObservedDisk[],
+  context: EventContext,
+): Promise<Recovery | undefined> {
+  if (disks.every((disk) => stateOf(disk).kind !== "committing")) return undefined;
+  try {
+    return await planCheckedRecovery(disks, context);
+  } catch {
+    // The disk that it is about tells itself what is wrong.
+    return undefined;
+  }
 }
 
 /** The firmware that the configuration lists; none where it can't be managed, which `check` tells. */

@@ -194,8 +194,11 @@ async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Id
     context,
   );
   for (const { subject, steps } of stages) await run.take(subject, steps);
+  // Firmware that is managed no more is let go by the next start.
   const isMeant = ({ target, firmware }: ObservedDisk) =>
-    meant.length === 0 || firmware || meant.includes(target);
+    firmware
+      ? config === undefined || config.firmware === true
+      : meant.length === 0 || meant.includes(target);
   return disks.filter((disk) => isMeant(disk) && !hasSuccessor(disk, disks)).flatMap((disk) => {
     const state = stateOf(disk);
     if (state.kind === "session") {

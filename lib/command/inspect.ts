@@ -63,6 +63,8 @@ export interface FoundDisk {
 interface Surroundings {
   /** Whether a disk's flag is for the session that lies there. */
   readonly isFlagMeant: (disk: ObservedDisk) => boolean;
+  /** A disk after the recovery of them all, where a commit was cut short that takes others along. */
+  readonly recovered: (disk: ObservedDisk) => ObservedDisk | undefined;
   /** The disks of the guest that runs. */
   readonly live: readonly DomainDisk[] | undefined;
 }
@@ -98,7 +100,7 @@ export function asReadable(error: unknown): UserError {
 
 async function judge(
   disk: ObservedDisk,
-  { isFlagMeant, live }: Surroundings,
+  { isFlagMeant, recovered: withOthers, live }: Surroundings,
   context: EventContext,
 ): Promise<Pick<InspectedDisk, "condition" | "problem" | "decision">> {
   const fine = (condition: Condition, decision?: Decision) => ({
@@ -107,8 +109,9 @@ async function judge(
     ...decision && { decision },
   });
   const { stages, disks } = planRecovery([disk], context.paths);
-  const recovered = disks[0]!;
+  const recovered = withOthers(disk) ?? disks[0]!;
   const state = stateOf(recovered);
+  const isCutShort = stages.length > 0 || state.kind !== stateOf(disk).kind;
   // libvirt's file of a guest that runs outlives a QEMU that was killed together with libvirtd.
   const isUp = mayBeStarting(context) || isPaused(context.domain, context.host.settings);
   if (live && (isUp || await isOpen(disk, context))) {
@@ -152,7 +155,7 @@ async function judge(
       : new UserError(`it is left as it is: ${reason}`);
     return { condition, problem, decision };
   }
-  return fine(stages.length > 0 ? "cut short" : condition, decision);
+  return fine(isCutShort ? "cut short" : condition, decision);
 }
 
 /** Whether this host has let the session go to another one, or was to get it from there. */
