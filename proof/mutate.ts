@@ -31,6 +31,7 @@ const actions = [
     "records_at_prepare",
     "records_at_release",
     "firmware",
+    "firmware_commits",
     "seat",
   ].map((name) => `lib/state/${name}.ts`),
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),

@@ -126,3 +126,45 @@ Deno.test("firmware that is no longer listed goes back once more, and is left al
   assertEquals(firmware(fixture), idle);
   assertEquals(exists(`${fixture.variables}.backing_file`), false);
 });
+
+/** A life of a guest of two disks in which all of them write this, and the flagged ones are committed. */
+async function life(fixture: FirmwareFixture, flags: Readonly<Record<string, boolean>>, key: string) {
+  fixture.configure(flags, new Date());
+  await fixture.start();
+  for (const target of Object.keys(flags)) fixture.write(fixture.image(target), key);
+  await fixture.stop();
+}
+
+Deno.test("firmware goes back with the disk that it was committed with, however few commits are kept", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 1 };
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  const variables = () => JSON.parse(Deno.readTextFileSync(fixture.variables));
+  await life(fixture, { vda: true, vdb: false }, "one");
+  await life(fixture, { vda: false, vdb: true }, "two");
+  assertEquals(variables(), { one: "yes", two: "yes" });
+  await fixture.type("undo guest vda --yes");
+  assertEquals(variables(), { one: "yes", two: "yes" });
+  await fixture.type("keep guest vda");
+  assertEquals(variables(), { one: "yes", two: "yes" });
+  await fixture.type("undo guest vdb --yes");
+  assertEquals(variables(), { one: "yes" });
+  await fixture.type("undo guest vda --yes");
+  assertEquals(variables(), {});
+  assertEquals([fixture.disk("vda"), fixture.disk("vdb")], [{ base: "vda" }, { base: "vdb" }]);
+});
+
+Deno.test("firmware goes back once where two disks of one commit are undone one by one", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 2 };
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  for (const key of ["one", "two"]) await life(fixture, { vda: true, vdb: true }, key);
+  for (const target of ["vda", "vdb"]) {
+    await fixture.type(`undo guest ${target} --yes`);
+    assertEquals(JSON.parse(Deno.readTextFileSync(fixture.variables)), { one: "yes" });
+  }
+  await fixture.type("keep guest");
+  assertEquals(JSON.parse(Deno.readTextFileSync(fixture.variables)), { one: "yes", two: "yes" });
+});

@@ -89,3 +89,27 @@ Deno.test("a seat's start is refused where the master's firmware has no versions
   );
   assertEquals(seats.files("seat1"), ["seat1_VARS.fd"]);
 });
+
+Deno.test("a seat on an older version has the firmware of that, though another disk of the master's guest was committed since", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  fixture.save(fixture.image("vdb"), null, { base: "vdb" });
+  fixture.sources.set("vdb", fixture.image("vdb"));
+  fixture.define();
+  fixture.keys = { "keep-commits": 3, publish: "by hand" };
+  const commit = async (target: string, value: string) => {
+    fixture.configure({ vda: target === "vda", vdb: target === "vdb" });
+    await fixture.start();
+    for (const one of ["vda", "vdb"]) fixture.write(fixture.image(one), "version", value);
+    await fixture.good("release", "shutdown", { mergeDies: true });
+  };
+  await commit("vda", "one");
+  assertEquals((await fixture.type("publish guest vda")).code, 0);
+  await commit("vda", "two");
+  for (const again of [false, true]) {
+    if (again) await commit("vdb", "three");
+    await seats.start("seat1");
+    assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
+    await seats.stop("seat1");
+  }
+});

@@ -23,6 +23,7 @@ Deno.test("a note says the same whichever way its records were made, and forgets
     firmware: true,
     made: [1, -2],
     ahead: -60_000,
+    commits: [{ layer: 2, disks: ["/images/vda.img.backing_file.3"] }],
     idle: true,
     over: true,
     waits: "saved",

@@ -17,6 +17,7 @@ import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk
 import { unfinished } from "../state/records_at_release.ts";
 import type { PendingOperation } from "../state/session_record.ts";
 import { type State, topOf } from "../state/state.ts";
+import { withCommits } from "../state/firmware_commits.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -145,7 +146,12 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
       await run.take(target, holdPublished(names, run.listing(names.image), true));
     }
   }
-  const records = withPending(readOwnRecords(paths.note), work.verb, states);
+  const noted = readOwnRecords(paths.note);
+  const records = withPending(
+    work.verb === "keep" ? withCommits(noted, disksOf(chosen)) : noted,
+    work.verb,
+    states,
+  );
   await run.take("", [{ kind: "note", path: paths.note, records }]);
   await resumePending(context);
   for (const { disk } of chosen) if (!disk.firmware) terminal.print(`${domain} ${disk.target}: ${work.done}`);

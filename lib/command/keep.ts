@@ -16,8 +16,12 @@ export async function keep(context: GuestCommand): Promise<void> {
     verb: "keep",
     applies: ({ state }) => state.ended,
     among: (idle) => {
-      const undone = idle.filter(({ disk }) => disk.firmware || disk.record?.undone);
-      return context.targets.length > 0 || undone.every(({ disk }) => disk.firmware) ? idle : undone;
+      const isUndone = ({ disk }: Idle) => disk.record?.undone === true;
+      const disks = idle.filter(({ disk }) => !disk.firmware);
+      const undone = disks.filter(isUndone);
+      const meant = context.targets.length > 0 || undone.length === 0 ? disks : undone;
+      const firmware = idle.filter((one) => one.disk.firmware && isUndone(one) === meant.some(isUndone));
+      return [...meant, ...firmware];
     },
     nothing: "no session was set aside",
     key: "keep-session",

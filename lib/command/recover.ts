@@ -34,6 +34,7 @@ import {
   stateOf,
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
+import { withCommits } from "../state/firmware_commits.ts";
 import { planDiscard } from "../state/release_plan.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
@@ -181,8 +182,9 @@ async function endSessions(
   const own = [...sessions.map((disk) => withOwnFlag(disk, disks)), ...firmware];
   // Cut short, the firmware's go as the disks went.
   const all = [...sessions, ...firmware];
-  const ours = all.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
-  const foreign = ours.filter((record) => !records.includes(record));
+  const noted = all.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
+  const foreign = noted.filter((record) => !records.includes(record)).map(({ image }) => image);
+  const ours = options.has("keep") ? withCommits(noted, own) : noted;
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   if (options.has("keep")) {
     // Flags that are set later are meant for the next session.
@@ -192,7 +194,7 @@ async function endSessions(
       ...record,
       ...ours.includes(record) && { flagVersion: usesFlag(record) && flagVersion || "none" },
       // One that isn't this guest's yet must not go at the next start.
-      ...foreign.includes(record) && { idle: true as const },
+      ...foreign.includes(record.image) && { idle: true as const },
     }));
     await run.take("", [{ kind: "note", path: paths.note, records: deciding }]);
     for (const { target, names, listing, byHand } of sessions) {

@@ -5,6 +5,7 @@ import { UserError } from "../errors.ts";
 import { endDeadOnMasters } from "../hook/merge.ts";
 import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import { readOtherRecords } from "../host/session_records.ts";
+import { wasCommittedWith } from "../state/firmware_commits.ts";
 import { isTorn } from "../state/observed_disk.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
@@ -23,6 +24,11 @@ export async function undo(context: GuestCommand): Promise<void> {
     verb: "undo",
     // What was set aside with a disk goes with it, also of firmware that has no commit.
     applies: ({ state, disk }) => state.layers.length > 1 || disk.firmware === true && state.ended,
+    among: (idle) => {
+      const layers = idle.filter(({ disk }) => !disk.firmware)
+        .map(({ disk, state }) => disk.names.layer(topOf(state.layers)));
+      return idle.filter(({ disk }) => !disk.firmware || wasCommittedWith(disk, layers));
+    },
     nothing: "there is no commit that can be undone",
     key: "keep-commits",
     question: ({ disk, state }) => {

@@ -5,6 +5,7 @@ import { list, listIfThere, lstat, ownerOf } from "../host/files.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
+import { versionsKept } from "../state/firmware_commits.ts";
 import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import type { Owner, SessionRecord } from "../state/session_record.ts";
@@ -180,18 +181,9 @@ function firmwareFile(target: string, image: string, record: SessionRecord | und
   };
 }
 
-/**
- * Firmware has as many versions as the disk of the guest that has most commits, or keeps most: what a disk can go back to, it can.
- */
+/** The firmware among these keeps the versions that its disks can go back to. */
 export function withFirmwareKept(disks: readonly ObservedDisk[]): ObservedDisk[] {
-  const most = Math.max(
-    0,
-    ...disks.filter(({ firmware }) => !firmware).map((disk) => {
-      const state = stateOf(disk);
-      return Math.max(disk.keepCommits, "layers" in state ? state.layers.length - 1 : 0);
-    }),
-  );
-  return disks.map((disk) => disk.firmware ? { ...disk, keepCommits: most } : disk);
+  return disks.map((disk) => disk.firmware ? { ...disk, keepCommits: versionsKept(disk, disks) } : disk);
 }
 
 /**

@@ -7,10 +7,12 @@ import { masterGuests } from "./seat_masters.ts";
 import { UserError, withContext } from "../errors.ts";
 import { readConfig } from "../host/config_file.ts";
 import { readSeats } from "../host/seat_records.ts";
+import { readRecords } from "../host/session_records.ts";
+import { versionOf } from "../state/firmware_commits.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { guestNames, namesOf } from "../state/paths.ts";
 import type { StandsOn } from "../state/seat.ts";
-import { parse } from "../state/state.ts";
+import { parse, topOf } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /**
@@ -65,10 +67,11 @@ async function firmwareOfMaster(
     });
   }
   const state = parse(names, run.listing(master));
-  // Versions are counted from the newest: each commit of the disk is one of the firmware.
+  const records = readRecords(guestNames(configFolder, owner).note);
+  // Where nothing is noted, versions are counted from the newest: each commit of the disk is one of the firmware.
   const newer = "layers" in state ? state.layers.filter((number) => number > layer).length : 0;
-  return observeFirmware(config, disks, [], firmwareFolders).flatMap((file) => {
-    const { target, names } = file;
+  return observeFirmware(config, disks, records, firmwareFolders).flatMap((file) => {
+    const { target, names, record } = file;
     const theirs = stateOf(file);
     if (theirs.kind === "missing") return [];
     if (theirs.kind === "plain") return [{ target, file: names.image }];
@@ -78,7 +81,10 @@ async function firmwareOfMaster(
     }
     // A commit that was cut short between the disk's and this one's.
     const isCommitted = theirs.kind === "committing" && state.kind !== "committing";
-    const versions = [...theirs.layers.map(names.layer), ...isCommitted ? [names.committing] : []];
-    return [{ target, file: versions[Math.max(0, versions.length - 1 - newer)]! }];
+    const coming = topOf(theirs.layers) + 1;
+    const versions = [...theirs.layers, ...isCommitted ? [coming] : []];
+    const version = versionOf(versions, record, { image: master, layer }) ??
+      versions[Math.max(0, versions.length - 1 - newer)]!;
+    return [{ target, file: isCommitted && version === coming ? names.committing : names.layer(version) }];
   });
 }

@@ -130,6 +130,7 @@ function begunRecord(
       ? mayBeKeptAfterwards(disk)
       : record?.stays && from.aside === "stay") && { stays: true } as const,
     ...record?.undone && decision === "new session" && { undone: true } as const,
+    ...record?.commits && { commits: record.commits },
   };
 }
 

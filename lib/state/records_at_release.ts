@@ -1,5 +1,6 @@
 import type { DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
+import { withCommits } from "./firmware_commits.ts";
 import {
   bearsMark,
   hasStaying,
@@ -55,7 +56,7 @@ export function recordsAtRelease(
   }: EndedGuest,
 ): SessionRecord[] {
   const all = decided.map(({ disk }) => disk);
-  return decided.flatMap(({ disk, decision }) => {
+  const records = decided.flatMap(({ disk, decision }): SessionRecord[] => {
     const { record } = disk;
     if (record === undefined) return [];
     // The guest did not come, and its session is its own host's matter.
@@ -91,6 +92,10 @@ export function recordsAtRelease(
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });
+  return withCommits(
+    records,
+    decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk),
+  );
 }
 
 /** The record without what it tells of what is set aside: something else is, or nothing. */

@@ -64,6 +64,8 @@ export interface SessionRecord {
   readonly stays?: true;
   /** What is set aside is a commit that was undone. */
   readonly undone?: true;
+  /** Of firmware: the layers of disks that its own were committed with, oldest first. */
+  readonly commits?: readonly FirmwareCommit[];
   /**
    * Number of the layer that an earlier version of the hook was merging into the one below: until that is done, the lower one is
    * torn. A name beside the image says so now.
@@ -71,6 +73,12 @@ export interface SessionRecord {
   readonly merging?: number;
   /** An operation of an administrator, as long as it may not be done. */
   readonly pending?: PendingOperation;
+}
+
+/** A layer of the firmware by its number, and the paths of the disks' layers that were committed with it. */
+export interface FirmwareCommit {
+  readonly layer: number;
+  readonly disks: readonly string[];
 }
 
 /** An order, and the top layer at that time: with another one it is done, or none of this host's any more. */
@@ -142,9 +150,15 @@ function parseRecord(value: unknown): SessionRecord {
     ...typeof setsAside === "number" && { setsAside },
     ...given.stays === true && { stays: true },
     ...given.undone === true && { undone: true },
+    ...Array.isArray(given.commits) && { commits: given.commits.filter(isFirmwareCommit) },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
   };
+}
+
+function isFirmwareCommit(value: unknown): value is FirmwareCommit {
+  const { layer, disks } = Object(value);
+  return Number.isInteger(layer) && Array.isArray(disks) && disks.every((path) => typeof path === "string");
 }
 
 /** The text of a note; {@link parseRecords} reads it back. */
@@ -167,7 +181,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
   "target image firmware started uid gid mode made ahead idle over held waits flagged flagVersion came " +
-  "resumed visits left lost detached aside setsAside stays undone merging undo keep topVersion"
+  "resumed visits left lost detached aside setsAside stays undone commits layer disks merging undo keep topVersion"
 ).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */

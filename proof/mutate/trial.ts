@@ -12,6 +12,7 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/state/records_at_prepare.ts": ["plan", "data_loss", "set_aside", "replaced_file", "shared_image"],
   "lib/state/records_at_release.ts": ["plan", "data_loss", "set_aside", "replaced_file", "shared_image"],
   "lib/state/firmware.ts": ["firmware", "firmware_loss"],
+  "lib/state/firmware_commits.ts": ["firmware", "seat_firmware", "firmware_loss"],
   "lib/host/files.ts": ["files", "fsync"],
   "lib/host/perform.ts": ["perform"],
   "lib/host/locks.ts": ["lock"],

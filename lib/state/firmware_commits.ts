@@ -1,0 +1,85 @@
+/**
+ * Which version of the firmware belongs to which layers of disks. A version is made with every commit of the guest, also where only
+ * one of its disks was flagged: counting them would not tell.
+ */
+
+import { type ObservedDisk, stateOf } from "./observed_disk.ts";
+import { layerNumber } from "./paths.ts";
+import type { SessionRecord } from "./session_record.ts";
+import { type State, topOf } from "./state.ts";
+
+/** The records once these disks and firmware are committed together, which is noted with the firmware. */
+export function withCommits(
+  records: readonly SessionRecord[],
+  committed: readonly ObservedDisk[],
+): SessionRecord[] {
+  const disks = committed.filter(({ firmware }) => !firmware).flatMap((disk) => {
+    const layer = nextLayer(stateOf(disk));
+    return layer === undefined ? [] : disk.names.layer(layer);
+  });
+  return records.map((record) => {
+    const file = committed.find(({ firmware, names }) => firmware && names.image === record.image);
+    const layer = file && nextLayer(stateOf(file));
+    if (layer === undefined) return record;
+    const older = record.commits?.filter((commit) => commit.layer < layer) ?? [];
+    return { ...record, commits: [...older, { layer, disks }] };
+  });
+}
+
+function nextLayer(state: State): number | undefined {
+  return "layers" in state ? topOf(state.layers) + 1 : undefined;
+}
+
+/**
+ * How many of the newest versions of the firmware stay: down to the oldest whose commit can be taken back from a disk. Of versions of
+ * which that is not noted there are as many as the guest's disk has commits that has most, or keeps most.
+ */
+export function versionsKept(file: ObservedDisk, disks: readonly ObservedDisk[]): number {
+  const states = disks.filter(({ firmware }) => !firmware).map((disk) => [disk, stateOf(disk)] as const);
+  const most = Math.max(
+    0,
+    ...states.map(([{ keepCommits }, state]) => Math.max(keepCommits, commitsIn(state).length)),
+  );
+  const state = stateOf(file);
+  const commits = commitsIn(state);
+  if (!file.record?.commits) return most;
+  const layers = states.flatMap(([{ names }, state]) => commitsIn(state).map(names.layer));
+  const oldest = commits.findIndex((number, index) => {
+    const noted = file.record?.commits?.find(({ layer }) => layer === number);
+    return noted ? noted.disks.some((path) => layers.includes(path)) : commits.length - index <= most;
+  });
+  return oldest === -1 ? 0 : commits.length - oldest;
+}
+
+/** The layers that are commits: all but the lowest. */
+function commitsIn(state: State): readonly number[] {
+  return "layers" in state ? state.layers.slice(1) : [];
+}
+
+/** Whether the newest version of the firmware was committed with one of these layers of disks, or nothing is noted of that. */
+export function wasCommittedWith({ record, ...disk }: ObservedDisk, layers: readonly string[]): boolean {
+  const state = stateOf({ record, ...disk });
+  const top = "layers" in state ? topOf(state.layers) : undefined;
+  const noted = record?.commits?.find(({ layer }) => layer === top);
+  return noted === undefined || noted.disks.some((path) => layers.includes(path));
+}
+
+/**
+ * The version of the firmware that belongs to a layer of a disk: the newest before that of the disk's next layer.
+ *
+ * @param versions numbers of the firmware's layers, lowest first
+ * @returns undefined where nothing is noted of them
+ */
+export function versionOf(
+  versions: readonly number[],
+  record: SessionRecord | undefined,
+  { image, layer }: { readonly image: string; readonly layer: number },
+): number | undefined {
+  if (!record?.commits) return undefined;
+  const isNewer = (path: string) => (layerNumber(image, path) ?? -1) > layer;
+  const next = versions.findIndex((number, index) =>
+    index > 0 &&
+    record.commits!.some((commit) => commit.layer === number && commit.disks.some(isNewer))
+  );
+  return next === -1 ? versions.at(-1) : versions[next - 1];
+}
