@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { readRecords } from "../lib/host/session_records.ts";
 import type { Step } from "../lib/state/step.ts";
 import { failingAt } from "./fault.ts";
+import { stamping } from "./file_times.ts";
 import { snapshot } from "./tree.ts";
 import { base, session, up } from "./running_guest.ts";
 import { Fixture } from "./fixture.ts";
@@ -113,7 +114,7 @@ for (const reason of ["crashed", "daemon", "unknown", "destroyed", "-"]) {
     using fixture = new Fixture().disks({ vda: true });
     // Without a reason, only that it was written to later than any start takes tells it from one that failed.
     fixture.now = twoMinutesAgo;
-    await fixture.good("prepare");
+    await fixture.good("prepare", "-", stamping(fixture.now));
     await fixture.good("start");
     fixture.now = () => new Date();
     fixture.write(fixture.vda, "session");
@@ -127,7 +128,7 @@ for (const reason of ["crashed", "daemon", "unknown", "destroyed", "-"]) {
 Deno.test("nor is one that was saved meanwhile, where libvirt gives no reason", async () => {
   using fixture = new Fixture().disks({ vda: false });
   fixture.now = twoMinutesAgo;
-  await fixture.good("prepare");
+  await fixture.good("prepare", "-", stamping(fixture.now));
   fixture.now = () => new Date();
   fixture.write(fixture.vda, "session");
   await fixture.event("release", "-");

@@ -1,5 +1,7 @@
 /** Times of files that nobody can set, as tests have them: when one was made, and when it was put in place. */
 
+import type { Circumstance } from "./fixture.ts";
+
 const { lstatSync } = Deno;
 const born = new Map<string, Date>();
 const keyOf = ({ dev, ino, birthtime }: Deno.FileInfo) => `${dev} ${ino} ${birthtime?.getTime()}`;
@@ -18,3 +20,15 @@ Deno.lstatSync = (path) => {
   const isSet = Math.abs((mtime?.getTime() ?? 0) - (ctime?.getTime() ?? 0)) > DAY;
   return { ...info, ctime: isSet ? mtime : ctime, birthtime: born.get(keyOf(info)) ?? birthtime };
 };
+
+/** What is made has this time, as by a file server's clock, or in a test's past. */
+export function stamping(now: () => Date): Circumstance {
+  return {
+    perform: (inner) => async (step, control) => {
+      await inner(step, control);
+      if (step.kind !== "create") return;
+      Deno.utimeSync(step.overlay, now(), now());
+      makeBorn(step.overlay, now());
+    },
+  };
+}

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { afterClockTick, type Circumstance, DOMAIN, exists, LATER, LONG_AGO } from "./fixture.ts";
+import { makeBorn } from "./file_times.ts";
 import { poolTest } from "./pool.ts";
 import { LONGEST_IMAGE_NAME } from "../lib/state/paths.ts";
 
@@ -520,3 +521,25 @@ for (const end of ["crashed", "destroyed", "power cut"]) {
     },
   );
 }
+
+poolTest(
+  "the way out that is told where a master's image was replaced leaves what saved seats stand on",
+  2,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    const saved = fixture.read(pool.image("seat1"));
+    Deno.removeSync(pool.master);
+    fixture.save(pool.master, null, { base: "new" });
+    makeBorn(pool.master, LONG_AGO);
+    const { code, said } = await fixture.event("prepare");
+    assertEquals(code, 1);
+    await fixture.event("release", "failed");
+    const way = /newest version, .* stand on: (.*)$/.exec(said.join("\n"))?.[1];
+    assert(new Deno.Command("sh", { args: ["-c", way!] }).outputSync().success, said.join("\n"));
+    await pool.restore("seat1");
+    assertEquals(fixture.read(pool.image("seat1")), saved);
+    await pool.start("seat2");
+    assertEquals(fixture.read(pool.image("seat2")).base, "new");
+  },
+);

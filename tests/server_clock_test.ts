@@ -1,9 +1,8 @@
 /** The clock of the images' file system is not the host's: a server's may be minutes ahead or behind. */
 
 import { assertEquals } from "@std/assert";
-import type { Host } from "../lib/host/host.ts";
 import { readRecords } from "../lib/host/session_records.ts";
-import { makeBorn } from "./file_times.ts";
+import { stamping } from "./file_times.ts";
 import { type Circumstance, Fixture } from "./fixture.ts";
 
 const MINUTE = 60_000;
@@ -21,16 +20,7 @@ class Remote {
     this.fixture.booted = new Date(this.now - HOUR);
   }
 
-  /** The server stamps what is made. */
-  readonly how: Circumstance = {
-    perform: (inner: Host["perform"]): Host["perform"] => async (step, control) => {
-      await inner(step, control);
-      if (step.kind !== "create") return;
-      Deno.utimeSync(step.overlay, this.#server, this.#server);
-      makeBorn(step.overlay, this.#server);
-    },
-    mergeDies: true,
-  };
+  readonly how: Circumstance = { ...stamping(() => this.#server), mergeDies: true };
 
   /** The guest writes, after so many milliseconds. */
   write(after: number): void {

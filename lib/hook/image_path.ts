@@ -89,7 +89,10 @@ function checkName(image: string): void {
   throw new UserError(
     `the domain's disk is ${quoted(image)}, which has the name of a layer or note of ${quoted(owner)}`,
     {
-      hint: `after a blockcommit that file is the disk: with the guest shut off, ` +
+      hint:
+        `after a blockcommit that file is the disk: with the guest shut off${
+          list(owner).has(namesOf(owner).master) ? " and the sessions of its seats ended" : ""
+        }, ` +
         `${takingPlace(image, owner)}, then name ${
           shellWord(owner)
         } as the source with virsh edit, without <backingStore>`,

@@ -157,9 +157,12 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
         waysOut(disk),
       ];
     case "refuse: replaced": {
-      const waysOut =
-        `to throw ${word} away: ${discarding(disk)}; to make it the disk, move the layers away: ` +
-        `mkdir ${old} && mv ${[...layers(disk), ...mergeMarks(disk)].map(shellWord).join(" ")} ${old}`;
+      // Seats stand on the layers of a master.
+      const making = isMaster(disk)
+        ? `to make it the master's newest version, beside those that seats stand on: ${becomingLayer(disk)}`
+        : "to make it the disk, move the layers away: " +
+          `mkdir ${old} && mv ${[...layers(disk), ...mergeMarks(disk)].map(shellWord).join(" ")} ${old}`;
+      const waysOut = `to throw ${word} away: ${discarding(disk)}; ${making}`;
       const [what, hint] = isMadeForIt(disk)
         ? [
           "another one was copied over the session, or a blockpull has changed what it stands on",
@@ -254,11 +257,23 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
 
 /** Both ways out for an overlay that no note knows: each is a move of names, whole whatever happens. */
 function waysOut(disk: ObservedDisk): string {
+  const image = shellWord(disk.names.image);
+  return `to throw ${image} away: ${discarding(disk)}; to keep it as part of the disk: ${
+    becomingLayer(disk)
+  }`;
+}
+
+/** Makes the image the newest layer. */
+function becomingLayer(disk: ObservedDisk): string {
   const { image, layer } = disk.names;
   const state = stateOf(disk);
   const next = shellWord("layers" in state ? layer(topOf(state.layers) + 1) : layer(0));
-  const keeping = `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}`;
-  return `to throw ${shellWord(image)} away: ${discarding(disk)}; to keep it as part of the disk: ${keeping}`;
+  return `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}`;
+}
+
+function isMaster(disk: ObservedDisk): boolean {
+  const state = stateOf(disk);
+  return "master" in state && state.master === true;
 }
 
 /** Names to each file the one below it, without copying or changing what it holds. */
@@ -277,7 +292,7 @@ function hasGap(disk: ObservedDisk): boolean {
 
 function discarding(disk: ObservedDisk): string {
   const { names, listing } = disk;
-  const move = layers(disk).length === 1 && !listing.has(names.ended) ? "mv" : "ln -f";
+  const move = layers(disk).length === 1 && !listing.has(names.ended) && !isMaster(disk) ? "mv" : "ln -f";
   // Alone, it would be the mark of a session that was lost.
   const unmark = listing.has(names.mark) ? `rm ${shellWord(names.mark)} && ` : "";
   return `${unmark}${move} ${shellWord(topLayer(disk))} ${shellWord(names.image)}`;
