@@ -543,3 +543,21 @@ poolTest(
     assertEquals(fixture.read(pool.image("seat2")).base, "new");
   },
 );
+
+poolTest(
+  "a seat that may have been saved and has another master since goes on where it was, and what it stands on is noted",
+  1,
+  async (pool, fixture) => {
+    fixture.save(fixture.image("lab2"), null, { base: "lab2" });
+    await pool.start("seat1");
+    await pool.stop("seat1", "-");
+    pool.configure("seat1", { master: fixture.image("lab2") });
+    for (let saves = 0; saves < 2; saves++) {
+      await pool.restore("seat1");
+      assertEquals(pool.record("seat1")?.master, pool.master);
+      await pool.stop("seat1", "-");
+    }
+    await pool.start("seat1");
+    assertEquals(pool.record("seat1")?.master, fixture.image("lab2"));
+  },
+);

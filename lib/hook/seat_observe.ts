@@ -104,10 +104,13 @@ export function observeRecordedSeat(
 }
 
 function lookAt(names: Names, listing: Listing, masters: readonly Names[], host: Looks) {
-  const on = (path: string): StandsOn | undefined => {
+  const on = (
+    path: string,
+    former: (backing: string | undefined) => Names[] = () => [],
+  ): StandsOn | undefined => {
     if (!listing.has(path)) return undefined;
     const backing = host.backingOf(path);
-    return masters.flatMap((master) => {
+    return [...masters, ...former(backing)].flatMap((master) => {
       const layer = layerStoodOn(master, backing);
       return layer === undefined ? [] : [{ master: master.image, layer }];
     })[0];
@@ -119,11 +122,19 @@ function lookAt(names: Names, listing: Listing, masters: readonly Names[], host:
   return {
     file,
     standsOn,
-    endedStandsOn: on(names.ended),
+    // No note tells of what an end without a reason has set aside, and the seat may have another master since.
+    endedStandsOn: on(names.ended, masterBy),
     made: madeOf(names.image),
     written: written(names.image),
     endedWritten: written(names.ended),
   } as const;
+}
+
+/** The master whose layer a backing file is by its name alone. */
+function masterBy(backing: string | undefined): Names[] {
+  const image = isLayerName(backing) ? imageOf(backing!) : undefined;
+  const master = image && namesOf(image);
+  return master && files.listIfThere(master.image).has(master.master) ? [master] : [];
 }
 
 /** @throws {UserError} if an image can't be a master by its name alone */
