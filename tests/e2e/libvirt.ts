@@ -34,9 +34,16 @@ export async function run(...command: string[]): Promise<Result> {
   return await runIn(ROOT, ...command);
 }
 
+/** Where the power was cut: seconds that the machine had been up by then. Its processes run in a time namespace that began after that. */
+const cuts = new Map<string, number>();
+
 /** Runs a command on the system in a folder; empty for the machine itself. */
 export async function runIn(root: string, ...command: string[]): Promise<Result> {
-  const [program, ...args] = root === "" ? command : ["chroot", root, ...command];
+  const cut = cuts.get(root);
+  const [program, ...args] = [
+    ...cut === undefined ? [] : ["unshare", "--time", "--boottime", `-${cut}`],
+    ...root === "" ? command : ["chroot", root, ...command],
+  ];
   const env = { LC_ALL: "C", PATH: "/run/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root" };
   const { code, stdout, stderr } = await new Deno.Command(program!, {
     args,
@@ -103,13 +110,21 @@ export async function stopLibvirtd(signal: Deno.Signal = "SIGTERM"): Promise<voi
  *
  * @param disks what becomes of the host's file systems meanwhile
  */
-export async function powerCut(disks: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+export async function powerCut(disks?: () => Promise<void>): Promise<void> {
+  await cutPower(disks);
+  await startLibvirtd();
+}
+
+/** The same, while libvirtd isn't up yet. */
+export async function cutPower(disks: () => Promise<void> = () => Promise.resolve()): Promise<void> {
   const victims = "libvirtd|hooks/(qemu|autorevert)|qemu-img|qemu-system";
   await run("pkill", "-9", "-f", victims);
   await until("all is dead", async () => (await run("pgrep", "-f", victims)).code !== 0);
   for (const gone of ["/run/libvirt", "/run/libvirtd.pid"]) await ok("rm", "-rf", gone);
   await disks();
-  await startLibvirtd();
+  // The system tells whole seconds, rounded up: what was begun before must be older than the boot all the same.
+  await new Promise((wake) => setTimeout(wake, 2_500));
+  cuts.set(ROOT, Deno.osUptime() - 1);
 }
 
 /** Waits for something that takes a moment; a condition that never comes is a failure. */

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import * as libvirt from "./libvirt.ts";
-import { CONFIG, Guest, LOG, ok, run } from "./libvirt.ts";
+import { CONFIG, cutPower, Guest, LOG, ok, run } from "./libvirt.ts";
 
 Deno.test.beforeAll(libvirt.startLibvirtd);
 Deno.test.afterAll(() => libvirt.stopLibvirtd("SIGKILL"));
@@ -40,6 +40,10 @@ for (const { name } of [...Deno.readDirSync(folder)].sort((a, b) => a.name < b.n
     await ok("sh", "-c", `rm -rf ${CONFIG}/* ${LOG} /run/win10.serial`);
     await Guest.define("win10", { stay: true });
     for (const { command, expected } of parse(await Deno.readTextFile(new URL(name, folder)))) {
+      if (command === "the power fails") {
+        await cutPower();
+        continue;
+      }
       const { code, stdout, stderr } = await run("sh", "-c", command);
       const lines = `${stdout}${stderr}`.split("\n").filter(Boolean);
       const seen = code === 0 ? lines : [...lines, `[${code}]`];
