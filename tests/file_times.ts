@@ -1,6 +1,6 @@
 /** Times of files that nobody can set, as tests have them: when one was made, and when it was put in place. */
 
-import type { Circumstance } from "./fixture.ts";
+import type { Host } from "../lib/host/host.ts";
 
 const { lstatSync } = Deno;
 const born = new Map<string, Date>();
@@ -22,7 +22,7 @@ Deno.lstatSync = (path) => {
 };
 
 /** What is made has this time, as by a file server's clock, or in a test's past. */
-export function stamping(now: () => Date): Circumstance {
+export function stamping(now: () => Date): { perform: (inner: Host["perform"]) => Host["perform"] } {
   return {
     perform: (inner) => async (step, control) => {
       await inner(step, control);

@@ -155,6 +155,19 @@ Deno.test("firmware goes back with the disk that it was committed with, however 
   assertEquals([fixture.disk("vda"), fixture.disk("vdb")], [{ base: "vda" }, { base: "vdb" }]);
 });
 
+Deno.test("firmware goes back to before all commits that are undone, also the oldest first", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 2 };
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  await life(fixture, { vda: true, vdb: false }, "one");
+  await life(fixture, { vda: false, vdb: true }, "two");
+  for (const target of ["vda", "vdb"]) await fixture.type(`undo guest ${target} --yes`);
+  assertEquals(JSON.parse(Deno.readTextFileSync(fixture.variables)), {});
+  await fixture.type("keep guest vdb");
+  assertEquals(JSON.parse(Deno.readTextFileSync(fixture.variables)), { one: "yes", two: "yes" });
+});
+
 Deno.test("firmware goes back once where two disks of one commit are undone one by one", async () => {
   using fixture = new FirmwareFixture();
   fixture.keys = { "keep-commits": 2 };

@@ -113,3 +113,14 @@ Deno.test("a seat on an older version has the firmware of that, though another d
     await seats.stop("seat1");
   }
 });
+
+for (const isMerged of [false, true]) {
+  Deno.test(`a seat's variables begin as the master's, though its guest ${isMerged ? "has its commit merged" : "was not started since it was listed"}`, async () => {
+    using fixture = new FirmwareFixture();
+    const seats = pool(fixture);
+    if (isMerged) await seats.commit("one", {});
+    else Deno.writeTextFileSync(fixture.variables, `{"version":"one"}`);
+    await seats.start("seat1");
+    assertEquals(seats.content("seat1"), { version: "one" });
+  });
+}

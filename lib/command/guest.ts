@@ -40,25 +40,6 @@ export function managedGuests({ configFolder }: Settings): string[] {
   return [...new Set(names)].sort();
 }
 
-/** Domains that libvirt has defined or runs, sorted. */
-export function domains({ definedFolder, liveFolder }: Settings): string[] {
-  const names = [definedFolder, liveFolder].flatMap(files.listNames);
-  return [...new Set(names.flatMap((name) => /^(.+)\.xml$/s.exec(name)?.[1] ?? []))].sort();
-}
-
-/** The guest that has an image as its own disk, by the domains' definitions. */
-export function guestOf(image: string, { host }: Pick<EventContext, "host">): string | undefined {
-  return domains(host.settings).find((domain) => {
-    try {
-      return (disksIn(host.settings.definedFolder, domain) ?? []).some(({ file }) =>
-        file !== undefined && (file === image || files.sameFile(file, image))
-      );
-    } catch {
-      return false;
-    }
-  });
-}
-
 /** The disks as the domain has them that runs, or else as it is defined; none where libvirt knows none. */
 export function namedDisks({ domain, host }: EventContext): readonly DomainDisk[] {
   const { liveFolder, definedFolder } = host.settings;

@@ -1,5 +1,5 @@
 import type { Command } from "./arguments.ts";
-import { guestOf } from "./guest.ts";
+import { guestOf } from "../hook/definitions.ts";
 import type { Terminal } from "./terminal.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext } from "../hook/context.ts";

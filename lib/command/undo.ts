@@ -1,5 +1,5 @@
 import { described, type GuestCommand } from "./guest_command.ts";
-import { guestOf } from "./guest.ts";
+import { guestOf } from "../hook/definitions.ts";
 import { enableKeeping, type Layered, onIdleDisks } from "./idle_disks.ts";
 import { UserError } from "../errors.ts";
 import { endDeadOnMasters } from "../hook/merge.ts";

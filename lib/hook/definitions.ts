@@ -1,5 +1,6 @@
 import * as files from "../host/files.ts";
 import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
+import type { Settings } from "../settings.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** Disks of a domain as libvirt keeps them in this folder; undefined where there are none. */
@@ -19,4 +20,21 @@ export function readableDisksIn(folder: string, domain: string): readonly Domain
   } catch {
     return undefined;
   }
+}
+
+/** Domains that libvirt has defined or runs, sorted. */
+export function domains({ definedFolder, liveFolder }: Settings): string[] {
+  const names = [definedFolder, liveFolder].flatMap(files.listNames);
+  return [...new Set(names.flatMap((name) => /^(.+)\.xml$/s.exec(name)?.[1] ?? []))].sort();
+}
+
+/** The guest that has an image as its own disk, by the domains' definitions. */
+export function guestOf(
+  image: string,
+  { host }: { readonly host: { readonly settings: Settings } },
+): string | undefined {
+  return domains(host.settings).find((domain) => {
+    const disks = readableDisksIn(host.settings.definedFolder, domain) ?? [];
+    return disks.some(({ file }) => file !== undefined && files.sameFile(file, image));
+  });
 }

@@ -2,12 +2,13 @@
 
 import type { EventContext } from "./context.ts";
 import { madeAt } from "./observe.ts";
-import { version } from "../host/files.ts";
+import { lstat, version } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
+import { versionBefore } from "../state/firmware_commits.ts";
 import { wasSavedOn } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
 import type { PendingOperation, SessionRecord } from "../state/session_record.ts";
-import { parse, type State, topOf } from "../state/state.ts";
+import { type Layers, parse, type State, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
 import { recover } from "../state/recovery.ts";
 import * as moves from "../state/transitions.ts";
@@ -23,9 +24,15 @@ export function withPending(
   verb: PendingOperation["verb"],
   states: LayeredStates,
 ): SessionRecord[] {
+  const going = records.flatMap(({ image, firmware }) => {
+    const state = firmware ? undefined : states.get(image);
+    return state ? namesOf(image).layer(topOf(state.layers)) : [];
+  });
+  const stays = (path: string) => !going.includes(path) && lstat(path) !== undefined;
   return records.map((record) => {
     const state = states.get(record.image);
     if (state === undefined) return record;
+    const to = verb === "undo" ? versionBefore(record, state, stays) : undefined;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
     const { undone, ...rest } = record;
@@ -36,7 +43,11 @@ export function withPending(
       ...rest,
       ...verb === "undo" && { undone: true as const },
       ...goes && { lost: true as const },
-      pending: { verb, top, ...topVersion !== undefined && { topVersion } },
+      pending: {
+        ...{ verb, top },
+        ...topVersion !== undefined && { topVersion },
+        ...to !== undefined && { to },
+      },
     };
   });
 }
@@ -76,11 +87,23 @@ function isTop({ top, topVersion }: PendingOperation, layer: string, { layers }:
 }
 
 /** Both leave another layer at the top: an order that is done is never done again. */
-function stepsOf({ image, owner }: SessionRecord, { verb }: PendingOperation, state: Layered): Step[] {
+function stepsOf(
+  { image, owner }: SessionRecord,
+  { verb, top, to = top }: PendingOperation,
+  state: Layered,
+): Step[] {
   const names = namesOf(image);
   switch (verb) {
-    case "undo":
-      return moves.undo(names, state, owner);
+    case "undo": {
+      // First: as long as the top layer is there, the order isn't done.
+      const between = state.layers.filter((number) => to < number && number < top);
+      const [lowest, ...higher] = state.layers;
+      const layers: Layers = [lowest, ...higher.filter((number) => !between.includes(number))];
+      return [
+        ...between.map((number) => ({ kind: "remove", path: names.layer(number) } as const)),
+        ...moves.undo(names, { ...state, layers }, owner),
+      ];
+    }
     case "keep":
       return moves.keep(names, state, owner);
     default:

@@ -1,7 +1,7 @@
 /** Firmware of guests with seats: it begins with that of the master's guest, as the disk does with the master. */
 
 import type { EventContext } from "./context.ts";
-import { disksIn } from "./definitions.ts";
+import { disksIn, guestOf } from "./definitions.ts";
 import { observeFirmware } from "./observe.ts";
 import { masterGuests } from "./seat_masters.ts";
 import { UserError, withContext } from "../errors.ts";
@@ -41,7 +41,7 @@ async function firmwareOfMaster(
   const { definedFolder, liveFolder, configFolder, configOwner, firmwareFolders } = host.settings;
   const names = namesOf(master);
   const guest = masterGuests(names, context).find((guest) => guest.domain !== domain);
-  const owner = guest?.domain;
+  const owner = guest?.domain ?? guestOf(master, context);
   const disks = owner && (disksIn(definedFolder, owner) ?? disksIn(liveFolder, owner));
   if (!owner || !disks) {
     run.logInfo(

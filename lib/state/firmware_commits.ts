@@ -83,3 +83,23 @@ export function versionOf(
   );
   return next === -1 ? versions.at(-1) : versions[next - 1];
 }
+
+/**
+ * The layer of the firmware that an undo goes back to, where that isn't the next one: the newest older version of whose disks one
+ * still has its commit.
+ *
+ * @param stays whether a layer of a disk outlives the undo
+ */
+export function versionBefore(
+  { commits, firmware }: SessionRecord,
+  { layers }: Extract<State, { kind: "layered" }>,
+  stays: (path: string) => boolean,
+): number | undefined {
+  if (!firmware || !commits) return undefined;
+  const [lowest, ...older] = layers.slice(0, -1);
+  const before = older.findLast((number) => {
+    const noted = commits.find(({ layer }) => layer === number);
+    return noted === undefined || noted.disks.some(stays);
+  }) ?? lowest;
+  return before === layers.at(-2) ? undefined : before;
+}

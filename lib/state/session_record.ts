@@ -87,6 +87,8 @@ export interface PendingOperation {
   readonly top: number;
   /** Size and time of that layer. */
   readonly topVersion?: string;
+  /** Of firmware: the layer that an undo goes back to, where that isn't the next one. */
+  readonly to?: number;
 }
 
 /** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
@@ -117,7 +119,7 @@ function parseRecord(value: unknown): SessionRecord {
   const given = Object(value);
   const { target, image, started, made, uid, gid, mode, flagVersion, came, aside, setsAside, merging } =
     given;
-  const { undo, keep, topVersion } = given;
+  const { undo, keep, topVersion, to } = given;
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
@@ -129,7 +131,8 @@ function parseRecord(value: unknown): SessionRecord {
     : Number.isInteger(keep)
     ? { verb: "keep", top: keep } as const
     : undefined;
-  const pending = order && { ...order, ...typeof topVersion === "string" && { topVersion } };
+  const pending = order &&
+    { ...order, ...typeof topVersion === "string" && { topVersion }, ...Number.isInteger(to) && { to } };
   return {
     ...{ target, image, started, owner, held: given.held === true },
     ...given.firmware === true && { firmware: true },
@@ -173,6 +176,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
       {
         [pending.verb]: pending.top,
         ...pending.topVersion !== undefined && { topVersion: pending.topVersion },
+        ...pending.to !== undefined && { to: pending.to },
       },
   }));
   return JSON.stringify(list, keys, 2) + "\n";
@@ -181,7 +185,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
   "target image firmware started uid gid mode made ahead idle over held waits flagged flagVersion came " +
-  "resumed visits left lost detached aside setsAside stays undone commits layer disks merging undo keep topVersion"
+  "resumed visits left lost detached aside setsAside stays undone commits layer disks merging undo keep topVersion to"
 ).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */
