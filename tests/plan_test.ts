@@ -76,9 +76,10 @@ Deno.test("the note tells of a session that goes on what it told, and of a new o
   const noted = (record: SessionRecord | undefined, decision: Decision) =>
     recordsAtPrepare([{ disk: { ...disk, record }, decision }], now, [])[0];
   const held = { ...record, held: true };
-  assertEquals(noted(record, "keep"), record);
-  assertEquals(noted(held, "keep"), held);
-  assertEquals(noted(record, "resume"), held);
+  const continued = now.toISOString();
+  assertEquals(noted(record, "keep"), { ...record, continued });
+  assertEquals(noted(held, "keep"), { ...held, continued });
+  assertEquals(noted(record, "resume"), { ...held, continued });
   assertEquals(noted(held, "new session"), { ...record, started: now.toISOString() });
   const target = Deno.makeTempFileSync();
   const adopted = { ...disk, names: namesOf(target), record: undefined };

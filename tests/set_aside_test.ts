@@ -874,3 +874,21 @@ for (const reason of ["crashed", "daemon", "failed"]) {
     assertEquals(fixture.read(fixture.vda), session);
   });
 }
+
+for (const isOld of [false, true]) {
+  Deno.test(`a session that went on, and whose end could not be noted, is set aside, ${isOld ? "though it began before the host was booted" : "though an end had held it before"}`, async () => {
+    using fixture = await up(!isOld);
+    if (isOld) {
+      await fixture.stop("saved");
+      fixture.booted = fixture.now();
+      await fixture.good("restore");
+    } else {
+      await fixture.stop("crashed");
+    }
+    await fixture.start();
+    fixture.configure({ vda: false }, LATER);
+    await fixture.event("release", "saved", { perform: new Failing(0, "dies before").perform });
+    await fixture.good("prepare");
+    assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+  });
+}

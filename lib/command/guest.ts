@@ -8,6 +8,7 @@ import { flagsMeant, withItsFlag } from "../hook/flags.ts";
 import { checkOwnImage, observeFirmware, observeListed, observeRecorded } from "../hook/observe.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
+import { Run } from "../host/run.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -118,8 +119,11 @@ async function recoveryOfCommit(
   context: EventContext,
 ): Promise<Recovery | undefined> {
   if (disks.every((disk) => stateOf(disk).kind !== "committing")) return undefined;
+  const { host, domain } = context;
+  // Looked at only: nothing is done, and nothing logged.
+  const dry = { ...host, show: () => {} };
   try {
-    return await planCheckedRecovery(disks, context);
+    return await planCheckedRecovery(disks, { ...context, host: dry, run: new Run(dry, domain) });
   } catch {
     // The disk that it is about tells itself what is wrong.
     return undefined;

@@ -127,12 +127,12 @@ export function isBeforeThisBoot({ by }: NotedStart, { host }: Pick<EventContext
  * @param before what was still noted of the guest's last start: nothing, where it came up
  */
 export function lacksItsEnd(
-  record: { readonly started: string; readonly over?: true; readonly held?: boolean } | undefined,
+  record: { readonly started: string; readonly continued?: string; readonly over?: true } | undefined,
   before: NotedStart | undefined,
   { host }: { readonly host: Pick<Host, "booted"> },
 ): boolean {
-  return before === undefined && record !== undefined && !record.over && !record.held &&
-    Date.parse(record.started) >= host.booted().getTime();
+  return before === undefined && record !== undefined && !record.over &&
+    Date.parse(record.continued ?? record.started) >= host.booted().getTime();
 }
 
 /** How long ago a start was noted, in milliseconds; also where a clock was set back since. */

@@ -38,7 +38,7 @@ export function recordsAtPrepare(
     // Its flag is looked up by its target, which may be another one than at its start.
     return record === undefined || beginsSession(decision) || came === "migration" && isStale(disk)
       ? begunRecord(one, from, now, others)
-      : keptRecord(one, record, from, others);
+      : keptRecord(one, record, from, now, others);
   });
 }
 
@@ -47,6 +47,7 @@ function keptRecord(
   { disk, decision }: DecidedDisk,
   record: SessionRecord,
   from: Pick<SessionRecord, "came" | "aside">,
+  now: Date,
   others: readonly SessionRecord[],
 ): SessionRecord {
   const { target } = disk;
@@ -84,6 +85,7 @@ function keptRecord(
     ...left && !goesOn.includes(decision) && { left },
     ...idle && !goesOn.includes(decision) && { idle },
     started,
+    ...goesOn.includes(decision) && { continued: now.toISOString() },
     // A session that has not come up yet beside one that is set aside holds nothing.
     ...decision === "resume" && !isUnborn(disk) && { held: true },
     ...(flagged && !isByMark || isMarkedNow) && { flagged: true },

@@ -195,6 +195,7 @@ export function seatRecordAtPrepare(
   return {
     ...base,
     started: record?.started ?? now.toISOString(),
+    continued: now.toISOString(),
     // Until the guest is up, its memory may have to come back once more.
     ...(decision === "put back" || record?.waits) && { waits: true },
     ...record?.written !== undefined && { written: record.written },

@@ -15,6 +15,8 @@ export interface SeatRecord {
   readonly layer: number;
   /** Start of the session, ISO 8601. */
   readonly started: string;
+  /** When the last start went on with it, ISO 8601, if one has. */
+  readonly continued?: string;
   /** Name of the host of its last start: two may have one folder of configurations. */
   readonly host?: string;
   /** What the overlay of the next session belongs to. */
@@ -55,6 +57,7 @@ function parseSeat(value: unknown): SeatRecord {
     master,
     layer,
     started,
+    continued,
     uid,
     gid,
     mode,
@@ -78,6 +81,7 @@ function parseSeat(value: unknown): SeatRecord {
   }
   return {
     ...{ target, image, master, layer, started, owner: { uid, gid, mode: Number.parseInt(mode, 8) } },
+    ...typeof continued === "string" && { continued },
     ...typeof host === "string" && { host },
     ...typeof made === "string" && { made },
     ...waits === true && { waits },

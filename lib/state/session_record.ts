@@ -10,6 +10,8 @@ export interface SessionRecord {
   readonly firmware?: true;
   /** Start of the session, ISO 8601; later than all that other guests' notes say of the image at that time. */
   readonly started: string;
+  /** When the last start went on with it, ISO 8601, if one has. */
+  readonly continued?: string;
   /**
    * When files of this session were made, in milliseconds, that were made at another time than its start: the session that it
    * replaces, and its own where the clock of its file system differs from the host's. Where the file system tells no such time:
@@ -136,6 +138,7 @@ function parseRecord(value: unknown): SessionRecord {
   return {
     ...{ target, image, started, owner, held: given.held === true },
     ...given.firmware === true && { firmware: true },
+    ...typeof given.continued === "string" && { continued: given.continued },
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...typeof given.ahead === "number" && { ahead: given.ahead },
     ...given.idle === true && { idle: true },
@@ -184,7 +187,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
-  "target image firmware started uid gid mode made ahead idle over held waits flagged flagVersion came " +
+  "target image firmware started continued uid gid mode made ahead idle over held waits flagged flagVersion came " +
   "resumed visits left lost detached aside setsAside stays undone commits layer disks merging undo keep topVersion to"
 ).split(" ");
 
