@@ -181,3 +181,27 @@ Deno.test("firmware goes back once where two disks of one commit are undone one 
   await fixture.type("keep guest");
   assertEquals(JSON.parse(Deno.readTextFileSync(fixture.variables)), { one: "yes", two: "yes" });
 });
+
+Deno.test("an undo takes firmware back past no commit that was merged into another disk since", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  const commits = { vda: 0, vdb: 2 };
+  for (const [target, key] of [["vdb", "one"], ["vda", "two"], ["vdb", "three"]] as const) {
+    const disks = (["vda", "vdb"] as const).map((one) => ({
+      target: one,
+      "one-shot-commit": one === target,
+      "keep-commits": commits[one],
+    }));
+    fixture.configureText(JSON.stringify({ firmware: true, disks }));
+    await fixture.start();
+    for (const one of ["vda", "vdb"]) fixture.write(fixture.image(one), key);
+    await fixture.stop();
+  }
+  await fixture.type("undo guest --yes");
+  assertEquals([fixture.disk("vda"), fixture.disk("vdb")], [{ base: "vda", two: "yes" }, {
+    base: "vdb",
+    one: "yes",
+  }]);
+  assertEquals(JSON.parse(Deno.readTextFileSync(fixture.variables)), { one: "yes", two: "yes" });
+});

@@ -1117,3 +1117,15 @@ Deno.test("a start whose overlay an event of another host has taken for one that
   await here.event("release", "failed");
   assertEquals(here.files(), ["vda.img"]);
 });
+
+Deno.test("a saved guest, before libvirt 10.5, is not restored once it was up on another host", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  await hosts.start(here);
+  here.write(here.vda, "session");
+  await hosts.stop(here, "-");
+  await hosts.start(there);
+  await hosts.stop(there, "shutdown");
+  await here.good("restore");
+  assertEquals((await here.event("prepare")).code, 1);
+});

@@ -124,3 +124,13 @@ for (const isMerged of [false, true]) {
     assertEquals(seats.content("seat1"), { version: "one" });
   });
 }
+
+Deno.test("of two domains with the master's image the configured one is that of its firmware", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  Deno.writeTextFileSync(fixture.variables, `{"version":"one"}`);
+  const other = fixture.xml().replaceAll("guest_VARS", "a-rescue_VARS");
+  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/a-rescue.xml`, other);
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { version: "one" });
+});

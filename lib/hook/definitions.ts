@@ -28,13 +28,19 @@ export function domains({ definedFolder, liveFolder }: Settings): string[] {
   return [...new Set(names.flatMap((name) => /^(.+)\.xml$/s.exec(name)?.[1] ?? []))].sort();
 }
 
-/** The guest that has an image as its own disk, by the domains' definitions. */
-export function guestOf(
+/** The guests that have an image as their own disk, by the domains' definitions. */
+export function guestsOf(
   image: string,
-  { host }: { readonly host: { readonly settings: Settings } },
-): string | undefined {
-  return domains(host.settings).find((domain) => {
-    const disks = readableDisksIn(host.settings.definedFolder, domain) ?? [];
-    return disks.some(({ file }) => file !== undefined && files.sameFile(file, image));
-  });
+  { host: { settings } }: { readonly host: { readonly settings: Settings } },
+): string[] {
+  return domains(settings).filter((domain) =>
+    (readableDisksIn(settings.definedFolder, domain) ?? []).some(({ file }) =>
+      file !== undefined && files.sameFile(file, image)
+    )
+  );
+}
+
+/** The first of them. */
+export function guestOf(image: string, context: Parameters<typeof guestsOf>[1]): string | undefined {
+  return guestsOf(image, context)[0];
 }

@@ -2,9 +2,9 @@
 
 import type { EventContext } from "./context.ts";
 import { madeAt } from "./observe.ts";
-import { lstat, version } from "../host/files.ts";
+import { version } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
-import { versionBefore } from "../state/firmware_commits.ts";
+import { versionBefore, withUndone } from "../state/firmware_commits.ts";
 import { wasSavedOn } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
 import type { PendingOperation, SessionRecord } from "../state/session_record.ts";
@@ -24,18 +24,17 @@ export function withPending(
   verb: PendingOperation["verb"],
   states: LayeredStates,
 ): SessionRecord[] {
-  const going = records.flatMap(({ image, firmware }) => {
+  const layers = records.flatMap(({ image, firmware }) => {
     const state = firmware ? undefined : states.get(image);
-    return state ? namesOf(image).layer(topOf(state.layers)) : [];
+    return state ? namesOf(image).layer(topOf(state.layers) + (verb === "keep" ? 1 : 0)) : [];
   });
-  const stays = (path: string) => !going.includes(path) && lstat(path) !== undefined;
-  return records.map((record) => {
+  return withUndone(records, verb, layers).map((record) => {
     const state = states.get(record.image);
     if (state === undefined) return record;
-    const to = verb === "undo" ? versionBefore(record, state, stays) : undefined;
+    const to = verb === "undo" ? versionBefore(record, state) : undefined;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
-    const { undone, ...rest } = record;
+    const { undone, waits: _, ...rest } = record;
     const ended = namesOf(record.image).ended;
     const goes = verb === "undo" && state.ended && !undone &&
       wasSavedOn({ endedMade: madeAt(ended), record });

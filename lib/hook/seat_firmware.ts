@@ -1,13 +1,14 @@
 /** Firmware of guests with seats: it begins with that of the master's guest, as the disk does with the master. */
 
 import type { EventContext } from "./context.ts";
-import { disksIn, guestOf } from "./definitions.ts";
+import { disksIn, guestsOf } from "./definitions.ts";
 import { observeFirmware } from "./observe.ts";
 import { masterGuests } from "./seat_masters.ts";
 import { UserError, withContext } from "../errors.ts";
 import { readConfig } from "../host/config_file.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readRecords } from "../host/session_records.ts";
+import type { Config } from "../input/config.ts";
 import { versionOf } from "../state/firmware_commits.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { guestNames, namesOf } from "../state/paths.ts";
@@ -38,10 +39,10 @@ async function firmwareOfMaster(
   context: EventContext,
 ): Promise<{ readonly target: string; readonly file: string }[]> {
   const { run, host, domain } = context;
-  const { definedFolder, liveFolder, configFolder, configOwner, firmwareFolders } = host.settings;
+  const { definedFolder, liveFolder, configFolder, firmwareFolders } = host.settings;
   const names = namesOf(master);
   const guest = masterGuests(names, context).find((guest) => guest.domain !== domain);
-  const owner = guest?.domain ?? guestOf(master, context);
+  const owner = guest?.domain ?? await configuredGuestOf(master, context);
   const disks = owner && (disksIn(definedFolder, owner) ?? disksIn(liveFolder, owner));
   if (!owner || !disks) {
     run.logInfo(
@@ -50,7 +51,7 @@ async function firmwareOfMaster(
     );
     return [];
   }
-  const config = await readConfig(guestNames(configFolder, owner).config, configOwner);
+  const config = await configOf(owner, context);
   if (!config?.firmware) {
     throw new UserError(
       `the firmware of ${quoted(owner)}, whose disk is the master, doesn't go with its disk`,
@@ -87,4 +88,19 @@ async function firmwareOfMaster(
       versions[Math.max(0, versions.length - 1 - newer)]!;
     return [{ target, file: isCommitted && version === coming ? names.committing : names.layer(version) }];
   });
+}
+
+/** A guest that has the image as its own disk and is configured: one whose firmware goes with it, if there is one. */
+async function configuredGuestOf(image: string, context: EventContext): Promise<string | undefined> {
+  let first: string | undefined;
+  for (const domain of guestsOf(image, context)) {
+    const config = await configOf(domain, context);
+    if (config?.firmware) return domain;
+    if (config !== undefined) first ??= domain;
+  }
+  return first;
+}
+
+function configOf(domain: string, { host: { settings } }: EventContext): Promise<Config | undefined> {
+  return readConfig(guestNames(settings.configFolder, domain).config, settings.configOwner);
 }

@@ -5,7 +5,7 @@
 
 import { type ObservedDisk, stateOf } from "./observed_disk.ts";
 import { layerNumber } from "./paths.ts";
-import type { SessionRecord } from "./session_record.ts";
+import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
 import { type State, topOf } from "./state.ts";
 
 /** The records once these disks and firmware are committed together, which is noted with the firmware. */
@@ -21,7 +21,9 @@ export function withCommits(
     const file = committed.find(({ firmware, names }) => firmware && names.image === record.image);
     const layer = file && nextLayer(stateOf(file));
     if (layer === undefined) return record;
-    const older = record.commits?.filter((commit) => commit.layer < layer) ?? [];
+    // The names of layers that were taken back are used again.
+    const older = (record.commits ?? []).filter((commit) => commit.layer < layer)
+      .map((commit) => ({ ...commit, disks: commit.disks.filter((path) => !disks.includes(path)) }));
     return { ...record, commits: [...older, { layer, disks }] };
   });
 }
@@ -84,22 +86,38 @@ export function versionOf(
   return next === -1 ? versions.at(-1) : versions[next - 1];
 }
 
+/** The records once an undo has taken these layers of disks back, or `keep` has made them anew. */
+export function withUndone(
+  records: readonly SessionRecord[],
+  verb: PendingOperation["verb"],
+  layers: readonly string[],
+): SessionRecord[] {
+  return records.map((record) => {
+    if (!record.commits) return record;
+    const commits = record.commits.map(({ undone = [], ...commit }): FirmwareCommit => {
+      const others = undone.filter((path) => !layers.includes(path));
+      const now = verb === "keep"
+        ? others
+        : [...others, ...commit.disks.filter((path) => layers.includes(path))];
+      return { ...commit, ...now.length > 0 && { undone: now } };
+    });
+    return { ...record, commits };
+  });
+}
+
 /**
- * The layer of the firmware that an undo goes back to, where that isn't the next one: the newest older version of whose disks one
- * still has its commit.
- *
- * @param stays whether a layer of a disk outlives the undo
+ * The layer of the firmware that an undo goes back to, where that isn't the next one: the newest older version of which not all is
+ * undone.
  */
 export function versionBefore(
   { commits, firmware }: SessionRecord,
   { layers }: Extract<State, { kind: "layered" }>,
-  stays: (path: string) => boolean,
 ): number | undefined {
   if (!firmware || !commits) return undefined;
   const [lowest, ...older] = layers.slice(0, -1);
   const before = older.findLast((number) => {
     const noted = commits.find(({ layer }) => layer === number);
-    return noted === undefined || noted.disks.some(stays);
+    return noted === undefined || noted.disks.some((path) => !noted.undone?.includes(path));
   }) ?? lowest;
   return before === layers.at(-2) ? undefined : before;
 }

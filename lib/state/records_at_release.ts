@@ -88,6 +88,8 @@ export function recordsAtRelease(
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
         isElsewhere && !record.came && !isAwaited(disk) && !hasStaying(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
+      // Whoever has the image meanwhile may throw it away.
+      ...isUntold && decision === "set aside" && { waits: "saved" },
       ...lost && !isUp && { lost },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];

@@ -81,6 +81,8 @@ export interface SessionRecord {
 export interface FirmwareCommit {
   readonly layer: number;
   readonly disks: readonly string[];
+  /** Those of them that an undo has taken back. */
+  readonly undone?: readonly string[];
 }
 
 /** An order, and the top layer at that time: with another one it is done, or none of this host's any more. */
