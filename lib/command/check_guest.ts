@@ -1,9 +1,9 @@
 import { type Finding, finding } from "./finding.ts";
 import { type Guest, managedGuests } from "./guest.ts";
-import { disksIn, domains } from "../hook/definitions.ts";
 import { type InspectedDisk, probeLinks } from "./inspect.ts";
 import { asUserError, UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { disksIn, domains } from "../hook/definitions.ts";
 import { isPending } from "../hook/merge_choice.ts";
 import { checkBase, wayToMerge } from "../hook/merge_checks.ts";
 import * as files from "../host/files.ts";

@@ -1,8 +1,8 @@
 import { type Finding, finding } from "./finding.ts";
 import type { Guest } from "./guest.ts";
-import { disksIn, guestOf } from "../hook/definitions.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { disksIn, guestOf } from "../hook/definitions.ts";
 import { isPending } from "../hook/merge_choice.ts";
 import { mergeBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";

@@ -1,9 +1,9 @@
 /** What `enable` and `disable` do with seats, and with disks as masters. */
 
 import { listSeat, setKey } from "./config_edit.ts";
-import { disksIn, domains } from "../hook/definitions.ts";
 import { type GuestCommand, isLive } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
+import { disksIn, domains } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { seatDecision } from "../hook/seat_decide.ts";
 import { newLayer } from "../hook/seat_layer.ts";

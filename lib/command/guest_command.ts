@@ -1,8 +1,8 @@
 import type { Command } from "./arguments.ts";
-import { guestOf } from "../hook/definitions.ts";
 import type { Terminal } from "./terminal.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext } from "../hook/context.ts";
+import { guestOf } from "../hook/definitions.ts";
 import { isPaused } from "../hook/live_status.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";

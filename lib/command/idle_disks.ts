@@ -1,8 +1,8 @@
 /** What `undo` and `keep` have in common: an operation on disks of a guest that have no session, on all that are meant or on none. */
 
 import { checkTargets, confirm, type GuestCommand, isLive, namesIn, refuseBusy } from "./guest_command.ts";
-import { UserError, withContext } from "../errors.ts";
 import { namedDisks } from "./guest.ts";
+import { UserError, withContext } from "../errors.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";

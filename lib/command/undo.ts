@@ -1,7 +1,7 @@
 import { described, type GuestCommand } from "./guest_command.ts";
-import { guestOf } from "../hook/definitions.ts";
 import { enableKeeping, type Layered, onIdleDisks } from "./idle_disks.ts";
 import { UserError } from "../errors.ts";
+import { guestOf } from "../hook/definitions.ts";
 import { endDeadOnMasters } from "../hook/merge.ts";
 import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import { readOtherRecords } from "../host/session_records.ts";
