@@ -6,7 +6,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { read } from "../lib/host/files.ts";
 import type { Step } from "../lib/state/step.ts";
-import { atEveryStep, Failing, faults, inContext } from "./fault.ts";
+import { atEveryStep, dyingAt, Failing, faults, inContext } from "./fault.ts";
 import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
 import { type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO, type Result } from "./fixture.ts";
 import { type Random, randomly } from "./random.ts";
@@ -600,4 +600,20 @@ Deno.test("an undo leaves firmware alone that is managed no more, also after a s
   assertEquals((await fixture.type("undo guest --yes")).code, 0);
   const [variables, tpm] = filesOfFirmware(fixture);
   assertEquals(variables, tpm);
+});
+
+Deno.test("an end and the start after it, both cut short, leave the firmware set aside with the disk", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  const { vda, tpm } = fixture;
+  const content = fixture.read(vda);
+  await fixture.event("release", "-", {
+    perform: dyingAt((step) => step.kind === "link" && step.from === tpm),
+  });
+  await fixture.event("prepare", "-", { perform: new Failing(1, "dies before").perform });
+  fixture.booted = LATER;
+  assertEquals((await fixture.type("keep guest")).code, 0);
+  assertEquals(fixture.disk("vda"), content);
+  const [variables, state] = filesOfFirmware(fixture);
+  assertEquals(variables, state);
 });

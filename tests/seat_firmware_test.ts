@@ -134,3 +134,18 @@ Deno.test("of two domains with the master's image the configured one is that of 
   await seats.start("seat1");
   assertEquals(seats.content("seat1"), { version: "one" });
 });
+
+Deno.test("a seat has the firmware of its layer, though the master's disk was plain since that was committed", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  const disks = [{ target: "vda" }, { target: "vdb", "keep-commits": 2 }];
+  const flagged = disks.map((disk) => ({ ...disk, "one-shot-commit": true }));
+  fixture.configureText(JSON.stringify({ firmware: true, disks: flagged }));
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "version", "one");
+  await fixture.stop();
+  await seats.start("seat1");
+  assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
+});

@@ -63,7 +63,7 @@ export async function beginSessions(
   context: EventContext,
 ): Promise<void> {
   const { run, host, paths } = context;
-  const recovery = await planCheckedRecovery(disks, context);
+  const recovery = await planCheckedRecovery(disks, context, before);
   const others = readOtherRecords(paths.note, recovery.disks.map(({ names }) => names.image));
   for (const disk of recovery.disks) {
     const state = stateOf(disk);

@@ -1,4 +1,4 @@
-import type { EventContext } from "./context.ts";
+import { type EventContext, type NotedStart, readStart } from "./context.ts";
 import { inspectImage } from "./decide.ts";
 import { restoreMasterMarks } from "./master_mark.ts";
 import { checkOwner } from "./session_owner.ts";
@@ -9,10 +9,15 @@ import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { endFirmware, joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
 import { topOf } from "../state/state.ts";
 
-/** What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing. */
+/**
+ * What a cut-short event left, after a look at the sessions that would be committed with others. Changes nothing.
+ *
+ * @param start what is still noted of the guest's last start
+ */
 export async function planCheckedRecovery(
   disks: readonly ObservedDisk[],
   context: EventContext,
+  start: NotedStart | undefined = readStart(context.paths),
 ): Promise<Recovery> {
   const { disks: found, stages } = restoreMasterMarks(disks, context);
   for (const disk of found) await checkOwner(disk, context);
@@ -33,7 +38,9 @@ export async function planCheckedRecovery(
   const planned = planRecovery(found, context.paths, strangers, isFlagNewer);
   // Few guests have any: libvirt waits for each look.
   const isAlone = found.some(({ firmware }) => firmware) && files.lstat(context.paths.seats) === undefined;
-  const recovery = withoutUsedFlags(isAlone ? endFirmware(planned) : planned, context);
+  const isBegun = ({ names: { image } }: ObservedDisk) =>
+    start?.by !== undefined && (files.lstat(image)?.mtime ?? new Date(0)) >= start.by.at;
+  const recovery = withoutUsedFlags(isAlone ? endFirmware(planned, isBegun) : planned, context);
   return { ...recovery, stages: [...stages, ...recovery.stages] };
 }
 

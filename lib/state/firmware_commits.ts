@@ -4,7 +4,7 @@
  */
 
 import { type ObservedDisk, stateOf } from "./observed_disk.ts";
-import { layerNumber } from "./paths.ts";
+import { imageOf, layerNumber } from "./paths.ts";
 import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
 import { type State, topOf } from "./state.ts";
 
@@ -84,6 +84,20 @@ export function versionOf(
     record.commits!.some((commit) => commit.layer === number && commit.disks.some(isNewer))
   );
   return next === -1 ? versions.at(-1) : versions[next - 1];
+}
+
+/** The same commits, where a disk that is plain by now has them in itself: the numbers of its layers begin anew. */
+export function withoutMerged(
+  commits: readonly FirmwareCommit[],
+  stateOf: (image: string) => State,
+): FirmwareCommit[] {
+  return commits.map(({ disks, ...commit }) => ({
+    ...commit,
+    disks: disks.map((path) => {
+      const image = imageOf(path) ?? path;
+      return stateOf(image).kind === "plain" ? image : path;
+    }),
+  }));
 }
 
 /** The records once an undo has taken these layers of disks back, or `keep` has made them anew. */

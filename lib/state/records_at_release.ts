@@ -1,6 +1,6 @@
 import type { DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
-import { withCommits } from "./firmware_commits.ts";
+import { withCommits, withoutMerged } from "./firmware_commits.ts";
 import {
   bearsMark,
   hasStaying,
@@ -123,11 +123,12 @@ export function unfinished(
     ) return [];
     if (record.firmware && state.kind === "missing") return [];
     const isAside = hasEnded(state) || record.aside === "stay";
-    const { merging, flagVersion, held, flagged, ...rest } = isAside ? record : withoutAside(record);
+    const { merging, flagVersion, held, flagged, commits, ...rest } = isAside ? record : withoutAside(record);
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;
     return [{
       ...rest,
+      ...commits && { commits: withoutMerged(commits, (image) => parse(namesOf(image), listing(image))) },
       held: held && !isOver,
       ...flagged && !isIdle && { flagged },
       // From then on whatever lies there is another session, until a start of this guest begins one.

@@ -76,13 +76,14 @@ export function planRecovery(
 /**
  * An end that was cut short between the disks and their firmware: where all disks have ended, it goes as they went. Not for a guest
  * with seats, of which the disks say nothing.
+ *
+ * @param isBegun whether a session was begun by a start that was cut short before the disks had theirs: nothing was written to it
  */
-export function endFirmware(recovery: Recovery): Recovery {
-  const all = recovery.disks.filter(({ firmware }) => !firmware);
-  const isOver = all.length > 0 && all.every((disk) => ["plain", "layered"].includes(stateOf(disk).kind));
+export function endFirmware(recovery: Recovery, isBegun: (disk: ObservedDisk) => boolean): Recovery {
+  const all = recovery.disks.filter(({ firmware }) => !firmware).map(stateOf);
+  const isOver = all.length > 0 && all.every(({ kind }) => kind === "plain" || kind === "layered");
   if (!isOver) return recovery;
-  // What was there at its start is not what this session's end has set aside.
-  const isAside = all.some((disk) => hasEnded(stateOf(disk)) && disk.record?.aside === undefined);
+  const isAside = all.some(hasEnded);
   const stages: Stage[] = [];
   const disks = recovery.disks.map((disk) => {
     const state = stateOf(disk);
@@ -91,7 +92,7 @@ export function endFirmware(recovery: Recovery): Recovery {
     if (!isLeft) return disk;
     const { names, owner } = disk;
     // What was set aside before was removed first, where the session was to be.
-    const steps = isAside && !state.ended
+    const steps = isAside && !state.ended && !isBegun(disk)
       ? moves.setAside(names, state, owner)
       : moves.discard(names, state, owner);
     stages.push({ subject: disk.target, steps });
