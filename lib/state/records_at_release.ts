@@ -7,6 +7,7 @@ import {
   hasSuccessor,
   isAwaited,
   isTorn,
+  type ObservedDisk,
   waitsToBeSetAside,
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
@@ -89,7 +90,8 @@ export function recordsAtRelease(
         isElsewhere && !record.came && !isAwaited(disk) && !hasStaying(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
       // Whoever has the image meanwhile may throw it away.
-      ...isUntold && decision === "set aside" && { waits: "saved" },
+      ...(isUntold && decision === "set aside" || !isUp && decision === "discard" && isSetAside(disk)) &&
+        { waits: "saved" },
       ...lost && !isUp && { lost },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
@@ -98,6 +100,11 @@ export function recordsAtRelease(
     records,
     decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk),
   );
+}
+
+/** Whether what the guest may have been saved on is set aside beside the session. */
+function isSetAside({ endedMade, record }: ObservedDisk): boolean {
+  return record?.setsAside !== undefined && record.setsAside === endedMade;
 }
 
 /** The record without what it tells of what is set aside: something else is, or nothing. */
