@@ -28,6 +28,11 @@ export function withCommits(
   });
 }
 
+/** What is noted of a layer of the firmware. */
+function commitOf(record: SessionRecord | undefined, number: number | undefined): FirmwareCommit | undefined {
+  return record?.commits?.find(({ layer }) => layer === number);
+}
+
 function nextLayer(state: State): number | undefined {
   return "layers" in state ? topOf(state.layers) + 1 : undefined;
 }
@@ -47,7 +52,7 @@ export function versionsKept(file: ObservedDisk, disks: readonly ObservedDisk[])
   if (!file.record?.commits) return most;
   const layers = states.flatMap(([{ names }, state]) => commitsIn(state).map(names.layer));
   const oldest = commits.findIndex((number, index) => {
-    const noted = file.record?.commits?.find(({ layer }) => layer === number);
+    const noted = commitOf(file.record, number);
     return noted ? noted.disks.some((path) => layers.includes(path)) : commits.length - index <= most;
   });
   return oldest === -1 ? 0 : commits.length - oldest;
@@ -59,10 +64,9 @@ function commitsIn(state: State): readonly number[] {
 }
 
 /** Whether the newest version of the firmware was committed with one of these layers of disks, or nothing is noted of that. */
-export function wasCommittedWith({ record, ...disk }: ObservedDisk, layers: readonly string[]): boolean {
-  const state = stateOf({ record, ...disk });
-  const top = "layers" in state ? topOf(state.layers) : undefined;
-  const noted = record?.commits?.find(({ layer }) => layer === top);
+export function wasCommittedWith(file: ObservedDisk, layers: readonly string[]): boolean {
+  const state = stateOf(file);
+  const noted = commitOf(file.record, "layers" in state ? topOf(state.layers) : undefined);
   return noted === undefined || noted.disks.some((path) => layers.includes(path));
 }
 
@@ -80,8 +84,7 @@ export function versionOf(
   if (!record?.commits) return undefined;
   const isNewer = (path: string) => (layerNumber(image, path) ?? -1) > layer;
   const next = versions.findIndex((number, index) =>
-    index > 0 &&
-    record.commits!.some((commit) => commit.layer === number && commit.disks.some(isNewer))
+    index > 0 && commitOf(record, number)?.disks.some(isNewer) === true
   );
   return next === -1 ? versions.at(-1) : versions[next - 1];
 }
@@ -124,13 +127,13 @@ export function withUndone(
  * undone.
  */
 export function versionBefore(
-  { commits, firmware }: SessionRecord,
+  record: SessionRecord,
   { layers }: Extract<State, { kind: "layered" }>,
 ): number | undefined {
-  if (!firmware || !commits) return undefined;
+  if (!record.firmware || !record.commits) return undefined;
   const [lowest, ...older] = layers.slice(0, -1);
   const before = older.findLast((number) => {
-    const noted = commits.find(({ layer }) => layer === number);
+    const noted = commitOf(record, number);
     return noted === undefined || noted.disks.some((path) => !noted.undone?.includes(path));
   }) ?? lowest;
   return before === layers.at(-2) ? undefined : before;
