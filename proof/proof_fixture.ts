@@ -56,13 +56,24 @@ export interface Begun {
 class DiskFixture extends RealFixture {
   /** XML of other guests than the fixture's own, by their names. */
   readonly guests = new Map<string, () => string>();
-  /** The compiled program's, too: each knows what the other has noted. */
+  /** The compiled program's, too, as the time of the boot: each knows what the other has noted. */
   override name = Deno.hostname();
+  override booted = new Date(Date.now() - Deno.osUptime() * 1000);
 
   constructor(readonly places: Places) {
     Deno.mkdirSync(places.fixture);
     super(places.fixture);
     this.qemuImg = qemuImg(places.qemuImg);
+  }
+
+  /** The machine isn't booted: the sessions are made older than that. */
+  override boot(): void {
+    const before = "1999-12-31T00:00:00.000Z";
+    const records = parseRecords(this.note, Deno.readTextFileSync(this.note)).map((record): SessionRecord => {
+      const made = madeAt(record.image);
+      return { ...record, started: before, ...made !== undefined && { made: [made] } };
+    });
+    Deno.writeTextFileSync(this.note, formatRecords(records));
   }
 
   override save(image: string, _backing: string | null, data: Content): void {
@@ -257,12 +268,12 @@ function kill(child: Deno.ChildProcess): void {
 
 /**
  * The start of a session is the only time in a file that is written anew each time. No file is younger than this one. The time
- * in a version of the configuration is that file's, which stays.
+ * in a version of the configuration is that file's, which stays; so does that of a session of before the boot.
  */
 function withoutTime(path: string): void {
   const { mtime } = Deno.lstatSync(path);
   const text = Deno.readTextFileSync(path);
-  const blank = text.replaceAll(/(?<!bytes of |since )\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2126-01-01T00:00:00.000Z")
+  const blank = text.replaceAll(/(?<!bytes of |since )2\d{3}-\d\d-\d\dT[\d:.]+Z/g, "2126-01-01T00:00:00.000Z")
     // When the configuration was put in place can't be had again.
     .replaceAll(/(bytes of ([\d:.TZ-]+), in place since )[\d:.TZ-]+/g, "$1$2");
   if (blank === text) return;

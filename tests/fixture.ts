@@ -319,6 +319,11 @@ export class Fixture implements Disposable {
     }, how);
   }
 
+  /** The host comes up again: whatever session lies there, its guest is dead. */
+  boot(): void {
+    this.booted = LATER;
+  }
+
   /** The process that an end starts to merge what is pending. */
   async merge(how: Circumstance = {}): Promise<Result> {
     const { domain = DOMAIN } = how;

@@ -46,7 +46,7 @@ const all = (...acts: Act[]): Act => async (fixture) => {
 };
 const stops = (reason: string): Act => (fixture) => fixture.stop(reason);
 const restores: Act = (fixture) => fixture.good("restore");
-const boots: Act = (fixture) => fixture.booted = LATER;
+const boots: Act = (fixture) => fixture.boot();
 const prepares: Act = (fixture) => fixture.good("prepare");
 
 /** Disks of so many layers, all but the lowest being commits that could not be merged. */
@@ -107,7 +107,6 @@ export function scenarios(targets: readonly string[], layers: number): Scenario[
       setUp: all(up(clear), boots),
       event: fresh,
       next: afterStart("base"),
-      setsAside: true,
     },
     {
       name: "a start after a power cut, with a flag that came later",
