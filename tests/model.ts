@@ -163,7 +163,8 @@ export function saved(model: Model, managed: boolean): Model {
 
 /** A guest that comes back with its memory finds the disk that it remembers. */
 export function restored(model: Model, now: number): Model {
-  const own = model.aside === undefined || model.session?.saved ? model.session : undefined;
+  const isOwn = model.session?.saved || model.saved?.managed && model.session?.unborn === undefined;
+  const own = model.aside === undefined || isOwn ? model.session : undefined;
   const session = own ?? model.aside ?? begun(model, now, model.flag);
   const aside = own ? model.aside : undefined;
   return {
@@ -204,8 +205,8 @@ export function kept(model: Model): Model {
   return { ...model, history: [...model.history, model.aside!.content], aside: undefined };
 }
 
-/** A saved guest can't come back onto another session than its own, if that is to be kept. */
-export function isLost({ session, aside, flag }: Model): boolean {
+/** A saved guest comes back neither onto another session than its own, nor in the place of one that ran. */
+export function isLost({ session, aside, saved }: Model): boolean {
   return session !== undefined && aside !== undefined && !session.saved && session.unborn === undefined &&
-    flag;
+    !saved?.managed;
 }

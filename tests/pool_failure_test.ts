@@ -561,3 +561,21 @@ poolTest(
     assertEquals(pool.record("seat1")?.master, fixture.image("lab2"));
   },
 );
+
+poolTest(
+  "a seat finds the session of its managed save, though its end could not be noted and another one is set aside",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    await pool.start("seat1");
+    const newer = fixture.read(pool.image("seat1"));
+    fixture.busy.clear();
+    Deno.writeTextFileSync(`${fixture.settings.saveFolder}/seat1.save`, "");
+    fixture.booted = LATER;
+    await pool.event("seat1", "restore");
+    assertEquals((await pool.event("seat1", "prepare")).code, 0);
+    assertEquals(fixture.read(pool.image("seat1")), newer);
+    assert(exists(`${pool.image("seat1")}.autorevert-ended`));
+  },
+);

@@ -252,6 +252,13 @@ Deno.test("a session that is left to a saved guest outlives a start that is cut 
 
 Deno.test("a guest that was saved doesn't come back onto a session that has begun since", async () => {
   using fixture = await upSinceSave();
+  fixture.booted = LATER;
+  await fixture.good("restore");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, fixture.read(fixture.vda)], [1, newer]);
+  assertStringIncludes(said.join(), "autorevert recover --keep|--discard guest vda");
+  await fixture.stop("failed");
+  await fixture.type("recover --discard guest vda --yes");
   await fixture.good("restore");
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), session);
@@ -679,12 +686,12 @@ async function ranUntold(flag: boolean): Promise<Fixture> {
 }
 
 for (const flag of [false, true]) {
-  Deno.test(`a session that ran, though nobody told that its guest was up, is ${flag ? "not thrown away" : "over"} where the guest is restored on the one that is set aside`, async () => {
+  Deno.test(`a session that ran, though nobody told that its guest was up, is not thrown away where the guest is restored on the one that is set aside, flagged ${flag}`, async () => {
     using fixture = await ranUntold(flag);
     await fixture.good("restore");
     const { code, said } = await fixture.event("prepare");
-    assertEquals([code, fixture.read(fixture.vda)], flag ? [1, { ...base, next: "yes" }] : [0, session]);
-    if (flag) assertStringIncludes(said.join(), "end that one first");
+    assertEquals([code, fixture.read(fixture.vda)], [1, { ...base, next: "yes" }]);
+    assertStringIncludes(said.join(), "end that one first");
   });
 }
 
@@ -890,5 +897,17 @@ for (const isOld of [false, true]) {
     await fixture.event("release", "saved", { perform: new Failing(0, "dies before").perform });
     await fixture.good("prepare");
     assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+  });
+}
+
+for (const isManaged of [false, true]) {
+  Deno.test(`a session whose save could not be noted is not thrown away by its restore, where its start had set another one aside: managed ${isManaged}`, async () => {
+    using fixture = await upSinceSave();
+    if (isManaged) Deno.writeTextFileSync(fixture.managedSave, "");
+    await fixture.event("release", "saved", { perform: new Failing(0, "dies before").perform });
+    fixture.booted = LATER;
+    await fixture.good("restore");
+    assertEquals((await fixture.event("prepare")).code, isManaged ? 0 : 1);
+    assertEquals(fixture.read(fixture.vda), newer);
   });
 }

@@ -10,7 +10,7 @@ import {
   tellSetAside,
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { isBeingStarted, readStart, updateRecords } from "../hook/context.ts";
+import { isBeingStarted, lacksItsEnd, readStart, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { inspectImage as lookAtDisk, isSaved } from "../hook/decide.ts";
 import { othersSession } from "../hook/session_owner.ts";
@@ -95,7 +95,7 @@ async function ask(context: GuestCommand): Promise<string> {
   await checkSessions(sessions, context);
   for (const disk of sessions) {
     const { target, names, listing } = disk;
-    const saved = maySomebodyNeed(disk)
+    const saved = maySomebodyNeed(disk, context)
       ? ", on which a guest was saved to a file, or has gone to another host"
       : "";
     const keeping = listing.has(names.ended)
@@ -186,6 +186,8 @@ async function endSessions(
   const foreign = noted.filter((record) => !records.includes(record)).map(({ image }) => image);
   const ours = options.has("keep") ? withCommits(noted, own) : noted;
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
+  // What the guest may have been saved on, and goes now.
+  const needed = all.filter((disk) => options.has("keep") ? isUnborn(disk) : maySomebodyNeed(disk, context));
   if (options.has("keep")) {
     // Flags that are set later are meant for the next session.
     const usesFlag = ({ image }: SessionRecord) =>
@@ -219,7 +221,7 @@ async function endSessions(
       : "; the flag stays, and the next session will be kept";
   for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${flagSaid(disk)}`);
   // What the guest was saved on is the disk now, or gone: nothing else that lies there is for its memory.
-  const goes = all.filter(options.has("keep") ? isUnborn : maySomebodyNeed).map(({ names }) => names.image);
+  const goes = needed.map(({ names }) => names.image);
   const left = note.map((record): SessionRecord => {
     const { waits: _, ...rest } = record;
     if (!ours.includes(record)) return record;
@@ -230,8 +232,9 @@ async function endSessions(
 }
 
 /** Whether a guest that was saved, or that runs elsewhere, may need the session. */
-function maySomebodyNeed(disk: ObservedDisk): boolean {
-  return disk.record?.waits === "saved" || waitsToBeSetAside(disk);
+function maySomebodyNeed(disk: ObservedDisk, context: GuestCommand): boolean {
+  return disk.record?.waits === "saved" || waitsToBeSetAside(disk) ||
+    lacksItsEnd(disk.record, readStart(context.paths), context);
 }
 
 /** A flag that was set since the session died is meant for the next one, and stays. */

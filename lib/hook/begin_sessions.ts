@@ -1,7 +1,7 @@
 import { UserError, withContext } from "../errors.ts";
 import { type EventContext, lacksItsEnd, lookingBy, type NotedStart, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
-import { decideAll, type EventFacts, whyRefused, withFirmware } from "./decide.ts";
+import { decideAll, type EventFacts, isSaved, whyRefused, withFirmware } from "./decide.ts";
 import { checkMarks, checkMergeMarks } from "./marks.ts";
 import { waitForOrphan } from "./merge_control.ts";
 import { flagsMeant } from "./flags.ts";
@@ -12,7 +12,6 @@ import type { MadeSeats } from "./seat_prepare.ts";
 import { dataError } from "./refusal.ts";
 import { undoStart } from "./undo_start.ts";
 import * as files from "../host/files.ts";
-import type { Host } from "../host/host.ts";
 import type { ImageInfo } from "../host/qemu_img.ts";
 import { readOtherRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
@@ -255,14 +254,14 @@ export function eventFacts(
     readonly start: EventFacts["start"];
     readonly isFlagMeant: boolean;
   },
-  context: { readonly host: Pick<Host, "booted"> },
+  context: Pick<EventContext, "host" | "domain">,
 ): EventFacts {
   const { record } = disk;
   const held = isHeld(disk) ||
     !waitsToBeSetAside(disk) && (disk.listed ? isFlagMeant : disk.flag === "unreadable");
   const saved = stateOf(disk).kind === "session"
     ? isAwaited(disk) || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk) ||
-      lacksItsEnd(record, before, context)
+      lacksItsEnd(record, before, context) || record?.aside === undefined && isSaved(context)
     : record?.waits === "saved" || record?.lost === true;
   return { event: "prepare", start, end: "none", held, saved };
 }

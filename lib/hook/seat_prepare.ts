@@ -1,6 +1,7 @@
 /** The start of a guest with seats. */
 
 import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
+import { isSaved } from "./decide.ts";
 import { interruptMerges, waitForOrphan } from "./merge_control.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
@@ -160,7 +161,9 @@ async function decideAtPrepare(
     event: "prepare",
     start,
     end: "none",
-    saved: isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) || lacksItsEnd(seat.record, before, context),
+    saved: isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) ||
+      lacksItsEnd(seat.record, before, context) ||
+      seat.record?.aside === undefined && isSaved(context),
   }, context);
   context.run.logInfo(seat.target, `${decision}: ${reason}`);
   if (isSeatRefusal(decision)) throw withContext(seat.target, explainSeat(decision, seat, context.domain));

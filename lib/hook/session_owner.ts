@@ -25,7 +25,10 @@ function otherOwner(image: string, { paths }: EventContext) {
 
 /** Whether a saved guest comes from another host: of its session there is no note here, but this hook has marked it there. */
 export function isSavedElsewhere(disk: ObservedDisk, context: EventContext): boolean {
-  return isMarked(disk) && otherOwner(disk.names.image, context) === undefined;
+  // What a guest was saved on here is another one.
+  const isAnother = disk.record?.waits === "saved" || disk.record?.lost === true ||
+    disk.record?.setsAside !== undefined;
+  return isMarked(disk) && !isAnother && otherOwner(disk.names.image, context) === undefined;
 }
 
 /** Why a session of another guest is left alone, if it is one. */

@@ -218,14 +218,9 @@ const prepare = rows([
     other,
   ],
   [
-    { start: "resume", state: "session", ours: true, ended: true, saved: false, flag: "set" },
-    "refuse: not its session",
-    "the guest was saved on the session that is set aside",
-  ],
-  [
     { start: "resume", state: "session", ours: true, ended: true, saved: false },
-    "put back",
-    "the guest was saved on the session that is set aside",
+    "refuse: not its session",
+    "the guest was saved on the session that is set aside, or on this one",
   ],
   [{ start: "resume", state: "session", ours: true }, "keep", "it was saved on this session"],
   [{ start: "migrate", state: "session" }, "keep", "it runs on this session elsewhere"],

@@ -51,11 +51,18 @@ export function versionsKept(file: ObservedDisk, disks: readonly ObservedDisk[])
   const commits = commitsIn(state);
   if (!file.record?.commits) return most;
   const layers = states.flatMap(([{ names }, state]) => commitsIn(state).map(names.layer));
-  const oldest = commits.findIndex((number, index) => {
+  let oldest = commits.findIndex((number, index) => {
     const noted = commitOf(file.record, number);
     return noted ? noted.disks.some((path) => layers.includes(path)) : commits.length - index <= most;
   });
-  return oldest === -1 ? 0 : commits.length - oldest;
+  if (oldest === -1) return 0;
+  // Where an undo of that goes back to is below those of which no disk has anything.
+  while (oldest > 0 && isAllUndone(commitOf(file.record, commits[oldest - 1]))) oldest--;
+  return commits.length - oldest;
+}
+
+function isAllUndone(noted: FirmwareCommit | undefined): boolean {
+  return noted !== undefined && noted.disks.every((path) => noted.undone?.includes(path));
 }
 
 /** The layers that are commits: all but the lowest. */
@@ -74,14 +81,14 @@ export function wasCommittedWith(file: ObservedDisk, layers: readonly string[]):
  * The version of the firmware that belongs to a layer of a disk: the newest before that of the disk's next layer.
  *
  * @param versions numbers of the firmware's layers, lowest first
- * @returns undefined where nothing is noted of them
+ * @returns undefined where it is not noted of all of them
  */
 export function versionOf(
   versions: readonly number[],
   record: SessionRecord | undefined,
   { image, layer }: { readonly image: string; readonly layer: number },
 ): number | undefined {
-  if (!record?.commits) return undefined;
+  if (!versions.slice(1).every((number) => commitOf(record, number))) return undefined;
   const isNewer = (path: string) => (layerNumber(image, path) ?? -1) > layer;
   const next = versions.findIndex((number, index) =>
     index > 0 && commitOf(record, number)?.disks.some(isNewer) === true
@@ -94,13 +101,17 @@ export function withoutMerged(
   commits: readonly FirmwareCommit[],
   stateOf: (image: string) => State,
 ): FirmwareCommit[] {
-  return commits.map(({ disks, ...commit }) => ({
-    ...commit,
-    disks: disks.map((path) => {
-      const image = imageOf(path) ?? path;
-      return stateOf(image).kind === "plain" ? image : path;
-    }),
-  }));
+  const isPlain = (path: string) => stateOf(imageOf(path) ?? path).kind === "plain";
+  return commits.map(({ layer, disks, undone = [] }) => {
+    const left = undone.filter((path) => !isPlain(path));
+    return {
+      layer,
+      // What was undone isn't in it.
+      disks: disks.filter((path) => left.includes(path) || !undone.includes(path))
+        .map((path) => isPlain(path) ? imageOf(path) ?? path : path),
+      ...left.length > 0 && { undone: left },
+    };
+  });
 }
 
 /** The records once an undo has taken these layers of disks back, or `keep` has made them anew. */
@@ -132,9 +143,6 @@ export function versionBefore(
 ): number | undefined {
   if (!record.firmware || !record.commits) return undefined;
   const [lowest, ...older] = layers.slice(0, -1);
-  const before = older.findLast((number) => {
-    const noted = commitOf(record, number);
-    return noted === undefined || noted.disks.some((path) => !noted.undone?.includes(path));
-  }) ?? lowest;
+  const before = older.findLast((number) => !isAllUndone(commitOf(record, number))) ?? lowest;
   return before === layers.at(-2) ? undefined : before;
 }

@@ -1,5 +1,6 @@
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
+import { withoutMerged } from "./firmware_commits.ts";
 import {
   bearsMark,
   hasStaying,
@@ -13,7 +14,7 @@ import {
   wasSavedOn,
 } from "./observed_disk.ts";
 import type { SessionRecord } from "./session_record.ts";
-import { hasEnded } from "./state.ts";
+import { hasEnded, type State } from "./state.ts";
 
 /** How a guest's memory comes to its sessions, by the kind of start. */
 export const ways = { fresh: undefined, resume: "restore", migrate: "migration" } as const;
@@ -37,7 +38,7 @@ export function recordsAtPrepare(
     const from = { ...came && { came }, ...aside && { aside } };
     // Its flag is looked up by its target, which may be another one than at its start.
     return record === undefined || beginsSession(decision) || came === "migration" && isStale(disk)
-      ? begunRecord(one, from, now, others)
+      ? begunRecord(one, from, now, others, decided)
       : keptRecord(one, record, from, now, others);
   });
 }
@@ -108,8 +109,13 @@ function begunRecord(
   from: Pick<SessionRecord, "came" | "aside">,
   now: Date,
   others: readonly SessionRecord[],
+  all: readonly DecidedDisk[],
 ): SessionRecord {
   const { record } = disk;
+  const stateOfImage = (image: string): State => {
+    const found = all.find(({ disk }) => disk.names.image === image);
+    return found === undefined ? { kind: "missing" } : stateOf(found.disk);
+  };
   const isComing = from.came === "migration";
   const setsAside = decision === "set aside, new session"
     ? disk.made
@@ -132,7 +138,7 @@ function begunRecord(
       ? mayBeKeptAfterwards(disk)
       : record?.stays && from.aside === "stay") && { stays: true } as const,
     ...record?.undone && decision === "new session" && { undone: true } as const,
-    ...record?.commits && { commits: record.commits },
+    ...record?.commits && { commits: withoutMerged(record.commits, stateOfImage) },
   };
 }
 
