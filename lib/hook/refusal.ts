@@ -237,10 +237,8 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
     case "refuse: not its session":
       return [
         `the session that the guest was saved on is set aside beside ${image}, and another one has begun since`,
-        `end that one first: ${
-          recoverCommand("--keep|--discard", domain, nameOf(disk))
-        }; or see all that is ` +
-        `there: ls -l ${word}*`,
+        `see all that is there: ls -l ${word}*; end that one first: ` +
+        recoverCommand("--keep|--discard", domain, nameOf(disk)),
       ];
     case "refuse: no session to migrate":
       return [
