@@ -25,12 +25,9 @@ Deno.test("an undo that fails, too, leaves a disk that the next start still know
   const perform = failingAt((step) => step.kind === "rename" && ++renames > 1);
   assertEquals((await fixture.event("prepare", "-", { perform })).code, 1);
   await fixture.event("release", "failed");
-  // Nobody can tell that no guest came up on what it has left: it is set aside for one start.
-  for (let lives = 0; lives < 2; lives++) {
-    await fixture.start();
-    for (const target of ["vda", "vdb"]) assertEquals(fixture.read(fixture.image(target)), { base: target });
-    await fixture.stop();
-  }
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) assertEquals(fixture.read(fixture.image(target)), { base: target });
+  await fixture.stop();
   assertEquals(fixture.files(), ["vda.img", "vdb.img"]);
 });
 

@@ -44,9 +44,16 @@ export async function undoStart(
         aside !== "others" || parse(namesOf(image), run.listing(image)).kind === "session"
       );
     const kept = before.map((record) =>
-      left.has(record.image) ? note.find(({ image }) => image === record.image) ?? record : record
+      left.has(record.image)
+        ? withoutGuest(note.find(({ image }) => image === record.image) ?? record)
+        : record
     );
-    const records = [...kept, ...unfinished(added, (image) => files.list(image))];
+    const records = [...kept, ...unfinished(added, (image) => files.list(image)).map(withoutGuest)];
     return [{ kind: "note", path: paths.note, records }];
   });
+}
+
+/** No guest has come up on what is left. */
+function withoutGuest(record: SessionRecord): SessionRecord {
+  return { ...record, over: true };
 }

@@ -25,7 +25,7 @@ export interface SessionRecord {
   readonly ahead?: number;
   /** The session has ended: another one that lies there isn't ours. */
   readonly idle?: true;
-  /** The end of the guest that was up on the session was noted, and none has come up on it since. */
+  /** No guest is up on the session: none has come up since it began, or since an end was noted. */
   readonly over?: true;
   /** What the disk gets back when a session ends: libvirt gives the layers to its QEMU user and returns only the top. */
   readonly owner: Owner;
