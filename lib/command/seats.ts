@@ -2,8 +2,8 @@
 
 import { asReadable, type Condition } from "./inspect.ts";
 import { UserError } from "../errors.ts";
-import { type EventContext, isBeingStarted, lacksItsEnd, mayBeStarting, readStart } from "../hook/context.ts";
-import { isSaved } from "../hook/decide.ts";
+import { type EventContext, isBeingStarted, mayBeStarting, readStart } from "../hook/context.ts";
+import { isSaved, mayBeSavedUntold } from "../hook/decide.ts";
 import { seatDecision } from "../hook/seat_decide.ts";
 import { newLayer } from "../hook/seat_layer.ts";
 import { observeListedSeat, observeRecordedSeat } from "../hook/seat_observe.ts";
@@ -114,7 +114,7 @@ async function judge(
       return fine("elsewhere");
     }
     const start = isSaved(context) ? "resume" : "fresh";
-    const saved = isSeatAwaited(seat) || lacksItsEnd(seat.record, readStart(context.paths), context);
+    const saved = isSeatAwaited(seat) || mayBeSavedUntold(seat.record, readStart(context.paths), context);
     const circumstances = { event: "prepare", start, end: "none", saved } as const;
     const { decision, reason } = await seatDecision(seat, circumstances, context);
     if (isSeatRefusal(decision)) throw explainSeat(decision, seat, context.domain);

@@ -1,7 +1,7 @@
 import { UserError, withContext } from "../errors.ts";
-import { type EventContext, lacksItsEnd, lookingBy, type NotedStart, updateRecords } from "./context.ts";
+import { type EventContext, lookingBy, type NotedStart, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
-import { decideAll, type EventFacts, isSaved, whyRefused, withFirmware } from "./decide.ts";
+import { decideAll, type EventFacts, mayBeSavedUntold, whyRefused, withFirmware } from "./decide.ts";
 import { checkMarks, checkMergeMarks } from "./marks.ts";
 import { waitForOrphan } from "./merge_control.ts";
 import { flagsMeant } from "./flags.ts";
@@ -150,10 +150,11 @@ async function noteClock(
     const made = madeOf(scratch);
     if (scratch === undefined || made === undefined) continue;
     const ahead = clockOffset(scratch, record, host.now());
-    if (ahead === 0 && isMadeForIt({ made, record })) continue;
+    const isTold = isMadeForIt({ made, record });
+    if (ahead === 0 && isTold) continue;
     note[index] = {
       ...record,
-      ...!isMadeForIt({ made, record }) && { made: [...record.made ?? [], made] },
+      ...!isTold && { made: [...record.made ?? [], made] },
       ...ahead !== 0 && { ahead },
     };
     isChanged = true;
@@ -261,7 +262,7 @@ export function eventFacts(
     !waitsToBeSetAside(disk) && (disk.listed ? isFlagMeant : disk.flag === "unreadable");
   const saved = stateOf(disk).kind === "session"
     ? isAwaited(disk) || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk) ||
-      lacksItsEnd(record, before, context) || record?.aside === undefined && isSaved(context)
+      mayBeSavedUntold(record, before, context)
     : record?.waits === "saved" || record?.lost === true;
   return { event: "prepare", start, end: "none", held, saved };
 }

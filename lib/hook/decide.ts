@@ -1,5 +1,5 @@
 import { UserError, withContext } from "../errors.ts";
-import type { EventContext } from "./context.ts";
+import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
 import { isSavedElsewhere, othersSession } from "./session_owner.ts";
 import { standingOn } from "./standing.ts";
@@ -182,6 +182,20 @@ async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<bo
 /** Whether libvirt holds a managed save of the guest. */
 export function isSaved({ host, domain }: Pick<EventContext, "host" | "domain">): boolean {
   return files.lstat(`${host.settings.saveFolder}/${domain}.save`) !== undefined;
+}
+
+/**
+ * Whether a guest may have been saved on the session that lies there, though no end of it says so: nothing was noted, or libvirt holds a
+ * managed save, and its guest came up on this one.
+ *
+ * @param before what was still noted of the guest's last start
+ */
+export function mayBeSavedUntold(
+  record: Parameters<typeof lacksItsEnd>[0] & { readonly aside?: string } | undefined,
+  before: NotedStart | undefined,
+  context: Pick<EventContext, "host" | "domain">,
+): boolean {
+  return lacksItsEnd(record, before, context) || record?.aside === undefined && isSaved(context);
 }
 
 /** What an image is at a closer look. */

@@ -1,11 +1,10 @@
 /** Firmware of guests with seats: it begins with that of the master's guest, as the disk does with the master. */
 
-import type { EventContext } from "./context.ts";
+import { configOf, type EventContext } from "./context.ts";
 import { disksIn, guestsOf } from "./definitions.ts";
 import { observeFirmware } from "./observe.ts";
 import { masterGuests } from "./seat_masters.ts";
 import { UserError, withContext } from "../errors.ts";
-import { readConfig } from "../host/config_file.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
@@ -51,7 +50,7 @@ async function firmwareOfMaster(
     );
     return [];
   }
-  const config = await configOf(owner, context);
+  const config = await configOfGuest(owner, context);
   if (!config?.firmware) {
     throw new UserError(
       `the firmware of ${quoted(owner)}, whose disk is the master, doesn't go with its disk`,
@@ -94,13 +93,13 @@ async function firmwareOfMaster(
 async function configuredGuestOf(image: string, context: EventContext): Promise<string | undefined> {
   let first: string | undefined;
   for (const domain of guestsOf(image, context)) {
-    const config = await configOf(domain, context);
+    const config = await configOfGuest(domain, context);
     if (config?.firmware) return domain;
     if (config !== undefined) first ??= domain;
   }
   return first;
 }
 
-function configOf(domain: string, { host: { settings } }: EventContext): Promise<Config | undefined> {
-  return readConfig(guestNames(settings.configFolder, domain).config, settings.configOwner);
+function configOfGuest(domain: string, context: EventContext): Promise<Config | undefined> {
+  return configOf({ ...context, paths: guestNames(context.host.settings.configFolder, domain) });
 }

@@ -1,7 +1,7 @@
 /** The start of a guest with seats. */
 
-import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
-import { isSaved } from "./decide.ts";
+import type { EventContext, NotedStart } from "./context.ts";
+import { mayBeSavedUntold } from "./decide.ts";
 import { interruptMerges, waitForOrphan } from "./merge_control.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
@@ -162,8 +162,7 @@ async function decideAtPrepare(
     start,
     end: "none",
     saved: isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) ||
-      lacksItsEnd(seat.record, before, context) ||
-      seat.record?.aside === undefined && isSaved(context),
+      mayBeSavedUntold(seat.record, before, context),
   }, context);
   context.run.logInfo(seat.target, `${decision}: ${reason}`);
   if (isSeatRefusal(decision)) throw withContext(seat.target, explainSeat(decision, seat, context.domain));

@@ -172,9 +172,14 @@ export function isUnused(record: SessionRecord): boolean {
   return record.came === "restore" && record.waits !== undefined && record.resumed === undefined;
 }
 
-/** Whether what the session's own start has set aside is still there, and outlives the session's end. */
-export function hasStaying({ endedMade, record }: Pick<ObservedDisk, "endedMade" | "record">): boolean {
-  return record?.stays === true && record.setsAside !== undefined && record.setsAside === endedMade;
+/** Whether what the session's own start has set aside is still there. */
+export function hasItsSetAside({ endedMade, record }: Pick<ObservedDisk, "endedMade" | "record">): boolean {
+  return record?.setsAside !== undefined && record.setsAside === endedMade;
+}
+
+/** The same, and it outlives the session's end. */
+export function hasStaying(disk: Pick<ObservedDisk, "endedMade" | "record">): boolean {
+  return disk.record?.stays === true && hasItsSetAside(disk);
 }
 
 /** Whether a restored guest has not written to the session yet: its memory may not have come back. */

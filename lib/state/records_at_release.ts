@@ -3,11 +3,11 @@ import type { Decision } from "./decision_table.ts";
 import { withCommits, withoutMerged } from "./firmware_commits.ts";
 import {
   bearsMark,
+  hasItsSetAside,
   hasStaying,
   hasSuccessor,
   isAwaited,
   isTorn,
-  type ObservedDisk,
   waitsToBeSetAside,
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
@@ -90,7 +90,7 @@ export function recordsAtRelease(
         isElsewhere && !record.came && !isAwaited(disk) && !hasStaying(disk) && disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
       // Whoever has the image meanwhile may throw it away.
-      ...(isUntold && decision === "set aside" || !isUp && decision === "discard" && isSetAside(disk)) &&
+      ...(isUntold && decision === "set aside" || !isUp && decision === "discard" && hasItsSetAside(disk)) &&
         { waits: "saved" },
       ...lost && !isUp && { lost },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
@@ -100,11 +100,6 @@ export function recordsAtRelease(
     records,
     decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk),
   );
-}
-
-/** Whether what the guest may have been saved on is set aside beside the session. */
-function isSetAside({ endedMade, record }: ObservedDisk): boolean {
-  return record?.setsAside !== undefined && record.setsAside === endedMade;
 }
 
 /** The record without what it tells of what is set aside: something else is, or nothing. */
