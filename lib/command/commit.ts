@@ -8,6 +8,7 @@ import type { GuestCommand } from "./guest_command.ts";
 import type { InspectedDisk } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
+import { dependOnFlags } from "../hook/marks.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import type { ConfiguredDisk } from "../input/config.ts";
 import { bearsMark, isRecorded, mayBeKept, stateOf } from "../state/observed_disk.ts";
@@ -77,6 +78,7 @@ async function promise(views: readonly InspectedDisk[], context: GuestCommand): 
 
 /** Nothing says any more that the sessions which lie there are to be kept, but for those of guests that run on another host. */
 export async function takeBack(views: readonly InspectedDisk[], context: GuestCommand): Promise<void> {
+  await dependOnFlags(views.filter(isHere).flatMap(({ disk }) => disk ?? []), context);
   await markSessions(views, false, context);
   await recordPromise(views, false, context);
 }

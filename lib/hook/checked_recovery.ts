@@ -28,8 +28,8 @@ export async function planCheckedRecovery(
     strangers.add(disk.names.image);
     context.run.logInfo(disk.target, `not committed with the guest's other disks: ${strange[look]}`);
   }
-  const isFlagNewer = isFlagNewerThanCommit(found, context);
-  if (isFlagNewer) {
+  const isFlagNewer = newerFlags(found, context);
+  if (found.some(isFlagNewer)) {
     context.run.logInfo(
       "",
       "the configuration was changed since a commit was cut short: its flags are for the next session",
@@ -77,16 +77,22 @@ function isWrittenSince(disk: ObservedDisk, time: string): boolean {
   return (files.lstat(top)?.mtime?.getTime() ?? Infinity) >= Date.parse(time);
 }
 
-/** Whether the flags that are set are in a later version of the configuration than that whose flags a cut-short commit uses up. */
-function isFlagNewerThanCommit(found: readonly ObservedDisk[], { paths }: EventContext): boolean {
-  if (!found.some(({ flag }) => flag === "set")) return false;
-  const now = configVersion(paths.config);
+/**
+ * Whether the flag of a disk is in a later version of the configuration than that whose flags a cut-short commit uses up: those of its
+ * disk, or where nothing is noted with that, of the others.
+ */
+function newerFlags(
+  found: readonly ObservedDisk[],
+  { paths }: EventContext,
+): (disk: ObservedDisk) => boolean {
   const committing = found.filter((disk) => !disk.firmware && stateOf(disk).kind === "committing");
-  return committing.some(({ record }) => {
-    // Of a session that is none of this host's, the flag is in another file.
-    const used = record === undefined ? "none" : record.flagVersion;
-    return used !== undefined && used !== now;
-  });
+  if (committing.length === 0 || !found.some(({ flag }) => flag === "set")) return () => false;
+  const now = configVersion(paths.config);
+  const isNewer = (version: string | undefined) => version !== undefined && version !== now;
+  // Of a session that is none of this host's, the flag is in another file.
+  const isAnyNewer = committing.some(({ record }) => record === undefined || isNewer(record.flagVersion));
+  return ({ flag, record }) =>
+    flag === "set" && (record?.flagVersion === undefined ? isAnyNewer : isNewer(record.flagVersion));
 }
 
 const strange: Readonly<Record<Exclude<NonNullable<Facts["look"]>, "sound">, string>> = {

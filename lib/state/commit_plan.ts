@@ -13,20 +13,20 @@ export interface Stage {
  * All commits of a guest as one: after the first link they all happen, whatever is cut short. The firmware's come after the disks',
  * which ask for them.
  *
- * @param clears whether the flags that are set are those that asked for it
+ * @param isUsed whether a flag that is set is one that asked for it
  */
 export function planCommit(
   decided: readonly ObservedDisk[],
   sessions: readonly ObservedDisk[],
   paths: GuestNames,
-  { clears } = { clears: true },
+  isUsed: (disk: ObservedDisk) => boolean = () => true,
 ): Stage {
   const inOrder = (disks: readonly ObservedDisk[]) => [
     ...disks.filter(({ firmware }) => !firmware),
     ...disks.filter(({ firmware }) => firmware),
   ];
   const both = inOrder([...decided, ...sessions]);
-  const flagged = both.filter(({ flag }) => clears && flag === "set").map(flagTargetOf);
+  const flagged = both.filter((disk) => disk.flag === "set" && isUsed(disk)).map(flagTargetOf);
   return {
     subject: both.map(({ target }) => target).join(" "),
     steps: [

@@ -25,13 +25,15 @@ export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
   if (decided.length === 0) return [];
   // An end that decides commits has noted for which sessions, whatever their flags say since, and in which version of the configuration.
   const isOfThatEnd = ({ record }: ObservedDisk) =>
-    record?.held === true && record.flagVersion !== undefined &&
-    decided.some((other) => other.record?.flagVersion === record.flagVersion);
-  // A flag that was set since is meant for the next one.
+    record?.held === true && record.flagVersion !== undefined && decided.some((other) => {
+      const versions = [record.flagVersion, other.record?.flagVersion];
+      return versions[0] === versions[1] || versions.includes("none");
+    });
+  // Where nothing is noted, a flag that was set since is meant for the next one.
+  const isNoted = decided.some(({ record }) => record?.flagVersion !== undefined);
   const isMeant = (disk: ObservedDisk) =>
-    (isOfThatEnd(disk) ||
-      (disk.record?.held || disk.record?.flagged || isMarked(disk)) && wishOf(disk) === "set") &&
-    disk.source !== "other";
+    disk.source !== "other" && (isOfThatEnd(disk) ||
+      !isNoted && (disk.record?.held || disk.record?.flagged || isMarked(disk)) && wishOf(disk) === "set");
   return disks.filter((disk) => stateOf(disk).kind === "session" && (disk.firmware || isMeant(disk)));
 }
 
@@ -42,13 +44,13 @@ export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
  * disks of a guest are kept together or not at all.
  *
  * @param strangers images of {@link joiningCommit} at which a look found something else than the session
- * @param isFlagNewer the flags were set since the commit was decided: they are meant for the next session, and stay
+ * @param isFlagNewer whether a disk's flag was set since the commit was decided: it is meant for the next session, and stays
  */
 export function planRecovery(
   found: readonly ObservedDisk[],
   paths: GuestNames,
   strangers: ReadonlySet<string> = new Set(),
-  isFlagNewer = false,
+  isFlagNewer: (disk: ObservedDisk) => boolean = () => false,
 ): Recovery {
   const stages: Stage[] = [];
   const tidied = (disks: readonly ObservedDisk[]) =>
@@ -62,9 +64,10 @@ export function planRecovery(
   if (decided.length === 0) return { stages, disks, replaced: strangers };
 
   const joining = joiningCommit(disks).filter(({ names }) => !strangers.has(names.image));
-  const commit = planCommit(decided, joining, paths, { clears: !isFlagNewer });
+  const isUsed = (disk: ObservedDisk) => !isFlagNewer(disk);
+  const commit = planCommit(decided, joining, paths, isUsed);
   stages.push(commit);
-  const cleared = isFlagNewer ? [] : [...decided, ...joining];
+  const cleared = [...decided, ...joining].filter(isUsed);
   const targets = commit.steps.flatMap((step) => step.kind === "clear" ? step.targets : []);
   const finished = disks.map((disk): ObservedDisk => ({
     ...cleared.includes(disk) ? { ...disk, flag: "clear" } : afterClearing(disk, targets),
