@@ -203,3 +203,21 @@ for (const command of ["undo", "keep"]) {
     );
   });
 }
+
+for (const reason of ["shutdown", "-"]) {
+  Deno.test(`an image that was renamed leaves no disk behind that needs attention: ${reason}`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-session": true };
+    fixture.disks({ vda: false }).define();
+    await fixture.start();
+    await fixture.stop(reason);
+    for (const name of fixture.files()) {
+      Deno.renameSync(`${fixture.images}/${name}`, `${fixture.images}/${name.replace("vda.img", "new.img")}`);
+    }
+    fixture.sources.set("vda", `${fixture.images}/new.img`);
+    fixture.define();
+    await fixture.start();
+    await fixture.stop(reason);
+    assertEquals((await fixture.type("status guest")).code, 0);
+  });
+}

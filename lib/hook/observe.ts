@@ -205,8 +205,16 @@ export function observeRecorded(
     config.disks.some(({ target }) =>
       records.every((record) => record.target !== target) && !isNamed(target)
     );
-  const observed = records.map((record) => observeOne(record, config, disks, mayBeRenamed));
+  const observed = records.map((record) => observeOne(record, config, disks, mayBeRenamed))
+    .filter((disk) => !hasMovedAway(disk));
   return observed.map((disk) => hasSuccessor(disk, observed) ? { ...disk, flag: "clear" } : disk);
+}
+
+/** Whether all files of an idle disk are gone, and the domain names another one: its image was renamed, moved or replaced. */
+function hasMovedAway(disk: ObservedDisk): boolean {
+  const { record, source } = disk;
+  return record?.idle === true && source === "other" && stateOf(disk).kind === "missing" &&
+    !record.waits && !record.lost && !record.pending;
 }
 
 /** @param mayBeRenamed the configuration lists a disk of which no record tells: it may be this one, under another target */
