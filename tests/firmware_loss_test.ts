@@ -617,3 +617,15 @@ Deno.test("an end and the start after it, both cut short, leave the firmware set
   const [variables, state] = filesOfFirmware(fixture);
   assertEquals(variables, state);
 });
+
+Deno.test("firmware that was committed has a session when a saved guest comes back, whatever is listed by then", async () => {
+  using fixture = await up(false, { targets: ["vda", "vdb"] });
+  await fixture.stop("-");
+  await fixture.type("keep guest vdb", true);
+  await fixture.type("disable guest vdb", true);
+  await fixture.event("restore");
+  await fixture.start();
+  fixture.write(fixture.vda, "later");
+  await fixture.stop();
+  assertEquals(keysOf(fixture.variables).includes("later"), false);
+});

@@ -101,13 +101,14 @@ the next one, becomes part of the disk when it ends; then the flag clears itself
 disk was written to since, which the session may not fit to any more, it asks.`,
   },
   undo: {
-    summary: "take the newest commit of each disk back, after asking",
+    summary: "take the last commit of the disks back, after asking",
     domains: one,
     targets: any,
     options: { yes },
-    text: `For a guest that is shut off. Commits can be undone until they are merged: "keep-commits" in
-the configuration is the number of newest commits kept unmerged. The commit is set aside until the
-guest is up again; "autorevert keep" brings it back.`,
+    text: `For a guest that is shut off. Where no disk is named, all that were committed last, with one
+session, go back together. Commits can be undone until they are merged: "keep-commits" in the
+configuration is the number of newest commits kept unmerged. The commit is set aside until the guest
+is up again; "autorevert keep" brings it back.`,
   },
   merge: {
     summary: "merge pending commits now",

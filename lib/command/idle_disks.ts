@@ -35,6 +35,8 @@ export interface Operation {
   readonly applies: (idle: Idle) => boolean;
   /** Those that are meant, of the disks that it applies to. */
   readonly among?: (idle: Idle[]) => Idle[];
+  /** Said of a disk that is listed and isn't meant, where none is named. */
+  readonly tellOthers?: (disk: { readonly target: string }) => string;
   /** What is said where it applies to no disk. */
   readonly nothing: string;
   /** The key of the configuration that makes it apply. */
@@ -61,6 +63,11 @@ export async function onIdleDisks(context: GuestCommand, work: Operation): Promi
     return undefined;
   });
   if (asked === undefined) return;
+  if (work.tellOthers !== undefined && context.targets.length === 0) {
+    const meant = disksOf(asked).map(({ target }) => target);
+    const others = ((await configOf(context))?.disks ?? []).filter(({ target }) => !meant.includes(target));
+    for (const other of others) terminal.print(`${domain}: ${work.tellOthers(other)}`);
+  }
   for (const idle of asked) {
     const question = work.question(idle);
     if (question !== undefined) confirm(`${domain} ${idle.disk.target}: ${question}?`, context);
@@ -148,7 +155,7 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
   }
   const noted = readOwnRecords(paths.note);
   const records = withPending(
-    work.verb === "keep" ? withCommits(noted, disksOf(chosen)) : noted,
+    work.verb === "keep" ? withCommits(noted, disksOf(chosen), context.host.now()) : noted,
     work.verb,
     states,
   );

@@ -14,7 +14,7 @@ import { isBeingStarted, lacksItsEnd, readStart, updateRecords } from "../hook/c
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { inspectImage as lookAtDisk, isSaved } from "../hook/decide.ts";
 import { othersSession } from "../hook/session_owner.ts";
-import { checkMergeMarks } from "../hook/marks.ts";
+import { checkMergeMarks, dependOnFlags } from "../hook/marks.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
@@ -91,22 +91,37 @@ export async function recover(context: GuestCommand): Promise<void> {
 async function ask(context: GuestCommand): Promise<string> {
   const { domain, targets, options } = context;
   const found = filesOf(await inspectGuest(context));
-  const sessions = sessionsOf((await planCheckedRecovery(found, context)).disks, targets);
+  const { disks } = await planCheckedRecovery(found, context);
+  const sessions = sessionsOf(disks, targets);
   await checkSessions(sessions, context);
   for (const disk of sessions) {
     const { target, names, listing } = disk;
     const saved = maySomebodyNeed(disk, context)
       ? ", on which a guest was saved to a file, or has gone to another host"
       : "";
-    const keeping = listing.has(names.ended)
-      ? `keep the session; the one that is set aside, ${described(names.ended)}, goes with it`
-      : undefined;
+    const lost = [
+      ...listing.has(names.ended)
+        ? [`the one that is set aside, ${described(names.ended)}, goes with it`]
+        : [],
+      ...endedWith(disk, disks).map((other) =>
+        `that of ${other.target}, which began with it, is not there any more`
+      ),
+    ];
+    const keeping = lost.length > 0 ? ["keep the session", ...lost].join("; ") : undefined;
     const question = options.has("discard")
       ? `throw the session ${described(names.image)}${saved}, away`
       : keeping;
     if (question !== undefined) confirm(`${domain} ${target}: ${question}?`, context);
   }
   return namesIn(sessions);
+}
+
+/** The disks whose sessions began with that of a disk, and have ended without it: an end was cut short. */
+function endedWith({ record }: ObservedDisk, disks: readonly ObservedDisk[]): ObservedDisk[] {
+  return disks.filter((other) =>
+    record !== undefined && !other.firmware && stateOf(other).kind !== "session" && !other.record?.idle &&
+    other.record?.started === record.started
+  );
 }
 
 /** The guest's disks, and the files of its firmware. */
@@ -179,12 +194,18 @@ async function endSessions(
   ) throw problem;
   const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
   const flagVersion = configVersion(paths.config);
-  const own = [...sessions.map((disk) => withOwnFlag(disk, disks)), ...firmware];
+  // Of a guest that never came up, the flag is still to be used.
+  const isUnused = ({ record }: ObservedDisk) =>
+    options.has("discard") && readStart(paths)?.word === "fresh" && !record?.held;
+  const own = [
+    ...sessions.map((disk) => isUnused(disk) ? withoutFlag(disk) : withOwnFlag(disk, disks)),
+    ...firmware,
+  ];
   // Cut short, the firmware's go as the disks went.
   const all = [...sessions, ...firmware];
   const noted = all.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
   const foreign = noted.filter((record) => !records.includes(record)).map(({ image }) => image);
-  const ours = options.has("keep") ? withCommits(noted, own) : noted;
+  const ours = options.has("keep") ? withCommits(noted, own, host.now()) : noted;
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   // What the guest may have been saved on, and goes now.
   const needed = all.filter((disk) => options.has("keep") ? isUnborn(disk) : maySomebodyNeed(disk, context));
@@ -194,7 +215,7 @@ async function endSessions(
       sessions.some((disk) => disk.names.image === image && own.includes(disk));
     const deciding = note.map((record) => ({
       ...record,
-      ...ours.includes(record) && { flagVersion: usesFlag(record) && flagVersion || "none" },
+      ...ours.includes(record) && { held: true, flagVersion: usesFlag(record) && flagVersion || "none" },
       // One that isn't this guest's yet must not go at the next start.
       ...foreign.includes(record.image) && { idle: true as const },
     }));
@@ -206,6 +227,7 @@ async function endSessions(
     await run.take(subject, steps);
   } else {
     // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
+    await dependOnFlags(all, context);
     const targets = own.filter(({ flag }) => flag === "set").map(flagTargetOf);
     if (targets.length > 0) await run.take("", [{ kind: "clear", config: paths.config, targets }]);
     for (const disk of all) await run.take(disk.target, planDiscard(disk));
@@ -243,7 +265,11 @@ function withOwnFlag(disk: ObservedDisk, views: Guest["disks"]): ObservedDisk {
   if (disk.startFlag !== undefined) return { ...disk, flag: disk.startFlag.isSet ? "set" : "clear" };
   const view = views.find((view) => view.disk?.names.image === disk.names.image);
   const isMeant = disk.record?.held || disk.record?.flagged || view?.condition === "resumes";
-  return isMeant || disk.flag !== "set" ? disk : { ...disk, flag: "clear" };
+  return isMeant ? disk : withoutFlag(disk);
+}
+
+function withoutFlag(disk: ObservedDisk): ObservedDisk {
+  return disk.flag === "set" ? { ...disk, flag: "clear" } : disk;
 }
 
 async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCommand): Promise<void> {

@@ -5,14 +5,14 @@ import { guestOf } from "../hook/definitions.ts";
 import { endDeadOnMasters } from "../hook/merge.ts";
 import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import { readOtherRecords } from "../host/session_records.ts";
-import { wasCommittedWith } from "../state/firmware_commits.ts";
+import { lastCommitted, wasCommittedWith } from "../state/firmware_commits.ts";
 import { isTorn } from "../state/observed_disk.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
 import { shellWord } from "../text.ts";
 
 /**
- * Takes back the newest commit of a disk, or of each of the guest's disks that has one, and sets it aside.
+ * Takes back the newest commit of a disk, or of all of the guest's disks that were committed last, and sets it aside.
  *
  * After a crash the commits are all there, or all taken back with the next event of the guest.
  *
@@ -25,10 +25,14 @@ export async function undo(context: GuestCommand): Promise<void> {
     // What was set aside with a disk goes with it, also of firmware that has no commit.
     applies: ({ state, disk }) => state.layers.length > 1 || disk.firmware === true && state.ended,
     among: (idle) => {
-      const layers = idle.filter(({ disk }) => !disk.firmware)
-        .map(({ disk, state }) => disk.names.layer(topOf(state.layers)));
-      return idle.filter(({ disk }) => !disk.firmware || wasCommittedWith(disk, layers));
+      const all = idle.filter(({ disk }) => !disk.firmware);
+      const disks = context.targets.length > 0 ? all : lastCommitted(all);
+      const layers = disks.map(({ disk, state }) => disk.names.layer(topOf(state.layers)));
+      return idle.filter((one) =>
+        one.disk.firmware ? wasCommittedWith(one.disk, layers) : disks.includes(one)
+      );
     },
+    tellOthers: ({ target }) => `${target} has no commit of that session, and stays as it is`,
     nothing: "there is no commit that can be undone",
     key: "keep-commits",
     question: ({ disk, state }) => {

@@ -20,6 +20,7 @@ import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { firmwareAtPrepare } from "../state/firmware.ts";
 import {
+  hasStaying,
   isAwaited,
   isHeld,
   isMadeForIt,
@@ -260,8 +261,10 @@ export function eventFacts(
   const { record } = disk;
   const held = isHeld(disk) ||
     !waitsToBeSetAside(disk) && (disk.listed ? isFlagMeant : disk.flag === "unreadable");
+  // Beside one that its own start has set aside, it was left without a word of a save: either may be the one that is to be restored.
+  const isEither = start === "resume" && hasStaying(disk) && record?.waits === true;
   const saved = stateOf(disk).kind === "session"
-    ? isAwaited(disk) || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk) ||
+    ? isAwaited(disk) && !isEither || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk) ||
       mayBeSavedUntold(record, before, context)
     : record?.waits === "saved" || record?.lost === true;
   return { event: "prepare", start, end: "none", held, saved };

@@ -29,6 +29,7 @@ export function endedGuest(
   const isUp = start === "up";
   return {
     isUp,
+    at: context.begun,
     isUntold: end === "unknown",
     isRefused: start === "refused",
     // A restore may be tried again, whether libvirt has told that the guest is up or not.

@@ -28,9 +28,15 @@ export function withPending(
     const state = firmware ? undefined : states.get(image);
     return state ? namesOf(image).layer(topOf(state.layers) + (verb === "keep" ? 1 : 0)) : [];
   });
+  // What was undone before, with disks of which that goes now, belongs to nothing that is left.
+  const isReplaced = verb === "undo" &&
+    records.some(({ image, undone }) => undone && states.get(image)?.ended);
   return withUndone(records, verb, layers).map((record) => {
     const state = states.get(record.image);
-    if (state === undefined) return record;
+    if (state === undefined) {
+      const { undone: _undone, ...rest } = record;
+      return isReplaced ? rest : record;
+    }
     const to = verb === "undo" ? versionBefore(record, state) : undefined;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));

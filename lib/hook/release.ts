@@ -21,7 +21,7 @@ import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
-import type { DecidedDisk } from "../state/decided_disk.ts";
+import { type DecidedDisk, isLeftBeside } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
 import { firmwareAtRelease } from "../state/firmware.ts";
 import {
@@ -144,10 +144,11 @@ async function endSessions(
   const decided = withFirmware(firmwareAtRelease(disks, ended, seats, start), ended, context);
   const isUp = start === "up";
   const flagVersion = typeof config === "object" ? config.version : undefined;
+  const how = { isUp, at: context.begun, flagVersion };
   const isFirmware = (subject: string) =>
     decided.some(({ disk }) => disk.firmware && disk.target === subject);
   let isDone = true;
-  for (const { subject, steps } of planRelease(decided, isUp, paths, flagVersion)) {
+  for (const { subject, steps } of planRelease(decided, how, paths)) {
     // The firmware's session waits for the next event with that of the disk.
     if (isDone || !isFirmware(subject)) isDone = await run.takeOrReport(subject, () => steps) && isDone;
     // Where nothing can be noted, the refusal of a start could not be noted either: this may be its end, and no guest's.
@@ -158,14 +159,14 @@ async function endSessions(
 
   const next = recordsAtRelease(decided, {
     ...endedGuest({ start, end }, decided.some(isRestored), context),
+    ...how,
     isElsewhere: isUp && ["crashed", "failed", "destroyed"].includes(end),
-    flagVersion,
   });
   const noted = decided.some(({ decision }) => decision === "commit");
   await updateRecords(
     next,
     context,
-    noted ? recordsAtRelease(decided, { isUp, flagVersion }) : records,
+    noted ? recordsAtRelease(decided, how) : records,
   );
   const left = withFirmwareKept(
     decided.map(({ disk }) => ({ ...disk, listing: run.listing(disk.names.image) })),
@@ -213,7 +214,12 @@ function allOrNone(
   const isKeptByMark = decided.some(({ disk, decision }) =>
     decision === "commit" && isMarked(disk) && disk.record?.came === "migration"
   );
+  const isBeside = decided.some(isLeftBeside);
   return decided.map(({ disk, decision }) => {
+    if (isBeside && decision === "set aside") {
+      run.logInfo(disk.target, "leave: another disk's session stays until the next start sets it aside");
+      return { disk, decision: "leave" };
+    }
     if (isKeptByMark && decision === "discard" && disk.record?.came === "migration") {
       run.logInfo(
         disk.target,

@@ -1,5 +1,5 @@
 import type { Decision } from "./decision_table.ts";
-import type { ObservedDisk } from "./observed_disk.ts";
+import { hasItsSetAside, hasStaying, type ObservedDisk } from "./observed_disk.ts";
 
 /** A disk and what is to happen to it. */
 export interface DecidedDisk {
@@ -10,4 +10,18 @@ export interface DecidedDisk {
 /** Whether the disk gets a new session. */
 export function beginsSession(decision: Decision): boolean {
   return decision === "new session" || decision === "set aside, new session";
+}
+
+/** At an end: whether a session stays in its place since what its start has set aside is still there. */
+export function isLeftBeside({ disk, decision }: DecidedDisk): boolean {
+  return decision === "leave" && hasStaying(disk);
+}
+
+/**
+ * At an end at which a session of the guest is committed or set aside: whether what the start has set aside of this disk goes. It would
+ * be of another time than what is left of the others.
+ */
+export function losesSetAside({ disk, decision }: DecidedDisk, all: readonly DecidedDisk[]): boolean {
+  return decision === "discard" && hasItsSetAside(disk) &&
+    all.some((other) => !other.disk.firmware && ["commit", "set aside"].includes(other.decision));
 }

@@ -35,13 +35,9 @@ function atPrepare(
     const isUnfit = has(decisions, "put back") || isUnborn(disk) && has(decisions, "keep");
     if (ended && (!isSession || isUnfit && !waitsToBeSetAside(disk))) return "put back";
     if (isSession) return has(decisions, "resume") ? "resume" : "keep";
-    // The guest boots: at its first start, cut short before, nothing was written to it yet. Or it was committed with a disk, as the
-    // memory expects it.
-    const isCommitted = start === "resume" && has(decisions, "new session");
-    if (disk.listed && (has(decisions, "resume") || isCommitted) && state.kind !== "stray") {
-      return "new session";
-    }
-    // What it was before the session, nobody can tell any more: it has its own from the next one on.
+    // The guest boots: at its first start, cut short before, nothing was written to it yet. Or its memory comes back, and the firmware
+    // was committed with a disk, or is managed only now: what it was before the guest was saved, nobody can tell any more.
+    if (disk.listed && start !== "migrate" && state.kind !== "stray") return "new session";
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
   }
   if (!disk.listed) return isSession && isOurs(disk) ? "discard" : "let go";

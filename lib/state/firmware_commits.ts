@@ -8,24 +8,43 @@ import { imageOf, layerNumber } from "./paths.ts";
 import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
 import { type State, topOf } from "./state.ts";
 
-/** The records once these disks and firmware are committed together, which is noted with the firmware. */
+/** The records once these disks and firmware are committed together, at that time. */
 export function withCommits(
   records: readonly SessionRecord[],
   committed: readonly ObservedDisk[],
+  at: Date,
 ): SessionRecord[] {
   const disks = committed.filter(({ firmware }) => !firmware).flatMap((disk) => {
     const layer = nextLayer(stateOf(disk));
     return layer === undefined ? [] : disk.names.layer(layer);
   });
   return records.map((record) => {
-    const file = committed.find(({ firmware, names }) => firmware && names.image === record.image);
+    const file = committed.find(({ names }) => names.image === record.image);
     const layer = file && nextLayer(stateOf(file));
     if (layer === undefined) return record;
+    if (!file?.firmware) {
+      const older = (record.committed ?? []).filter((commit) => commit.layer < layer);
+      return { ...record, committed: [...older, { layer, at: at.toISOString() }] };
+    }
     // The names of layers that were taken back are used again.
     const older = (record.commits ?? []).filter((commit) => commit.layer < layer)
       .map((commit) => ({ ...commit, disks: commit.disks.filter((path) => !disks.includes(path)) }));
     return { ...record, commits: [...older, { layer, disks }] };
   });
+}
+
+/**
+ * Of disks with commits those whose newest one belongs to the guest's last commit: one of an earlier session stays when that is taken
+ * back. One of which it isn't noted may belong to it.
+ */
+export function lastCommitted<One extends { readonly disk: ObservedDisk }>(all: readonly One[]): One[] {
+  const timeOf = ({ disk }: One) => {
+    const state = stateOf(disk);
+    const top = "layers" in state ? topOf(state.layers) : undefined;
+    return disk.record?.committed?.find(({ layer }) => layer === top)?.at;
+  };
+  const last = all.flatMap((one) => timeOf(one) ?? []).toSorted().at(-1);
+  return all.filter((one) => [undefined, last].includes(timeOf(one)));
 }
 
 /** What is noted of a layer of the firmware. */

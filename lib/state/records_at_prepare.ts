@@ -135,9 +135,10 @@ function begunRecord(
     ...from,
     ...setsAside !== undefined && { setsAside },
     ...(decision === "set aside, new session"
-      ? mayBeKeptAfterwards(disk)
+      ? mayBeKeptAfterwards(disk, all)
       : record?.stays && from.aside === "stay") && { stays: true } as const,
     ...record?.undone && decision === "new session" && { undone: true } as const,
+    ...record?.committed && { committed: record.committed },
     ...record?.commits && { commits: withoutMerged(record.commits, stateOfImage) },
   };
 }
@@ -146,8 +147,8 @@ function begunRecord(
  * Whether somebody may want to keep the session, once the next one has ended. One that has waited beside another goes as any other does:
  * else no end would leave the disk idle any more.
  */
-function mayBeKeptAfterwards(disk: ObservedDisk): boolean {
-  return (disk.flag !== "clear" || disk.keepSession) && !hasStaying(disk);
+function mayBeKeptAfterwards(disk: ObservedDisk, all: readonly DecidedDisk[]): boolean {
+  return (disk.flag !== "clear" || disk.keepSession) && !all.some((other) => hasStaying(other.disk));
 }
 
 /** By what the session is told from now on: one that is put back is another file than the one in whose place it comes. */

@@ -1,4 +1,4 @@
-import type { DecidedDisk } from "./decided_disk.ts";
+import { type DecidedDisk, isLeftBeside } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import { withCommits, withoutMerged } from "./firmware_commits.ts";
 import {
@@ -38,6 +38,8 @@ export interface EndedGuest {
   readonly isElsewhere?: boolean;
   /** A guest that was to come from another host may not have come. */
   readonly isAborted?: boolean;
+  /** When its sessions are committed. */
+  readonly at: Date;
   /** Version of the configuration that its flags are in. */
   readonly flagVersion?: string | undefined;
 }
@@ -53,10 +55,12 @@ export function recordsAtRelease(
     isGone = false,
     isElsewhere = false,
     isAborted = false,
+    at,
     flagVersion,
   }: EndedGuest,
 ): SessionRecord[] {
   const all = decided.map(({ disk }) => disk);
+  const isBeside = isUp && decided.some(isLeftBeside);
   const records = decided.flatMap(({ disk, decision }): SessionRecord[] => {
     const { record } = disk;
     if (record === undefined) return [];
@@ -82,7 +86,7 @@ export function recordsAtRelease(
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
       ...holds.includes(decision) && !hasSuccessor(disk, all) && { held: true },
-      ...isUp && decision === "leave" && hasStaying(disk) && { waits: isUntold ? "saved" : true },
+      ...isBeside && decision === "leave" && { waits: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
@@ -99,6 +103,7 @@ export function recordsAtRelease(
   return withCommits(
     records,
     decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk),
+    at,
   );
 }
 
@@ -125,11 +130,15 @@ export function unfinished(
     ) return [];
     if (record.firmware && state.kind === "missing") return [];
     const isAside = hasEnded(state) || record.aside === "stay";
-    const { merging, flagVersion, held, flagged, commits, ...rest } = isAside ? record : withoutAside(record);
+    const { merging, flagVersion, held, flagged, committed, commits, ...rest } = isAside
+      ? record
+      : withoutAside(record);
     const isIdle = state.kind === "plain" || state.kind === "layered";
     const isOver = isIdle && !state.ended;
     return [{
       ...rest,
+      ...committed && "layers" in state &&
+        { committed: committed.filter(({ layer }) => state.layers.includes(layer)) },
       ...commits && { commits: withoutMerged(commits, (image) => parse(namesOf(image), listing(image))) },
       held: held && !isOver,
       ...flagged && !isIdle && { flagged },

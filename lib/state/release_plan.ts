@@ -1,31 +1,32 @@
 /** The plan of an end: which steps it takes, in order. Pure; what it rests on has been looked up before. */
 
 import { planCommit, type Stage } from "./commit_plan.ts";
-import type { DecidedDisk } from "./decided_disk.ts";
+import { type DecidedDisk, losesSetAside } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import { holdPublished } from "./master_transitions.ts";
 import { bearsMark, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
-import { recordsAtRelease } from "./records_at_release.ts";
+import { type EndedGuest, recordsAtRelease } from "./records_at_release.ts";
 import { afterAll, type Step } from "./step.ts";
 import * as moves from "./transitions.ts";
 
 /**
  * An end: commits first and together, then each disk by itself, and its firmware last.
  *
- * @param isUp whether the guest had come up
- * @param flagVersion of the configuration that the flags are in
+ * @param how what is noted before anything is committed
  */
 export function planRelease(
   decided: readonly DecidedDisk[],
-  isUp: boolean,
+  how: Pick<EndedGuest, "isUp" | "at" | "flagVersion">,
   paths: GuestNames,
-  flagVersion?: string,
 ): Stage[] {
+  const { isUp } = how;
   const commits = decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk);
   const disks = decided.filter(({ disk }) => !disk.firmware);
   const firmware = decided.filter(({ disk }) => disk.firmware);
   return [
+    ...decided.filter((one) => isUp && losesSetAside(one, decided))
+      .map(({ disk }) => ({ subject: disk.target, steps: moves.removeSetAside(disk.names) })),
     ...commits.length > 0
       ? [
         {
@@ -34,7 +35,7 @@ export function planRelease(
             {
               kind: "note",
               path: paths.note,
-              records: recordsAtRelease(decided, { isUp, flagVersion }),
+              records: recordsAtRelease(decided, how),
             } as const,
           ],
         },
@@ -46,7 +47,7 @@ export function planRelease(
         planCommit([], commits, paths),
       ]
       : [],
-    ...planPassOn(decided, paths),
+    ...planPassOn(decided, how, paths),
     // What is set aside there says how an end goes on that is cut short: see `endFirmware`.
     ...firmware.filter(({ disk, decision }) => decision === "set aside" && hasSetAside(disk))
       .map(({ disk }) => ({ subject: disk.target, steps: moves.removeSetAside(disk.names) })),
@@ -61,7 +62,11 @@ export function planRelease(
  * The sessions of a guest that goes on elsewhere take their flags with them: these lie beside the images from here on. Cut short,
  * a flag may count here as well, but is never gone in both places.
  */
-function planPassOn(decided: readonly DecidedDisk[], paths: GuestNames): Stage[] {
+function planPassOn(
+  decided: readonly DecidedDisk[],
+  { at }: Pick<EndedGuest, "at">,
+  paths: GuestNames,
+): Stage[] {
   const passed = decided.filter(({ disk, decision }) => decision === "pass on" && disk.flag === "set")
     .map(({ disk }) => disk);
   if (passed.length === 0) return [];
@@ -70,7 +75,7 @@ function planPassOn(decided: readonly DecidedDisk[], paths: GuestNames): Stage[]
   const steps: Step[] = [
     ...passed.flatMap((disk) => bearsMark(disk) ? [] : moves.mark(disk.names)),
     // Before the flag: as long as the mark counts as the flag's own, it would go with it.
-    { kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp: true }) },
+    { kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp: true, at }) },
     { kind: "clear", config: paths.config, targets },
   ];
   return [{ subject: targets.join(" "), steps }];

@@ -66,6 +66,8 @@ export interface SessionRecord {
   readonly stays?: true;
   /** What is set aside is a commit that was undone. */
   readonly undone?: true;
+  /** Of a disk: when its layers were committed, oldest first; those of one session at the same time. */
+  readonly committed?: readonly CommitTime[];
   /** Of firmware: the layers of disks that its own were committed with, oldest first. */
   readonly commits?: readonly FirmwareCommit[];
   /**
@@ -75,6 +77,12 @@ export interface SessionRecord {
   readonly merging?: number;
   /** An operation of an administrator, as long as it may not be done. */
   readonly pending?: PendingOperation;
+}
+
+/** A layer of a disk by its number, and when it was committed, ISO 8601. */
+export interface CommitTime {
+  readonly layer: number;
+  readonly at: string;
 }
 
 /** A layer of the firmware by its number, and the paths of the disks' layers that were committed with it. */
@@ -158,10 +166,16 @@ function parseRecord(value: unknown): SessionRecord {
     ...typeof setsAside === "number" && { setsAside },
     ...given.stays === true && { stays: true },
     ...given.undone === true && { undone: true },
+    ...Array.isArray(given.committed) && { committed: given.committed.filter(isCommitTime) },
     ...Array.isArray(given.commits) && { commits: given.commits.filter(isFirmwareCommit) },
     ...Number.isInteger(merging) && { merging },
     ...pending && { pending },
   };
+}
+
+function isCommitTime(value: unknown): value is CommitTime {
+  const { layer, at } = Object(value);
+  return Number.isInteger(layer) && typeof at === "string";
 }
 
 function isFirmwareCommit(value: unknown): value is FirmwareCommit {
@@ -190,7 +204,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
   "target image firmware started continued uid gid mode made ahead idle over held waits flagged flagVersion came " +
-  "resumed visits left lost detached aside setsAside stays undone commits layer disks merging undo keep topVersion to"
+  "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep topVersion to"
 ).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */

@@ -1,0 +1,190 @@
+/** Disks of a guest are of one session, whatever is undone, kept, thrown away or cut short. */
+
+import { assertEquals } from "@std/assert";
+import { atEveryStep } from "./fault.ts";
+import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
+
+const both = ["vda", "vdb"];
+
+/** A guest that has had these sessions, with the flags of each. */
+async function after(
+  fixture: Fixture,
+  flags: readonly Readonly<Record<string, boolean>>[],
+  reason = "shutdown",
+): Promise<Fixture> {
+  fixture.disks({ vda: false, vdb: false }).define();
+  for (const [index, flag] of flags.entries()) {
+    fixture.configure(flag);
+    await fixture.start();
+    for (const target of both) fixture.write(fixture.image(target), `session ${index + 1}`);
+    await fixture.stop(reason);
+  }
+  return fixture;
+}
+
+/** Of a guest whose session was cut short by a loss of power. */
+async function died(fixture: Fixture, flags: Readonly<Record<string, boolean>>): Promise<void> {
+  fixture.disks(flags).define();
+  await fixture.start();
+  for (const target of both) fixture.write(fixture.image(target), "session");
+  fixture.boot();
+}
+
+const sessionsIn = (fixture: Fixture, target: string) =>
+  Object.keys(fixture.disk(target)).filter((key) => key !== "base");
+
+Deno.test("after two undos keep brings back what the last one took, and not another disk's later commit", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  await after(fixture, [{ vda: true, vdb: false }, { vda: true, vdb: true }]);
+  for (const words of ["undo guest --yes", "undo guest --yes", "keep guest --yes"]) {
+    assertEquals((await fixture.type(words)).said, []);
+  }
+  assertEquals(both.map((target) => sessionsIn(fixture, target)), [["session 1"], []]);
+});
+
+Deno.test("undo takes the last session's commit back, and not another disk's of a session before", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  await after(fixture, [{ vda: true, vdb: true }, { vda: true, vdb: false }]);
+  const { printed } = await fixture.type("undo guest", true);
+  assertEquals(printed[0], "guest: vdb has no commit of that session, and stays as it is");
+  assertEquals(both.map((target) => sessionsIn(fixture, target)), [["session 1"], ["session 1"]]);
+  await fixture.type("undo guest", true);
+  assertEquals(both.map((target) => sessionsIn(fixture, target)), [[], []]);
+});
+
+Deno.test("undo tells of a disk whose commit of the same session is merged already", async () => {
+  using fixture = new Fixture().disks({ vda: true, vdb: true }).define();
+  const disks = [{ target: "vda", "one-shot-commit": true, "keep-commits": 1 }, {
+    target: "vdb",
+    "one-shot-commit": true,
+  }];
+  fixture.configureText(JSON.stringify({ disks }));
+  await fixture.start();
+  await fixture.stop();
+  const { printed } = await fixture.type("undo guest", true);
+  assertEquals(printed[0], "guest: vdb has no commit of that session, and stays as it is");
+});
+
+for (const then of ["a start", "a merge", "commit"]) {
+  Deno.test(`recover --keep that is cut short keeps both disks' sessions or none: then ${then}`, async () => {
+    await atEveryStep("dies before", async (failing) => {
+      using fixture = new Fixture();
+      await died(fixture, { vda: false, vdb: false });
+      // Set since: meant for the next session, as it is told.
+      if (then === "commit") await fixture.type("commit guest");
+      await fixture.type("recover --keep guest --yes", true, { perform: failing.perform });
+      if (then === "commit") await fixture.type("commit guest --cancel");
+      if (then === "a merge") await fixture.merge();
+      fixture.booted = LONG_AGO;
+      await fixture.event("prepare");
+      const [vda, vdb] = both.map((target) => "session" in fixture.read(fixture.image(target)));
+      assertEquals(vda, vdb);
+    });
+  });
+}
+
+Deno.test("recover --keep of one disk that is cut short leaves the other's flagged session to go on", async () => {
+  await atEveryStep("dies before", async (failing) => {
+    using fixture = new Fixture();
+    await died(fixture, { vda: true, vdb: false });
+    await fixture.type("recover --keep guest vdb --yes", true, { perform: failing.perform });
+    await fixture.start();
+    fixture.booted = LONG_AGO;
+    fixture.write(fixture.vda, "next");
+    await fixture.stop();
+    assertEquals(sessionsIn(fixture, "vda"), ["session", "next"]);
+  });
+});
+
+Deno.test("recover --keep of what an end that was cut short has left asks, where the other disk's session is gone", async () => {
+  await atEveryStep("dies before", async (failing) => {
+    using fixture = await after(new Fixture(), []);
+    await fixture.start();
+    for (const target of both) fixture.write(fixture.image(target), "session");
+    await fixture.event("release", "shutdown", { perform: failing.perform });
+    fixture.boot();
+    await fixture.type("recover --keep guest", false);
+    const [vda, vdb] = both.map((target) => sessionsIn(fixture, target).length);
+    assertEquals(vda, vdb);
+  });
+});
+
+Deno.test("recover --discard of sessions that never came up takes the flags of both disks along, or of none", async () => {
+  await atEveryStep("dies before", async (failing) => {
+    using fixture = new Fixture().disks({ vda: true, vdb: true }).define();
+    await fixture.event("prepare", "-", { perform: failing.perform });
+    fixture.boot();
+    await fixture.type("recover --discard guest --yes", true);
+    const { vda, vdb } = fixture.flags();
+    assertEquals(vda, vdb);
+  });
+});
+
+for (const words of ["recover --discard guest --yes", "commit guest --cancel"]) {
+  Deno.test(`${words}, cut short, takes the word for a saved session back for both disks or for none`, async () => {
+    await atEveryStep("dies before", async (failing) => {
+      using fixture = new Fixture().disks({ vda: true, vdb: true }).define();
+      await fixture.start();
+      for (const target of both) fixture.write(fixture.image(target), "session");
+      await fixture.good("release", "saved");
+      await fixture.type(words, true, { perform: failing.perform });
+      if (words.startsWith("commit")) await fixture.good("restore");
+      await fixture.start();
+      await fixture.stop();
+      const [vda, vdb] = both.map((target) => sessionsIn(fixture, target).length);
+      assertEquals(vda, vdb);
+    });
+  });
+}
+
+Deno.test("a restore is refused where a session that ran lies there, and another one is set aside of one disk", async () => {
+  using fixture = await after(new Fixture(), []);
+  fixture.configureText(
+    JSON.stringify({ disks: [{ target: "vda", "keep-session": true }, { target: "vdb" }] }),
+  );
+  await fixture.start();
+  await fixture.stop("saved");
+  await fixture.start();
+  for (const target of both) fixture.write(fixture.image(target), "second");
+  await fixture.stop("destroyed");
+  await fixture.event("restore");
+  assertEquals((await fixture.event("prepare")).code, 1);
+});
+
+for (const words of ["enable guest vda --keep-session", "commit guest vda"]) {
+  Deno.test(`keep takes no older session of one disk beside a newer one of the other: ${words}`, async () => {
+    using fixture = await after(new Fixture(), []);
+    await fixture.start();
+    for (const target of both) fixture.write(fixture.image(target), "first");
+    await fixture.stop("saved");
+    await fixture.start();
+    fixture.run();
+    for (const target of both) fixture.write(fixture.image(target), "second");
+    await fixture.type(words);
+    fixture.halt();
+    await fixture.stop();
+    await fixture.type("keep guest", true);
+    assertEquals(both.map((target) => sessionsIn(fixture, target)), [["second"], []]);
+  });
+}
+
+Deno.test("an end that leaves one disk's session to be set aside leaves the others' with it", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-session": true };
+  fixture.disks({ vda: false, vdb: false }).define();
+  await fixture.start();
+  for (const target of both) fixture.write(fixture.image(target), "first");
+  fixture.boot();
+  fixture.configure({ vda: false, vdb: true }, LATER);
+  await fixture.start();
+  for (const target of both) fixture.write(fixture.image(target), "second");
+  await fixture.type("commit guest vdb --cancel");
+  await fixture.stop();
+  assertEquals(both.map((target) => fixture.state(target).kind), ["session", "session"]);
+  await fixture.start();
+  await fixture.stop();
+  assertEquals((await fixture.type("keep guest", true)).code, 0);
+  assertEquals(sessionsIn(fixture, "vda"), sessionsIn(fixture, "vdb"));
+});
