@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Fixture, LATER } from "./fixture.ts";
 
 /** Types a part of the hint as it stands. */
@@ -166,4 +166,29 @@ Deno.test("a flagged session that stands on nothing becomes the disk as the mess
   type(said[1]!, "move the layers away: ");
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
+});
+
+Deno.test("status does not call a flagged guest that was saved to a file one that died", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  await fixture.start();
+  await fixture.stop("saved");
+  assertStringIncludes((await fixture.type("status guest")).printed.join(), "saved to a file, or migrated");
+});
+
+Deno.test("a restore that came to nothing before its prepare is told, with what starts the guest without it", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop("saved");
+  await fixture.event("restore");
+  const rm = `rm ${fixture.config}/guest.starting`;
+  for (const words of ["status guest --json", "recover guest --discard --yes"]) {
+    const { code, printed, said } = await fixture.type(words);
+    assertEquals(code, 1);
+    assertStringIncludes([...printed, ...said].join("\n"), "a restore of the guest was announced");
+  }
+  assertStringIncludes((await fixture.type("recover guest --discard --yes")).said.join("\n"), rm);
+  Deno.removeSync(`${fixture.config}/guest.starting`);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { base: "vda" });
 });

@@ -163,7 +163,7 @@ for (const end of ["crashed", "saved"]) {
     edit(fixture, { vda: other });
     const { said } = await fixture.event("prepare");
     assertEquals(said, [
-      `error: guest nvram: it belongs to the session "${fixture.vda}", which may be to be kept`,
+      `error: guest nvram: it belongs to the session "${fixture.vda}", whose disk the domain names no more`,
       `hint: end that first: autorevert recover --keep|--discard guest ${fixture.vda}; or name it again: virsh edit guest`,
     ]);
     await fixture.stop("failed");

@@ -131,7 +131,7 @@ function isHere({ condition, disk }: InspectedDisk): boolean {
 /** Whether the flag is said to be for the session that lies there. */
 function isPromised({ condition, disk }: InspectedDisk): boolean {
   if (disk === undefined || stateOf(disk).kind !== "session") return false;
-  return condition === "running" || condition === "saved" || condition === "resumes";
+  return ["running", "saved", "goes on", "resumes"].includes(condition);
 }
 
 function afterCancel(view: InspectedDisk): string {

@@ -48,6 +48,14 @@ export const wordsOf: Readonly<Record<Condition, Words>> = {
     cancel:
       "the session on which the guest was saved, or with which it has gone, will be forgotten when it ends",
   },
+  "goes on": {
+    state: "saved to a file, or migrated; session goes on at a fresh start, too",
+    flagged: "commit at its end",
+    colour: "blue",
+    commit: "the session on which the guest was saved, or with which it has gone, will be kept when it ends",
+    cancel:
+      "the session on which the guest was saved, or with which it has gone, will be forgotten when it ends",
+  },
   "elsewhere": {
     state: "its session runs on another host",
     flagged: "commit at its end",

@@ -56,7 +56,9 @@ export async function inspectListed(
 async function holdResumed(context: GuestCommand): Promise<void> {
   const { run, paths } = context;
   const resumed = (await inspectGuest(context)).disks
-    .flatMap(({ condition, disk }) => condition === "resumes" && disk ? disk.names.image : []);
+    .flatMap(({ condition, disk }) =>
+      ["resumes", "goes on"].includes(condition) && disk ? disk.names.image : []
+    );
   const before = readOwnRecords(paths.note);
   const records = before.map((record) => resumed.includes(record.image) ? { ...record, held: true } : record);
   if (formatRecords(records) === formatRecords(before)) return;

@@ -67,7 +67,11 @@ function afterDisable({ target, condition, disk }: InspectedDisk, domain: string
     case "saved":
       return "this session is still thrown away when it ends; then the disk is left alone";
     case "awaited":
+    case "goes on":
       return "its session stays for the guest that was saved on it, and a start without that is refused; to end it: " +
+        recoverCommand("--keep|--discard", domain, target);
+    case "is set aside":
+      return "its session may be to be kept, and a start is refused until it is ended: " +
         recoverCommand("--keep|--discard", domain, target);
     case "reverts":
     case "resumes":

@@ -1,8 +1,10 @@
 import type { Command } from "./arguments.ts";
 import type { Terminal } from "./terminal.ts";
 import { UserError, withContext } from "../errors.ts";
-import { configOf, type EventContext } from "../hook/context.ts";
+import { configOf, type EventContext, isBeingStarted, isOnlyAnnounced, readStart } from "../hook/context.ts";
+import { isSaved } from "../hook/decide.ts";
 import { guestOf } from "../hook/definitions.ts";
+import { announcedRestore } from "../hook/refusal.ts";
 import { isPaused } from "../hook/live_status.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
@@ -80,6 +82,18 @@ export async function refuseOnSeats(verb: string, context: GuestCommand): Promis
 /** Whether libvirt has the guest running. */
 export function isLive({ host, domain }: GuestCommand): boolean {
   return files.lstat(`${host.settings.liveFolder}/${domain}.xml`) !== undefined;
+}
+
+/** @throws {UserError} if libvirt is starting the guest */
+export function refuseWhileStarted(context: GuestCommand): void {
+  const start = readStart(context.paths);
+  const isUp = isLive(context);
+  if (start === undefined || !isUp && !isBeingStarted(context)) return;
+  if (!isUp && isOnlyAnnounced(start) && !isSaved(context)) throw announcedRestore(context);
+  throw new UserError("the guest is being started", {
+    hint: "wait until it is up, or has failed",
+    healedBy: "event",
+  });
 }
 
 /** All names around these disks, and which of them are one file. */

@@ -35,14 +35,14 @@ export interface Operation {
   readonly applies: (idle: Idle) => boolean;
   /** Those that are meant, of the disks that it applies to. */
   readonly among?: (idle: Idle[]) => Idle[];
-  /** Said of a disk that is listed and isn't meant, where none is named. */
-  readonly tellOthers?: (disk: { readonly target: string }) => string;
+  /** What a disk has that is listed and isn't meant, where none is named. */
+  readonly others: string;
   /** What is said where it applies to no disk. */
   readonly nothing: string;
   /** The key of the configuration that makes it apply. */
   readonly key: "keep-commits" | "keep-session";
   /** Asked before something that can't be taken back for good. */
-  readonly question: (idle: Idle) => string | undefined;
+  readonly question: (idle: Idle, all: readonly Idle[]) => string | undefined;
   /** Throws where it can't be done to a disk that it applies to. */
   readonly check?: (idle: Idle) => void;
   readonly done: string;
@@ -63,13 +63,15 @@ export async function onIdleDisks(context: GuestCommand, work: Operation): Promi
     return undefined;
   });
   if (asked === undefined) return;
-  if (work.tellOthers !== undefined && context.targets.length === 0) {
+  if (context.targets.length === 0) {
     const meant = disksOf(asked).map(({ target }) => target);
     const others = ((await configOf(context))?.disks ?? []).filter(({ target }) => !meant.includes(target));
-    for (const other of others) terminal.print(`${domain}: ${work.tellOthers(other)}`);
+    for (const { target } of others) {
+      terminal.print(`${domain}: ${target} has ${work.others}, and stays as it is`);
+    }
   }
   for (const idle of asked) {
-    const question = work.question(idle);
+    const question = work.question(idle, asked);
     if (question !== undefined) confirm(`${domain} ${idle.disk.target}: ${question}?`, context);
   }
   await withLocks(context, async () => {

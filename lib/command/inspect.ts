@@ -1,5 +1,12 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
-import { type EventContext, isBeingStarted, lookingBy, mayBeStarting, readStart } from "../hook/context.ts";
+import {
+  type EventContext,
+  isBeingStarted,
+  isOnlyAnnounced,
+  lookingBy,
+  mayBeStarting,
+  readStart,
+} from "../hook/context.ts";
 import { decisionFor, isSaved } from "../hook/decide.ts";
 import { othersSession } from "../hook/session_owner.ts";
 import { checkMarks, checkMergeMarks } from "../hook/marks.ts";
@@ -7,7 +14,7 @@ import { isPaused } from "../hook/live_status.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/image_path.ts";
 import { eventFacts } from "../hook/begin_sessions.ts";
-import { explain, otherFile } from "../hook/refusal.ts";
+import { announcedRestore, explain, otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -40,6 +47,8 @@ export type Condition =
   | "saved"
   /** A guest was saved to a file on its session, or has gone with it: set aside at the next start, unless that is a restore. */
   | "awaited"
+  /** The same of a flagged session: it goes on at the next start, whichever that is. */
+  | "goes on"
   /** Its session has gone to another host, and runs there. */
   | "elsewhere"
   /** A session died without a word, and goes at the next start. */
@@ -119,7 +128,10 @@ async function judge(
     if (state.kind === "plain" || state.kind === "layered") return fine("unprotected");
   }
   // libvirt has no file of it until QEMU runs.
-  if (!live && state.kind === "session" && disk.record && isBeingStarted(context)) return fine("running");
+  if (!live && state.kind === "session" && disk.record && isBeingStarted(context)) {
+    const isAnnounced = isOnlyAnnounced(readStart(context.paths)!) && !isSaved(context);
+    return isAnnounced ? { condition: "attention", problem: announcedRestore(context) } : fine("running");
+  }
   const isMerged = await isBeingMerged(recovered, context);
   if (isMerged && "layers" in state && !await isHeld(context.paths.merging, context.host.lock)) {
     return { condition: "attention", problem: orphanError(recovered.names.layer(state.layers[0])) };
@@ -146,9 +158,7 @@ async function judge(
   }
   // Its guest never came up: the next start begins with nothing else than a new one would.
   if (decision === "resume" && isUnborn(recovered)) return fine("clean", decision);
-  const condition = recovered.record?.waits === "saved" && decision === "set aside, new session"
-    ? "awaited"
-    : conditionOf(decision, state.kind === "session");
+  const condition = conditionOf(decision, state.kind === "session", recovered.record?.waits === "saved");
   if (condition === "attention") {
     const problem = recovered.source === "other"
       ? otherFile(recovered, context.domain)
@@ -216,15 +226,15 @@ async function isOpen({ names }: ObservedDisk, { host }: EventContext): Promise<
 }
 
 /** What the next start would do says how the disk is now. */
-function conditionOf(decision: Decision, isSession: boolean): Condition {
+function conditionOf(decision: Decision, isSession: boolean, isSaved: boolean): Condition {
   switch (decision) {
     case "keep":
     case "put back":
       return "saved";
     case "resume":
-      return "resumes";
+      return isSaved ? "goes on" : "resumes";
     case "set aside, new session":
-      return "is set aside";
+      return isSaved ? "awaited" : "is set aside";
     case "new session":
     case "discard":
       return isSession ? "reverts" : "clean";

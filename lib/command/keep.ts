@@ -1,6 +1,7 @@
 import { type GuestCommand, tellSetAside } from "./guest_command.ts";
 import { type Idle, onIdleDisks } from "./idle_disks.ts";
 import * as files from "../host/files.ts";
+import { readOwnRecords } from "../host/session_records.ts";
 import { topOf } from "../state/state.ts";
 
 /**
@@ -12,6 +13,7 @@ import { topOf } from "../state/state.ts";
  * @throws {UserError} if there is none, or a session exists
  */
 export async function keep(context: GuestCommand): Promise<void> {
+  const hasFirmware = readOwnRecords(context.paths.note).some(({ firmware }) => firmware);
   await onIdleDisks(context, {
     verb: "keep",
     applies: ({ state }) => state.ended,
@@ -23,13 +25,21 @@ export async function keep(context: GuestCommand): Promise<void> {
       const firmware = idle.filter((one) => one.disk.firmware && isUndone(one) === meant.some(isUndone));
       return [...meant, ...firmware];
     },
+    others: "nothing of that session set aside",
     nothing: "no session was set aside",
     key: "keep-session",
-    question: (idle) =>
-      isWrittenSince(idle)
-        ? "the disk was written to since the session was set aside, which may not fit to it any more. " +
-          "Keep the session all the same"
-        : undefined,
+    question: (idle, all) => {
+      const doubts = [
+        ...isWrittenSince(idle)
+          ? ["the disk was written to since the session was set aside, which may not fit to it any more"]
+          : [],
+        // What was undone of a disk may have left the firmware as it is.
+        ...hasFirmware && !idle.disk.record?.undone && !all.some(({ disk }) => disk.firmware)
+          ? ["the guest's firmware has nothing of the session, and may not fit to it"]
+          : [],
+      ];
+      return doubts.length > 0 ? `${doubts.join("; ")}. Keep the session all the same` : undefined;
+    },
     done: "the last session is part of the disk now: the next start begins with it",
   });
   if (context.targets.length === 0) tellSetAside(context);

@@ -4,13 +4,13 @@ import {
   confirm,
   described,
   type GuestCommand,
-  isLive,
   namesIn,
   refuseBusy,
+  refuseWhileStarted,
   tellSetAside,
 } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { isBeingStarted, lacksItsEnd, readStart, updateRecords } from "../hook/context.ts";
+import { lacksItsEnd, readStart, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { inspectImage as lookAtDisk, isSaved } from "../hook/decide.ts";
 import { othersSession } from "../hook/session_owner.ts";
@@ -35,7 +35,9 @@ import {
   waitsToBeSetAside,
 } from "../state/observed_disk.ts";
 import { withCommits } from "../state/firmware_commits.ts";
+import { planFirmwareEnd } from "../state/recovery.ts";
 import { planDiscard } from "../state/release_plan.ts";
+import { hasEnded } from "../state/state.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -228,9 +230,15 @@ async function endSessions(
   } else {
     // The flag that was meant for a session goes with it, and first: without it, the session goes at the next start, too.
     await dependOnFlags(all, context);
+    const isAside = disks.some(({ disk }) =>
+      disk !== undefined && hasEnded(stateOf(disk)) &&
+      sessions.every(({ names }) => names.image !== disk.names.image)
+    );
     const targets = own.filter(({ flag }) => flag === "set").map(flagTargetOf);
     if (targets.length > 0) await run.take("", [{ kind: "clear", config: paths.config, targets }]);
-    for (const disk of all) await run.take(disk.target, planDiscard(disk));
+    for (const disk of all) {
+      await run.take(disk.target, isAside && disk.firmware ? planFirmwareEnd(disk, true) : planDiscard(disk));
+    }
   }
   const outcome = options.has("keep")
     ? "the session is part of the disk now: the next start begins with it"
@@ -279,12 +287,7 @@ async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCo
       hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
     });
   }
-  if (isBeingStarted(context) || isLive(context) && readStart(context.paths) !== undefined) {
-    throw new UserError("the guest is being started", {
-      hint: "wait until it is up, or has failed",
-      healedBy: "event",
-    });
-  }
+  refuseWhileStarted(context);
   for (const disk of sessions) await checkSession(disk, context);
 }
 

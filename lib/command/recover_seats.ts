@@ -1,8 +1,15 @@
 /** What `recover` does with the sessions of seats. */
 
-import { confirm, described, type GuestCommand, isLive, refuseOnSeats } from "./guest_command.ts";
+import {
+  confirm,
+  described,
+  type GuestCommand,
+  isLive,
+  refuseOnSeats,
+  refuseWhileStarted,
+} from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { configOf, isBeingStarted } from "../hook/context.ts";
+import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
@@ -116,12 +123,7 @@ function versionsOf(seats: readonly SeatFiles[]): string {
 /** @throws {UserError} if the guest is up, or may be soon */
 function checkShutOff(context: GuestCommand): void {
   const guest = shellWord(context.domain);
-  if (isBeingStarted(context)) {
-    throw new UserError("the guest is being started", {
-      hint: "wait until it is up, or has failed",
-      healedBy: "event",
-    });
-  }
+  refuseWhileStarted(context);
   if (isLive(context)) {
     throw new UserError("the guest runs", { hint: `end it first: virsh shutdown ${guest}` });
   }

@@ -32,7 +32,7 @@ export async function undo(context: GuestCommand): Promise<void> {
         one.disk.firmware ? wasCommittedWith(one.disk, layers) : disks.includes(one)
       );
     },
-    tellOthers: ({ target }) => `${target} has no commit of that session, and stays as it is`,
+    others: "no commit of that session",
     nothing: "there is no commit that can be undone",
     key: "keep-commits",
     question: ({ disk, state }) => {

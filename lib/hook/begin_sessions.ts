@@ -30,7 +30,6 @@ import {
   isYetToBeMade,
   MADE_WITHIN,
   mayBeAnothers,
-  mayBeKept,
   type ObservedDisk,
   stateOf,
   waitsToBeSetAside,
@@ -270,17 +269,19 @@ export function eventFacts(
   return { event: "prepare", start, end: "none", held, saved };
 }
 
-/** @throws {UserError} if the firmware's session belongs to one that may be to be kept, and whose image the domain names no more */
+/** @throws {UserError} if the firmware's session belongs to one whose image the domain names no more */
 function checkFirmware(decided: readonly DecidedDisk[], { domain }: EventContext): void {
   const goes = decided.find(({ disk, decision }) =>
     disk.firmware && stateOf(disk).kind === "session" && !isUnborn(disk) && beginsSession(decision)
   );
-  const left = decided.find(({ disk, decision }) => decision === "leave to a person" && mayBeKept(disk));
+  const left = decided.find(({ disk, decision }) =>
+    decision === "leave to a person" && stateOf(disk).kind === "session"
+  );
   if (goes === undefined || left === undefined) return;
   const { names: { image } } = left.disk;
   throw withContext(
     goes.disk.target,
-    new UserError(`it belongs to the session ${quoted(image)}, which may be to be kept`, {
+    new UserError(`it belongs to the session ${quoted(image)}, whose disk the domain names no more`, {
       hint: `end that first: ${
         recoverCommand("--keep|--discard", domain, image)
       }; or name it again: virsh edit ${shellWord(domain)}`,

@@ -56,6 +56,11 @@ export const AT_ONCE = 10_000;
 /** A start that is, or was, under way. */
 export type NotedStart = NonNullable<ReturnType<typeof readStart>>;
 
+/** Whether libvirt has told of a restore, and of nothing after it. */
+export function isOnlyAnnounced({ word, more }: NotedStart): boolean {
+  return word === "resume" && !more.includes("prepared");
+}
+
 /** Whether libvirt is starting the guest, here or at another host: from its announcement on, and until it is up, or has failed. */
 export function isBeingStarted(context: StartContext): boolean {
   return mayBeStarting(context) && readStart(context.paths)?.word !== "refused";

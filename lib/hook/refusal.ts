@@ -324,3 +324,14 @@ export function otherFile({ target, names: { image } }: ObservedDisk, domain: st
     }),
   );
 }
+
+/** What becomes of a restore that came to nothing before its `prepare`, of which libvirt doesn't tell. */
+export function announcedRestore({ domain, paths }: EventContext): UserError {
+  return new UserError("a restore of the guest was announced, and the next start is taken for it", {
+    hint:
+      `if it has failed, start the guest as it is: virsh restore FILE; to start it without its memory, first rm ${
+        shellWord(paths.starting)
+      }; to see what libvirt says: virsh domstate --reason ${shellWord(domain)}`,
+    healedBy: "event",
+  });
+}

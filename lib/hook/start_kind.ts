@@ -4,6 +4,7 @@ import {
   type EventContext,
   isBeforeThisBoot,
   isElsewhere,
+  isOnlyAnnounced,
   type readStart,
 } from "./context.ts";
 import { isSaved } from "./decide.ts";
@@ -26,7 +27,7 @@ export function startThatBegins(
     return "fresh";
   }
   const { word, more } = announced;
-  const isAnnounced = word === "resume" && !more.includes("prepared");
+  const isAnnounced = isOnlyAnnounced(announced);
   // Whatever the clock says, which may just have been set: libvirt starts a guest of which it holds a managed save no other way.
   if (isAnnounced && isSaved(context)) return word;
   if (isBeforeThisBoot(announced, context)) return "fresh";

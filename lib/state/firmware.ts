@@ -32,7 +32,7 @@ function atPrepare(
   if (has(decisions, "keep", "resume", "put back")) {
     // Where a migration fails, libvirt removes the TPM's state at its target, with all that lies beside it.
     if (disk.listed && disk.target === "tpm" && start === "migrate") return "refuse: TPM to migrate";
-    const isUnfit = has(decisions, "put back") || isUnborn(disk) && has(decisions, "keep");
+    const isUnfit = has(decisions, "keep") ? isUnborn(disk) : has(decisions, "put back");
     if (ended && (!isSession || isUnfit && !waitsToBeSetAside(disk))) return "put back";
     if (isSession) return has(decisions, "resume") ? "resume" : "keep";
     // The guest boots: at its first start, cut short before, nothing was written to it yet. Or its memory comes back, and the firmware

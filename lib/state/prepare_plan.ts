@@ -31,7 +31,7 @@ export function isLeftAlone(decided: readonly DecidedDisk[], records: readonly S
 export interface PreparePlan {
   /** What is noted, recovered and made: no disk has its session yet. */
   readonly made: readonly Stage[];
-  /** Sessions take their images' names. */
+  /** Older sessions that were set aside go, and those that begin take their images' names. */
   readonly named: readonly Stage[];
   /** Those that were begun over an older one get their marks: not before it is noted that these are their flags' own. */
   readonly marked: readonly Stage[];
@@ -59,7 +59,12 @@ export function planPrepare(
       stage(disk.target, ...moves.announcePutBack(disk.names))
     ),
   ];
-  const named = decided.map(({ disk, decision }) => {
+  // Of all of them before the first is replaced: what is set aside is never of two sessions. A disk's goes before its firmware's.
+  const older = decided.filter(({ disk, decision }) =>
+    decision === "set aside, new session" && hasSetAside(disk)
+  ).toSorted((a, b) => Number(a.disk.firmware ?? false) - Number(b.disk.firmware ?? false));
+  const forgotten = older.map(({ disk }) => stage(disk.target, ...moves.removeSetAside(disk.names)));
+  const begin = decided.map(({ disk, decision }) => {
     const steps = atPrepare(disk, decision);
     // A guest that comes from elsewhere may find a configuration that knows nothing of what is published.
     if (!disk.listed || !beginsSession(decision)) return stage(disk.target, ...steps);
@@ -67,7 +72,11 @@ export function planPrepare(
     return stage(disk.target, ...steps, ...holdPublished(disk.names, after, disk.byHand ?? false));
   });
   const late = begun.filter(({ disk }) => !isFlaggedAtStart(disk));
-  return { made, named, marked: late.map(({ disk }) => stage(disk.target, ...marked(disk))) };
+  return {
+    made,
+    named: [...forgotten, ...begin],
+    marked: late.map(({ disk }) => stage(disk.target, ...marked(disk))),
+  };
 }
 
 /** Whether another host's merge may be about to give the image another name while a session that was set aside takes it. */
@@ -93,8 +102,6 @@ function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
       ];
     case "set aside, new session":
       return [
-        // Not before the overlay is made: a start that fails leaves it.
-        ...disk.listing.has(disk.names.ended) ? moves.removeSetAside(disk.names) : [],
         ...unmark,
         ...moves.linkAside(disk.names),
         ...moves.replaceImage(disk.names),

@@ -129,7 +129,8 @@ export function unfinished(
       state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved" && !record.lost)
     ) return [];
     if (record.firmware && state.kind === "missing") return [];
-    const isAside = hasEnded(state) || record.aside === "stay";
+    // As long as an order stands, nothing is known to be gone.
+    const isAside = hasEnded(state) || record.aside === "stay" || record.pending !== undefined;
     const { merging, flagVersion, held, flagged, committed, commits, ...rest } = isAside
       ? record
       : withoutAside(record);

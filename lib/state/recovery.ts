@@ -89,19 +89,27 @@ export function endFirmware(recovery: Recovery, isBegun: (disk: ObservedDisk) =>
   const isAside = all.some(hasEnded);
   const stages: Stage[] = [];
   const disks = recovery.disks.map((disk) => {
-    const state = stateOf(disk);
-    const isLeft = disk.firmware && state.kind === "session" && disk.record !== undefined &&
+    const isLeft = disk.firmware && stateOf(disk).kind === "session" && disk.record !== undefined &&
       !disk.record.idle;
     if (!isLeft) return disk;
-    const { names, owner } = disk;
-    // What was set aside before was removed first, where the session was to be.
-    const steps = isAside && !state.ended && !isBegun(disk)
-      ? moves.setAside(names, state, owner)
-      : moves.discard(names, state, owner);
+    const steps = planFirmwareEnd(disk, isAside && !isBegun(disk));
     stages.push({ subject: disk.target, steps });
     return { ...disk, listing: afterAll(disk.listing, steps) };
   });
   return { ...recovery, stages: [...recovery.stages, ...stages], disks };
+}
+
+/**
+ * Ends a session of the firmware whose disks have ended.
+ *
+ * @param isAside whether the session of one of them is set aside
+ */
+export function planFirmwareEnd(disk: ObservedDisk, isAside: boolean): Step[] {
+  const { names, owner } = disk;
+  const state = stateOf(disk);
+  if (state.kind !== "session") return [];
+  // What was set aside before was removed first, where the session was to be.
+  return isAside && !state.ended ? moves.setAside(names, state, owner) : moves.discard(names, state, owner);
 }
 
 /**
