@@ -2,6 +2,7 @@ import { type GuestCommand, tellSetAside } from "./guest_command.ts";
 import { type Idle, onIdleDisks } from "./idle_disks.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { topOf } from "../state/state.ts";
 
 /**
@@ -13,7 +14,7 @@ import { topOf } from "../state/state.ts";
  * @throws {UserError} if there is none, or a session exists
  */
 export async function keep(context: GuestCommand): Promise<void> {
-  const hasFirmware = readOwnRecords(context.paths.note).some(({ firmware }) => firmware);
+  const firmware = readOwnRecords(context.paths.note).filter(({ firmware }) => firmware);
   await onIdleDisks(context, {
     verb: "keep",
     applies: ({ state }) => state.ended,
@@ -33,8 +34,7 @@ export async function keep(context: GuestCommand): Promise<void> {
         ...isWrittenSince(idle)
           ? ["the disk was written to since the session was set aside, which may not fit to it any more"]
           : [],
-        // What was undone of a disk may have left the firmware as it is.
-        ...hasFirmware && !idle.disk.record?.undone && !all.some(({ disk }) => disk.firmware)
+        ...!all.some(({ disk }) => disk.firmware) && firmware.some((file) => !fits(file, idle.disk.record))
           ? ["the guest's firmware has nothing of the session, and may not fit to it"]
           : [],
       ];
@@ -43,6 +43,13 @@ export async function keep(context: GuestCommand): Promise<void> {
     done: "the last session is part of the disk now: the next start begins with it",
   });
   if (context.targets.length === 0) tellSetAside(context);
+}
+
+/** Whether the firmware may be as it was in the session of a disk: it was committed with another one, or an undo has left it as it is. */
+function fits(firmware: SessionRecord, record: SessionRecord | undefined): boolean {
+  const isCommitted = firmware.started === record?.started && firmware.commits !== undefined &&
+    !firmware.undone;
+  return record?.undone === true || isCommitted;
 }
 
 /** Deno tells when a file's names were changed in whole seconds, in milliseconds. */

@@ -282,9 +282,11 @@ function checkFirmware(decided: readonly DecidedDisk[], { domain }: EventContext
   throw withContext(
     goes.disk.target,
     new UserError(`it belongs to the session ${quoted(image)}, whose disk the domain names no more`, {
-      hint: `end that first: ${
-        recoverCommand("--keep|--discard", domain, image)
-      }; or name it again: virsh edit ${shellWord(domain)}`,
+      hint:
+        `after an external snapshot, bring that back into the session: qemu-img commit -d SNAPSHOT; then name ` +
+        `that again: virsh edit ${shellWord(domain)}; or end it: ${
+          recoverCommand("--keep|--discard", domain, image)
+        }`,
     }),
   );
 }

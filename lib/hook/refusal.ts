@@ -319,7 +319,8 @@ export function otherFile({ target, names: { image } }: ObservedDisk, domain: st
     new UserError(`the domain names another file, which may stand on ${quoted(image)}`, {
       hint:
         `see what it names: virsh domblklist --inactive ${shellWord(domain)}; after an external snapshot, ` +
-        "bring that back into the session first, with virsh blockcommit; if nothing stands on it: " +
+        "bring that back into the session first, with virsh blockcommit, or while the guest is shut off: " +
+        "qemu-img commit -d SNAPSHOT; if nothing stands on it: " +
         recoverCommand("--keep|--discard", domain, image),
     }),
   );
