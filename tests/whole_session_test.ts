@@ -188,3 +188,16 @@ Deno.test("an end that leaves one disk's session to be set aside leaves the othe
   assertEquals((await fixture.type("keep guest", true)).code, 0);
   assertEquals(sessionsIn(fixture, "vda"), sessionsIn(fixture, "vdb"));
 });
+
+Deno.test("an undo that was cut short anywhere is completed by the same command, which takes no further commit back", async () => {
+  await atEveryStep("dies before", async (failing) => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 3 };
+    const flags = { vda: true, vdb: true };
+    await after(fixture, [flags, flags]);
+    await fixture.type("undo guest --yes", true, { perform: failing.perform });
+    if (!Deno.readTextFileSync(`${fixture.config}/guest.session`).includes('"undo"')) return;
+    await fixture.type("undo guest --yes");
+    assertEquals(both.map((target) => sessionsIn(fixture, target)), [["session 1"], ["session 1"]]);
+  });
+});

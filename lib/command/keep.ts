@@ -46,10 +46,9 @@ export async function keep(context: GuestCommand): Promise<void> {
 }
 
 /** Whether the firmware may be as it was in the session of a disk: it was committed with another one, or an undo has left it as it is. */
-function fits(firmware: SessionRecord, record: SessionRecord | undefined): boolean {
-  const isCommitted = firmware.started === record?.started && firmware.commits !== undefined &&
-    !firmware.undone;
-  return record?.undone === true || isCommitted;
+function fits({ committed }: SessionRecord, record: SessionRecord | undefined): boolean {
+  const last = committed?.at(-1)?.at;
+  return record?.undone === true || last !== undefined && record !== undefined && last >= record.started;
 }
 
 /** Deno tells when a file's names were changed in whole seconds, in milliseconds. */

@@ -60,7 +60,7 @@ export function withPending(
 /**
  * Does the operations that are pending, and clears them from the note. The caller holds the guest's lock and its folders'.
  *
- * @returns the orders that were done now
+ * @returns the orders that are done now, also by what was cut short before it could note that
  * @throws {UserError} if a step fails; then the order stands
  */
 export async function resumePending({ run, paths }: EventContext): Promise<PendingOperation[]> {
@@ -72,8 +72,10 @@ export async function resumePending({ run, paths }: EventContext): Promise<Pendi
     const names = namesOf(record.image);
     await run.take(record.target, recover(names, run.listing(record.image)));
     const state = parse(names, run.listing(record.image));
-    if (state.kind !== "layered" || !isTop(record.pending, names.layer(topOf(state.layers)), state)) continue;
-    await run.take(record.target, stepsOf(record, record.pending, state));
+    if (state.kind === "missing") continue;
+    if (state.kind === "layered" && isTop(record.pending, names.layer(topOf(state.layers)), state)) {
+      await run.take(record.target, stepsOf(record, record.pending, state));
+    }
     done.push(record.pending);
   }
   // A disk whose folder isn't mounted yet still has its order.

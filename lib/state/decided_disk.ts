@@ -1,5 +1,5 @@
 import type { Decision } from "./decision_table.ts";
-import { hasItsSetAside, hasStaying, type ObservedDisk } from "./observed_disk.ts";
+import { hasStaying, type ObservedDisk } from "./observed_disk.ts";
 
 /** A disk and what is to happen to it. */
 export interface DecidedDisk {
@@ -18,10 +18,10 @@ export function isLeftBeside({ disk, decision }: DecidedDisk): boolean {
 }
 
 /**
- * At an end at which a session of the guest is committed or set aside: whether what the start has set aside of this disk goes. It would
+ * At an end at which a session of the guest is committed or set aside: whether what is set aside of this disk goes. It would
  * be of another time than what is left of the others.
  */
 export function losesSetAside({ disk, decision }: DecidedDisk, all: readonly DecidedDisk[]): boolean {
-  return decision === "discard" && hasItsSetAside(disk) &&
+  return decision === "discard" && disk.listing.has(disk.names.ended) &&
     all.some((other) => !other.disk.firmware && ["commit", "set aside"].includes(other.decision));
 }

@@ -22,14 +22,13 @@ export function withCommits(
     const file = committed.find(({ names }) => names.image === record.image);
     const layer = file && nextLayer(stateOf(file));
     if (layer === undefined) return record;
-    if (!file?.firmware) {
-      const older = (record.committed ?? []).filter((commit) => commit.layer < layer);
-      return { ...record, committed: [...older, { layer, at: at.toISOString() }] };
-    }
+    const before = (record.committed ?? []).filter((commit) => commit.layer < layer);
+    const times = { ...record, committed: [...before, { layer, at: at.toISOString() }] };
+    if (!file?.firmware) return times;
     // The names of layers that were taken back are used again.
     const older = (record.commits ?? []).filter((commit) => commit.layer < layer)
       .map((commit) => ({ ...commit, disks: commit.disks.filter((path) => !disks.includes(path)) }));
-    return { ...record, commits: [...older, { layer, disks }] };
+    return { ...times, commits: [...older, { layer, disks }] };
   });
 }
 

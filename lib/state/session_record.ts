@@ -66,7 +66,7 @@ export interface SessionRecord {
   readonly stays?: true;
   /** What is set aside is a commit that was undone. */
   readonly undone?: true;
-  /** Of a disk: when its layers were committed, oldest first; those of one session at the same time. */
+  /** When its layers were committed, oldest first; those of one session at the same time. */
   readonly committed?: readonly CommitTime[];
   /** Of firmware: the layers of disks that its own were committed with, oldest first. */
   readonly commits?: readonly FirmwareCommit[];
@@ -79,7 +79,7 @@ export interface SessionRecord {
   readonly pending?: PendingOperation;
 }
 
-/** A layer of a disk by its number, and when it was committed, ISO 8601. */
+/** A layer by its number, and when it was committed, ISO 8601. */
 export interface CommitTime {
   readonly layer: number;
   readonly at: string;
