@@ -131,3 +131,33 @@ Deno.test("keep asks nothing where the firmware of the session was committed wit
   assertEquals((await fixture.type("keep guest vdb", false)).code, 0);
   assertEquals(fixture.asked, []);
 });
+
+Deno.test("an undo of a commit of before the firmware was managed leaves it what is set aside with another disk", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 3, "keep-session": true };
+  fixture.isListed = false;
+  fixture.disks({ vda: false, vdb: true });
+  await up(fixture, "first");
+  await fixture.stop();
+  fixture.isListed = true;
+  fixture.configure({ vda: false, vdb: false });
+  await up(fixture, "second");
+  await fixture.stop();
+  await fixture.type("undo guest vdb", true);
+  await fixture.type("keep guest vda", true);
+  assertEquals(kept(fixture).map((content) => content.includes("second")), [true, true, true]);
+});
+
+Deno.test("after two undos of different disks nothing is kept without its firmware", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 3 };
+  fixture.disks({ vda: false, vdb: true });
+  await up(fixture, "first");
+  await fixture.stop();
+  fixture.configure({ vda: true, vdb: false });
+  await up(fixture, "second");
+  await fixture.stop();
+  for (const words of ["undo guest", "undo guest", "keep guest"]) await fixture.type(words, true);
+  const { code } = await fixture.type("keep guest vda", true);
+  assertEquals([code, kept(fixture)], [1, ["", "first", "first"]]);
+});

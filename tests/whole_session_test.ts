@@ -1,6 +1,6 @@
 /** Disks of a guest are of one session, whatever is undone, kept, thrown away or cut short. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep } from "./fault.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 
@@ -200,4 +200,31 @@ Deno.test("an undo that was cut short anywhere is completed by the same command,
     await fixture.type("undo guest --yes");
     assertEquals(both.map((target) => sessionsIn(fixture, target)), [["session 1"], ["session 1"]]);
   });
+});
+
+Deno.test("undo takes the last commit back, whatever the clock said", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  await after(fixture, [{ vda: false, vdb: true }]);
+  fixture.now = () => new Date(Date.now() - 86_400_000);
+  fixture.configure({ vda: true, vdb: false });
+  await fixture.start();
+  await fixture.stop();
+  fixture.now = () => new Date();
+  const { printed } = await fixture.type("undo guest", true);
+  assertEquals(printed[0], "guest: vdb has no commit of that session, and stays as it is");
+});
+
+Deno.test("a second undo asks before what the first one took back of another disk goes with its own", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  await after(fixture, [{ vda: true, vdb: false }, { vda: true, vdb: true }]);
+  await fixture.type("undo guest", true);
+  await fixture.type("undo guest", true);
+  assertStringIncludes(fixture.asked.at(-1)!, 'so does what was undone of "vdb"');
+  const { printed } = await fixture.type("keep guest", true);
+  assertEquals(printed, [
+    "guest: vdb has nothing of that session set aside, and stays as it is",
+    "guest vda: the last session is part of the disk now: the next start begins with it",
+  ]);
 });

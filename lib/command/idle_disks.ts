@@ -9,7 +9,7 @@ import { isSaved } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
-import { resumePending, withPending } from "../hook/pending_operation.ts";
+import { leftByUndo, resumePending, withPending } from "../hook/pending_operation.ts";
 import { otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
@@ -19,6 +19,8 @@ import type { PendingOperation } from "../state/session_record.ts";
 import { type State, topOf } from "../state/state.ts";
 import { withCommits } from "../state/firmware_commits.ts";
 import { holdPublished } from "../state/master_transitions.ts";
+import { namesOf } from "../state/paths.ts";
+import { removeSetAside } from "../state/transitions.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 export type Layered = Extract<State, { kind: "layered" }>;
@@ -163,6 +165,10 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
   );
   await run.take("", [{ kind: "note", path: paths.note, records }]);
   await resumePending(context);
+  for (const { target, image } of work.verb === "undo" ? leftByUndo(noted, states) : []) {
+    const names = namesOf(image);
+    if (run.listing(image).has(names.ended)) await run.take(target, removeSetAside(names));
+  }
   for (const { disk } of chosen) if (!disk.firmware) terminal.print(`${domain} ${disk.target}: ${work.done}`);
   await updateRecords(readOwnRecords(paths.note), context);
   await startMerge(chosen.flatMap(({ disk }) => disk.firmware ? [] : disk), context);

@@ -3,13 +3,14 @@ import { enableKeeping, type Layered, onIdleDisks } from "./idle_disks.ts";
 import { UserError } from "../errors.ts";
 import { guestOf } from "../hook/definitions.ts";
 import { endDeadOnMasters } from "../hook/merge.ts";
+import { leftByUndo } from "../hook/pending_operation.ts";
 import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
-import { readOtherRecords } from "../host/session_records.ts";
+import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { lastCommitted, wasCommittedWith } from "../state/firmware_commits.ts";
 import { isTorn } from "../state/observed_disk.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
-import { shellWord } from "../text.ts";
+import { listed, shellWord } from "../text.ts";
 
 /**
  * Takes back the newest commit of a disk, or of all of the guest's disks that were committed last, and sets it aside.
@@ -28,19 +29,31 @@ export async function undo(context: GuestCommand): Promise<void> {
       const all = idle.filter(({ disk }) => !disk.firmware);
       const disks = context.targets.length > 0 ? all : lastCommitted(all);
       const layers = disks.map(({ disk, state }) => disk.names.layer(topOf(state.layers)));
+      const isAllMeant = setAside(context).every((image) =>
+        disks.some(({ disk }) => disk.names.image === image)
+      );
       return idle.filter((one) =>
-        one.disk.firmware ? wasCommittedWith(one.disk, layers) : disks.includes(one)
+        one.disk.firmware
+          ? wasCommittedWith(one.disk, layers) && (one.state.layers.length > 1 || isAllMeant)
+          : disks.includes(one)
       );
     },
     others: "no commit of that session",
     nothing: "there is no commit that can be undone",
     key: "keep-commits",
-    question: ({ disk, state }) => {
+    question: ({ disk, state }, all) => {
       const { names } = disk;
       const lost = state.ended
-        ? `; the session that was set aside, ${described(names.ended)}, goes with it`
-        : "";
-      return `undo the commit ${described(names.layer(topOf(state.layers)))}${lost}`;
+        ? [`the session that was set aside, ${described(names.ended)}, goes with it`]
+        : [];
+      const states = new Map(all.map(({ disk, state }) => [disk.names.image, state]));
+      const others = leftByUndo(readOwnRecords(context.paths.note), states).filter(({ firmware }) =>
+        !firmware
+      );
+      const left = state.ended && others.length > 0
+        ? [`so does what was undone of ${listed(others.map(({ target }) => target))}`]
+        : [];
+      return [`undo the commit ${described(names.layer(topOf(state.layers)))}`, ...lost, ...left].join("; ");
     },
     check: ({ disk, state }) => {
       // A merge that another guest of the image began has torn the same layer.
@@ -56,6 +69,12 @@ export async function undo(context: GuestCommand): Promise<void> {
     },
     done: "the last commit is undone: the next start begins with the disk as it was before",
   });
+}
+
+/** The disks whose last session is set aside. */
+function setAside({ run, paths }: GuestCommand): string[] {
+  const images = readOwnRecords(paths.note).filter(({ firmware }) => !firmware).map(({ image }) => image);
+  return images.filter((image) => run.listing(image).has(namesOf(image).ended));
 }
 
 /** @throws {UserError} if a session stands on the newest commit, or it is published */

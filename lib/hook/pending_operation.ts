@@ -28,14 +28,12 @@ export function withPending(
     const state = firmware ? undefined : states.get(image);
     return state ? namesOf(image).layer(topOf(state.layers) + (verb === "keep" ? 1 : 0)) : [];
   });
-  // What was undone before, with disks of which that goes now, belongs to nothing that is left.
-  const isReplaced = verb === "undo" &&
-    records.some(({ image, undone }) => undone && states.get(image)?.ended);
+  const left = verb === "undo" ? leftByUndo(records, states).map(({ image }) => image) : [];
   return withUndone(records, verb, layers).map((record) => {
     const state = states.get(record.image);
     if (state === undefined) {
       const { undone: _undone, ...rest } = record;
-      return isReplaced ? rest : record;
+      return left.includes(record.image) ? rest : record;
     }
     const to = verb === "undo" ? versionBefore(record, state) : undefined;
     const top = topOf(state.layers);
@@ -55,6 +53,13 @@ export function withPending(
       },
     };
   });
+}
+
+/** What was undone before of other disks than these: with what goes now of these, it belongs to nothing that is left. */
+export function leftByUndo(records: readonly SessionRecord[], states: LayeredStates): SessionRecord[] {
+  const undone = records.filter(({ undone }) => undone);
+  const goes = undone.some(({ image }) => states.get(image)?.ended);
+  return goes ? undone.filter(({ image }) => !states.has(image)) : [];
 }
 
 /**

@@ -8,12 +8,14 @@ import { imageOf, layerNumber } from "./paths.ts";
 import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
 import { type State, topOf } from "./state.ts";
 
-/** The records once these disks and firmware are committed together, at that time. */
+/** The records once these disks and firmware are committed together: later than all that is noted, whatever the clock says. */
 export function withCommits(
   records: readonly SessionRecord[],
   committed: readonly ObservedDisk[],
-  at: Date,
+  now: Date,
 ): SessionRecord[] {
+  const before = records.flatMap(({ committed = [] }) => committed.map(({ at }) => Date.parse(at) + 1));
+  const at = new Date(Math.max(now.getTime(), ...before.filter(Number.isFinite))).toISOString();
   const disks = committed.filter(({ firmware }) => !firmware).flatMap((disk) => {
     const layer = nextLayer(stateOf(disk));
     return layer === undefined ? [] : disk.names.layer(layer);
@@ -22,8 +24,8 @@ export function withCommits(
     const file = committed.find(({ names }) => names.image === record.image);
     const layer = file && nextLayer(stateOf(file));
     if (layer === undefined) return record;
-    const before = (record.committed ?? []).filter((commit) => commit.layer < layer);
-    const times = { ...record, committed: [...before, { layer, at: at.toISOString() }] };
+    const lower = (record.committed ?? []).filter((commit) => commit.layer < layer);
+    const times = { ...record, committed: [...lower, { layer, at }] };
     if (!file?.firmware) return times;
     // The names of layers that were taken back are used again.
     const older = (record.commits ?? []).filter((commit) => commit.layer < layer)
