@@ -67,6 +67,24 @@ Deno.test("what a start that was cut short leaves set aside is kept with its fir
   });
 });
 
+Deno.test("what an end that was cut short leaves set aside is kept with its firmware or not at all", async () => {
+  await atEveryStep("dies before", async (failing) => {
+    using fixture = new FirmwareFixture();
+    fixture.disks({ vda: false });
+    configure(fixture, [keeping]);
+    await up(fixture, "first");
+    await fixture.stop("saved");
+    configure(fixture, [{ target: "vda" }]);
+    await up(fixture, "second");
+    configure(fixture, [keeping]);
+    await fixture.event("release", "shutdown", { perform: failing.perform });
+    fixture.boot();
+    await fixture.type("recover --discard guest", true);
+    await fixture.type("keep guest", true);
+    assertEquals(new Set(kept(fixture)).size, 1);
+  });
+});
+
 Deno.test("after an undo that was cut short and a start that failed, keep takes the whole firmware or nothing of it", async () => {
   await atEveryStep("dies before", async (failing) => {
     using fixture = new FirmwareFixture();

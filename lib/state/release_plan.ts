@@ -48,8 +48,9 @@ export function planRelease(
       ]
       : [],
     ...planPassOn(decided, how, paths),
-    // What is set aside there says how an end goes on that is cut short: see `endFirmware`.
-    ...firmware.filter(({ disk, decision }) => decision === "set aside" && hasSetAside(disk))
+    // Of all of them first, a disk's before its firmware's: what is set aside is never of two sessions, and says how an end goes on
+    // that is cut short: see `endFirmware`.
+    ...[...disks, ...firmware].filter(({ disk, decision }) => decision === "set aside" && hasSetAside(disk))
       .map(({ disk }) => ({ subject: disk.target, steps: moves.removeSetAside(disk.names) })),
     ...[...disks, ...firmware].map(({ disk, decision }) => ({
       subject: disk.target,
@@ -85,8 +86,7 @@ function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[
   const state = stateOf(disk);
   if (state.kind !== "session") return [];
   if (decision === "set aside") {
-    const ended = state.ended && !disk.firmware;
-    return moves.setAside(disk.names, { ...state, ended }, disk.owner);
+    return moves.setAside(disk.names, { ...state, ended: false }, disk.owner);
   }
   // What stands on it now may use up the flag.
   if (decision === "leave to a person" && disk.flag === "set" && !bearsMark(disk)) {
