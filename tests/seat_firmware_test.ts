@@ -149,3 +149,23 @@ Deno.test("a seat has the firmware of its layer, though the master's disk was pl
   await seats.start("seat1");
   assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
 });
+
+Deno.test("a seat has the firmware of its layer, though the master had no seats for a while, and its layers are numbered anew", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  fixture.disks({ vda: false, vdb: false });
+  fixture.define();
+  await seats.start("seat1");
+  await seats.stop("seat1");
+  const disks = [{ target: "vda" }, { target: "vdb", "keep-commits": 2 }];
+  const flagged = disks.map((disk) => ({ ...disk, "one-shot-commit": true }));
+  fixture.configureText(JSON.stringify({ firmware: true, disks: flagged }));
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "version", "one");
+  await fixture.stop();
+  assertEquals((await fixture.type("disable seat1")).code, 0);
+  assertEquals(fixture.state("vda").kind, "plain");
+  seats.configure("seat1");
+  await seats.start("seat1");
+  assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
+});

@@ -69,7 +69,11 @@ async function firmwareOfMaster(
   const state = parse(names, run.listing(master));
   const records = readRecords(guestNames(configFolder, owner).note);
   // Where nothing is noted, versions are counted from the newest: each commit of the disk is one of the firmware.
-  const newer = "layers" in state ? state.layers.filter((number) => number > layer).length : 0;
+  const layers = "layers" in state ? state.layers : [];
+  const newer = layers.filter((number) => number > layer).length;
+  const all = "layers" in state && state.kind === "committing"
+    ? [...layers, topOf(state.layers) + 1]
+    : layers;
   return observeFirmware(config, disks, records, firmwareFolders).flatMap((file) => {
     const { target, names, record } = file;
     const theirs = stateOf(file);
@@ -83,7 +87,7 @@ async function firmwareOfMaster(
     const isCommitted = theirs.kind === "committing" && state.kind !== "committing";
     const coming = topOf(theirs.layers) + 1;
     const versions = [...theirs.layers, ...isCommitted ? [coming] : []];
-    const version = versionOf(versions, record, { image: master, layer }) ??
+    const version = versionOf(versions, record, { image: master, layer }, all) ??
       versions[Math.max(0, versions.length - 1 - newer)]!;
     return [{ target, file: isCommitted && version === coming ? names.committing : names.layer(version) }];
   });

@@ -101,18 +101,24 @@ export function wasCommittedWith(file: ObservedDisk, layers: readonly string[]):
  * The version of the firmware that belongs to a layer of a disk: the newest before that of the disk's next layer.
  *
  * @param versions numbers of the firmware's layers, lowest first
+ * @param on the layer of the disk
+ * @param layers all that the disk has, and one that is about to be
  * @returns undefined where it is not noted of all of them
  */
 export function versionOf(
   versions: readonly number[],
   record: SessionRecord | undefined,
-  { image, layer }: { readonly image: string; readonly layer: number },
+  on: { readonly image: string; readonly layer: number },
+  layers: readonly number[],
 ): number | undefined {
   if (!versions.slice(1).every((number) => commitOf(record, number))) return undefined;
-  const isNewer = (path: string) => (layerNumber(image, path) ?? -1) > layer;
-  const next = versions.findIndex((number, index) =>
-    index > 0 && commitOf(record, number)?.disks.some(isNewer) === true
-  );
+  const isNewer = ({ disks, undone }: FirmwareCommit) =>
+    disks.some((path) => {
+      const number = layerNumber(on.image, path) ?? -1;
+      // What is there no more, and was not undone, is in the disk: its numbers have begun anew since.
+      return number > on.layer && (layers.includes(number) || undone?.includes(path));
+    });
+  const next = versions.findIndex((number, index) => index > 0 && isNewer(commitOf(record, number)!));
   return next === -1 ? versions.at(-1) : versions[next - 1];
 }
 
