@@ -242,6 +242,26 @@ poolTest("recover --discard throws away only what it has asked for", 3, async (p
   assert(exists(`${pool.image("seat1")}.autorevert-ended`));
 });
 
+poolTest(
+  "recover --discard ends a seat's session beside an idle disk of the guest's own",
+  1,
+  async (pool, fixture) => {
+    pool.mix("seat1");
+    const disks = [{ target: "vda", master: pool.master }, {
+      target: "vdb",
+      "keep-commits": 1,
+      "one-shot-commit": true,
+    }];
+    Deno.writeTextFileSync(`${fixture.config}/seat1.json`, JSON.stringify({ disks }));
+    for (const reason of ["shutdown", "-"]) {
+      await pool.start("seat1");
+      await pool.stop("seat1", reason);
+    }
+    const { code, said, printed } = await fixture.type("recover --discard seat1", true, { domain: "seat1" });
+    assertEquals([code, said, printed], [0, [], ["seat1 vda: the session is thrown away"]]);
+  },
+);
+
 poolTest("recover --discard leaves a seat that is being started", 3, async (pool, fixture) => {
   await pool.event("seat1", "prepare");
   await fixture.type(["recover", "seat1", "--discard", "--yes"]);

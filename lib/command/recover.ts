@@ -40,6 +40,8 @@ import { planDiscard } from "../state/release_plan.ts";
 import { hasEnded } from "../state/state.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
+import { namesOf } from "../state/paths.ts";
+import { parse } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /**
@@ -52,8 +54,10 @@ export async function recover(context: GuestCommand): Promise<void> {
   const { run, domain, targets, options, terminal } = context;
   const isMeant = ({ target, image, firmware }: SessionRecord) =>
     targets.length === 0 || !firmware && (targets.includes(target) || targets.includes(image));
+  const isLeft = (record: SessionRecord) =>
+    isMeant(record) && !(options.has("discard") && isIdle(record, context));
   // Firmware goes back at the next start where only seats are meant.
-  if (await recoverSeats(context) && !readRecords(context.paths.note).some(isMeant)) return;
+  if (await recoverSeats(context) && !readRecords(context.paths.note).some(isLeft)) return;
   // Nobody's start or end waits for an answer.
   const asked = options.has("keep") || options.has("discard") ? await ask(context) : undefined;
   using _guest = await run.locks.guest();
@@ -83,6 +87,12 @@ export async function recover(context: GuestCommand): Promise<void> {
     tellNothing(sessions, guest, context);
   }
   await startMerge(disks, context);
+}
+
+/** Whether a disk has neither a session nor an order that was cut short. */
+function isIdle({ image, pending }: SessionRecord, { run }: GuestCommand): boolean {
+  const { kind } = parse(namesOf(image), run.listing(image));
+  return pending === undefined && (kind === "plain" || kind === "layered");
 }
 
 /**
