@@ -146,3 +146,13 @@ export function afterFirst(kind: Step["kind"], act: () => Promise<void> | void):
     await act();
   };
 }
+
+/** Something else happens before the first step of a kind. */
+export function beforeFirst(kind: Step["kind"], act: () => Promise<void>): Perform {
+  let done = false;
+  return before(kind, async () => {
+    if (done) return;
+    done = true;
+    await act();
+  });
+}

@@ -1,8 +1,9 @@
 /** Firmware of a guest with a seat begins as the master's is, of the version that the seat stands on. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { beforeFirst } from "./fault.ts";
 import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
-import { Fixture } from "./fixture.ts";
+import { type Circumstance, Fixture } from "./fixture.ts";
 
 function pool(fixture: FirmwareFixture, own: unknown = { own: "yes" }): FirmwarePool {
   const pool = new FirmwarePool(fixture, ["seat1"]);
@@ -169,3 +170,41 @@ Deno.test("a seat has the firmware of its layer, though the master had no seats 
   await seats.start("seat1");
   assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
 });
+
+for (const isMade of [true, false]) {
+  const whose = isMade ? "its own file" : "a file that libvirt makes";
+  Deno.test(`no seat begins with a session of its master's guest that begins while the firmware is copied, over ${whose}`, async () => {
+    using fixture = new FirmwareFixture();
+    const seats = new FirmwarePool(fixture, ["seat1"]);
+    // Neither guest's event waits for the other's lock of a folder.
+    const folder = `${fixture.root}/firmware/seats`;
+    Deno.mkdirSync(folder);
+    seats.variables = (seat) => `${folder}/${seat}_VARS.fd`;
+    seats.configure("seat1");
+    const make = () => Deno.writeTextFileSync(seats.variables("seat1"), `{"own":"yes"}`);
+    const event = (operation: string, extra = "-", how: Circumstance = {}) =>
+      Fixture.prototype.event.call(fixture, operation, extra, {
+        ...how,
+        xml: seats.xml("seat1"),
+        domain: "seat1",
+      });
+    await seats.commit("one", {});
+    // The master becomes one: nothing of it changes at the next start.
+    await event("prepare");
+    await event("release", "failed");
+    const begins = beforeFirst("copy", async () => {
+      await fixture.start();
+      fixture.write(fixture.vda, "version", "two");
+    });
+    if (isMade) make();
+    else {
+      await event("prepare");
+      make();
+    }
+    const { code, said } = await event(isMade ? "prepare" : "start", "-", { perform: begins });
+    assertEquals(code, 1);
+    assertStringIncludes(said[0]!, `"${fixture.variables}" was changed by its guest's start or end`);
+    await event("release", "failed");
+    assertEquals([seats.content("seat1"), fixture.files(folder)], [{ own: "yes" }, ["seat1_VARS.fd"]]);
+  });
+}

@@ -7,7 +7,7 @@ import { waitForOrphan } from "./merge_control.ts";
 import { flagsMeant } from "./flags.ts";
 import { madeAt, madeOf } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
-import { withTemplates } from "./seat_firmware.ts";
+import { checkTemplates, withTemplates } from "./seat_firmware.ts";
 import type { MadeSeats } from "./seat_prepare.ts";
 import { dataError } from "./refusal.ts";
 import { undoStart } from "./undo_start.ts";
@@ -102,6 +102,7 @@ export async function beginSessions(
       for (const step of steps) await takeOwn(subject, step, own, context);
     };
     for (const stage of made) await take(stage);
+    await checkTemplates(begun.map(({ disk }) => disk), context);
     // A merge of another host that has looked for that name just before has given the image its own by then.
     if (decided.some(isAnnounced) && !run.isDry) await new Promise((wake) => setTimeout(wake, ANNOUNCED));
     // Theirs can be taken back wholly, also after the last step; where it fails, no disk has begun.

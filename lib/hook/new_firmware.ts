@@ -1,6 +1,6 @@
 import { configOf, type EventContext } from "./context.ts";
 import { observeFirmware } from "./observe.ts";
-import { withTemplates } from "./seat_firmware.ts";
+import { checkTemplates, withTemplates } from "./seat_firmware.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
 import { stateOf } from "../state/observed_disk.ts";
@@ -31,8 +31,10 @@ export async function copyNewFirmware(context: EventContext): Promise<void> {
   const added = made.map((file) => newRecord(file, host.now(), others));
   const kept = records.filter(({ image }) => added.every((record) => record.image !== image));
   await run.take("", [{ kind: "note", path: paths.note, records: [...kept, ...added] }]);
-  for (const { target, names, owner, template } of await withTemplates(made, context)) {
+  const found = await withTemplates(made, context);
+  for (const { target, names, owner, template } of found) {
     await run.take(target, copyAside(names, owner));
     if (template !== undefined) await run.take(target, replaceByCopy(names, template, owner));
   }
+  await checkTemplates(found, context);
 }

@@ -33,6 +33,26 @@ export async function withTemplates(
   );
 }
 
+/**
+ * A look after the copies: the master's guest has locks of its own, and may have begun a session meanwhile.
+ *
+ * @throws {UserError} if these files would begin with others now
+ */
+export async function checkTemplates(
+  copied: readonly ObservedDisk[],
+  context: EventContext,
+): Promise<void> {
+  if (copied.every(({ template }) => template === undefined)) return;
+  const now = await withTemplates(copied, context);
+  const changed = copied.find(({ template }, index) => template !== now[index]!.template);
+  if (changed === undefined) return;
+  const problem = `${quoted(changed.template!)} was changed by its guest's start or end while it was copied`;
+  throw withContext(
+    changed.target,
+    new UserError(problem, { hint: "try again: nothing is lost by that", healedBy: "event" }),
+  );
+}
+
 async function firmwareOfMaster(
   { master, layer }: StandsOn,
   context: EventContext,
