@@ -91,6 +91,27 @@ Deno.test("a seat's start is refused where the master's firmware has no versions
   assertEquals(seats.files("seat1"), ["seat1_VARS.fd"]);
 });
 
+Deno.test("a seat's start is refused as long as its master's guest is in the session in which firmware was switched on", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  fixture.isListed = false;
+  fixture.configure({ vda: true });
+  fixture.define();
+  await fixture.start();
+  fixture.write(fixture.vda, "version", "one");
+  assertEquals((await fixture.type("enable guest --firmware")).code, 0);
+  const { code, said } = await seats.event("seat1", "prepare");
+  assertEquals([code, said], [1, [
+    `error: seat1 nvram: the firmware of "guest", whose disk is the master, goes with its disk from its next session on`,
+    "hint: end this one first: virsh shutdown guest; where it died: autorevert recover --keep|--discard guest",
+  ]]);
+  assertEquals(seats.files("seat1"), ["seat1_VARS.fd"]);
+  await seats.event("seat1", "release", "failed");
+  await fixture.stop();
+  await seats.start("seat1");
+  assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
+});
+
 Deno.test("a seat on an older version has the firmware of that, though another disk of the master's guest was committed since", async () => {
   using fixture = new FirmwareFixture();
   const seats = pool(fixture);

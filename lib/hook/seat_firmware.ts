@@ -98,7 +98,10 @@ async function firmwareOfMaster(
     const { target, names, record } = file;
     const theirs = stateOf(file);
     if (theirs.kind === "missing") return [];
-    if (theirs.kind === "plain") return [{ target, file: names.image }];
+    if (theirs.kind === "plain") {
+      if (state.kind === "session" || state.kind === "committing") throw withContext(target, notYetIn(owner));
+      return [{ target, file: names.image }];
+    }
     if (!("layers" in theirs)) {
       const problem = `there is no version that ${quoted(names.committing)} could stand on`;
       throw withContext(target, new UserError(problem, { hint: `autorevert status ${shellWord(owner)}` }));
@@ -111,6 +114,20 @@ async function firmwareOfMaster(
       versions[Math.max(0, versions.length - 1 - newer)]!;
     return [{ target, file: isCommitted && version === coming ? names.committing : names.layer(version) }];
   });
+}
+
+/** The firmware was switched on in the middle of a session: nobody can tell any more what it was before. */
+function notYetIn(owner: string): UserError {
+  const guest = shellWord(owner);
+  return new UserError(
+    `the firmware of ${quoted(owner)}, whose disk is the master, goes with its disk from its next session on`,
+    {
+      hint: `end this one first: virsh shutdown ${guest}; where it died: ${
+        recoverCommand("--keep|--discard", owner)
+      }`,
+      healedBy: "event",
+    },
+  );
 }
 
 /** A guest that has the image as its own disk and is configured: one whose firmware goes with it, if there is one. */
