@@ -157,6 +157,65 @@ Deno.test("of two domains with the master's image the configured one is that of 
   assertEquals(seats.content("seat1"), { version: "one" });
 });
 
+/** Another guest with the master's image and variables of its own, which has run on it once. */
+async function withRescue(fixture: FirmwareFixture, hasFirmware: boolean): Promise<void> {
+  const xml = fixture.xml().replaceAll("guest_VARS", "a-rescue_VARS");
+  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/a-rescue.xml`, xml);
+  const disks = [{ target: "vda", "keep-commits": 3 }];
+  Deno.writeTextFileSync(`${fixture.config}/a-rescue.json`, JSON.stringify({ disks, firmware: hasFirmware }));
+  Deno.writeTextFileSync(`${fixture.root}/firmware/a-rescue_VARS.fd`, `{"rescue":"yes"}`);
+  for (const [operation, extra] of [["prepare", "-"], ["started", "-"], ["release", "shutdown"]] as const) {
+    assertEquals((await fixture.event(operation, extra, { domain: "a-rescue", xml })).code, 0);
+  }
+}
+
+Deno.test("a seat's variables begin as those of the master's guest, though one without firmware was started on its image", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  await seats.commit("one", {});
+  await seats.start("seat1");
+  await seats.stop("seat1");
+  await withRescue(fixture, false);
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { version: "one" });
+});
+
+Deno.test("of two guests with firmware and the master's image the one that has committed the layer is that of a seat's", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  fixture.keys = { "keep-commits": 3 };
+  await seats.commit("one");
+  await withRescue(fixture, true);
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { version: "one" });
+});
+
+Deno.test("a seat's start is refused where nothing tells which of two guests' firmware is the master's", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  await seats.commit("one", {});
+  await withRescue(fixture, true);
+  const { code, said } = await seats.event("seat1", "prepare");
+  assertEquals([code, said], [1, [
+    `error: seat1: "${fixture.vda}" is a disk of "a-rescue", "guest", and firmware of each goes with it: nothing tells whose the seat's begins with`,
+    "hint: have only that of one go with its disks; for the others: autorevert enable GUEST --no-firmware",
+  ]]);
+  assertEquals((await fixture.type("enable a-rescue --no-firmware")).code, 0);
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { version: "one" });
+});
+
+Deno.test("a note that a guest has left of the master's image under another name does not hide that guest's firmware", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  fixture.keys = { "keep-commits": 3 };
+  await seats.commit("one");
+  Deno.copyFileSync(fixture.note, `${fixture.config}/a-lab.session`);
+  await seats.commit("two");
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { version: "two" });
+});
+
 Deno.test("a seat has the firmware of its layer, though the master's disk was plain since that was committed", async () => {
   using fixture = new FirmwareFixture();
   const seats = pool(fixture);

@@ -8,12 +8,14 @@ import { UserError, withContext } from "../errors.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
 import { versionOf } from "../state/firmware_commits.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { guestNames, namesOf } from "../state/paths.ts";
 import type { StandsOn } from "../state/seat.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
-import { quoted, recoverCommand, shellWord } from "../text.ts";
+import { listed, quoted, recoverCommand, shellWord } from "../text.ts";
 
 /**
  * These files, with what the sessions of a seat's firmware begin with: the master's, of the version that the seat stands on. Where
@@ -58,19 +60,16 @@ async function firmwareOfMaster(
   context: EventContext,
 ): Promise<{ readonly target: string; readonly file: string }[]> {
   const { run, host, domain } = context;
-  const { definedFolder, liveFolder, configFolder, firmwareFolders } = host.settings;
   const names = namesOf(master);
-  const guest = masterGuests(names, context).find((guest) => guest.domain !== domain);
-  const owner = guest?.domain ?? await configuredGuestOf(master, context);
-  const disks = owner && (disksIn(definedFolder, owner) ?? disksIn(liveFolder, owner));
-  if (!owner || !disks) {
+  const guest = await guestOfMaster({ master, layer }, context);
+  if (guest === undefined) {
     run.logInfo(
       "",
       `no guest is known here whose disk ${quoted(master)} is: the firmware begins with its own`,
     );
     return [];
   }
-  const config = await configOfGuest(owner, context);
+  const { domain: owner, disks, config, records } = guest;
   if (!config?.firmware) {
     throw new UserError(
       `the firmware of ${quoted(owner)}, whose disk is the master, doesn't go with its disk`,
@@ -80,26 +79,28 @@ async function firmwareOfMaster(
       },
     );
   }
-  if (guest?.records.some(({ pending }) => pending !== undefined)) {
-    throw new UserError(`an undo or keep of ${quoted(owner)}, whose disk is the master, was cut short`, {
-      hint: `complete it: ${recoverCommand("complete", owner)}`,
+  const cut = masterGuests(names, context).find(({ records }) => records.some(({ pending }) => pending));
+  if (cut !== undefined) {
+    throw new UserError(`an undo or keep of ${quoted(cut.domain)}, whose disk is the master, was cut short`, {
+      hint: `complete it: ${recoverCommand("complete", cut.domain)}`,
       healedBy: "event",
     });
   }
   const state = parse(names, run.listing(master));
-  const records = readRecords(guestNames(configFolder, owner).note);
+  const isIn = ["session", "committing"].includes(state.kind) &&
+    records.some(({ image, idle }) => image === master && !idle);
   // Where nothing is noted, versions are counted from the newest: each commit of the disk is one of the firmware.
   const layers = "layers" in state ? state.layers : [];
   const newer = layers.filter((number) => number > layer).length;
   const all = "layers" in state && state.kind === "committing"
     ? [...layers, topOf(state.layers) + 1]
     : layers;
-  return observeFirmware(config, disks, records, firmwareFolders).flatMap((file) => {
+  return observeFirmware(config, disks, records, host.settings.firmwareFolders).flatMap((file) => {
     const { target, names, record } = file;
     const theirs = stateOf(file);
     if (theirs.kind === "missing") return [];
     if (theirs.kind === "plain") {
-      if (state.kind === "session" || state.kind === "committing") throw withContext(target, notYetIn(owner));
+      if (isIn) throw withContext(target, notYetIn(owner));
       return [{ target, file: names.image }];
     }
     if (!("layers" in theirs)) {
@@ -130,15 +131,50 @@ function notYetIn(owner: string): UserError {
   );
 }
 
-/** A guest that has the image as its own disk and is configured: one whose firmware goes with it, if there is one. */
-async function configuredGuestOf(image: string, context: EventContext): Promise<string | undefined> {
-  let first: string | undefined;
-  for (const domain of guestsOf(image, context)) {
+/** A guest that libvirt knows here, and that has a master as its own disk. */
+interface MastersGuest {
+  readonly domain: string;
+  readonly disks: readonly DomainDisk[];
+  readonly config: Config | undefined;
+  readonly records: readonly SessionRecord[];
+}
+
+/**
+ * The guest whose firmware is the master's: one that has its firmware go with its disks, and of several of these the one that has
+ * committed the layer.
+ *
+ * @throws {UserError} if that doesn't tell which of them it is
+ */
+async function guestOfMaster(
+  { master, layer }: StandsOn,
+  context: EventContext,
+): Promise<MastersGuest | undefined> {
+  const { definedFolder, liveFolder, configFolder } = context.host.settings;
+  const names = namesOf(master);
+  const noted = masterGuests(names, context).map(({ domain }) => domain);
+  const found: MastersGuest[] = [];
+  for (const domain of new Set([...guestsOf(master, context), ...noted])) {
+    const disks = disksIn(definedFolder, domain) ?? disksIn(liveFolder, domain);
+    if (domain === context.domain || disks === undefined) continue;
     const config = await configOfGuest(domain, context);
-    if (config?.firmware) return domain;
-    if (config !== undefined) first ??= domain;
+    if (config === undefined && !noted.includes(domain)) continue;
+    found.push({ domain, disks, config, records: readRecords(guestNames(configFolder, domain).note) });
   }
-  return first;
+  const fit = found.filter(({ config }) => config?.firmware);
+  const committed = fit.filter(({ records }) =>
+    records.some(({ commits = [] }) => commits.some(({ disks }) => disks.includes(names.layer(layer))))
+  );
+  const [first, ...others] = committed.length > 0 ? committed : fit;
+  if (others.length === 0) return first ?? found[0];
+  throw new UserError(
+    `${quoted(master)} is a disk of ${
+      listed([first!, ...others].map(({ domain }) => domain))
+    }, and firmware of each goes ` +
+      "with it: nothing tells whose the seat's begins with",
+    {
+      hint: "have only that of one go with its disks; for the others: autorevert enable GUEST --no-firmware",
+    },
+  );
 }
 
 function configOfGuest(domain: string, context: EventContext): Promise<Config | undefined> {
