@@ -1,9 +1,11 @@
 /** Starts of seats that are refused, events of theirs that are cut short, and hosts that die. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { afterClockTick, type Circumstance, DOMAIN, exists, LATER, LONG_AGO } from "./fixture.ts";
+import { atEveryStep } from "./fault.ts";
+import { afterClockTick, type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { makeBorn } from "./file_times.ts";
 import { poolTest } from "./pool.ts";
+import { diskXml, domainXml } from "./xml.ts";
 import { LONGEST_IMAGE_NAME } from "../lib/state/paths.ts";
 
 poolTest(
@@ -579,3 +581,39 @@ poolTest(
     assert(exists(`${pool.image("seat1")}.autorevert-ended`));
   },
 );
+
+for (const what of ["commit", "undo", "keep"]) {
+  Deno.test(`a guest with two seats begins with one version of both masters of a guest whose ${what} was cut short`, async () => {
+    await atEveryStep("dies before", async (failing) => {
+      using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+      fixture.keys = { "keep-commits": 3 };
+      const targets = ["vda", "vdb"];
+      const seats = targets.map((target) => ({ target, master: fixture.image(target) }));
+      Deno.writeTextFileSync(`${fixture.config}/seat.json`, JSON.stringify({ disks: seats }));
+      const images = targets.map((target) => fixture.image(`seat-${target}`));
+      const xml = domainXml(targets.map((target, index) => diskXml(target, images[index]!)));
+      const commit = async (value: string, how: Circumstance = {}) => {
+        fixture.configure({ vda: true, vdb: true });
+        await fixture.start();
+        for (const target of targets) fixture.write(fixture.image(target), "version", value);
+        await fixture.event("release", "shutdown", { mergeDies: true, ...how });
+      };
+      const cut = { perform: failing.perform };
+      await commit("one");
+      if (what === "commit") await commit("two", cut);
+      else {
+        if (what === "keep") await fixture.command("undo");
+        await fixture.command(what === "keep" ? "keep" : "undo", cut);
+      }
+      const start = () => fixture.event("prepare", "-", { domain: "seat", xml });
+      const { code, said } = await start();
+      if (code !== 0) {
+        assertStringIncludes(said.join("\n"), "hint: complete it: autorevert recover guest");
+        await fixture.type("recover guest");
+        assertEquals((await start()).said, []);
+      }
+      const [first, second] = images.map((image) => fixture.read(image)["version"]);
+      assertEquals(first, second);
+    });
+  });
+}

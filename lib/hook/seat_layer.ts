@@ -7,8 +7,9 @@ import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import { beginsSeat, type DecidedSeat, type ObservedSeat, type StandsOn } from "../state/seat.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { parse, publishedOf, type State, topOf } from "../state/state.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** @throws {UserError} if the master is used as it is, without layers: by a guest that the hook doesn't manage, or none of qcow2 */
 export async function checkPlainMaster(
@@ -57,6 +58,29 @@ export function layerFor({ seat, decision }: DecidedSeat, context: EventContext)
     return on;
   } catch (error) {
     throw withContext(seat.target, error);
+  }
+}
+
+/**
+ * Disks of one guest are committed, undone and kept together. Where that was cut short, some are done and others are not.
+ *
+ * @throws {UserError} if sessions are about to begin with such masters
+ */
+export function checkOneVersion(masters: readonly Names[], context: EventContext): void {
+  const images = new Set(masters.map(({ image }) => image));
+  const noted = [...images].flatMap((image) => masterGuests(namesOf(image), context));
+  for (const guest of new Set(noted.map(({ domain }) => domain))) {
+    const records = noted.filter(({ domain }) => domain === guest).flatMap(({ records }) => records);
+    const isCut = ({ image, pending }: SessionRecord) =>
+      pending !== undefined || parse(namesOf(image), context.run.listing(image)).kind === "committing";
+    if (records.length < 2 || !records.some(isCut)) continue;
+    throw new UserError(
+      `a commit, undo or keep of ${quoted(guest)}, whose disks are the masters, was cut short`,
+      {
+        hint: `complete it: ${recoverCommand("complete", guest)}`,
+        healedBy: "event",
+      },
+    );
   }
 }
 

@@ -6,7 +6,7 @@ import { interruptMerges, waitForOrphan } from "./merge_control.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
 import { seatDecision } from "./seat_decide.ts";
-import { checkPlainMaster, layerFor } from "./seat_layer.ts";
+import { checkOneVersion, checkPlainMaster, layerFor } from "./seat_layer.ts";
 import { masterGuests, startMastersMerges } from "./seat_masters.ts";
 import { madeOf, observeSeatsAtPrepare } from "./seat_observe.ts";
 import { explainSeat } from "./seat_refusal.ts";
@@ -191,6 +191,8 @@ async function place(
   // One that isn't at these layers sees the lease before it begins with them.
   const merged = masters.filter((master) => isMerged(master, context)).map(({ image }) => image);
   if (merged.length > 0) await interruptMerges(context, merged);
+  const begun = decided.filter(({ decision }) => beginsSeat(decision)).map(({ seat }) => seat.master);
+  checkOneVersion(begun, context);
   const placed = decided.map((one): PlacedSeat => ({ ...one, on: layerFor(one, context) }));
   for (const { seat: { target, master }, decision } of placed) {
     if (!beginsSeat(decision)) continue;
