@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { DOMAIN, exists, Fixture } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
+import { checkFails } from "./typed.ts";
 
 /** The words of a command, with all that it says. */
 async function typed(fixture: Fixture, ...words: string[]): Promise<{ code: number; text: string }> {
@@ -259,6 +260,22 @@ poolTest(
     }
     const { code, said, printed } = await fixture.type("recover --discard seat1", true, { domain: "seat1" });
     assertEquals([code, said, printed], [0, [], ["seat1 vda: the session is thrown away"]]);
+  },
+);
+
+poolTest(
+  "a seat whose last session is set aside is taken out once that is ended, and its master is merged",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "-");
+    await checkFails(fixture, "disable seat1", [
+      "error: seat1 vda: its last session is set aside, and keeps what it stands on from being merged",
+      "hint: unless the guest was saved on it, throw it away first: autorevert recover --discard seat1 vda",
+    ]);
+    assertEquals((await fixture.type("recover --discard seat1 vda", true, { domain: "seat1" })).code, 0);
+    assertEquals((await fixture.type("disable seat1")).code, 0);
+    assertEquals(fixture.files(), ["vda.img"]);
   },
 );
 

@@ -81,7 +81,7 @@ configuration. Seats that run stay on the version they began with.`,
     options: {},
     text: `Removes the disks, or all of them, from the guest's configuration. Commits are merged and
 stay; a session that runs is still discarded at its end. Refused while a session is to be
-committed.`,
+committed, or that of a seat is set aside.`,
   },
   commit: {
     summary: "keep one session of a guest: the running one, or the next",

@@ -3,7 +3,7 @@
 import { listSeat, setKey } from "./config_edit.ts";
 import { type GuestCommand, isLive } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
-import { disksIn, domains } from "../hook/definitions.ts";
+import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { seatDecision } from "../hook/seat_decide.ts";
 import { newLayer } from "../hook/seat_layer.ts";
@@ -16,7 +16,7 @@ import { type Config, peekDisks } from "../input/config.ts";
 import { namesOf } from "../state/paths.ts";
 import { isSeatAwaited } from "../state/seat.ts";
 import { isSeatRefusal } from "../state/seat_table.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** Whether `enable` is for seats: a master is named, or all that is named are seats already. */
 export function isForSeats({ options, targets }: GuestCommand, config: Config | undefined): boolean {
@@ -112,6 +112,35 @@ function checkMastersDisks(master: string, { host }: GuestCommand): void {
         `${quoted(master)} is a seat of the guest ${quoted(domain)}, and can't be a master, too`,
       );
     }
+  }
+}
+
+/**
+ * Of a session that is set aside nothing is noted: without the configuration no event and no command would end it.
+ *
+ * @throws {UserError} if one of a seat that is to be taken out is
+ */
+export function checkNothingAside(seats: Config["seats"], { host, paths, domain }: GuestCommand): void {
+  const records = readSeats(paths.seats);
+  const defined = readableDisksIn(host.settings.definedFolder, domain) ?? [];
+  for (const configured of seats) {
+    let seat;
+    try {
+      seat = observeListedSeat(configured, defined, records, host);
+    } catch {
+      // It was none, as its starts have said.
+      continue;
+    }
+    const { target, names, record, listing } = seat;
+    if (record !== undefined || !listing.has(names.ended)) continue;
+    throw withContext(
+      target,
+      new UserError(`its last session is set aside, and keeps what it stands on from being merged`, {
+        hint: `unless the guest was saved on it, throw it away first: ${
+          recoverCommand("--discard", domain, target)
+        }`,
+      }),
+    );
   }
 }
 

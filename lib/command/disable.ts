@@ -1,7 +1,7 @@
 import { takeBack } from "./commit.ts";
 import { unlistDisk } from "./config_edit.ts";
 import { configure, finishRecovery, inspectListed, listedDisks } from "./configure.ts";
-import { checkNoSeats, leaveMasters, tellDisabledSeats } from "./configure_seats.ts";
+import { checkNoSeats, checkNothingAside, leaveMasters, tellDisabledSeats } from "./configure_seats.ts";
 import type { GuestCommand } from "./guest_command.ts";
 import type { InspectedDisk } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
@@ -15,7 +15,7 @@ import { recoverCommand, shellWord } from "../text.ts";
 /**
  * Takes disks out of the guest's configuration; with the last of them the file goes.
  *
- * @throws {UserError} if a session that is there is to be committed: it would be lost
+ * @throws {UserError} if a session that is there is to be committed: it would be lost; or one of a seat is set aside
  */
 export async function disable(context: GuestCommand): Promise<void> {
   const { run, domain, paths, terminal } = context;
@@ -25,6 +25,7 @@ export async function disable(context: GuestCommand): Promise<void> {
   const seats = config.seats.filter(({ target }) =>
     context.targets.length === 0 || context.targets.includes(target)
   );
+  checkNothingAside(seats, context);
   const views = await inspectListed(meant, context);
   for (const { target, disk } of views) {
     if (disk !== undefined) checkNoSeats(disk.names.image, target, context);
