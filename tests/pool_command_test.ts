@@ -264,6 +264,36 @@ poolTest(
 );
 
 poolTest(
+  "check says how to end what is set aside of a guest that is no seat any more",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.commit("second");
+    // It ends after it was taken out.
+    await fixture.type("disable seat1");
+    await pool.stop("seat1", "-");
+    const ended = `${pool.image("seat1")}.autorevert-ended`;
+    const { printed } = await fixture.type("check");
+    for (
+      const line of [
+        `hint: "${ended}" belongs to no seat that is configured here: ` +
+        `unless another host's guest uses it, or one was saved on it, remove it: rm ${ended}`,
+        `hint: if a guest of another host uses it, look there: autorevert status; ` +
+        `else, unless a guest was saved on it, remove it: rm ${ended}`,
+      ]
+    ) assert(printed.includes(line), printed.join("\n"));
+    await fixture.type(["enable", "seat1", "vda", "--master", pool.master]);
+    assertStringIncludes(
+      (await typed(fixture, "check", "guest")).text,
+      "nothing is wrong: the merge goes on by itself",
+    );
+    Deno.removeSync(ended);
+    await pool.merge();
+    assert(pool.layers.length < 2);
+  },
+);
+
+poolTest(
   "a seat whose last session is set aside is taken out once that is ended, and its master is merged",
   1,
   async (pool, fixture) => {

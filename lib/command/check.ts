@@ -35,7 +35,7 @@ export async function check(
     ...masterFindings(guests, { host }),
     ...sharedImages(guests, host.settings),
     ...await spaceFindings(guests, host),
-    ...leftovers(guests, host.settings),
+    ...leftovers(guests, host),
     ...await untriedStores(guests, host),
   );
   const wrong = findings.filter(({ severity }) => severity !== "note");

@@ -168,7 +168,7 @@ export function sharedImages(guests: readonly Guest[], settings: Settings): Find
 }
 
 /** The file behind a path, links resolved, as far as the program may look. */
-function realPath(path: string): string {
+export function realPath(path: string): string {
   try {
     return files.resolve(path);
   } catch {

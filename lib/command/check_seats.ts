@@ -1,15 +1,17 @@
+import { realPath } from "./check_guest.ts";
 import { type Finding, finding } from "./finding.ts";
 import type { Guest } from "./guest.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
-import { disksIn, guestOf } from "../hook/definitions.ts";
+import { disksIn, domains, guestOf, readableDisksIn } from "../hook/definitions.ts";
 import { isPending } from "../hook/merge_choice.ts";
-import { mergeBlock } from "../hook/standing.ts";
+import { inTheWay, mergeBlock, standingOn } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { peekDisks } from "../input/config.ts";
-import { folderOf } from "../state/paths.ts";
+import { folderOf, imageOf, type Names } from "../state/paths.ts";
 import { stateOf } from "../state/observed_disk.ts";
-import { quoted, shellWord } from "../text.ts";
+import type { Layers } from "../state/state.ts";
+import { listed, quoted, shellWord } from "../text.ts";
 
 /** What is wrong with a guest's seats, and what keeps the commits of its disks from being merged. */
 export function seatFindings({ domain, seats, disks }: Guest, context: EventContext): Finding[] {
@@ -36,11 +38,41 @@ export function seatFindings({ domain, seats, disks }: Guest, context: EventCont
     const waiting = state.layers.length - 1 - disk.keepCommits;
     const what = `${waiting} commit${waiting === 1 ? " waits" : "s wait"} to be merged`;
     const note = new UserError(`${what}: ${block.message}`, {
-      hint: block.hint ?? "nothing is wrong: the merge goes on by itself when the last of them has ended",
+      hint: [block.hint, endOfForsaken(disk.names, state, context)].filter((way) =>
+        way !== undefined
+      ).join("; ") ||
+        "nothing is wrong: the merge goes on by itself when the last of them has ended",
     });
     found.push(finding("note", note, domain, target));
   }
   return found;
+}
+
+/** What to do about sessions that are in the way, set aside by seats that are none any more: no start of those removes them. */
+function endOfForsaken(
+  names: Names,
+  state: { readonly layers: Layers },
+  context: EventContext,
+): string | undefined {
+  const images = imagesOfSeats(context);
+  const paths = inTheWay(standingOn(names, context), state)
+    .filter(({ how, file }) => how === "set aside" && !images.has(imageOf(file)!)).map(({ file }) => file);
+  if (paths.length === 0) return undefined;
+  return `${listed(paths)} belong${paths.length === 1 ? "s" : ""} to no seat that is configured here: ` +
+    "unless another host's guest uses it, or one was saved on it, remove it: rm " +
+    paths.map(shellWord).join(" ");
+}
+
+/** Images of the disks that are configured as seats, valid or not. */
+function imagesOfSeats({ host: { settings } }: EventContext): ReadonlySet<string> {
+  const images = domains(settings).flatMap((domain) => {
+    const text = files.read(`${settings.configFolder}/${domain}.json`) ?? "{}";
+    const seats = (peekDisks(text) ?? []).filter(({ master }) => master !== undefined);
+    const disks = readableDisksIn(settings.definedFolder, domain) ?? [];
+    return disks.filter((disk) => seats.some(({ target }) => target === disk.target))
+      .flatMap(({ file }) => file === undefined ? [] : [realPath(file)]);
+  });
+  return new Set(images);
 }
 
 /** Masters whose own guest would write into what seats stand on, since the hook does not know it. */
@@ -61,8 +93,8 @@ export function masterFindings(guests: readonly Guest[], context: Pick<EventCont
     )!;
     const text = files.read(`${configFolder}/${owner}.json`);
     // A file that isn't valid is told of by itself.
-    const listed = text === undefined ? [] : peekDisks(text);
-    if (listed === undefined || listed.some(({ target }) => target === disk.target)) return [];
+    const known = text === undefined ? [] : peekDisks(text);
+    if (known === undefined || known.some(({ target }) => target === disk.target)) return [];
     const problem = new UserError(
       `the master ${quoted(master)} is ${disk.target} of ${
         quoted(owner)

@@ -2,9 +2,8 @@ import { type Finding, finding } from "./finding.ts";
 import { type Guest, managedGuests } from "./guest.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
-import type { Settings } from "../settings.ts";
 import { stateOf } from "../state/observed_disk.ts";
-import { folderOf, imageOf, namesOf } from "../state/paths.ts";
+import { folderOf, imageOf, type Names, namesOf } from "../state/paths.ts";
 import { parse } from "../state/state.ts";
 import { listed, quoted, shellWord, size } from "../text.ts";
 
@@ -91,7 +90,8 @@ export async function untriedStores(guests: readonly Guest[], host: Host): Promi
 }
 
 /** Names of ours that no configured disk accounts for. */
-export function leftovers(guests: readonly Guest[], settings: Settings): Finding[] {
+export function leftovers(guests: readonly Guest[], host: Host): Finding[] {
+  const { settings } = host;
   const disks = managedGuests(settings).length === guests.length
     ? guests.flatMap(({ disks }) => disks)
     : undefined;
@@ -109,7 +109,7 @@ export function leftovers(guests: readonly Guest[], settings: Settings): Finding
     files.listNames(folder).map((name) => imageOf(`${folder}/${name}`))
   );
   const found = [...new Set(owners)].flatMap((image) =>
-    image === undefined || known.has(image) ? [] : [strayFiles(image)]
+    image === undefined || known.has(image) ? [] : [strayFiles(image, host)]
   );
   const torn = files.listNames(settings.configFolder).filter((name) => name.endsWith(".autorevert-new"));
   return [
@@ -122,7 +122,7 @@ export function leftovers(guests: readonly Guest[], settings: Settings): Finding
   ];
 }
 
-function strayFiles(image: string): Parameters<typeof finding>[1] {
+function strayFiles(image: string, host: Host): Parameters<typeof finding>[1] {
   const names = namesOf(image);
   const listing = files.list(image);
   const paths = [...listing.keys()].filter((path) => path !== image).sort();
@@ -132,14 +132,27 @@ function strayFiles(image: string): Parameters<typeof finding>[1] {
     state.kind === "plain" || state.kind === "missing" ||
     (state.kind === "layered" && state.layers.length === 1)
   ) {
+    const isSeats = paths.length === 1 && listing.has(names.ended) && standsOnAnother(names, host);
     // The only name of a disk, or of a session that was to be kept, may be among them a moment later: another host may use it.
     return {
       message,
       hint: `if a guest of another host uses it, look there: autorevert status; ` +
-        `else enable it for its guest, whose next start removes what nothing needs`,
+        (isSeats
+          ? `else, unless a guest was saved on it, remove it: rm ${shellWord(names.ended)}`
+          : `else enable it for its guest, whose next start removes what nothing needs`),
     };
   }
   const top = shellWord("layers" in state ? names.layer(state.layers.at(-1)!) : names.committing);
   const look = `look at them yourself: qemu-img info --backing-chain ${top}`;
   return { message, hint: `they are the disk: enable it for its guest again, or ${look}` };
+}
+
+/** Whether what is set aside stands on a layer of another image: it was a seat's. */
+function standsOnAnother({ image, ended }: Names, { backingOf }: Host): boolean {
+  try {
+    const master = imageOf(backingOf(ended) ?? "");
+    return master !== undefined && master !== image;
+  } catch {
+    return false;
+  }
 }
