@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { read } from "../lib/host/files.ts";
+import { namesOf } from "../lib/state/paths.ts";
 import { DOMAIN } from "./fixture.ts";
 import { FirmwareFixture } from "./firmware_fixture.ts";
 
@@ -107,4 +108,49 @@ Deno.test("a guest whose TPM goes back with its disks does not come by migration
     "hint: shut the guest down, and start it on the other host",
   ]]);
   assertEquals([fixture.files(), fixture.files(`${fixture.root}/firmware`)], before);
+});
+
+for (const wrong of ["another file in their place", "a commit without versions"] as const) {
+  Deno.test(`check, status and enable tell of variables for which the next start is refused: ${wrong}`, async () => {
+    using fixture = new FirmwareFixture();
+    fixture.keys = { "keep-commits": 2 };
+    fixture.disks({ vda: true });
+    fixture.define();
+    await fixture.start();
+    fixture.write(fixture.vda, "installed");
+    await fixture.stop();
+    const names = namesOf(fixture.variables);
+    const own = `${fixture.root}/own`;
+    Deno.writeTextFileSync(own, "{}");
+    if (wrong === "another file in their place") Deno.renameSync(own, fixture.variables);
+    else {
+      Deno.renameSync(own, names.committing);
+      for (const number of [0, 1]) Deno.removeSync(names.layer(number));
+    }
+    const { said: [error = "", hint = ""] } = await fixture.event("prepare");
+    await fixture.event("release", "failed");
+    assertStringIncludes(error, "error: guest nvram: ");
+    const check = await fixture.type("check guest");
+    assertEquals(check.printed.filter((line) => [error, hint].includes(line)), [error, hint]);
+    const status = await fixture.type("status");
+    assertEquals([status.code, status.printed.some((line) => line.includes("needs attention"))], [1, true]);
+    assertEquals((await fixture.type("enable guest --firmware")).said, [error, hint]);
+  });
+}
+
+Deno.test("a guest that runs, or was saved, is refused nothing for its firmware, and check says nothing of it", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.disks({ vda: false });
+  fixture.define();
+  const findings = async () => {
+    const { printed } = await fixture.type("check guest --json");
+    return JSON.parse(printed.join("")).findings.filter(({ domain }: { domain: string | null }) => domain);
+  };
+  await fixture.start();
+  fixture.run();
+  assertEquals(await findings(), []);
+  fixture.halt();
+  await fixture.stop("saved");
+  Deno.writeTextFileSync(fixture.managedSave, "");
+  assertEquals(await findings(), []);
 });

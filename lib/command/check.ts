@@ -29,7 +29,7 @@ export async function check(
     const guest = await inspectGuest(context);
     guests.push(guest);
     findings.push(...await guestFindings(guest, context), ...seatFindings(guest, context));
-    findings.push(...firmwareFindings(guest, host.settings));
+    findings.push(...await firmwareFindings(guest, context));
   }
   findings.push(
     ...masterFindings(guests, { host }),

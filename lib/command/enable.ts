@@ -1,7 +1,7 @@
 import { Usage } from "./arguments.ts";
 import { listDisk, setFirmware, setKey } from "./config_edit.ts";
 import { configure, finishRecovery, warnOfBase } from "./configure.ts";
-import { firmwareOption, firmwareSaid } from "./firmware.ts";
+import { checkOwnFirmware, firmwareOption, firmwareSaid } from "./firmware.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { isBeingMerged, probeLinks } from "./inspect.ts";
 import { enableSeats, isForSeats } from "./configure_seats.ts";
@@ -59,7 +59,9 @@ export async function enable(context: GuestCommand): Promise<void> {
     const text = firmware === undefined ? seats : setFirmware(seats, firmware);
     if (text !== files.read(context.paths.config)) await configure(text, change, context);
     for (const line of said) terminal.print(line);
-  } else await enableDisks({ config, defined, isLive: live !== undefined, firmware }, context);
+  } else {
+    await enableDisks({ config, defined, isLive: live !== undefined, firmware }, context);
+  }
   for (const line of firmwareSaid(firmware, config?.firmware, defined, domain)) terminal.print(line);
 }
 
@@ -90,6 +92,9 @@ async function enableDisks(
   const disks = observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
   for (const disk of disks.filter(({ target }) => added.includes(target))) {
     await checkStart(disk, isLive, context);
+  }
+  if (firmware === true && !isLive) {
+    await checkOwnFirmware(disks.filter(({ firmware }) => firmware), [], context);
   }
   const meant = disks.filter(({ target }) => targets.includes(target));
   if (keeping.publish === "by hand") checkAllPublishable(meant);

@@ -3,10 +3,16 @@
 import { type Finding, finding } from "./finding.ts";
 import type { Guest } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
-import { asUserError, UserError } from "../errors.ts";
+import { asReadable, type Condition } from "./inspect.ts";
+import { UserError, withContext } from "../errors.ts";
+import type { EventContext } from "../hook/context.ts";
+import { whyRefused } from "../hook/decide.ts";
 import { observeFirmware } from "../hook/observe.ts";
+import { Run } from "../host/run.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
-import type { Settings } from "../settings.ts";
+import { type Decision, isRefusal } from "../state/decision_table.ts";
+import { firmwareAtPrepare } from "../state/firmware.ts";
+import type { ObservedDisk } from "../state/observed_disk.ts";
 import { shellWord } from "../text.ts";
 
 const words: Readonly<Record<string, string>> = { nvram: "UEFI variables", tpm: "TPM state" };
@@ -59,23 +65,52 @@ export function firmwareSaid(
   ];
 }
 
-/** Firmware that stays when the disks go back, or whose start would be refused. */
-export function firmwareFindings({ domain, config, defined, records }: Guest, settings: Settings): Finding[] {
+/** Firmware that stays when the disks go back, or for which the next start is refused. */
+export async function firmwareFindings(guest: Guest, context: EventContext): Promise<Finding[]> {
+  const { domain, config, defined } = guest;
   const state = stateOfFirmware(defined ?? []);
   if (config === undefined || state === undefined) return [];
   if (config.firmware === undefined) {
-    const guest = shellWord(domain);
+    const word = shellWord(domain);
     return [finding("warning", {
       message: `its ${state} stay as each session leaves them, while its disks go back`,
-      hint: `to have them go back, too: autorevert enable ${guest} --firmware; ` +
-        `if that is meant: autorevert enable ${guest} --no-firmware`,
+      hint: `to have them go back, too: autorevert enable ${word} --firmware; ` +
+        `if that is meant: autorevert enable ${word} --no-firmware`,
     }, domain)];
   }
+  const problem = await firmwareProblem(guest, context);
+  return problem === undefined ? [] : [finding("error", problem, domain, problem.subject[0])];
+}
+
+/** Why the guest's next start is refused for its firmware, if it is. */
+export async function firmwareProblem(
+  { config, defined, records, isLive, disks, seats }: Guest,
+  context: EventContext,
+): Promise<UserError | undefined> {
+  // Looked at only: nothing is logged.
+  const dry = { ...context.host, show: () => {} };
+  const looking = { ...context, host: dry, run: new Run(dry, context.domain) };
+  const isComing = [...disks, ...seats].some(({ condition }) => comesBack.includes(condition));
+  const decisions: Decision[] = disks.some(({ condition }) => condition === "resumes") ? ["resume"] : [];
   try {
-    observeFirmware(config, defined!, records, settings.firmwareFolders);
-    return [];
+    const files = observeFirmware(config, defined ?? [], records, context.host.settings.firmwareFolders);
+    if (!isLive && !isComing) await checkOwnFirmware(files, decisions, looking);
+    return undefined;
   } catch (error) {
-    const problem = asUserError(error);
-    return [finding("error", problem, domain, problem.subject[0])];
+    return asReadable(error);
+  }
+}
+
+/** The guest goes on with the firmware of its session. */
+const comesBack: readonly Condition[] = ["saved", "elsewhere"];
+
+/** @throws {UserError} if a start that decides this of the disks is refused for one of these files */
+export async function checkOwnFirmware(
+  files: readonly ObservedDisk[],
+  decisions: readonly Decision[],
+  context: EventContext,
+): Promise<void> {
+  for (const { disk, decision } of firmwareAtPrepare(files, decisions, "fresh")) {
+    if (isRefusal(decision)) throw withContext(disk.target, await whyRefused(decision, disk, context));
   }
 }

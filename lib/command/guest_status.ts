@@ -1,4 +1,5 @@
 import { wordsOf } from "./conditions.ts";
+import { firmwareProblem } from "./firmware.ts";
 import { type Guest, inspectGuest } from "./guest.ts";
 import { type Condition, type InspectedDisk, isBeingMerged } from "./inspect.ts";
 import { commitsBehind, type InspectedSeat } from "./seats.ts";
@@ -53,10 +54,11 @@ export async function statusOf(context: EventContext): Promise<GuestStatus> {
   const guest = await inspectGuest(context);
   const disks = await Promise.all(guest.disks.map((view) => diskStatus(view, guest, context)));
   const seats = guest.seats.map(seatStatus);
+  const problem = guest.problem ?? await firmwareProblem(guest, context);
   return {
     domain: guest.domain,
     running: guest.isLive,
-    trouble: guest.problem?.message ?? null,
+    trouble: problem?.message ?? null,
     disks: [...disks, ...seats],
   };
 }
