@@ -4,7 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { read } from "../lib/host/files.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { DOMAIN } from "./fixture.ts";
-import { FirmwareFixture } from "./firmware_fixture.ts";
+import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
 
 /** A guest with firmware that is defined, and whose file says nothing of that. */
 function silent(): FirmwareFixture {
@@ -137,6 +137,42 @@ for (const wrong of ["another file in their place", "a commit without versions"]
     assertEquals((await fixture.type("enable guest --firmware")).said, [error, hint]);
   });
 }
+
+Deno.test("a seat whose start is refused for its master's firmware is told of by check, status and enable", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = new FirmwarePool(fixture, ["seat1", "seat2"]);
+  for (const seat of ["seat1", "seat2"]) Deno.writeTextFileSync(seats.variables(seat), "{}");
+  await seats.commit("one");
+  const findings = async () => {
+    const { printed } = await fixture.type("check seat1 --json");
+    const { findings } = JSON.parse(printed.join(""));
+    return findings.filter(({ severity }: { severity: string }) => severity === "error")
+      .flatMap(({ domain, message }: { domain: string | null; message: string }) => domain ? [message] : []);
+  };
+  await seats.start("seat1");
+  seats.live("seat1");
+  assertEquals(await findings(), []);
+  const { printed } = await fixture.type("enable guest --no-firmware");
+  assertEquals(
+    printed.at(-1),
+    "guest: starts of seats are refused from now on, since their firmware begins with this guest's: " +
+      '"seat1", "seat2"; to leave theirs as it is, too: autorevert enable GUEST --no-firmware',
+  );
+  const problem = `the firmware of "guest", whose disk is the master, doesn't go with its disk`;
+  assertEquals(await findings(), [problem]);
+  Deno.removeSync(`${fixture.settings.liveFolder}/seat1.xml`);
+  await seats.stop("seat1");
+  assertEquals(await findings(), [problem]);
+  const status = await fixture.type("status seat1");
+  assertStringIncludes(status.printed.join("\n"), `needs attention: ${problem}`);
+  for (const words of ["enable seat1 --firmware", `enable seat1 vda --master ${seats.master} --firmware`]) {
+    const { code, said } = await fixture.type(words);
+    assertEquals([code, said[0]], [1, `error: seat1 vda: ${problem}`]);
+  }
+  await fixture.type("enable guest --firmware");
+  assertEquals((await fixture.type("enable seat1 --firmware")).code, 0);
+  assertEquals(await findings(), []);
+});
 
 Deno.test("a guest that runs, or was saved, is refused nothing for its firmware, and check says nothing of it", async () => {
   using fixture = new FirmwareFixture();

@@ -1,19 +1,23 @@
 /** What `enable` and `disable` do with seats, and with disks as masters. */
 
 import { listSeat, setKey } from "./config_edit.ts";
+import { managedGuests } from "./guest.ts";
 import { type GuestCommand, isLive } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
 import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { seatDecision } from "../hook/seat_decide.ts";
+import { firmwareOfMaster } from "../hook/seat_firmware.ts";
 import { newLayer } from "../hook/seat_layer.ts";
 import { releaseMasters, seatsOn, startMastersMerges } from "../hook/seat_masters.ts";
 import { observeListedSeat } from "../hook/seat_observe.ts";
 import { explainSeat } from "../hook/seat_refusal.ts";
+import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { type Config, peekDisks } from "../input/config.ts";
-import { namesOf } from "../state/paths.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
+import { guestNames, namesOf } from "../state/paths.ts";
 import { isSeatAwaited } from "../state/seat.ts";
 import { isSeatRefusal } from "../state/seat_table.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -28,11 +32,13 @@ export function isForSeats({ options, targets }: GuestCommand, config: Config | 
  * Lists disks as seats of a master, after a look whether they can be, or changes what is kept of listed ones. The caller holds the
  * guest's lock.
  *
+ * @param hasFirmware its firmware begins with the master's
  * @returns the text of the configuration, and what it changes
  * @throws {UserError} if a start would be refused
  */
 export async function enableSeats(
   config: Config | undefined,
+  hasFirmware: boolean,
   context: GuestCommand,
 ): Promise<{ readonly text: string; readonly change: string; readonly said: readonly string[] }> {
   const { domain, host, paths, options, targets } = context;
@@ -80,7 +86,8 @@ export async function enableSeats(
         if (isSeatRefusal(decision)) throw explainSeat(decision, seat, domain);
         checkClaims([{ seat, decision }], context);
       }
-      newLayer(seat, context);
+      const on = newLayer(seat, context);
+      if (hasFirmware) await firmwareOfMaster(on, context);
       checkMastersDisks(seat.master.image, context);
     } catch (error) {
       throw withContext(target, error);
@@ -96,6 +103,39 @@ export async function enableSeats(
     said.push(`${domain} ${target}: every start begins with ${quoted(wanted.master)} from the next one on`);
   }
   return { text: text!, change: `list ${targets.join(", ")} as seats`, said };
+}
+
+/** @throws {UserError} if the guest's firmware couldn't begin with that of its seats' masters */
+export async function checkSeatsFirmware(
+  seats: Config["seats"],
+  defined: readonly DomainDisk[],
+  context: GuestCommand,
+): Promise<void> {
+  const [first] = seats;
+  if (first === undefined) return;
+  try {
+    const seat = observeListedSeat(first, defined, readSeats(context.paths.seats), context.host);
+    await firmwareOfMaster(newLayer(seat, context), context);
+  } catch (error) {
+    throw withContext(first.target, error);
+  }
+}
+
+/** The guests whose seats, and firmware, begin with these disks of another guest. */
+export async function guestsWithFirmwareOf(
+  images: readonly string[],
+  { host }: GuestCommand,
+): Promise<string[]> {
+  const { configFolder, configOwner } = host.settings;
+  const found: string[] = [];
+  for (const domain of managedGuests(host.settings)) {
+    const config = await readConfig(guestNames(configFolder, domain).config, configOwner).catch(() =>
+      undefined
+    );
+    const isOn = config?.seats.some(({ master }) => images.some((image) => files.sameFile(image, master)));
+    if (isOn && config?.firmware) found.push(domain);
+  }
+  return found;
 }
 
 /** @throws {UserError} if the master is a seat's image by another guest's configuration */

@@ -4,7 +4,7 @@ import { configure, finishRecovery, warnOfBase } from "./configure.ts";
 import { checkOwnFirmware, firmwareOption, firmwareSaid } from "./firmware.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { isBeingMerged, probeLinks } from "./inspect.ts";
-import { enableSeats, isForSeats } from "./configure_seats.ts";
+import { checkSeatsFirmware, enableSeats, guestsWithFirmwareOf, isForSeats } from "./configure_seats.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, readStart } from "../hook/context.ts";
 import { decisionFor, whyRefused } from "../hook/decide.ts";
@@ -55,14 +55,35 @@ export async function enable(context: GuestCommand): Promise<void> {
   await finishRecovery(context);
   const config = await configOf(context);
   if (isForSeats(context, config)) {
-    const { text: seats, change, said } = await enableSeats(config, context);
+    const hasFirmware = (firmware ?? config?.firmware) === true && defined.some(({ firmware }) => firmware);
+    const { text: seats, change, said } = await enableSeats(config, hasFirmware, context);
     const text = firmware === undefined ? seats : setFirmware(seats, firmware);
     if (text !== files.read(context.paths.config)) await configure(text, change, context);
     for (const line of said) terminal.print(line);
   } else {
+    if (firmware === true) await checkSeatsFirmware(config?.seats ?? [], defined, context);
     await enableDisks({ config, defined, isLive: live !== undefined, firmware }, context);
   }
   for (const line of firmwareSaid(firmware, config?.firmware, defined, domain)) terminal.print(line);
+  if (firmware === false) await tellSeats(config, defined, context);
+}
+
+/** Says whose starts are refused from now on, since their firmware begins with this guest's. */
+async function tellSeats(
+  config: Config | undefined,
+  defined: readonly DomainDisk[],
+  context: GuestCommand,
+): Promise<void> {
+  const { domain, terminal } = context;
+  const isOwn = ({ target }: DomainDisk) => config?.disks.some((disk) => disk.target === target);
+  const images = defined.filter(isOwn).flatMap(({ file }) => file ?? []);
+  const guests = await guestsWithFirmwareOf(images, context);
+  if (guests.length === 0) return;
+  terminal.print(
+    `${domain}: starts of seats are refused from now on, since their firmware begins with this guest's: ${
+      listed(guests)
+    }; to leave theirs as it is, too: autorevert enable GUEST --no-firmware`,
+  );
 }
 
 async function enableDisks(

@@ -8,6 +8,7 @@ import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { whyRefused } from "../hook/decide.ts";
 import { observeFirmware } from "../hook/observe.ts";
+import { firmwareOfMaster } from "../hook/seat_firmware.ts";
 import { Run } from "../host/run.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Decision, isRefusal } from "../state/decision_table.ts";
@@ -95,6 +96,8 @@ export async function firmwareProblem(
   try {
     const files = observeFirmware(config, defined ?? [], records, context.host.settings.firmwareFolders);
     if (!isLive && !isComing) await checkOwnFirmware(files, decisions, looking);
+    const on = isComing || files.length === 0 ? undefined : seats[0]?.on;
+    if (on !== undefined) await firmwareOfMaster(on, looking);
     return undefined;
   } catch (error) {
     return asReadable(error);

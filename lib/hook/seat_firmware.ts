@@ -21,7 +21,7 @@ import { listed, quoted, recoverCommand, shellWord } from "../text.ts";
  * These files, with what the sessions of a seat's firmware begin with: the master's, of the version that the seat stands on. Where
  * the master's guest isn't known, that is what they are themselves.
  *
- * @throws {UserError} if the master's guest keeps no versions of its firmware
+ * @throws {UserError} if the master's guest keeps no versions of its firmware, or nothing tells which belongs to the layer
  */
 export async function withTemplates(
   all: readonly ObservedDisk[],
@@ -55,7 +55,12 @@ export async function checkTemplates(
   );
 }
 
-async function firmwareOfMaster(
+/**
+ * The files that a seat's firmware begins with, where its disk stands on that; none where the master's guest isn't known.
+ *
+ * @throws {UserError} as {@link withTemplates}
+ */
+export async function firmwareOfMaster(
   { master, layer }: StandsOn,
   context: EventContext,
 ): Promise<{ readonly target: string; readonly file: string }[]> {
