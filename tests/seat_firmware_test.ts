@@ -205,6 +205,17 @@ Deno.test("a seat's start is refused where nothing tells which of two guests' fi
   assertEquals(seats.content("seat1"), { version: "one" });
 });
 
+Deno.test("a guest that doesn't list the master's image says nothing of its firmware", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  await seats.commit("one", {});
+  await withRescue(fixture, true);
+  const disks = [{ target: "vdb" }];
+  Deno.writeTextFileSync(`${fixture.config}/a-rescue.json`, JSON.stringify({ disks, firmware: true }));
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { version: "one" });
+});
+
 Deno.test("a note that a guest has left of the master's image under another name does not hide that guest's firmware", async () => {
   using fixture = new FirmwareFixture();
   const seats = pool(fixture);

@@ -5,6 +5,7 @@ import { disksIn, guestsOf } from "./definitions.ts";
 import { observeFirmware } from "./observe.ts";
 import { masterGuests } from "./seat_masters.ts";
 import { UserError, withContext } from "../errors.ts";
+import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
@@ -145,7 +146,7 @@ interface MastersGuest {
 }
 
 /**
- * The guest whose firmware is the master's: one that has its firmware go with its disks, and of several of these the one that has
+ * The guest whose firmware is the master's: one that lists the disk, and has its firmware go with it. Of several the one that has
  * committed the layer.
  *
  * @throws {UserError} if that doesn't tell which of them it is
@@ -165,7 +166,12 @@ async function guestOfMaster(
     if (config === undefined && !noted.includes(domain)) continue;
     found.push({ domain, disks, config, records: readRecords(guestNames(configFolder, domain).note) });
   }
-  const fit = found.filter(({ config }) => config?.firmware);
+  const isListed = ({ config, disks }: MastersGuest) =>
+    disks.some(({ target, file }) =>
+      file !== undefined && files.sameFile(file, master) &&
+      config?.disks.some((disk) => disk.target === target)
+    );
+  const fit = found.filter((guest) => guest.config?.firmware && isListed(guest));
   const committed = fit.filter(({ records }) =>
     records.some(({ commits = [] }) => commits.some(({ disks }) => disks.includes(names.layer(layer))))
   );
