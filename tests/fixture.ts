@@ -241,10 +241,19 @@ export class Fixture implements Disposable {
 
   /** An order that is noted for a disk and not done yet. */
   ordered(target: string): PendingOperation["verb"] | undefined {
-    const { pending } = readRecords(guestNames(this.config, DOMAIN).note)
-      .find(({ image }) => image === this.image(target)) ?? {};
+    const pending = this.#pending(target);
     const state = this.state(target);
     return "layers" in state && pending?.top === topOf(state.layers) ? pending.verb : undefined;
+  }
+
+  /** An order that is noted for a disk, and may be done: the same command completes it. */
+  completes(target: string): PendingOperation["verb"] | undefined {
+    return this.#pending(target)?.verb;
+  }
+
+  #pending(target: string): PendingOperation | undefined {
+    return readRecords(guestNames(this.config, DOMAIN).note)
+      .find(({ image }) => image === this.image(target))?.pending;
   }
 
   /** The disk itself, without a session, by the invariant. What is pending counts as done. */

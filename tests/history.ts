@@ -135,7 +135,7 @@ export async function whateverIsNext(fixture: Fixture, past: Past, history: Hist
 /** An undo goes one back in history, or is refused with nothing changed. */
 export async function checkUndo(fixture: Fixture, { targets }: Past, history: History): Promise<void> {
   const before = targets.map((target) => placeOf(fixture, history, target));
-  const finished = targets.some((target) => fixture.ordered(target) === "undo");
+  const finished = targets.some((target) => fixture.completes(target) === "undo");
   // After recovery: a headless disk counts by its layers, too.
   const count = (target: string) =>
     layersOf(fixture, target).length + (fixture.ordered(target) === "keep" ? 1 : 0);

@@ -317,13 +317,13 @@ const happenings: readonly Happening[] = [
       const state = fixture.state("vda");
       const decided = state.kind === "committing" ? 1 : 0;
       const pending = fixture.ordered("vda");
-      if (pending === "undo") return false;
+      if (fixture.completes("vda") === "undo") return false;
       const layers = layersOf(fixture, "vda").length + decided + (pending === "keep" ? 1 : 0);
       return model.session !== undefined || isManaged(model) || layers < 2 ||
         layers === 2 && tornOf(fixture, "vda");
     },
     // One that was cut short is done, and no other.
-    then: (model, { fixture }) => fixture.ordered("vda") === "undo" ? model : expected.undone(model),
+    then: (model, { fixture }) => fixture.completes("vda") === "undo" ? model : expected.undone(model),
     act: ({ fixture }, how) => fixture.command("undo", how),
   },
   {
@@ -331,9 +331,9 @@ const happenings: readonly Happening[] = [
     weight: 2,
     may: () => true,
     refused: (model, { fixture }) =>
-      fixture.ordered("vda") !== "keep" &&
+      fixture.completes("vda") !== "keep" &&
       (model.session !== undefined || isManaged(model) || model.aside === undefined),
-    then: (model, { fixture }) => fixture.ordered("vda") === "keep" ? model : expected.kept(model),
+    then: (model, { fixture }) => fixture.completes("vda") === "keep" ? model : expected.kept(model),
     act: ({ fixture }, how) => fixture.command("keep", how),
   },
 ];
