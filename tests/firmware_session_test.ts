@@ -179,3 +179,17 @@ Deno.test("after two undos of different disks nothing is kept without its firmwa
   const { code } = await fixture.type("keep guest vda", true);
   assertEquals([code, kept(fixture)], [1, ["", "first", "first"]]);
 });
+
+Deno.test("keep asks where the firmware has an older session, which was undone and kept again since", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 3, "keep-session": true };
+  fixture.disks({ vda: false, vdb: true });
+  await up(fixture, "first");
+  await fixture.stop();
+  fixture.configure({ vda: false, vdb: false });
+  await up(fixture, "second");
+  await fixture.stop();
+  for (const words of ["undo guest vdb", "keep guest vdb"]) await fixture.type(words, true);
+  await fixture.type("keep guest vda", false);
+  assertEquals(fixture.asked.at(-1)?.includes("the guest's firmware has nothing of the session"), true);
+});

@@ -8,7 +8,10 @@ import { imageOf, layerNumber } from "./paths.ts";
 import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
 import { type State, topOf } from "./state.ts";
 
-/** The records once these disks and firmware are committed together: later than all that is noted, whatever the clock says. */
+/**
+ * The records once these disks and firmware are committed together: later than all that is noted, whatever the clock says. What was
+ * undone is committed at the time at which it was.
+ */
 export function withCommits(
   records: readonly SessionRecord[],
   committed: readonly ObservedDisk[],
@@ -25,7 +28,8 @@ export function withCommits(
     const layer = file && nextLayer(stateOf(file));
     if (layer === undefined) return record;
     const lower = (record.committed ?? []).filter((commit) => commit.layer < layer);
-    const times = { ...record, committed: [...lower, { layer, at }] };
+    const undone = record.undone && record.committed?.find((commit) => commit.layer === layer);
+    const times = { ...record, committed: [...lower, undone || { layer, at }] };
     if (!file?.firmware) return times;
     // The names of layers that were taken back are used again.
     const older = (record.commits ?? []).filter((commit) => commit.layer < layer)

@@ -12,7 +12,7 @@ import {
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import type { SessionRecord } from "./session_record.ts";
-import { hasEnded, type Listing, parse } from "./state.ts";
+import { hasEnded, type Listing, parse, topOf } from "./state.ts";
 
 /** What happens to a session that is to go on at the next start, if its flag is set then: a commit may fail. */
 const holds: readonly Decision[] = ["hold", "pass on", "leave to a person", "commit"];
@@ -139,7 +139,11 @@ export function unfinished(
     return [{
       ...rest,
       ...committed && "layers" in state &&
-        { committed: committed.filter(({ layer }) => state.layers.includes(layer)) },
+        {
+          committed: committed.filter(({ layer }) =>
+            state.layers.includes(layer) || rest.undone && layer > topOf(state.layers)
+          ),
+        },
       ...commits && { commits: withoutMerged(commits, (image) => parse(namesOf(image), listing(image))) },
       held: held && !isOver,
       ...flagged && !isIdle && { flagged },

@@ -66,7 +66,7 @@ export interface SessionRecord {
   readonly stays?: true;
   /** What is set aside is a commit that was undone. */
   readonly undone?: true;
-  /** When its layers were committed, oldest first; those of one session at the same time. */
+  /** When its layers, and those that were undone, were committed, oldest first; those of one session at the same time. */
   readonly committed?: readonly CommitTime[];
   /** Of firmware: the layers of disks that its own were committed with, oldest first. */
   readonly commits?: readonly FirmwareCommit[];
