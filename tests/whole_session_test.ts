@@ -228,3 +228,13 @@ Deno.test("a second undo asks before what the first one took back of another dis
     "guest vda: the last session is part of the disk now: the next start begins with it",
   ]);
 });
+
+Deno.test("recover --keep of one disk tells of the other one's session", async () => {
+  using fixture = new Fixture();
+  await died(fixture, { vda: false, vdb: false });
+  const { printed } = await fixture.type("recover guest --keep vda");
+  assertEquals(printed, [
+    "guest vda: the session is part of the disk now: the next start begins with it",
+    "guest vdb: its session lies there still; to end it, too: autorevert recover --keep guest vdb",
+  ]);
+});

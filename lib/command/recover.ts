@@ -268,7 +268,22 @@ async function endSessions(
     return { ...rest, ...goes.includes(record.image) && { lost: true } };
   });
   await updateRecords(left, context);
-  if (options.has("keep") && context.targets.length === 0) tellSetAside(context);
+  if (context.targets.length > 0) tellOthers(sessions, disks, context);
+  else if (options.has("keep")) tellSetAside(context);
+}
+
+/** What becomes of one disk is not always meant for it alone. */
+function tellOthers(
+  sessions: readonly ObservedDisk[],
+  views: Guest["disks"],
+  { domain, options, terminal }: GuestCommand,
+): void {
+  for (const { disk, target } of views) {
+    if (disk === undefined || stateOf(disk).kind !== "session" || disk.source === "other") continue;
+    if (sessions.some(({ names }) => names.image === disk.names.image)) continue;
+    const command = recoverCommand(options.has("keep") ? "--keep" : "--discard", domain, target);
+    terminal.print(`${domain} ${target}: its session lies there still; to end it, too: ${command}`);
+  }
 }
 
 /** Whether a guest that was saved, or that runs elsewhere, may need the session. */
