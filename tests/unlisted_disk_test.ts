@@ -187,7 +187,7 @@ for (const state of ["flagged", "held by a crash"]) {
 Deno.test("a session whose promise was taken back goes at the next start without its configuration, as disable says", async () => {
   using fixture = await up(false);
   fixture.define();
-  fixture.booted = new Date();
+  fixture.boot();
   for (const command of ["commit guest", "commit guest --cancel", "disable guest"]) {
     assertEquals((await fixture.type(command)).said, []);
   }
