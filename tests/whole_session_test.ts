@@ -48,7 +48,7 @@ Deno.test("undo takes the last session's commit back, and not another disk's of 
   fixture.keys = { "keep-commits": 3 };
   await after(fixture, [{ vda: true, vdb: true }, { vda: true, vdb: false }]);
   const { printed } = await fixture.type("undo guest", true);
-  assertEquals(printed[0], "guest: vdb has no commit of that session, and stays as it is");
+  assertEquals(printed[0], "guest vdb: has no commit of that session, and stays as it is");
   assertEquals(both.map((target) => sessionsIn(fixture, target)), [["session 1"], ["session 1"]]);
   await fixture.type("undo guest", true);
   assertEquals(both.map((target) => sessionsIn(fixture, target)), [[], []]);
@@ -64,7 +64,7 @@ Deno.test("undo tells of a disk whose commit of the same session is merged alrea
   await fixture.start();
   await fixture.stop();
   const { printed } = await fixture.type("undo guest", true);
-  assertEquals(printed[0], "guest: vdb has no commit of that session, and stays as it is");
+  assertEquals(printed[0], "guest vdb: has no commit of that session, and stays as it is");
 });
 
 for (const then of ["a start", "a merge", "commit"]) {
@@ -212,7 +212,7 @@ Deno.test("undo takes the last commit back, whatever the clock said", async () =
   await fixture.stop();
   fixture.now = () => new Date();
   const { printed } = await fixture.type("undo guest", true);
-  assertEquals(printed[0], "guest: vdb has no commit of that session, and stays as it is");
+  assertEquals(printed[0], "guest vdb: has no commit of that session, and stays as it is");
 });
 
 Deno.test("a second undo asks before what the first one took back of another disk goes with its own", async () => {
@@ -224,7 +224,7 @@ Deno.test("a second undo asks before what the first one took back of another dis
   assertStringIncludes(fixture.asked.at(-1)!, 'so does what was undone of "vdb"');
   const { printed } = await fixture.type("keep guest", true);
   assertEquals(printed, [
-    "guest: vdb has nothing of that session set aside, and stays as it is",
+    "guest vdb: has nothing of that session set aside, and stays as it is",
     "guest vda: the last session is part of the disk now: the next start begins with it",
   ]);
 });

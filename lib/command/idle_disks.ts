@@ -69,7 +69,7 @@ export async function onIdleDisks(context: GuestCommand, work: Operation): Promi
     const meant = disksOf(asked).map(({ target }) => target);
     const others = ((await configOf(context))?.disks ?? []).filter(({ target }) => !meant.includes(target));
     for (const { target } of others) {
-      terminal.print(`${domain}: ${target} has ${work.others}, and stays as it is`);
+      terminal.print(`${domain} ${target}: has ${work.others}, and stays as it is`);
     }
   }
   for (const idle of asked) {

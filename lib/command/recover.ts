@@ -5,23 +5,19 @@ import {
   described,
   type GuestCommand,
   namesIn,
-  refuseBusy,
-  refuseWhileStarted,
   tellSetAside,
 } from "./guest_command.ts";
-import { UserError, withContext } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import { lacksItsEnd, readStart, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
-import { inspectImage as lookAtDisk, isSaved } from "../hook/decide.ts";
-import { othersSession } from "../hook/session_owner.ts";
-import { checkMergeMarks, dependOnFlags } from "../hook/marks.ts";
+import { isSaved } from "../hook/decide.ts";
+import { dependOnFlags } from "../hook/marks.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
-import { explain, otherFile } from "../hook/refusal.ts";
+import { checkSessions } from "./recover_checks.ts";
 import { recoverSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
-import { disksIn } from "../hook/definitions.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
@@ -37,12 +33,11 @@ import {
 import { withCommits } from "../state/firmware_commits.ts";
 import { planFirmwareEnd } from "../state/recovery.ts";
 import { planDiscard } from "../state/release_plan.ts";
-import { hasEnded } from "../state/state.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
 import { namesOf } from "../state/paths.ts";
-import { parse } from "../state/state.ts";
-import { quoted, recoverCommand, shellWord } from "../text.ts";
+import { hasEnded, parse } from "../state/state.ts";
+import { recoverCommand, shellWord } from "../text.ts";
 
 /**
  * Finishes what was cut short, as the guest's next event would, and ends a session that lies there, if the
@@ -297,66 +292,11 @@ function withOwnFlag(disk: ObservedDisk, views: Guest["disks"]): ObservedDisk {
   // It began as another target, whose flag goes with it.
   if (disk.startFlag !== undefined) return { ...disk, flag: disk.startFlag.isSet ? "set" : "clear" };
   const view = views.find((view) => view.disk?.names.image === disk.names.image);
-  const isMeant = disk.record?.held || disk.record?.flagged || view?.condition === "resumes";
+  const isMeant = disk.record?.held || disk.record?.flagged ||
+    ["resumes", "goes on"].includes(view?.condition ?? "");
   return isMeant ? disk : withoutFlag(disk);
 }
 
 function withoutFlag(disk: ObservedDisk): ObservedDisk {
   return disk.flag === "set" ? { ...disk, flag: "clear" } : disk;
-}
-
-async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCommand): Promise<void> {
-  if (sessions.length === 0) throw new UserError("there is no session to end");
-  if (isSaved(context)) {
-    throw new UserError("libvirt holds a managed save of the guest, which expects its session", {
-      hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
-    });
-  }
-  refuseWhileStarted(context);
-  for (const disk of sessions) await checkSession(disk, context);
-}
-
-/**
- * A disk in whose place the domain names another file is dealt with where its image is named, and nothing of the domain's stands on it.
- *
- * @throws {UserError} if something does, or the image isn't named
- */
-async function checkReplaced(disk: ObservedDisk, context: GuestCommand): Promise<void> {
-  const { host, domain, targets } = context;
-  const { image } = disk.names;
-  if (!targets.includes(image)) throw otherFile(disk, domain);
-  const { liveFolder, definedFolder } = host.settings;
-  const named = [liveFolder, definedFolder].flatMap((folder) => disksIn(folder, domain) ?? []);
-  for (const { file, firmware } of named) {
-    const seen = new Set<string>();
-    for (let path = firmware ? undefined : file; path !== undefined && !seen.has(path);) {
-      if (files.sameFile(path, image)) throw otherFile(disk, domain);
-      seen.add(path);
-      const look = await host.qemuImg.info(path, { unlocked: true });
-      path = look.kind === "free" ? look.backing : undefined;
-    }
-  }
-}
-
-/** Only a file that stands on the top layer, and that nobody has open, is a session. */
-async function checkSession(disk: ObservedDisk, context: GuestCommand): Promise<void> {
-  if (disk.source === "other") await checkReplaced(disk, context);
-  const others = othersSession(disk, context);
-  if (others !== undefined) throw withContext(disk.target, others);
-  checkMergeMarks(disk);
-  await refuseBusy(disk, context);
-  const look = await lookAtDisk(disk, context);
-  if (look === "moved" || look === "replaced") {
-    throw withContext(disk.target, await explain(`refuse: ${look}`, disk, context));
-  }
-  if (look === "damaged" && context.options.has("keep")) {
-    throw withContext(
-      disk.target,
-      new UserError(`${quoted(disk.names.image)} is no readable qcow2 image any more`, {
-        hint: `try to mend it: qemu-img check -r all ${
-          shellWord(disk.names.image)
-        }; or give it up with --discard`,
-      }),
-    );
-  }
 }

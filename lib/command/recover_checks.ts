@@ -1,0 +1,69 @@
+/** What must be so before a session is ended by an administrator. */
+
+import { type GuestCommand, refuseBusy, refuseWhileStarted } from "./guest_command.ts";
+import { UserError, withContext } from "../errors.ts";
+import { inspectImage, isSaved } from "../hook/decide.ts";
+import { disksIn } from "../hook/definitions.ts";
+import { checkMergeMarks } from "../hook/marks.ts";
+import { explain, otherFile } from "../hook/refusal.ts";
+import { othersSession } from "../hook/session_owner.ts";
+import * as files from "../host/files.ts";
+import type { ObservedDisk } from "../state/observed_disk.ts";
+import { quoted, shellWord } from "../text.ts";
+
+/** @throws {UserError} if one of these can't be ended: a process or a saved guest needs it, or it is no session */
+export async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCommand): Promise<void> {
+  if (sessions.length === 0) throw new UserError("there is no session to end");
+  if (isSaved(context)) {
+    throw new UserError("libvirt holds a managed save of the guest, which expects its session", {
+      hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
+    });
+  }
+  refuseWhileStarted(context);
+  for (const disk of sessions) await checkSession(disk, context);
+}
+
+/**
+ * A disk in whose place the domain names another file is dealt with where its image is named, and nothing of the domain's stands on it.
+ *
+ * @throws {UserError} if something does, or the image isn't named
+ */
+async function checkReplaced(disk: ObservedDisk, context: GuestCommand): Promise<void> {
+  const { host, domain, targets } = context;
+  const { image } = disk.names;
+  if (!targets.includes(image)) throw otherFile(disk, domain);
+  const { liveFolder, definedFolder } = host.settings;
+  const named = [liveFolder, definedFolder].flatMap((folder) => disksIn(folder, domain) ?? []);
+  for (const { file, firmware } of named) {
+    const seen = new Set<string>();
+    for (let path = firmware ? undefined : file; path !== undefined && !seen.has(path);) {
+      if (files.sameFile(path, image)) throw otherFile(disk, domain);
+      seen.add(path);
+      const look = await host.qemuImg.info(path, { unlocked: true });
+      path = look.kind === "free" ? look.backing : undefined;
+    }
+  }
+}
+
+/** Only a file that stands on the top layer, and that nobody has open, is a session. */
+async function checkSession(disk: ObservedDisk, context: GuestCommand): Promise<void> {
+  if (disk.source === "other") await checkReplaced(disk, context);
+  const others = othersSession(disk, context);
+  if (others !== undefined) throw withContext(disk.target, others);
+  checkMergeMarks(disk);
+  await refuseBusy(disk, context);
+  const look = await inspectImage(disk, context);
+  if (look === "moved" || look === "replaced") {
+    throw withContext(disk.target, await explain(`refuse: ${look}`, disk, context));
+  }
+  if (look === "damaged" && context.options.has("keep")) {
+    throw withContext(
+      disk.target,
+      new UserError(`${quoted(disk.names.image)} is no readable qcow2 image any more`, {
+        hint: `try to mend it: qemu-img check -r all ${
+          shellWord(disk.names.image)
+        }; or give it up with --discard`,
+      }),
+    );
+  }
+}
