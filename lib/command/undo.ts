@@ -29,6 +29,7 @@ export async function undo(context: GuestCommand): Promise<void> {
       const all = idle.filter(({ disk }) => !disk.firmware);
       const disks = context.targets.length > 0 ? all : lastCommitted(all);
       const layers = disks.map(({ disk, state }) => disk.names.layer(topOf(state.layers)));
+      // Firmware without a commit keeps what is set aside with a disk that isn't meant.
       const isAllMeant = setAside(context).every((image) =>
         disks.some(({ disk }) => disk.names.image === image)
       );
