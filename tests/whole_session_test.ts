@@ -2,6 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep } from "./fault.ts";
+import { stamping } from "./file_times.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 
 const both = ["vda", "vdb"];
@@ -237,4 +238,25 @@ Deno.test("recover --keep of one disk tells of the other one's session", async (
     "guest vda: the session is part of the disk now: the next start begins with it",
     "guest vdb: its session lies there still; to end it, too: autorevert recover --keep guest vdb",
   ]);
+});
+
+Deno.test("a guest whose saved session was undone for good is not restored on an older commit that keep has brought back", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  fixture.disks({ vda: true }).define();
+  let now = Date.parse("2026-06-01");
+  fixture.now = () => new Date(now);
+  const how = stamping(() => new Date(now));
+  for (const session of ["older", "saved on"]) {
+    now += 3_600_000;
+    fixture.configure({ vda: true });
+    await fixture.start(how);
+    fixture.write(fixture.vda, session);
+    // Before libvirt 10.5; the second one is a save to a file, which commits it.
+    await fixture.stop("-");
+  }
+  now += 3_600_000;
+  for (const words of ["undo guest --yes", "undo guest --yes", "keep guest --yes"]) await fixture.type(words);
+  await fixture.event("restore");
+  assertEquals((await fixture.event("prepare", "-", how)).code, 1);
 });

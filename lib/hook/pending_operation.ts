@@ -38,10 +38,9 @@ export function withPending(
     const to = verb === "undo" ? versionBefore(record, state) : undefined;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
-    const { undone, waits: _, ...rest } = record;
+    const { undone: _undone, waits: _waits, ...rest } = record;
     const ended = namesOf(record.image).ended;
-    const goes = verb === "undo" && state.ended && !undone &&
-      wasSavedOn({ endedMade: madeAt(ended), record });
+    const goes = verb === "undo" && state.ended && wasSavedOn({ endedMade: madeAt(ended), record });
     return {
       ...rest,
       ...verb === "undo" && { undone: true as const },
