@@ -1,7 +1,7 @@
 /** Disks of a guest are of one session, whatever is undone, kept, thrown away or cut short. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { atEveryStep } from "./fault.ts";
+import { atEveryStep, Failing } from "./fault.ts";
 import { stamping } from "./file_times.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 
@@ -259,4 +259,18 @@ Deno.test("a guest whose saved session was undone for good is not restored on an
   for (const words of ["undo guest --yes", "undo guest --yes", "keep guest --yes"]) await fixture.type(words);
   await fixture.event("restore");
   assertEquals((await fixture.event("prepare", "-", how)).code, 1);
+});
+
+Deno.test("an undo that fails says that it is completed all the same, and status that it was cut short", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 1 };
+  await after(fixture, [{ vda: true, vdb: true }]);
+  const failing = new Failing(2, "fails before");
+  const { code, said } = await fixture.type("undo guest --yes", true, { perform: failing.perform });
+  assertEquals(code, 1);
+  assertStringIncludes(said.at(-1)!, "to have the commit back after that: autorevert keep guest");
+  assertStringIncludes(
+    (await fixture.type("status guest")).printed.join(),
+    "interrupted; completes at the next start",
+  );
 });

@@ -2,7 +2,7 @@
 
 import { checkTargets, confirm, type GuestCommand, isLive, namesIn, refuseBusy } from "./guest_command.ts";
 import { namedDisks } from "./guest.ts";
-import { UserError, withContext } from "../errors.ts";
+import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
@@ -164,7 +164,11 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
     states,
   );
   await run.take("", [{ kind: "note", path: paths.note, records }]);
-  await resumePending(context);
+  try {
+    await resumePending(context);
+  } catch (error) {
+    throw withOrder(work.verb, asUserError(error), context);
+  }
   for (const { target, image } of work.verb === "undo" ? leftByUndo(noted, states) : []) {
     const names = namesOf(image);
     if (run.listing(image).has(names.ended)) await run.take(target, removeSetAside(names));
@@ -172,6 +176,21 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
   for (const { disk } of chosen) if (!disk.firmware) terminal.print(`${domain} ${disk.target}: ${work.done}`);
   await updateRecords(readOwnRecords(paths.note), context);
   await startMerge(chosen.flatMap(({ disk }) => disk.firmware ? [] : disk), context);
+}
+
+/** The error of an operation that was noted: it is done all the same. */
+function withOrder(verb: Operation["verb"], error: UserError, { domain }: GuestCommand): UserError {
+  const back = verb === "undo"
+    ? `; to have the commit back after that: autorevert keep ${shellWord(domain)}`
+    : "";
+  const stands = `the ${verb} is completed at the next start, end or merge, or now: autorevert recover ${
+    shellWord(domain)
+  }${back}`;
+  return new UserError(error.message, {
+    cause: error,
+    subject: error.subject,
+    hint: [error.hint, stands].filter(Boolean).join("; "),
+  });
 }
 
 async function nothingFor({ nothing, key }: Operation, context: GuestCommand): Promise<UserError> {

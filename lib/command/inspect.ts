@@ -120,7 +120,8 @@ async function judge(
   const { stages, disks } = planRecovery([disk], context.paths);
   const recovered = withOthers(disk) ?? disks[0]!;
   const state = stateOf(recovered);
-  const isCutShort = stages.length > 0 || state.kind !== stateOf(disk).kind;
+  const isCutShort = stages.length > 0 || state.kind !== stateOf(disk).kind ||
+    disk.record?.pending !== undefined;
   // libvirt's file of a guest that runs outlives a QEMU that was killed together with libvirtd.
   const isUp = mayBeStarting(context) || isPaused(context.domain, context.host.settings);
   if (live && (isUp || await isOpen(disk, context))) {
