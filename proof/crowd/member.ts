@@ -43,8 +43,9 @@ export class Member {
     return [...known.flat(), ...this.guest.counts().flatMap((count) => [count, count + 1])];
   }
 
-  #note(): void {
-    this.#history.push({ at: Date.now(), counts: [this.#count, this.#count + this.#perhaps] });
+  /** @param before what its disk holds until its next event, where its end was cut short */
+  #note(...before: readonly number[]): void {
+    this.#history.push({ at: Date.now(), counts: [...before, this.#count, this.#count + this.#perhaps] });
   }
 
   get count(): number {
@@ -147,12 +148,12 @@ export class Member {
     assertEquals(counted, counted.map((_, index) => first! + index), `${this.guest.name} counts on`);
     this.#count = first! - 1;
     this.#perhaps = 0;
-    if (this.#wasFlagged) {
-      this.#count = counted.at(-1)!;
-      this.#perhaps = 1;
-      this.commits++;
-    }
-    this.#note();
+    if (!this.#wasFlagged) return this.#note();
+    const before = this.isExcused(this.begun) ? [this.#count] : [];
+    this.#count = counted.at(-1)!;
+    this.#perhaps = 1;
+    this.commits++;
+    this.#note(...before);
   }
 
   /** Whether something died since then that a start of it may have noticed. */
