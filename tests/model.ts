@@ -17,6 +17,8 @@ export interface Session {
   readonly restored?: boolean;
   /** A saved guest may come back for it. */
   readonly saved?: boolean;
+  /** Only since `commit` has said that it is set aside: `--cancel` takes that back. */
+  readonly byWord?: boolean;
   /** Its start never came up: what is set aside beside it goes once one does, or was set aside by that start. */
   readonly unborn?: "forget" | "stay" | "others" | undefined;
   /** What its start has set aside may be to be kept: its end doesn't take that one's place. */
@@ -131,14 +133,19 @@ export function promised(model: Model, now: number): Model {
   const next = { ...model, flag: true, flagged: flag ? model.flagged : now };
   if (session === undefined) return next;
   if (!isMeant(next) && !saved?.managed) {
-    return isDoubtful(next) ? { ...next, session: { ...session, saved: true } } : next;
+    const byWord = session.saved !== true || session.byWord === true;
+    return isDoubtful(next) ? { ...next, session: { ...session, saved: true, byWord } } : next;
   }
   return { ...next, session: { ...session, flagged: true, marked: false } };
 }
 
-/** `autorevert commit --cancel` */
-export function cancelled(model: Model, now: number): Model {
-  const session = model.session && { ...model.session, held: false, flagged: false, marked: false };
+/** `autorevert commit --cancel`: what waits to be set aside since it was promised goes again. */
+export function cancelled(model: Model, now: number, keeps: boolean): Model {
+  const session = model.session && {
+    ...model.session,
+    ...{ held: false, flagged: false, marked: false },
+    ...model.session.byWord && !keeps && { saved: false, byWord: false },
+  };
   return { ...model, flag: false, flagged: model.flag ? now : model.flagged, session };
 }
 
@@ -155,7 +162,7 @@ export function saved(model: Model, managed: boolean): Model {
   return {
     ...model,
     flag: model.flag && !goes,
-    session: { ...session, held, saved: true, ...goes && { marked: true, flagged: false } },
+    session: { ...session, held, saved: true, byWord: false, ...goes && { marked: true, flagged: false } },
     running: false,
     saved: { content: session.content, managed },
   };

@@ -123,6 +123,7 @@ class Life {
       saved: record?.waits !== undefined ||
         path === vda &&
           (record?.aside === "stay" && !isApart || !isUp && lacksItsEnd(record, start, { host })),
+      byWord: record?.waits === true,
       unborn: path === vda && isApart ? record?.aside : undefined,
       guards: record?.stays === true && isApart,
     });
@@ -228,7 +229,9 @@ const word = (cancel: boolean): Happening => ({
   weight: cancel ? 1 : 2,
   may: () => true,
   then: (model, life) =>
-    cancel ? expected.cancelled(model, life.now()) : expected.promised(model, life.now()),
+    cancel
+      ? expected.cancelled(model, life.now(), life.rules.keepSession)
+      : expected.promised(model, life.now()),
   act: async (life, { perform = (inner) => inner, ...how }) => {
     const { fixture, model } = life;
     // The file is written by the system's clock.
