@@ -5,13 +5,12 @@ import { setKey } from "./config_edit.ts";
 import { configure, finishRecovery, inspectListed, listedDisks, warnOfBase } from "./configure.ts";
 import { inspectGuest } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
-import type { InspectedDisk } from "./inspect.ts";
+import { goesOn, type InspectedDisk } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
-import { dependOnFlags } from "../hook/marks.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import type { ConfiguredDisk } from "../input/config.ts";
-import { bearsMark, isRecorded, mayBeKept, stateOf } from "../state/observed_disk.ts";
+import { bearsMark, isRecorded, mayBeKept, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 import { mark, removeMark } from "../state/transitions.ts";
@@ -83,6 +82,21 @@ export async function takeBack(views: readonly InspectedDisk[], context: GuestCo
   await recordPromise(views, false, context);
 }
 
+/**
+ * Has the marks of these sessions count as their flags' own, which an administrator has cleared, or is about to: in one step for all of
+ * them, since each mark is removed by itself.
+ */
+export async function dependOnFlags(
+  disks: readonly ObservedDisk[],
+  { run, paths }: GuestCommand,
+): Promise<void> {
+  const images = disks.filter(bearsMark).map(({ names }) => names.image);
+  const records = readOwnRecords(paths.note).map((record) =>
+    images.includes(record.image) ? { ...record, flagged: true as const, held: false } : record
+  );
+  if (images.length > 0) await run.take("", [{ kind: "note", path: paths.note, records }]);
+}
+
 /** A session that the flag is said to be for is meant, whatever becomes of its guest and of the file before it ends. */
 async function recordPromise(
   views: readonly InspectedDisk[],
@@ -129,9 +143,10 @@ function isHere({ condition, disk }: InspectedDisk): boolean {
 }
 
 /** Whether the flag is said to be for the session that lies there. */
-function isPromised({ condition, disk }: InspectedDisk): boolean {
+function isPromised(view: InspectedDisk): boolean {
+  const { condition, disk } = view;
   if (disk === undefined || stateOf(disk).kind !== "session") return false;
-  return ["running", "saved", "goes on", "resumes"].includes(condition);
+  return condition === "running" || condition === "saved" || goesOn(view);
 }
 
 function afterCancel(view: InspectedDisk): string {

@@ -2,7 +2,7 @@
 
 import { inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
-import type { InspectedDisk } from "./inspect.ts";
+import { goesOn, type InspectedDisk } from "./inspect.ts";
 import { messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
@@ -56,9 +56,7 @@ export async function inspectListed(
 async function holdResumed(context: GuestCommand): Promise<void> {
   const { run, paths } = context;
   const resumed = (await inspectGuest(context)).disks
-    .flatMap(({ condition, disk }) =>
-      ["resumes", "goes on"].includes(condition) && disk ? disk.names.image : []
-    );
+    .flatMap((view) => goesOn(view) && view.disk ? view.disk.names.image : []);
   const before = readOwnRecords(paths.note);
   const records = before.map((record) => resumed.includes(record.image) ? { ...record, held: true } : record);
   if (formatRecords(records) === formatRecords(before)) return;

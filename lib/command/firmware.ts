@@ -3,7 +3,7 @@
 import { type Finding, finding } from "./finding.ts";
 import type { Guest } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
-import { asReadable, type Condition } from "./inspect.ts";
+import { asReadable, type Condition, goesOn } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { whyRefused } from "../hook/decide.ts";
@@ -92,7 +92,7 @@ export async function firmwareProblem(
   const dry = { ...context.host, show: () => {} };
   const looking = { ...context, host: dry, run: new Run(dry, context.domain) };
   const isComing = [...disks, ...seats].some(({ condition }) => comesBack.includes(condition));
-  const decisions: Decision[] = disks.some(({ condition }) => condition === "resumes") ? ["resume"] : [];
+  const decisions: Decision[] = disks.some(goesOn) ? ["resume"] : [];
   try {
     const files = observeFirmware(config, defined ?? [], records, context.host.settings.firmwareFolders);
     if (!isLive && !isComing) await checkOwnFirmware(files, decisions, looking);

@@ -226,6 +226,11 @@ async function isOpen({ names }: ObservedDisk, { host }: EventContext): Promise<
   return (await host.qemuImg.info(names.image)).kind === "busy";
 }
 
+/** Whether the next start goes on with the disk's session, whichever that is. */
+export function goesOn({ condition }: Pick<InspectedDisk, "condition">): boolean {
+  return condition === "resumes" || condition === "goes on";
+}
+
 /** What the next start would do says how the disk is now. */
 function conditionOf(decision: Decision, isSession: boolean, isSaved: boolean): Condition {
   switch (decision) {

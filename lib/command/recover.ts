@@ -1,4 +1,5 @@
 import { type Guest, inspectGuest } from "./guest.ts";
+import { goesOn } from "./inspect.ts";
 import {
   checkTargets,
   confirm,
@@ -11,10 +12,10 @@ import { UserError } from "../errors.ts";
 import { lacksItsEnd, readStart, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
-import { dependOnFlags } from "../hook/marks.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
+import { dependOnFlags } from "./commit.ts";
 import { checkSessions } from "./recover_checks.ts";
 import { recoverSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
@@ -242,7 +243,7 @@ async function endSessions(
     const targets = own.filter(({ flag }) => flag === "set").map(flagTargetOf);
     if (targets.length > 0) await run.take("", [{ kind: "clear", config: paths.config, targets }]);
     for (const disk of all) {
-      await run.take(disk.target, isAside && disk.firmware ? planFirmwareEnd(disk, true) : planDiscard(disk));
+      await run.take(disk.target, disk.firmware ? planFirmwareEnd(disk, isAside) : planDiscard(disk));
     }
   }
   const outcome = options.has("keep")
@@ -293,7 +294,7 @@ function withOwnFlag(disk: ObservedDisk, views: Guest["disks"]): ObservedDisk {
   if (disk.startFlag !== undefined) return { ...disk, flag: disk.startFlag.isSet ? "set" : "clear" };
   const view = views.find((view) => view.disk?.names.image === disk.names.image);
   const isMeant = disk.record?.held || disk.record?.flagged ||
-    ["resumes", "goes on"].includes(view?.condition ?? "");
+    view !== undefined && goesOn(view);
   return isMeant ? disk : withoutFlag(disk);
 }
 

@@ -1,10 +1,8 @@
 /** Marks beside an image that have outlived what they are marks of. */
 
 import { UserError, withContext } from "../errors.ts";
-import type { EventContext } from "./context.ts";
-import { readOwnRecords } from "../host/session_records.ts";
 import { mergeNumber, type Names } from "../state/paths.ts";
-import { bearsMark, type ObservedDisk } from "../state/observed_disk.ts";
+import type { ObservedDisk } from "../state/observed_disk.ts";
 import { type Listing, parse, topOf } from "../state/state.ts";
 import { lostMerges } from "../state/merge_transitions.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -61,19 +59,4 @@ function lostMerge(merge: string, names: Names, listing: Listing): UserError {
       "what is left may be half written",
     { hint: `${way}; to give it up: rm ${shellWord(merge)}` },
   );
-}
-
-/**
- * Has the marks of these sessions count as their flags' own, which an administrator has cleared, or is about to: in one step for all of
- * them, since each mark is removed by itself.
- */
-export async function dependOnFlags(
-  disks: readonly ObservedDisk[],
-  { run, paths }: Pick<EventContext, "run" | "paths">,
-): Promise<void> {
-  const images = disks.filter(bearsMark).map(({ names }) => names.image);
-  const records = readOwnRecords(paths.note).map((record) =>
-    images.includes(record.image) ? { ...record, flagged: true as const, held: false } : record
-  );
-  if (images.length > 0) await run.take("", [{ kind: "note", path: paths.note, records }]);
 }

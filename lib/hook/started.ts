@@ -2,6 +2,7 @@ import { type EventContext, PATIENT } from "./context.ts";
 import { seatsUp } from "./seat_release.ts";
 import { list, listIfThere, lstat } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
+import { disksFirst } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
 import { unfinished } from "../state/records_at_release.ts";
 import { parse } from "../state/state.ts";
@@ -31,7 +32,7 @@ export async function started(context: EventContext): Promise<void> {
   await run.take("", [{ kind: "note", path: paths.note, records: unfinished(left, listIfThere) }]);
   await forgetOfSeats();
   // A disk's is never there without its firmware's.
-  const inOrder = records.toSorted((a, b) => Number(a.firmware ?? false) - Number(b.firmware ?? false));
+  const inOrder = disksFirst(records, (record) => record);
   let isDone = true;
   for (const { target, image, aside, firmware } of inOrder) {
     if (aside !== "forget" && aside !== "others" || firmware && !isDone) continue;

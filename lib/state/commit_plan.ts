@@ -1,4 +1,4 @@
-import { flagTargetOf, type ObservedDisk, stateOf } from "./observed_disk.ts";
+import { disksFirst, flagTargetOf, type ObservedDisk, stateOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import type { Step } from "./step.ts";
 import * as moves from "./transitions.ts";
@@ -21,10 +21,7 @@ export function planCommit(
   paths: GuestNames,
   isUsed: (disk: ObservedDisk) => boolean = () => true,
 ): Stage {
-  const inOrder = (disks: readonly ObservedDisk[]) => [
-    ...disks.filter(({ firmware }) => !firmware),
-    ...disks.filter(({ firmware }) => firmware),
-  ];
+  const inOrder = (disks: readonly ObservedDisk[]) => disksFirst(disks, (disk) => disk);
   const both = inOrder([...decided, ...sessions]);
   const flagged = both.filter((disk) => disk.flag === "set" && isUsed(disk)).map(flagTargetOf);
   return {

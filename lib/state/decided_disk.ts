@@ -1,5 +1,5 @@
 import type { Decision } from "./decision_table.ts";
-import { hasStaying, type ObservedDisk } from "./observed_disk.ts";
+import { hasSetAside, hasStaying, type ObservedDisk } from "./observed_disk.ts";
 
 /** A disk and what is to happen to it. */
 export interface DecidedDisk {
@@ -22,6 +22,6 @@ export function isLeftBeside({ disk, decision }: DecidedDisk): boolean {
  * be of another time than what is left of the others.
  */
 export function losesSetAside({ disk, decision }: DecidedDisk, all: readonly DecidedDisk[]): boolean {
-  return decision === "discard" && disk.listing.has(disk.names.ended) &&
+  return decision === "discard" && hasSetAside(disk) &&
     all.some((other) => !other.disk.firmware && ["commit", "set aside"].includes(other.decision));
 }

@@ -50,6 +50,19 @@ export function stateOf({ names, listing }: ObservedDisk): State {
   return parse(names, listing);
 }
 
+/** Whether a session is set aside beside the disk. */
+export function hasSetAside({ listing, names }: ObservedDisk): boolean {
+  return listing.has(names.ended);
+}
+
+/** Disks, and after them the files of their firmware: whatever is cut short between the two, the disks say how it goes on. */
+export function disksFirst<One>(
+  all: readonly One[],
+  fileOf: (one: One) => { readonly firmware?: boolean },
+): One[] {
+  return [...all.filter((one) => !fileOf(one).firmware), ...all.filter((one) => fileOf(one).firmware)];
+}
+
 /** Whether it is a file of the firmware that libvirt makes between `prepare` and `start`. */
 export function isYetToBeMade(disk: ObservedDisk): boolean {
   return disk.firmware === true && stateOf(disk).kind === "missing";

@@ -4,11 +4,19 @@ import type { Stage } from "./commit_plan.ts";
 import { beginsSession, type DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import { holdPublished } from "./master_transitions.ts";
-import { bearsMark, isFlaggedAtStart, isYetToBeMade, type ObservedDisk, stateOf } from "./observed_disk.ts";
+import {
+  bearsMark,
+  disksFirst,
+  hasSetAside,
+  isFlaggedAtStart,
+  isYetToBeMade,
+  type ObservedDisk,
+  stateOf,
+} from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { leavesAlone } from "./records_at_prepare.ts";
 import type { Recovery } from "./recovery.ts";
-import { hasSetAside, planDiscard } from "./release_plan.ts";
+import { planDiscard } from "./release_plan.ts";
 import type { SessionRecord } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import { afterAll, startingStep, type StartMark, type StartWord, type Step } from "./step.ts";
@@ -60,9 +68,8 @@ export function planPrepare(
     ),
   ];
   // Of all of them before the first is replaced: what is set aside is never of two sessions. A disk's goes before its firmware's.
-  const older = decided.filter(({ disk, decision }) =>
-    decision === "set aside, new session" && hasSetAside(disk)
-  ).toSorted((a, b) => Number(a.disk.firmware ?? false) - Number(b.disk.firmware ?? false));
+  const older = disksFirst(decided, ({ disk }) => disk)
+    .filter(({ disk, decision }) => decision === "set aside, new session" && hasSetAside(disk));
   const forgotten = older.map(({ disk }) => stage(disk.target, ...moves.removeSetAside(disk.names)));
   const begin = decided.map(({ disk, decision }) => {
     const steps = atPrepare(disk, decision);

@@ -4,7 +4,7 @@ import { planCommit, type Stage } from "./commit_plan.ts";
 import { type DecidedDisk, losesSetAside } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import { holdPublished } from "./master_transitions.ts";
-import { bearsMark, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
+import { bearsMark, disksFirst, hasSetAside, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import type { GuestNames } from "./paths.ts";
 import { type EndedGuest, recordsAtRelease } from "./records_at_release.ts";
 import { afterAll, type Step } from "./step.ts";
@@ -22,8 +22,7 @@ export function planRelease(
 ): Stage[] {
   const { isUp } = how;
   const commits = decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk);
-  const disks = decided.filter(({ disk }) => !disk.firmware);
-  const firmware = decided.filter(({ disk }) => disk.firmware);
+  const inOrder = disksFirst(decided, ({ disk }) => disk);
   return [
     ...decided.filter((one) => isUp && losesSetAside(one, decided))
       .map(({ disk }) => ({ subject: disk.target, steps: moves.removeSetAside(disk.names) })),
@@ -50,9 +49,9 @@ export function planRelease(
     ...planPassOn(decided, how, paths),
     // Of all of them first, a disk's before its firmware's: what is set aside is never of two sessions, and says how an end goes on
     // that is cut short: see `endFirmware`.
-    ...[...disks, ...firmware].filter(({ disk, decision }) => decision === "set aside" && hasSetAside(disk))
+    ...inOrder.filter(({ disk, decision }) => decision === "set aside" && hasSetAside(disk))
       .map(({ disk }) => ({ subject: disk.target, steps: moves.removeSetAside(disk.names) })),
-    ...[...disks, ...firmware].map(({ disk, decision }) => ({
+    ...inOrder.map(({ disk, decision }) => ({
       subject: disk.target,
       steps: atRelease(disk, decision, isUp),
     })),
@@ -108,8 +107,4 @@ function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[
 export function planDiscard(disk: ObservedDisk): Step[] {
   const state = stateOf(disk);
   return state.kind === "session" ? moves.discard(disk.names, state, disk.owner) : [];
-}
-
-export function hasSetAside({ listing, names }: ObservedDisk): boolean {
-  return listing.has(names.ended);
 }
