@@ -230,6 +230,19 @@ Deno.test("a second undo asks before what the first one took back of another dis
   ]);
 });
 
+Deno.test("a second undo leaves nothing of another session to be kept, wherever it is cut short", async () => {
+  await atEveryStep("dies before", async (failing) => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 3 };
+    await after(fixture, [{ vda: true, vdb: false }, { vda: true, vdb: true }]);
+    await fixture.type("undo guest", true);
+    await fixture.type("undo guest", true, { perform: failing.perform });
+    await fixture.type("keep guest vdb", true);
+    const [vda, vdb] = both.map((target) => sessionsIn(fixture, target));
+    assertEquals(vdb, vda!.length > 0 ? ["session 2"] : []);
+  });
+});
+
 Deno.test("recover --keep of one disk tells of the other one's session", async () => {
   using fixture = new Fixture();
   await died(fixture, { vda: false, vdb: false });

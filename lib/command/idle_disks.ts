@@ -9,18 +9,15 @@ import { isSaved } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
-import { leftByUndo, resumePending, withPending } from "../hook/pending_operation.ts";
+import { resumePending, withPending } from "../hook/pending_operation.ts";
 import { otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { unfinished } from "../state/records_at_release.ts";
-import type { PendingOperation } from "../state/session_record.ts";
 import { type State, topOf } from "../state/state.ts";
 import { withCommits } from "../state/firmware_commits.ts";
 import { holdPublished } from "../state/master_transitions.ts";
-import { namesOf } from "../state/paths.ts";
-import { removeSetAside } from "../state/transitions.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 export type Layered = Extract<State, { kind: "layered" }>;
@@ -33,7 +30,7 @@ export interface Idle {
 
 /** What a command does to idle disks, as far as it differs. */
 export interface Operation {
-  readonly verb: PendingOperation["verb"];
+  readonly verb: "undo" | "keep";
   readonly applies: (idle: Idle) => boolean;
   /** Those that are meant, of the disks that it applies to. */
   readonly among?: (idle: Idle[]) => Idle[];
@@ -168,10 +165,6 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
     await resumePending(context);
   } catch (error) {
     throw withOrder(work.verb, asUserError(error), context);
-  }
-  for (const { target, image } of work.verb === "undo" ? leftByUndo(noted, states) : []) {
-    const names = namesOf(image);
-    if (run.listing(image).has(names.ended)) await run.take(target, removeSetAside(names));
   }
   for (const { disk } of chosen) if (!disk.firmware) terminal.print(`${domain} ${disk.target}: ${work.done}`);
   await updateRecords(readOwnRecords(paths.note), context);

@@ -6,9 +6,9 @@ import { version } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { versionBefore, withUndone } from "../state/firmware_commits.ts";
 import { wasSavedOn } from "../state/observed_disk.ts";
-import { namesOf } from "../state/paths.ts";
+import { type Names, namesOf } from "../state/paths.ts";
 import type { PendingOperation, SessionRecord } from "../state/session_record.ts";
-import { type Layers, parse, type State, topOf } from "../state/state.ts";
+import { hasEnded, type Layers, parse, type State, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
 import { recover } from "../state/recovery.ts";
 import * as moves from "../state/transitions.ts";
@@ -21,7 +21,7 @@ export type LayeredStates = ReadonlyMap<string, Layered>;
 /** The note with this order for these disks: once it is written, {@link resumePending} is all that can follow. */
 export function withPending(
   records: readonly SessionRecord[],
-  verb: PendingOperation["verb"],
+  verb: "undo" | "keep",
   states: LayeredStates,
 ): SessionRecord[] {
   const layers = records.flatMap(({ image, firmware }) => {
@@ -33,7 +33,7 @@ export function withPending(
     const state = states.get(record.image);
     if (state === undefined) {
       const { undone: _undone, ...rest } = record;
-      return left.includes(record.image) ? rest : record;
+      return left.includes(record.image) ? { ...rest, pending: { verb: "forget", top: 0 } } : record;
     }
     const to = verb === "undo" ? versionBefore(record, state) : undefined;
     const top = topOf(state.layers);
@@ -64,7 +64,7 @@ export function leftByUndo(records: readonly SessionRecord[], states: LayeredSta
 /**
  * Does the operations that are pending, and clears them from the note. The caller holds the guest's lock and its folders'.
  *
- * @returns the orders that are done now, also by what was cut short before it could note that
+ * @returns the undos and keeps that are done now, also by what was cut short before it could note that
  * @throws {UserError} if a step fails; then the order stands
  */
 export async function resumePending({ run, paths }: EventContext): Promise<PendingOperation[]> {
@@ -77,10 +77,8 @@ export async function resumePending({ run, paths }: EventContext): Promise<Pendi
     await run.take(record.target, recover(names, run.listing(record.image)));
     const state = parse(names, run.listing(record.image));
     if (state.kind === "missing") continue;
-    if (state.kind === "layered" && isTop(record.pending, names.layer(topOf(state.layers)), state)) {
-      await run.take(record.target, stepsOf(record, record.pending, state));
-    }
-    done.push(record.pending);
+    await run.take(record.target, stepsOf(record, record.pending, state));
+    if (record.pending.verb !== "forget") done.push(record.pending);
   }
   // A disk whose folder isn't mounted yet still has its order.
   const isThere = ({ image }: SessionRecord) => parse(namesOf(image), run.listing(image)).kind !== "missing";
@@ -93,17 +91,16 @@ export async function resumePending({ run, paths }: EventContext): Promise<Pendi
 }
 
 /** Whether the top layer is still the one at the time of the order: another host may have merged it, and committed another. */
-function isTop({ top, topVersion }: PendingOperation, layer: string, { layers }: Layered): boolean {
-  return topOf(layers) === top && (topVersion === undefined || topVersion === version(layer));
+function isTop({ top, topVersion }: PendingOperation, names: Names, { layers }: Layered): boolean {
+  return topOf(layers) === top && (topVersion === undefined || topVersion === version(names.layer(top)));
 }
 
-/** Both leave another layer at the top: an order that is done is never done again. */
-function stepsOf(
-  { image, owner }: SessionRecord,
-  { verb, top, to = top }: PendingOperation,
-  state: Layered,
-): Step[] {
+/** An undo and a keep leave another layer at the top: an order that is done is never done again. */
+function stepsOf({ image, owner }: SessionRecord, pending: PendingOperation, state: State): Step[] {
   const names = namesOf(image);
+  const { verb, top, to = top } = pending;
+  if (verb === "forget") return hasEnded(state) ? moves.removeSetAside(names) : [];
+  if (state.kind !== "layered" || !isTop(pending, names, state)) return [];
   switch (verb) {
     case "undo": {
       // First: as long as the top layer is there, the order isn't done.

@@ -95,7 +95,8 @@ export interface FirmwareCommit {
 
 /** An order, and the top layer at that time: with another one it is done, or none of this host's any more. */
 export interface PendingOperation {
-  readonly verb: "undo" | "keep";
+  /** `forget`: what was undone of this disk goes with what an undo takes of another one. */
+  readonly verb: "undo" | "keep" | "forget";
   readonly top: number;
   /** Size and time of that layer. */
   readonly topVersion?: string;
@@ -131,20 +132,19 @@ function parseRecord(value: unknown): SessionRecord {
   const given = Object(value);
   const { target, image, started, made, uid, gid, mode, flagVersion, came, aside, setsAside, merging } =
     given;
-  const { undo, keep, topVersion, to } = given;
+  const { topVersion, to } = given;
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
     throw new TypeError(`is no disk: ${quoted(value)}`);
   }
   const owner = { uid, gid, mode: Number.parseInt(mode, 8) };
-  const order = Number.isInteger(undo)
-    ? { verb: "undo", top: undo } as const
-    : Number.isInteger(keep)
-    ? { verb: "keep", top: keep } as const
-    : undefined;
-  const pending = order &&
-    { ...order, ...typeof topVersion === "string" && { topVersion }, ...Number.isInteger(to) && { to } };
+  const verb = verbs.find((verb) => Number.isInteger(given[verb]));
+  const pending = verb && {
+    ...{ verb, top: given[verb] },
+    ...typeof topVersion === "string" && { topVersion },
+    ...Number.isInteger(to) && { to },
+  };
   return {
     ...{ target, image, started, owner, held: given.held === true },
     ...given.firmware === true && { firmware: true },
@@ -172,6 +172,8 @@ function parseRecord(value: unknown): SessionRecord {
     ...pending && { pending },
   };
 }
+
+const verbs: readonly PendingOperation["verb"][] = ["undo", "keep", "forget"];
 
 function isCommitTime(value: unknown): value is CommitTime {
   const { layer, at } = Object(value);
@@ -204,7 +206,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
   "target image firmware started continued uid gid mode made ahead idle over held waits flagged flagVersion came " +
-  "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep topVersion to"
+  "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep forget topVersion to"
 ).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */
