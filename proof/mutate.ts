@@ -116,7 +116,7 @@ async function outcomeOf(
     return { reason: "decides the same in every case" };
   }
   if (SHORT) return { isLeft: true };
-  const slow = await trial.slowKiller();
+  const slow = await trial.slowKiller(file);
   return slow === undefined ? {} : { killer: slow };
 }
 

@@ -39,7 +39,8 @@ export function* steps(index: number, stride: number): Generator<number> {
 }
 
 /**
- * Runs a proof in as many processes as there are processors, at most 4, and prints one table of it all.
+ * Runs a proof in three processes for each processor, at most 12, and prints one table of it all: what is tried waits for the disk and
+ * for other processes most of the time.
  *
  * @param module the proof's own address: each process is another run of it
  */
@@ -55,7 +56,7 @@ export async function shared(
     return;
   }
   const begun = Date.now();
-  const processes = Math.min(4, navigator.hardwareConcurrency);
+  const processes = Math.min(12, 3 * navigator.hardwareConcurrency);
   const outputs = await Promise.all(
     Array.from({ length: processes }, (_, number) =>
       new Deno.Command(`${ROOT}build/deno`, {

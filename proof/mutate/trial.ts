@@ -80,6 +80,19 @@ const slow = [
 /** Seconds that no such run takes: what waits for ever is killed, too. */
 const longest = { quick: 180, slow: 300 };
 
+interface Failure {
+  /** The test's name, or what else ended the run. */
+  readonly test: string;
+  /** The file it is in, unless the run ended by something else. */
+  readonly path?: string;
+}
+
+/** By the file that a mutant is in: the tests that killed the last ones there, which kill most of the next ones, too. */
+const killers = new Map<string, Failure[]>();
+
+/** Of so many the next mutant is shown to first. */
+const REMEMBERED = 24;
+
 /** A copy of the program in which one mutant at a time lives. */
 export class Trial implements Disposable {
   readonly folder: string;
@@ -125,26 +138,49 @@ export class Trial implements Disposable {
     }
   }
 
-  /** The first of the quick tests that fails, or undefined if none does. */
+  /** The first that fails of the tests that killed others of that file, and of the quick ones; or undefined if none does. */
   async quickKiller(file: string): Promise<string | undefined> {
-    return await this.#failing(first[file] ?? [], longest.quick) ?? await this.#failing(quick, longest.quick);
+    const known = killers.get(file) ?? [];
+    const failure = await this.#failingOf(known) ??
+      await this.#failing(first[file] ?? [], longest.quick) ?? await this.#failing(quick, longest.quick);
+    remember(file, failure);
+    return failure?.test;
   }
 
   /** The same of all others. What fails only once was not the mutant's fault. */
-  async slowKiller(): Promise<string | undefined> {
+  async slowKiller(file: string): Promise<string | undefined> {
     for (const tests of slow) {
-      const test = await this.#failing(tests, longest.slow);
-      if (test !== undefined && await this.#failing(tests, longest.slow) === test) return test;
+      const failure = await this.#failing(tests, longest.slow);
+      if (failure === undefined) continue;
+      const again = await this.#failing(tests, longest.slow);
+      if (again?.test !== failure.test) continue;
+      remember(file, failure);
+      return failure.test;
     }
     return undefined;
   }
 
-  async #failing(tests: readonly string[], seconds: number): Promise<string | undefined> {
-    if (tests.length === 0) return undefined;
+  /** The first that fails of some tests alone. */
+  async #failingOf(failures: readonly Failure[]): Promise<Failure | undefined> {
+    const names = failures.map(({ test }) => test.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const paths = [...new Set(failures.map(({ path }) => path!))];
+    return await this.#run(paths, longest.quick, ["--filter", `/^(${names.join("|")})$/`]);
+  }
+
+  async #failing(tests: readonly string[], seconds: number): Promise<Failure | undefined> {
+    return await this.#run(tests.map((name) => `tests/${name}_test.ts`), seconds);
+  }
+
+  async #run(
+    paths: readonly string[],
+    seconds: number,
+    more: readonly string[] = [],
+  ): Promise<Failure | undefined> {
+    if (paths.length === 0) return undefined;
     const { success, stdout, stderr } = await new Deno.Command("timeout", {
       args: [
-        ...[`${seconds}`, "build/deno", "test", "-A", "--no-check", "--parallel", "--fail-fast"],
-        ...tests.map((name) => `tests/${name}_test.ts`),
+        ...[`${seconds}`, "build/deno", "test", "-A", "--no-check", "--parallel", "--fail-fast", ...more],
+        ...paths,
       ],
       cwd: this.folder,
       env: { NO_COLOR: "1", SEQUENCES: "300" },
@@ -152,6 +188,14 @@ export class Trial implements Disposable {
     if (success) return undefined;
     const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
     if (output.includes("could not be parsed")) throw new Error(`the mutant is no program: ${output}`);
-    return /^(.*) \.\.\. FAILED/m.exec(output)?.[1] ?? /^error: (.*)/m.exec(output)?.[1] ?? "no end";
+    const [, test, path] = /^(.*?)(?: \.\.\. .*)? => \.\/(tests\/\w+\.ts):\d/m.exec(output) ?? [];
+    if (test !== undefined && path !== undefined) return { test, path };
+    return { test: /^error: (.*)/m.exec(output)?.[1] ?? "no end" };
   }
+}
+
+function remember(file: string, failure: Failure | undefined): void {
+  if (failure?.path === undefined) return;
+  const others = (killers.get(file) ?? []).filter(({ test }) => test !== failure.test);
+  killers.set(file, [failure, ...others].slice(0, REMEMBERED));
 }
