@@ -1,6 +1,6 @@
 /** Disks that the configuration lists no longer. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { readRecords } from "../lib/host/session_records.ts";
 import { Fixture, LATER } from "./fixture.ts";
 import { base, up } from "./running_guest.ts";
@@ -206,4 +206,25 @@ Deno.test("a guest that was saved to a file is not started without its configura
   assertEquals((await fixture.type(`${command!.replace("--keep|", "")} --yes`)).said, []);
   await fixture.good("prepare");
   assertEquals(fixture.read(fixture.vda), base);
+});
+
+Deno.test("undo takes a disk that is no longer listed only where it is named, and asks where it was written to since", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  fixture.disks({ vda: true, vdb: true }).define();
+  await fixture.start();
+  await fixture.stop();
+  fixture.configure({ vdb: false });
+  fixture.write(fixture.vda, "without a session");
+  Deno.utimeSync(fixture.vda, LATER, LATER);
+  assertEquals((await fixture.type("undo guest", true)).printed, [
+    "guest vdb: the last commit is undone: the next start begins with the disk as it was before",
+  ]);
+  assertEquals((await fixture.type("undo guest", true)).said, [
+    "error: guest: there is no commit that can be undone",
+    "hint: a disk that isn't configured any more has to be named: autorevert undo guest vda",
+  ]);
+  assertEquals(fixture.disk("vda"), { base: "vda", "without a session": "yes" });
+  await fixture.type("undo guest vda", false);
+  assertStringIncludes(fixture.asked.at(-1)!, "the disk was written to since then, and that goes with it");
 });

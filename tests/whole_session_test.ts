@@ -216,6 +216,19 @@ Deno.test("undo takes the last commit back, whatever the clock said", async () =
   assertEquals(printed[0], "guest vdb: has no commit of that session, and stays as it is");
 });
 
+Deno.test("undo takes the last commit back of each disk, also where an earlier one of a disk had been undone", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  await after(fixture, [{ vda: true, vdb: false }]);
+  await fixture.type("undo guest", true);
+  fixture.configure({ vda: true, vdb: true });
+  await fixture.start();
+  for (const target of both) fixture.write(fixture.image(target), "session 2");
+  await fixture.stop();
+  await fixture.type("undo guest", true);
+  assertEquals(both.map((target) => sessionsIn(fixture, target)), [[], []]);
+});
+
 Deno.test("a second undo asks before what the first one took back of another disk goes with its own", async () => {
   using fixture = new Fixture();
   fixture.keys = { "keep-commits": 3 };

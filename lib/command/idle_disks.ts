@@ -156,7 +156,9 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
   }
   const noted = readOwnRecords(paths.note);
   const records = withPending(
-    work.verb === "keep" ? withCommits(noted, disksOf(chosen), context.host.now()) : noted,
+    work.verb === "keep"
+      ? withCommits(noted, disksOf(chosen), context.host.now(), { isSetAside: true })
+      : noted,
     work.verb,
     states,
   );
@@ -186,14 +188,21 @@ function withOrder(verb: Operation["verb"], error: UserError, { domain }: GuestC
   });
 }
 
-async function nothingFor({ nothing, key }: Operation, context: GuestCommand): Promise<UserError> {
+async function nothingFor({ verb, nothing, key }: Operation, context: GuestCommand): Promise<UserError> {
   const disks = (await configOf(context))?.disks ?? [];
   const isSet = disks.some(({ keepCommits, keepSession }) =>
     key === "keep-commits" ? keepCommits > 0 : keepSession
   );
-  return new UserError(nothing, {
-    ...!isSet && { hint: `to have the next ones kept: ${enableKeeping(key, context)}` },
-  });
+  const unlisted = readOwnRecords(context.paths.note).filter(({ target, image, firmware }) =>
+    !firmware && disks.every((disk) => disk.target !== target) && context.run.listing(image).has(image)
+  );
+  const named = ["autorevert", verb, context.domain, ...unlisted.map(({ target }) => target)];
+  const hint = unlisted.length > 0
+    ? `a disk that isn't configured any more has to be named: ${named.map(shellWord).join(" ")}`
+    : isSet
+    ? undefined
+    : `to have the next ones kept: ${enableKeeping(key, context)}`;
+  return new UserError(nothing, { hint });
 }
 
 /** The command that sets this key for the disks that are meant. */
@@ -227,11 +236,13 @@ async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Id
     context,
   );
   for (const { subject, steps } of stages) await run.take(subject, steps);
-  // Firmware that is managed no more is let go by the next start.
-  const isMeant = ({ target, firmware }: ObservedDisk) =>
+  // Firmware that is managed no more is let go by the next start, and a disk that isn't listed is written to without a session.
+  const isMeant = ({ target, firmware, renamed }: ObservedDisk) =>
     firmware
       ? config === undefined || config.firmware === true
-      : meant.length === 0 || meant.includes(target);
+      : meant.includes(target) || meant.length === 0 && (renamed === true || config?.disks.some((disk) =>
+                disk.target === target
+              ) === true);
   return disks.filter((disk) => isMeant(disk) && !hasSuccessor(disk, disks)).flatMap((disk) => {
     const state = stateOf(disk);
     if (state.kind === "session") {

@@ -1,10 +1,11 @@
 import { described, type GuestCommand } from "./guest_command.ts";
-import { enableKeeping, type Layered, onIdleDisks } from "./idle_disks.ts";
+import { enableKeeping, type Idle, type Layered, onIdleDisks } from "./idle_disks.ts";
 import { UserError } from "../errors.ts";
 import { guestOf } from "../hook/definitions.ts";
 import { endDeadOnMasters } from "../hook/merge.ts";
 import { leftByUndo } from "../hook/pending_operation.ts";
 import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
+import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { lastCommitted, wasCommittedWith } from "../state/firmware_commits.ts";
 import { isTorn } from "../state/observed_disk.ts";
@@ -54,7 +55,11 @@ export async function undo(context: GuestCommand): Promise<void> {
       const left = state.ended && others.length > 0
         ? [`so does what was undone of ${listed(others.map(({ target }) => target))}`]
         : [];
-      return [`undo the commit ${described(names.layer(topOf(state.layers)))}`, ...lost, ...left].join("; ");
+      const written = isWrittenSince({ disk, state })
+        ? ["the disk was written to since then, and that goes with it"]
+        : [];
+      const commit = `undo the commit ${described(names.layer(topOf(state.layers)))}`;
+      return [commit, ...written, ...lost, ...left].join("; ");
     },
     check: ({ disk, state }) => {
       // A merge that another guest of the image began has torn the same layer.
@@ -70,6 +75,18 @@ export async function undo(context: GuestCommand): Promise<void> {
     },
     done: "the last commit is undone: the next start begins with the disk as it was before",
   });
+}
+
+/** A write may be on its way to the disk when the end of a session is noted, in milliseconds. */
+const SECOND = 1000;
+
+/** Whether somebody has written to the idle disk since its newest commit: a guest where it isn't configured any more. */
+function isWrittenSince({ disk: { names, record }, state }: Idle): boolean {
+  const top = topOf(state.layers);
+  const committed = record?.committed?.find(({ layer }) => layer === top);
+  const written = files.lstat(names.layer(top))?.mtime;
+  if (committed === undefined || !written) return false;
+  return written.getTime() - (record?.ahead ?? 0) > Date.parse(committed.at) + SECOND;
 }
 
 /** The disks whose last session is set aside. */

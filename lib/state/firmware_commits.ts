@@ -9,13 +9,15 @@ import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_
 import { type State, topOf } from "./state.ts";
 
 /**
- * The records once these disks and firmware are committed together: later than all that is noted, whatever the clock says. What was
- * undone is committed at the time at which it was.
+ * The records once these disks and firmware are committed together: later than all that is noted, whatever the clock says.
+ *
+ * @param isSetAside they are committed with what is set aside of them: a commit that was undone has the time that it had
  */
 export function withCommits(
   records: readonly SessionRecord[],
   committed: readonly ObservedDisk[],
   now: Date,
+  { isSetAside = false } = {},
 ): SessionRecord[] {
   const before = records.flatMap(({ committed = [] }) => committed.map(({ at }) => Date.parse(at) + 1));
   const at = new Date(Math.max(now.getTime(), ...before.filter(Number.isFinite))).toISOString();
@@ -28,7 +30,7 @@ export function withCommits(
     const layer = file && nextLayer(stateOf(file));
     if (layer === undefined) return record;
     const lower = (record.committed ?? []).filter((commit) => commit.layer < layer);
-    const undone = record.undone && record.committed?.find((commit) => commit.layer === layer);
+    const undone = isSetAside && record.undone && record.committed?.find((commit) => commit.layer === layer);
     const times = { ...record, committed: [...lower, undone || { layer, at }] };
     if (!file?.firmware) return times;
     // The names of layers that were taken back are used again.
