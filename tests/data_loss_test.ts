@@ -505,3 +505,19 @@ for (const mended of [false, true]) {
     if (mended) assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
   });
 }
+
+Deno.test("a session whose flag an editor has cleared is not committed after a start that was cut short", async () => {
+  await atEveryStep("dies after", async (failing) => {
+    using fixture = new Fixture().disks({ vda: true }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    fixture.configure({ vda: false });
+    fixture.boot();
+    await fixture.event("prepare", "-", { perform: failing.perform });
+    fixture.boot();
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), { base: "vda" });
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), { base: "vda" });
+  });
+});

@@ -300,3 +300,21 @@ Deno.test("an undo that fails says that it is completed all the same, and status
     "interrupted; completes at the next start",
   );
 });
+
+for (const way of ["--keep", "--discard"]) {
+  Deno.test(`recover ${way} of one disk leaves another's flagged session to go on, also where an editor has set the flags`, async () => {
+    using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+    // Before the guest's last write, for all that the times say.
+    fixture.configure({ vda: true, vdb: true });
+    fixture.boot();
+    const states = async () =>
+      (await fixture.type("status guest")).printed.filter((line) => line.includes("vdb"));
+    const before = await states();
+    assertEquals((await fixture.type(`recover ${way} guest vda --yes`)).said, []);
+    assertEquals(await states(), before);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.image("vdb")), { base: "vdb", session: "yes" });
+  });
+}

@@ -53,10 +53,11 @@ export async function inspectListed(
 }
 
 /** A flag that is older than a session's last write is meant for that session: the file's time says so only until it is changed. */
-async function holdResumed(context: GuestCommand): Promise<void> {
-  const { run, paths } = context;
-  const resumed = (await inspectGuest(context)).disks
-    .flatMap((view) => goesOn(view) && view.disk ? view.disk.names.image : []);
+export async function holdResumed(
+  views: readonly InspectedDisk[],
+  { run, paths }: GuestCommand,
+): Promise<void> {
+  const resumed = views.flatMap((view) => goesOn(view) && view.disk ? view.disk.names.image : []);
   const before = readOwnRecords(paths.note);
   const records = before.map((record) => resumed.includes(record.image) ? { ...record, held: true } : record);
   if (formatRecords(records) === formatRecords(before)) return;
@@ -71,7 +72,7 @@ export async function configure(
 ): Promise<void> {
   const { run, paths } = context;
   if (text !== undefined) await parseConfig(paths.config, text);
-  await holdResumed(context);
+  await holdResumed((await inspectGuest(context)).disks, context);
   await run.take("", [{ kind: "configure", config: paths.config, text, change }]);
 }
 

@@ -16,11 +16,12 @@ import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { dependOnFlags } from "./commit.ts";
+import { holdResumed } from "./configure.ts";
 import { checkSessions } from "./recover_checks.ts";
 import { recoverSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
-import { readOtherRecords, readRecords } from "../host/session_records.ts";
+import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import {
@@ -189,7 +190,7 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
 async function endSessions(
   sessions: readonly ObservedDisk[],
   firmware: readonly ObservedDisk[],
-  { records, problem, disks }: Guest,
+  { problem, disks }: Guest,
   context: GuestCommand,
 ): Promise<void> {
   const { run, domain, host, paths, options, terminal } = context;
@@ -200,6 +201,11 @@ async function endSessions(
     options.has("keep") && problem !== undefined && isThere &&
     sessions.some(({ flag }) => flag === "unreadable")
   ) throw problem;
+  const isEnded = ({ image }: { readonly image: string }) =>
+    sessions.some(({ names }) => names.image === image);
+  // Before any flag is cleared.
+  await holdResumed(disks.filter(({ disk }) => disk && !isEnded(disk.names)), context);
+  const records = readOwnRecords(paths.note);
   const others = readOtherRecords(paths.note, sessions.map(({ names }) => names.image));
   const flagVersion = configVersion(paths.config);
   // Of a guest that never came up, the flag is still to be used.
@@ -212,7 +218,7 @@ async function endSessions(
   // Cut short, the firmware's go as the disks went.
   const all = [...sessions, ...firmware];
   const noted = all.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
-  const foreign = noted.filter((record) => !records.includes(record)).map(({ image }) => image);
+  const foreign = all.filter(({ record }) => record === undefined).map(({ names }) => names.image);
   const ours = options.has("keep") ? withCommits(noted, own, host.now()) : noted;
   const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
   // What the guest may have been saved on, and goes now.
