@@ -597,3 +597,28 @@ Deno.test("merge tells of commits that wait for the end of a session", async () 
     assertEquals([code, printed], [0, [line]]);
   }
 });
+
+for (const verb of ["keep", "undo", "merge"] as const) {
+  Deno.test(`${verb} finds what status tells of, also where images and configuration came without their note`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 3, "keep-session": true };
+    fixture.disks({ vda: true }).define();
+    for (const key of ["first", "second"]) {
+      await fixture.start();
+      fixture.write(fixture.vda, key);
+      await fixture.stop();
+    }
+    if (verb === "merge") {
+      fixture.keys = {};
+      fixture.configure({ vda: false });
+    }
+    Deno.removeSync(fixture.note);
+    const { code, said } = await fixture.command(verb);
+    assertEquals([code, said], [0, []]);
+    const first = verb === "undo" ? {} : { first: "yes" };
+    const second = verb === "keep" ? { second: "yes" } : {};
+    assertEquals(fixture.disk("vda"), { base: "vda", ...first, ...second });
+    const layers = fixture.files().filter((name) => name.includes("backing_file"));
+    assertEquals(layers.length, { keep: 3, undo: 1, merge: 1 }[verb]);
+  });
+}

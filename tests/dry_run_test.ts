@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { atEveryStep } from "./fault.ts";
 import { DOMAIN, Fixture, LATER } from "./fixture.ts";
 import { snapshot, Tree } from "./tree.ts";
 
@@ -116,4 +117,17 @@ Deno.test("what a dry run shows is the same, however often it is asked", async (
   const first = await fixture.event("prepare", "-", { dry: true });
   assertEquals(await fixture.event("prepare", "-", { dry: true }), first);
   assertEquals(new Tree(fixture.root).key, tree);
+});
+
+Deno.test("a dry run of a start shows what becomes of an undo that was cut short", async () => {
+  await atEveryStep("dies after", async (failing) => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 3 };
+    await up(fixture, true);
+    await fixture.stop();
+    await fixture.command("undo", { perform: failing.perform });
+    const { code, said } = await fixture.event("prepare", "-", { dry: true });
+    assertEquals([code, said], [0, []]);
+    assertEquals((await fixture.event("prepare")).code, 0);
+  });
 });

@@ -2,6 +2,7 @@
 
 import { checkTargets, confirm, type GuestCommand, isLive, namesIn, refuseBusy } from "./guest_command.ts";
 import { namedDisks } from "./guest.ts";
+import { noteIdleDisks } from "./noteless_disks.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
@@ -87,6 +88,7 @@ export async function onIdleDisks(context: GuestCommand, work: Operation): Promi
 async function withLocks<T>(context: GuestCommand, act: () => Promise<T>): Promise<T> {
   const { run, paths } = context;
   using _guest = await run.locks.guest();
+  await noteIdleDisks(context);
   const images = readRecords(paths.note).map(({ image }) => image);
   using _folders = await run.locks.folders(images);
   await interruptMerges(context, images);

@@ -1,4 +1,5 @@
 import type { GuestCommand } from "./guest_command.ts";
+import { noteIdleDisks } from "./noteless_disks.ts";
 import type { Terminal } from "./terminal.ts";
 import { UserError } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
@@ -21,6 +22,10 @@ export async function merge(context: GuestCommand): Promise<boolean> {
   const { domain, terminal } = context;
   (await import("node:os")).setPriority(19);
   await follow(context);
+  {
+    using _guest = await context.run.locks.guest();
+    await noteIdleDisks(context);
+  }
   const outcome = await mergeGuest(
     context,
     (target, percent) => show(`${domain} ${target}`, percent, terminal),

@@ -78,7 +78,11 @@ async function beginManaged(
     // A guest that was to come and never came up has left its session to its own host.
     const records = readOwnRecords(paths.note).filter(({ visits }) => visits === undefined || !isCutShort)
       .map((record) => withDoubt(record, context));
-    const observed = observeAtPrepare(domain, config, disks, records, host.settings);
+    const found = observeAtPrepare(domain, config, disks, records, host.settings);
+    // A dry run looks at what the operations that were pending have come to.
+    const observed = run.isDry
+      ? found.map((disk) => ({ ...disk, listing: run.listing(disk.names.image) }))
+      : found;
     await beginSessions(observed, records, from, context);
   } catch (error) {
     await resumeMerges(images, context);
