@@ -478,3 +478,20 @@ Deno.test("after an external snapshot, check finds one thing, whether the guest 
   assertEquals(off.printed.length, 3);
   assertStringIncludes(off.printed[0]!, "error: guest vda: its XML has an explicit <backingStore>");
 });
+
+Deno.test("check of a guest that is gone names what is left of it", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  fixture.disks({ vda: true }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop();
+  // virsh undefine guest; rm of its images, and of its configuration, as check says.
+  for (const name of fixture.files()) Deno.removeSync(`${fixture.images}/${name}`);
+  Deno.removeSync(`${fixture.settings.definedFolder}/guest.xml`);
+  const hints = async () =>
+    (await fixture.type("check guest")).printed.filter((line) => line.startsWith("hint: if it"));
+  assertEquals((await hints()).length, 1);
+  Deno.removeSync(fixture.configFile);
+  assertEquals((await hints()).filter((line) => !line.includes("guest.session")), []);
+});

@@ -911,3 +911,39 @@ for (const isManaged of [false, true]) {
     assertEquals(fixture.read(fixture.vda), newer);
   });
 }
+
+Deno.test("the end of a save that was cut short by a loss of power notes first that it is a save", async () => {
+  await atEveryStep("dies after", async (failing) => {
+    using fixture = new Fixture().disks({ vda: false, vdb: true }).define();
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+    await fixture.event("stopped", "saved");
+    await fixture.event("release", "saved", { perform: failing.perform });
+    fixture.boot();
+    // A start that fails, since QEMU has no memory for it.
+    await fixture.event("prepare");
+    await fixture.event("release", "failed");
+    await fixture.event("restore");
+    if ((await fixture.event("prepare")).code !== 0) return;
+    const found = ["vda", "vdb"].map((target) => fixture.read(fixture.image(target)));
+    assertEquals(found, ["vda", "vdb"].map((target) => ({ base: target, session: "yes" })));
+  });
+});
+
+for (const reason of ["saved", "-"]) {
+  Deno.test(`a session whose guest's end was cut short in a save is set aside at a fresh start: ${reason}`, async () => {
+    await atEveryStep("dies after", async (failing) => {
+      using fixture = new Fixture().disks({ vda: false, vdb: true }).define();
+      await fixture.start();
+      for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+      await fixture.event("stopped", reason);
+      await fixture.event("release", reason, { perform: failing.perform });
+      await fixture.event("prepare");
+      await fixture.event("release", reason === "-" ? "-" : "failed");
+      await fixture.event("restore");
+      if ((await fixture.event("prepare")).code !== 0) return;
+      const found = ["vda", "vdb"].map((target) => fixture.read(fixture.image(target)));
+      assertEquals(found, ["vda", "vdb"].map((target) => ({ base: target, session: "yes" })));
+    });
+  });
+}

@@ -318,3 +318,24 @@ for (const way of ["--keep", "--discard"]) {
     assertEquals(fixture.read(fixture.image("vdb")), { base: "vdb", session: "yes" });
   });
 }
+
+for (const verb of ["keep", "recover --keep"]) {
+  Deno.test(`undo takes back all disks of a session that was kept disk by disk, as the hints say: ${verb}`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 3, "keep-session": true };
+    fixture.disks({ vda: false, vdb: false }).define();
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+    if (verb === "keep") await fixture.stop();
+    else fixture.boot();
+    for (const target of ["vda", "vdb"]) {
+      assertEquals((await fixture.type(`${verb} guest ${target} --yes`)).said, []);
+    }
+    const { printed } = await fixture.type("undo guest --yes");
+    assertEquals(
+      [fixture.disk("vda"), fixture.disk("vdb")],
+      [{ base: "vda" }, { base: "vdb" }],
+      printed.join("\n"),
+    );
+  });
+}

@@ -104,10 +104,11 @@ function unknownDomain({ domain, records }: Guest, { host: { settings } }: Event
   const known = domains(settings);
   const images = new Set(records.map(({ image }) => image));
   const free = known.filter((name) => !managedGuests(settings).includes(name));
+  const left = ["json", "session", "seats"].map((suffix) => `${settings.configFolder}/${domain}.${suffix}`)
+    .filter((path) => files.lstat(path) !== undefined);
   const move = (to: string) =>
-    ["json", "session", "seats"].map((suffix) => `${settings.configFolder}/${domain}.${suffix}`)
-      .map((path) => [path, path.replace(`/${domain}.`, `/${to}.`)] as const)
-      .filter(([from, to]) => files.lstat(from) !== undefined && files.lstat(to) === undefined)
+    left.map((path) => [path, path.replace(`/${domain}.`, `/${to}.`)] as const)
+      .filter(([, to]) => files.lstat(to) === undefined)
       .map(([from, to]) => `mv ${shellWord(from)} ${shellWord(to)}`).join(" && ");
   // Its configuration may have been renamed alone.
   const renamed = known.find((name) =>
@@ -116,9 +117,9 @@ function unknownDomain({ domain, records }: Guest, { host: { settings } }: Event
   const meant = renamed ?? nearest(domain, free);
   return new UserError(`libvirt knows no such domain; without a configuration are ${listed(free)}`, {
     hint: meant === undefined
-      ? `if it was renamed, rename ${
-        shellWord(`${settings.configFolder}/${domain}.json`)
-      } with it; if it is gone, remove that`
+      ? `if it was renamed, rename ${left.map(shellWord).join(" and ")} with it; if it is gone, remove ${
+        left.length > 1 ? "them" : "that"
+      }`
       : `if it is called ${quoted(meant)} now: ${move(meant)}`,
   });
 }

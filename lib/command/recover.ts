@@ -219,8 +219,10 @@ async function endSessions(
   const all = [...sessions, ...firmware];
   const noted = all.map((disk) => disk.record ?? newRecord(disk, host.now(), others));
   const foreign = all.filter(({ record }) => record === undefined).map(({ names }) => names.image);
-  const ours = options.has("keep") ? withCommits(noted, own, host.now()) : noted;
-  const note = [...records.filter(({ image }) => ours.every((record) => record.image !== image)), ...ours];
+  const rest = records.filter(({ image }) => noted.every((record) => record.image !== image));
+  const before = [...rest, ...noted];
+  const note = options.has("keep") ? withCommits(before, own, host.now()) : before;
+  const ours = note.filter((record) => !rest.includes(record));
   // What the guest may have been saved on, and goes now.
   const needed = all.filter((disk) => options.has("keep") ? isUnborn(disk) : maySomebodyNeed(disk, context));
   if (options.has("keep")) {

@@ -144,11 +144,14 @@ async function endSessions(
   const decided = withFirmware(firmwareAtRelease(disks, ended, seats, start), ended, context);
   const isUp = start === "up";
   const flagVersion = typeof config === "object" ? config.version : undefined;
-  const how = { isUp, at: context.begun, flagVersion };
+  const guest = endedGuest({ start, end }, decided.some(isRestored), context);
+  const { isSaved = false, isUntold = false } = guest;
+  const how = { isUp, at: context.begun, flagVersion, isSaved, isUntold };
   const isFirmware = (subject: string) =>
     decided.some(({ disk }) => disk.firmware && disk.target === subject);
   let isDone = true;
-  for (const { subject, steps } of planRelease(decided, how, paths)) {
+  const stages = planRelease(decided, how, paths);
+  for (const { subject, steps } of stages) {
     // The firmware's session waits for the next event with that of the disk.
     if (isDone || !isFirmware(subject)) isDone = await run.takeOrReport(subject, () => steps) && isDone;
     // Where nothing can be noted, the refusal of a start could not be noted either: this may be its end, and no guest's.
@@ -158,16 +161,12 @@ async function endSessions(
   if (isUp && extra === "migrated") await clearSpent(decided.map(({ disk }) => disk), context);
 
   const next = recordsAtRelease(decided, {
-    ...endedGuest({ start, end }, decided.some(isRestored), context),
+    ...guest,
     ...how,
     isElsewhere: isUp && ["crashed", "failed", "destroyed"].includes(end),
   });
-  const noted = decided.some(({ decision }) => decision === "commit");
-  await updateRecords(
-    next,
-    context,
-    noted ? recordsAtRelease(decided, how) : records,
-  );
+  const noted = stages.flatMap(({ steps }) => steps).findLast((step) => step.kind === "note");
+  await updateRecords(next, context, noted?.records ?? records);
   const left = withFirmwareKept(
     decided.map(({ disk }) => ({ ...disk, listing: run.listing(disk.names.image) })),
   );

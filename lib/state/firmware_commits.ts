@@ -9,7 +9,8 @@ import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_
 import { type State, topOf } from "./state.ts";
 
 /**
- * The records once these disks and firmware are committed together: later than all that is noted, whatever the clock says.
+ * The records once these disks and firmware are committed together: later than all that is noted, whatever the clock says, but for a
+ * disk of whose session another one was kept before.
  *
  * @param isSetAside they are committed with what is set aside of them: a commit that was undone has the time that it had
  */
@@ -31,13 +32,23 @@ export function withCommits(
     if (layer === undefined) return record;
     const lower = (record.committed ?? []).filter((commit) => commit.layer < layer);
     const undone = isSetAside && record.undone && record.committed?.find((commit) => commit.layer === layer);
-    const times = { ...record, committed: [...lower, undone || { layer, at }] };
+    const time = record.firmware ? at : committedBefore(record, records) ?? at;
+    const { started } = record;
+    const times = { ...record, committed: [...lower, undone || { layer, at: time, started }] };
     if (!file?.firmware) return times;
     // The names of layers that were taken back are used again.
     const older = (record.commits ?? []).filter((commit) => commit.layer < layer)
       .map((commit) => ({ ...commit, disks: commit.disks.filter((path) => !disks.includes(path)) }));
     return { ...times, commits: [...older, { layer, disks }] };
   });
+}
+
+/** When another disk of the same session was committed: they were kept one by one. */
+function committedBefore({ started }: SessionRecord, records: readonly SessionRecord[]): string | undefined {
+  const last = records.flatMap(({ firmware, undone, committed }) =>
+    firmware || undone ? [] : committed?.at(-1) ?? []
+  );
+  return last.find((commit) => commit.started === started)?.at;
 }
 
 /**

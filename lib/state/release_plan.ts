@@ -17,7 +17,7 @@ import * as moves from "./transitions.ts";
  */
 export function planRelease(
   decided: readonly DecidedDisk[],
-  how: Pick<EndedGuest, "isUp" | "at" | "flagVersion">,
+  how: Pick<EndedGuest, "isUp" | "at" | "flagVersion" | "isSaved" | "isUntold">,
   paths: GuestNames,
 ): Stage[] {
   const { isUp } = how;
@@ -64,7 +64,7 @@ export function planRelease(
  */
 function planPassOn(
   decided: readonly DecidedDisk[],
-  { at }: Pick<EndedGuest, "at">,
+  how: EndedGuest,
   paths: GuestNames,
 ): Stage[] {
   const passed = decided.filter(({ disk, decision }) => decision === "pass on" && disk.flag === "set")
@@ -75,7 +75,7 @@ function planPassOn(
   const steps: Step[] = [
     ...passed.flatMap((disk) => bearsMark(disk) ? [] : moves.mark(disk.names)),
     // Before the flag: as long as the mark counts as the flag's own, it would go with it.
-    { kind: "note", path: paths.note, records: recordsAtRelease(decided, { isUp: true, at }) },
+    { kind: "note", path: paths.note, records: recordsAtRelease(decided, { ...how, isUp: true }) },
     { kind: "clear", config: paths.config, targets },
   ];
   return [{ subject: targets.join(" "), steps }];

@@ -79,10 +79,11 @@ export interface SessionRecord {
   readonly pending?: PendingOperation;
 }
 
-/** A layer by its number, and when it was committed, ISO 8601. */
+/** A layer by its number, when it was committed, and when the session had begun that it was, ISO 8601. */
 export interface CommitTime {
   readonly layer: number;
   readonly at: string;
+  readonly started?: string;
 }
 
 /** A layer of the firmware by its number, and the paths of the disks' layers that were committed with it. */
