@@ -6,19 +6,32 @@ import type { Count, Tally } from "./tally.ts";
 /** A run for every change: a sample, always the same. */
 export const isShort = Deno.env.get("SHORT") === "1";
 
-const [number, of] = (Deno.env.get("PROOF_SHARE") ?? "0/1").split("/").map(Number) as [number, number];
+/** A folder in which each process claims what it tries. */
+const claims = Deno.env.get("PROOF_CLAIMS");
 
 const only = Deno.env.get("ONLY") ?? "";
 
-/** Those of a list that this process is to try, whose name has the word that is asked for, each with its place. */
+/** Those of a list whose name has the word that is asked for, each with its place: always the next that no other process has begun. */
 export function* share<T extends { event: string; state: string }>(
   list: readonly T[],
 ): Generator<[number, T]> {
   for (const [index, one] of list.entries()) {
     const name = `${one.event} (${one.state})`;
-    if (index % of !== number || !name.includes(only)) continue;
+    if (!name.includes(only) || !isClaimed(index)) continue;
     if (!isShort) console.error(`${index + 1} of ${list.length}: ${name}`);
     yield [index, one];
+  }
+}
+
+function isClaimed(index: number): boolean {
+  // A proof that isn't divided.
+  if (claims === undefined) return true;
+  try {
+    Deno.mkdirSync(`${claims}/${index}`);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
   }
 }
 
@@ -50,21 +63,23 @@ export async function shared(
   tally: Tally,
   run: (tally: Tally) => Promise<void>,
 ): Promise<void> {
-  if (Deno.env.has("PROOF_SHARE")) {
+  if (claims !== undefined) {
     await run(tally);
     console.log(JSON.stringify(tally.rows));
     return;
   }
   const begun = Date.now();
   const processes = Math.min(12, 3 * navigator.hardwareConcurrency);
+  const folder = Deno.makeTempDirSync({ prefix: "autorevert-claims-" });
   const outputs = await Promise.all(
-    Array.from({ length: processes }, (_, number) =>
+    Array.from({ length: processes }, () =>
       new Deno.Command(`${ROOT}build/deno`, {
         args: ["run", "--quiet", "--no-check", "-A", module],
-        env: { PROOF_SHARE: `${number}/${processes}` },
+        env: { PROOF_CLAIMS: folder },
         stderr: "inherit",
       }).output()),
   );
+  Deno.removeSync(folder, { recursive: true });
   let broken = 0;
   for (const { success, stdout } of outputs) {
     const lines = new TextDecoder().decode(stdout).trimEnd().split("\n");

@@ -225,7 +225,7 @@ function checkNames(folder: string, powerCut: () => void): void {
 }
 
 // Each share has a mount namespace of its own.
-if (Deno.env.has("PROOF_SHARE") && !Deno.env.has("PROOF_STORES")) {
+if (Deno.env.has("PROOF_CLAIMS") && !Deno.env.has("PROOF_STORES")) {
   const { code } = await new Deno.Command("unshare", {
     args: [
       "--mount",
