@@ -241,3 +241,74 @@ Deno.test("a session that a blockpull has given another backing file is refused 
   await fixture.start();
   assertEquals(fixture.read(vda), session);
 });
+
+Deno.test("a session on an external snapshot that was brought back, and whose files are gone, can be ended as check says", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  const snapshot = `${fixture.images}/snap.img`;
+  fixture.save(snapshot, fixture.vda, {});
+  fixture.sources.set("vda", snapshot);
+  fixture.define();
+  await fixture.event("release", "shutdown");
+  // A session of its own begins on the snapshot.
+  await fixture.start();
+  fixture.write(snapshot, "session");
+  // As the hint says: virsh blockcommit guest vda --base vda.img --top snap.img --active --pivot. What is left of it is removed.
+  fixture.save(fixture.vda, JSON.parse(Deno.readTextFileSync(fixture.vda)).backing, fixture.read(snapshot));
+  fixture.sources.set("vda", fixture.vda);
+  fixture.define();
+  for (const name of fixture.files()) {
+    if (name.startsWith("snap")) Deno.removeSync(`${fixture.images}/${name}`);
+  }
+  await fixture.event("release", "shutdown");
+  const problems = async () =>
+    (await fixture.type("check guest")).printed.filter((line) => line.includes("snap.img"));
+  if ((await problems()).length > 0) {
+    assertEquals((await fixture.type(`recover --discard guest ${snapshot} --yes`)).said, []);
+  }
+  assertEquals(await problems(), []);
+});
+
+for (
+  const [what, reason] of [["a commit", "shutdown"], [
+    "a session set aside, as after every end before libvirt 10.5",
+    "-",
+  ]] as const
+) {
+  Deno.test(`a guest that has another image now needs no attention once the command that check names has forgotten the old one: ${what}`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": reason === "-" ? 0 : 1 };
+    fixture.disks({ vda: reason !== "-" }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await fixture.stop(reason);
+    const other = `${fixture.images}/new.img`;
+    fixture.save(other, null, { new: "yes" });
+    fixture.sources.set("vda", other);
+    fixture.define();
+    await fixture.start();
+    await fixture.stop(reason);
+    const problems = async () =>
+      (await fixture.type("check guest")).printed.filter((line) => /^error.*vda.img/.test(line));
+    if ((await problems()).length > 0) {
+      assertEquals((await fixture.type(`recover --discard guest ${fixture.vda} --yes`)).said, []);
+    }
+    assertEquals(await problems(), []);
+  });
+}
+
+Deno.test("keep tells nothing of a session that is set aside beside an image which the guest has no more", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  await fixture.stop("-");
+  const other = `${fixture.images}/new.img`;
+  fixture.save(other, null, { new: "yes" });
+  fixture.sources.set("vda", other);
+  fixture.define();
+  await fixture.start();
+  await fixture.stop("-");
+  const { printed } = await fixture.type("keep guest");
+  assertEquals(printed, [
+    "guest vda: the last session is part of the disk now: the next start begins with it",
+  ]);
+});

@@ -1,4 +1,5 @@
 import type { Command } from "./arguments.ts";
+import { namedDisks } from "./guest.ts";
 import type { Terminal } from "./terminal.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, isBeingStarted, isOnlyAnnounced, readStart } from "../hook/context.ts";
@@ -6,10 +7,10 @@ import { isSaved } from "../hook/decide.ts";
 import { guestOf } from "../hook/definitions.ts";
 import { announcedRestore } from "../hook/refusal.ts";
 import { isPaused } from "../hook/live_status.ts";
+import { observeRecorded } from "../hook/observe.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
-import { namesOf } from "../state/paths.ts";
 import { parse } from "../state/state.ts";
 import { listed, nearest, quoted, shellWord, size } from "../text.ts";
 
@@ -109,10 +110,12 @@ export function described(path: string): string {
 }
 
 /** Tells which disks' last sessions are still set aside, once other disks' are kept. */
-export function tellSetAside({ domain, paths, run, terminal }: GuestCommand): void {
-  for (const { target, image, firmware } of readOwnRecords(paths.note)) {
-    const state = parse(namesOf(image), run.listing(image));
-    if (firmware || state.kind !== "layered" || !state.ended) continue;
+export function tellSetAside(context: GuestCommand): void {
+  const { domain, paths, run, terminal } = context;
+  const disks = observeRecorded(readOwnRecords(paths.note), undefined, namedDisks(context));
+  for (const { target, names, firmware, source } of disks) {
+    const state = parse(names, run.listing(names.image));
+    if (firmware || source === "other" || state.kind !== "layered" || !state.ended) continue;
     const command = `autorevert keep ${shellWord(domain)} ${shellWord(target)}`;
     terminal.print(`${domain} ${target}: the last session is still set aside; to keep it, too: ${command}`);
   }

@@ -18,6 +18,7 @@ import { resumePending } from "../hook/pending_operation.ts";
 import { dependOnFlags } from "./commit.ts";
 import { holdResumed } from "./configure.ts";
 import { checkSessions } from "./recover_checks.ts";
+import { forgetReplaced } from "./recover_replaced.ts";
 import { recoverSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
@@ -55,6 +56,7 @@ export async function recover(context: GuestCommand): Promise<void> {
     isMeant(record) && !(options.has("discard") && isIdle(record, context));
   // Firmware goes back at the next start where only seats are meant.
   if (await recoverSeats(context) && !readRecords(context.paths.note).some(isLeft)) return;
+  if (options.has("discard") && await forgetReplaced(context)) return;
   // Nobody's start or end waits for an answer.
   const asked = options.has("keep") || options.has("discard") ? await ask(context) : undefined;
   using _guest = await run.locks.guest();

@@ -14,13 +14,18 @@ import { quoted, shellWord } from "../text.ts";
 /** @throws {UserError} if one of these can't be ended: a process or a saved guest needs it, or it is no session */
 export async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCommand): Promise<void> {
   if (sessions.length === 0) throw new UserError("there is no session to end");
+  checkGuest(context);
+  for (const disk of sessions) await checkSession(disk, context);
+}
+
+/** @throws {UserError} if libvirt holds a managed save of the guest, or is starting it */
+export function checkGuest(context: GuestCommand): void {
   if (isSaved(context)) {
     throw new UserError("libvirt holds a managed save of the guest, which expects its session", {
       hint: `start it, or drop the save: virsh managedsave-remove ${shellWord(context.domain)}`,
     });
   }
   refuseWhileStarted(context);
-  for (const disk of sessions) await checkSession(disk, context);
 }
 
 /**

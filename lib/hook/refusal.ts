@@ -313,15 +313,19 @@ function topLayer(disk: ObservedDisk): string {
 }
 
 /** Why nothing is done to a disk in whose place the domain names another file. */
-export function otherFile({ target, names: { image } }: ObservedDisk, domain: string): UserError {
+export function otherFile(disk: ObservedDisk, domain: string): UserError {
+  const { target, names: { image } } = disk;
+  const isSession = stateOf(disk).kind === "session";
   return withContext(
     target,
     new UserError(`the domain names another file, which may stand on ${quoted(image)}`, {
       hint:
         `see what it names: virsh domblklist --inactive ${shellWord(domain)}; after an external snapshot, ` +
-        "bring that back into the session first, with virsh blockcommit, or while the guest is shut off: " +
+        `bring that back${
+          isSession ? " into the session" : ""
+        } first, with virsh blockcommit, or while the guest is shut off: ` +
         "qemu-img commit -d SNAPSHOT; if nothing stands on it: " +
-        recoverCommand("--keep|--discard", domain, image),
+        recoverCommand(isSession ? "--keep|--discard" : "--discard", domain, image),
     }),
   );
 }

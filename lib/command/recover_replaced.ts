@@ -1,0 +1,56 @@
+/** `recover --discard` of a disk that the guest has no more: the domain names another file for its target. */
+
+import { type Guest, inspectGuest } from "./guest.ts";
+import { confirm, described, type GuestCommand, namesIn } from "./guest_command.ts";
+import { checkGuest } from "./recover_checks.ts";
+import { UserError } from "../errors.ts";
+import { flattenIdle } from "../hook/merge_choice.ts";
+import { readOwnRecords } from "../host/session_records.ts";
+import { hasSetAside, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { removeSetAside } from "../state/transitions.ts";
+import { quoted } from "../text.ts";
+
+/**
+ * Forgets disks that are named by their images, in whose place the domain names other files, and that have no session: what is set aside
+ * beside them goes, and their commits stay as they are.
+ *
+ * After a crash all of them are still known.
+ *
+ * @returns whether the command is about such disks alone
+ * @throws {UserError} if libvirt holds a managed save of the guest, or is starting it
+ */
+export async function forgetReplaced(context: GuestCommand): Promise<boolean> {
+  const { run, domain, paths, terminal } = context;
+  const asked = replaced(await inspectGuest(context), context);
+  if (asked.length === 0 || asked.length < context.targets.length) return false;
+  checkGuest(context);
+  for (const disk of asked) {
+    const { names: { image, ended } } = disk;
+    const lost = hasSetAside(disk)
+      ? [`the session that is set aside, ${described(ended)}, goes with that`]
+      : [];
+    confirm(`${domain}: ${[`forget ${quoted(image)}`, ...lost].join("; ")}?`, context);
+  }
+  using _guest = await run.locks.guest();
+  const images = asked.map(({ names }) => names.image);
+  using _folders = await run.locks.folders(images);
+  if (namesIn(replaced(await inspectGuest(context), context)) !== namesIn(asked)) {
+    throw new UserError("aborted: the disks changed while waiting for confirmation", { hint: "try again" });
+  }
+  for (const disk of asked) {
+    if (hasSetAside(disk)) await run.take(disk.target, removeSetAside(disk.names));
+    await flattenIdle(disk, context);
+  }
+  const records = readOwnRecords(paths.note).filter(({ image }) => !images.includes(image));
+  await run.take("", [{ kind: "note", path: paths.note, records }]);
+  for (const image of images) terminal.print(`${domain}: ${quoted(image)} is left alone from now on`);
+  return true;
+}
+
+/** Those that are meant and that it applies to. */
+function replaced({ disks }: Guest, { targets }: GuestCommand): ObservedDisk[] {
+  return disks.flatMap(({ disk }) => {
+    const isMeant = disk !== undefined && disk.source === "other" && targets.includes(disk.names.image);
+    return isMeant && ["missing", "plain", "layered"].includes(stateOf(disk).kind) ? disk : [];
+  });
+}
