@@ -1,7 +1,7 @@
 /** Several disks of a guest: which of them are committed together, and what waits for what. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { atEveryStep, dyingAt } from "./fault.ts";
+import { atEveryStep, dyingAt, Failing } from "./fault.ts";
 import { afterClockTick, Fixture } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
 
@@ -286,3 +286,22 @@ for (const hasConfig of [true, false]) {
     assertEquals(["vda", "vdb"].map((target) => "session" in fixture.disk(target)), [true, true]);
   });
 }
+
+Deno.test("two flagged disks are committed together where the start after a cut-short end is cut short, too", async () => {
+  for (let end = 0; end < 12; end++) {
+    await atEveryStep("dies after", async (failing) => {
+      using fixture = new Fixture().disks({ vda: true, vdb: true }).define();
+      await fixture.start();
+      for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+      // The power fails, and comes back; the hook of the start is killed, and libvirt tells of its end.
+      await fixture.event("release", "shutdown", { perform: new Failing(end, "dies after").perform });
+      fixture.boot();
+      await fixture.event("prepare", "-", { perform: failing.perform });
+      await fixture.event("release", "failed");
+      await fixture.start();
+      await fixture.stop();
+      const kept = ["vda", "vdb"].map((target) => "session" in fixture.disk(target));
+      assertEquals(kept, [true, true], `the end cut short at ${end}`);
+    });
+  }
+});

@@ -57,7 +57,9 @@ export function planPrepare(
   const stage = (subject: string, ...steps: Step[]): Stage => ({ subject, steps });
   const begun = decided.filter(({ decision }) => beginsSession(decision));
   const made = [
-    // First: where the note tells of the new session, it would be the mark of one that another host has left.
+    // By what was noted before: the new note tells of other sessions.
+    ...recovery,
+    // Where the note tells of the new session, it would be the mark of one that another host has left.
     ...decided.filter(({ disk, decision }) =>
       (beginsSession(decision) || decision === "put back") && hasOwnMark(disk)
     )
@@ -67,7 +69,6 @@ export function planPrepare(
     ...isLeftAlone(decided, records)
       ? []
       : [stage("", startingStep(paths, start, records, marksOf(decided)))],
-    ...recovery,
     ...begun.map(({ disk }) => stage(disk.target, ...createSession(disk))),
     ...decided.filter(isAnnounced).map(({ disk }) =>
       stage(disk.target, ...moves.announcePutBack(disk.names))
