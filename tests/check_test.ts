@@ -167,7 +167,8 @@ const wrongs: readonly Wrong[] = [
     what: "a target that the domain doesn't have",
     arrange: (fixture) => fixture.configure({ vda: false, sda: false }),
     message: /^the domain has no disk "sda", it has "vda"$/,
-    hint: /^did you mean "vda"\?/,
+    hint:
+      /^correct the target in the configuration; if the disk was detached: autorevert disable DOMAIN sda$/,
     whom: ["guest", "sda"],
   },
   {

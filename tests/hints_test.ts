@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Fixture, LATER } from "./fixture.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 /** Types a part of the hint as it stands. */
 function type(hint: string, after: string): void {
@@ -191,4 +192,17 @@ Deno.test("a restore that came to nothing before its prepare is told, with what 
   Deno.removeSync(`${fixture.config}/guest.starting`);
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), { base: "vda" });
+});
+
+Deno.test("of a disk whose <backingStore> is left over the hint doesn't say to commit its own session by hand", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  fixture.boot();
+  // After an external snapshot: its source is named again, but what stands below is not the snapshot's any more.
+  const inside =
+    `<backingStore type="file"><format type="qcow2"/><source file="${fixture.vda}"/></backingStore>`;
+  const { code, said } = await fixture.event("prepare", "-", {
+    xml: domainXml([diskXml("vda", fixture.vda, { inside })]),
+  });
+  assertEquals([code, said.filter((line) => line.includes("qemu-img commit"))], [1, []]);
 });

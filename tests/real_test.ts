@@ -208,3 +208,31 @@ Deno.test("a relative backing file that a link leads past is refused, and the hi
   await fixture.stop();
   find(`${linked}/vda.img`, 7);
 });
+
+Deno.test("an external snapshot that has a commit of its own comes back into the disk as the hint says", async () => {
+  using fixture = realFixture(true);
+  fixture.keys = { "keep-commits": 2 };
+  const session = async (image: string, block: number, pattern: number) => {
+    fixture.configure({ vda: true });
+    await fixture.start();
+    write(image, block, pattern);
+    await fixture.stop();
+  };
+  fixture.define();
+  await session(fixture.vda, 1, 2);
+  // virsh snapshot-create-as guest s1 --disk-only, while it is shut off.
+  const snapshot = fixture.image("snapshot");
+  qemuIo(["create", "-f", "qcow2", "-F", "qcow2", "-b", fixture.vda, snapshot]);
+  fixture.sources.set("vda", snapshot);
+  fixture.define();
+  await session(snapshot, 2, 3);
+  await session(snapshot, 3, 4);
+  const { printed } = await fixture.type("check guest");
+  const [command] = /qemu-img commit [^;]*/.exec(printed.join("\n").replaceAll(fixture.vda, "VDA"))!;
+  const words = command.replace("VDA", fixture.vda).replace("SNAPSHOT", snapshot).split(" ").slice(1);
+  qemuIo(words);
+  fixture.sources.set("vda", fixture.vda);
+  fixture.define();
+  await fixture.start();
+  find(fixture.vda, 1, 2, 3, 4);
+});

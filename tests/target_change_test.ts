@@ -164,8 +164,8 @@ for (const end of ["crashed", "saved"]) {
     const { said } = await fixture.event("prepare");
     assertEquals(said, [
       `error: guest nvram: it belongs to the session "${fixture.vda}", whose disk the domain names no more`,
-      "hint: after an external snapshot, bring that back into the session: qemu-img commit -d SNAPSHOT; then name that again: " +
-      `virsh edit guest; or end it: autorevert recover --keep|--discard guest ${fixture.vda}`,
+      `hint: after an external snapshot, bring that back into the session: qemu-img commit -b ${fixture.vda} SNAPSHOT; ` +
+      `then name that again: virsh edit guest; or end it: autorevert recover --keep|--discard guest ${fixture.vda}`,
     ]);
     await fixture.stop("failed");
     edit(fixture, { vda: fixture.vda });

@@ -284,8 +284,10 @@ function checkFirmware(decided: readonly DecidedDisk[], { domain }: EventContext
     goes.disk.target,
     new UserError(`it belongs to the session ${quoted(image)}, whose disk the domain names no more`, {
       hint:
-        `after an external snapshot, bring that back into the session: qemu-img commit -d SNAPSHOT; then name ` +
-        `that again: virsh edit ${shellWord(domain)}; or end it: ${
+        `after an external snapshot, bring that back into the session: qemu-img commit -b ${
+          shellWord(image)
+        } ` +
+        `SNAPSHOT; then name that again: virsh edit ${shellWord(domain)}; or end it: ${
           recoverCommand("--keep|--discard", domain, image)
         }`,
     }),

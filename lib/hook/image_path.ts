@@ -15,7 +15,7 @@ import {
   namesOf,
 } from "../state/paths.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { listed, nearest, quoted, shellWord } from "../text.ts";
+import { listed, quoted, shellWord } from "../text.ts";
 
 /**
  * What the domain names in place of an image now: that one, where any of its targets has it. It is renamed if that is another one
@@ -61,21 +61,19 @@ export function imageAt(
   const disk = disks.find((disk) => disk.target === target && !disk.firmware);
   if (disk === undefined) {
     const targets = disks.filter(({ firmware }) => !firmware).map(({ target }) => target);
-    const meant = nearest(target, targets);
     throw new UserError(`the domain has no disk ${quoted(target)}, it has ${listed(targets)}`, {
-      hint: meant === undefined
-        ? "correct the target in the configuration"
-        : `did you mean ${quoted(meant)}? Correct the target in the configuration`,
+      hint: `correct the target in the configuration; if the disk was detached: autorevert disable DOMAIN ${
+        shellWord(target)
+      }`,
     });
   }
   // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
   if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file);
   if (disk.unfit !== undefined) {
-    const session = records.find(({ image }) => image === disk.backing);
-    throw new UserError(
-      disk.unfit.reason,
-      session && disk.file ? { hint: backToSession(disk.file, session.image) } : disk.unfit,
-    );
+    const { file, backing, unfit } = disk;
+    const isOnSession = file !== undefined && file !== backing &&
+      records.some(({ image }) => image === backing);
+    throw new UserError(unfit.reason, isOnSession ? { hint: backToSession(file, backing!) } : unfit);
   }
   const image = permitted(disk.file!, folders);
   checkName(image);
@@ -137,9 +135,9 @@ function backToSession(file: string, image: string): string {
   return `to drop what ${shellWord(file)} holds, name ${
     shellWord(image)
   } as the source again with virsh edit, ` +
-    `without <backingStore>; to keep it, set "one-shot-commit" before, then run qemu-img commit -d ${
-      shellWord(file)
-    }`;
+    `without <backingStore>; to keep it, set "one-shot-commit" before, then run qemu-img commit -b ${
+      shellWord(image)
+    } ${shellWord(file)}`;
 }
 
 /** The image behind a path, links resolved, if the hook may go there. */

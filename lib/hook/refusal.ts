@@ -324,7 +324,7 @@ export function otherFile(disk: ObservedDisk, domain: string): UserError {
         `bring that back${
           isSession ? " into the session" : ""
         } first, with virsh blockcommit, or while the guest is shut off: ` +
-        "qemu-img commit -d SNAPSHOT; if nothing stands on it: " +
+        `qemu-img commit -b ${shellWord(image)} SNAPSHOT; if nothing stands on it: ` +
         recoverCommand(isSession ? "--keep|--discard" : "--discard", domain, image),
     }),
   );

@@ -263,11 +263,11 @@ Deno.test("an external snapshot in a session: nothing is reverted under it, and 
   assertStringIncludes(said, "snapped vda: its XML has an explicit <backingStore>");
   assertStringIncludes(
     said,
-    `to keep it, set "one-shot-commit" before, then run qemu-img commit -d ${IMAGES}/snapped.one`,
+    `to keep it, set "one-shot-commit" before, then run qemu-img commit -b ${IMAGES}/snapped.img ${IMAGES}/snapped.one`,
   );
 
   guest.configure({ vda: true });
-  await ok("qemu-img", "commit", "-q", "-d", `${IMAGES}/snapped.one`);
+  await ok("qemu-img", "commit", "-q", "-b", `${IMAGES}/snapped.img`, `${IMAGES}/snapped.one`);
   await guest.redefine();
   assertEquals(await guest.start(), "3");
   await guest.endsAs(3);
