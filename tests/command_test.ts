@@ -1,6 +1,6 @@
 /** What an administrator asks for: `undo`, `keep`, `merge`, and the configuration keys beside them. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
 import type { EventContext } from "../lib/hook/context.ts";
 import { mergeExcess } from "../lib/hook/merge.ts";
@@ -622,3 +622,21 @@ for (const verb of ["keep", "undo", "merge"] as const) {
     assertEquals(layers.length, { keep: 3, undo: 1, merge: 1 }[verb]);
   });
 }
+
+Deno.test("a commit whose merge has begun is merged, however many are to be kept since, and not said to be one that can be undone", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  await fixture.start();
+  for (const key of ["a", "b"]) fixture.write(fixture.vda, key);
+  await fixture.event("release", "shutdown", { mergeDies: true });
+  await fixture.merge({ perform: tearing(fixture) });
+  assertEquals((await fixture.type("enable guest vda --keep-commits 1")).printed, [
+    "guest vda: the newest commit can be undone; the oldest is being merged, and can't be any more",
+  ]);
+  assertStringIncludes(
+    (await fixture.type("status guest")).printed[1]!,
+    "clean; a commit waiting to be merged",
+  );
+  assertEquals((await fixture.command("undo")).code, 1);
+  await fixture.command("merge");
+  assertEquals(fixture.files(), ["vda.img"]);
+});

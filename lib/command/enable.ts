@@ -221,6 +221,7 @@ function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
   const { "keep-commits": commits, "keep-session": session, publish } = keeping;
   const state = stateOf(disk);
   const waiting = "layers" in state ? state.layers.length - 1 : 0;
+  const isTorn = "torn" in state && state.torn === true;
   return [
     ...commits === undefined ? [] : [
       commits === 0
@@ -229,7 +230,11 @@ function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
         ? "the newest commit can be undone"
         : `the ${commits} newest commits can be undone`,
     ],
-    ...commits !== undefined && waiting > commits ? ["older ones are merged after the next session"] : [],
+    ...commits !== undefined && waiting > commits
+      ? ["older ones are merged after the next session"]
+      : commits !== undefined && isTorn
+      ? ["the oldest is being merged, and can't be any more"]
+      : [],
     ...session === undefined ? [] : [
       session ? "an ended session is set aside until the guest is up again" : "an ended session is forgotten",
     ],

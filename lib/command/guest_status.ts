@@ -175,7 +175,9 @@ function inWords(disk: Omit<DiskStatus, "state">, found: ObservedDisk | undefine
     unpublished = 0,
   } = disk;
   if (situation === "attention") return `needs attention: ${trouble}`;
-  const kept = Math.min(found?.keepCommits ?? 0, commits.length);
+  const state = found && stateOf(found);
+  const isTorn = state !== undefined && "torn" in state && state.torn === true;
+  const kept = Math.min(found?.keepCommits ?? 0, commits.length - (isTorn ? 1 : 0));
   const waiting = commits.length - kept;
   // A file that no note tells of has no end that anybody knows.
   const untold = waitsFor.filter((one) => one.startsWith("/"));
