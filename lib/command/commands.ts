@@ -132,7 +132,8 @@ other guests write to the same folder, it copies 32 MiB a second, so that they h
 that is shut off stays, unless --keep makes it part of the disk or --discard discards it. This
 also applies to an overlay that this hook did not create, for example one that the original
 Python hook left after a crash. --keep asks if a session that is set aside is lost by it. Of a disk
-that has another image now, the old session is named by its image: the path in place of TARGET.`,
+that has another image now, the old one is named by its path in place of TARGET; without a session,
+--discard forgets it.`,
   },
   log: {
     summary: "show what the hook did",
