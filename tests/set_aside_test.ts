@@ -947,3 +947,22 @@ for (const reason of ["saved", "-"]) {
     });
   });
 }
+
+Deno.test("a session that waits beside another disk's is not taken for one that has gone to another host", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-session": true };
+  fixture.disks({ vda: false, vdb: false }).define();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "first");
+  fixture.boot();
+  // It was meant for the session that died, and is set aside; so it is taken back.
+  assertEquals((await fixture.type("commit guest vda")).code, 0);
+  await fixture.start();
+  fixture.booted = LONG_AGO;
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "second");
+  await fixture.type("commit guest vda --cancel");
+  // virsh destroy
+  await fixture.stop("destroyed");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, said], [0, []]);
+});

@@ -91,7 +91,8 @@ export function recordsAtRelease(
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
-        isElsewhere && !record.came && !isAwaited(disk) && !hasStaying(disk) && disk.source === "same") &&
+        isElsewhere && !isBeside && !record.came && !isAwaited(disk) && !hasStaying(disk) &&
+          disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
       // Whoever has the image meanwhile may throw it away.
       ...(isUntold && decision === "set aside" || !isUp && decision === "discard" && hasItsSetAside(disk)) &&
