@@ -206,3 +206,22 @@ Deno.test("of a disk whose <backingStore> is left over the hint doesn't say to c
   });
   assertEquals([code, said.filter((line) => line.includes("qemu-img commit"))], [1, []]);
 });
+
+Deno.test("the hint for an image that was moved, with a symbolic link in its place, has the moved file be the disk", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  const moved = `${fixture.root}/moved.img`;
+  await fixture.start();
+  await fixture.stop("-");
+  // To a larger file system, where it was resized.
+  Deno.copyFileSync(fixture.vda, moved);
+  Deno.removeSync(fixture.vda);
+  Deno.symlinkSync(moved, fixture.vda);
+  fixture.write(moved, "resized");
+  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, fixture.root] };
+  const { said } = await fixture.event("prepare");
+  const [, command] = /newest of them: (mv .*)$/.exec(said.join("\n"))!;
+  assert(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success);
+  await fixture.event("release", "-");
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { base: "vda", resized: "yes" });
+});

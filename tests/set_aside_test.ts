@@ -966,3 +966,13 @@ Deno.test("a session that waits beside another disk's is not taken for one that 
   const { code, said } = await fixture.event("prepare");
   assertEquals([code, said], [0, []]);
 });
+
+Deno.test("a session that may have been saved on is set aside also where a start was killed before it had noted anything", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  // QEMU and libvirtd die, and libvirtd dies once more just when it has called the hook; the host is not booted meanwhile.
+  await fixture.event("prepare", "-", { perform: new Failing(0, "dies before").perform });
+  await fixture.event("prepare");
+  assertEquals(fixture.files().includes("vda.img.autorevert-ended"), true);
+});

@@ -129,14 +129,15 @@ export function isBeforeThisBoot({ by }: NotedStart, { host }: Pick<EventContext
 /**
  * Whether the guest came up on a session since this host was booted, and no end of it was noted: that may have been a save.
  *
- * @param before what was still noted of the guest's last start: nothing, where it came up
+ * @param before what was still noted of the guest's last start: nothing, where it came up; a refusal, where nothing came of the next one
  */
 export function lacksItsEnd(
   record: { readonly started: string; readonly continued?: string; readonly over?: true } | undefined,
   before: NotedStart | undefined,
   { host }: { readonly host: Pick<Host, "booted"> },
 ): boolean {
-  return before === undefined && record !== undefined && !record.over &&
+  const isUnbegun = before === undefined || before.word === "refused";
+  return isUnbegun && record !== undefined && !record.over &&
     Date.parse(record.continued ?? record.started) >= host.booted().getTime();
 }
 

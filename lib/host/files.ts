@@ -6,7 +6,7 @@
  */
 
 import { asUserError, UserError } from "../errors.ts";
-import { belongsTo, expectedNames, folderOf, temporaryName } from "../state/paths.ts";
+import { belongsTo, expectedNames, folderOf, layerNumber, namesOf, temporaryName } from "../state/paths.ts";
 import type { Owner } from "../state/session_record.ts";
 import type { Listing } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -198,17 +198,26 @@ export function version(path: string): string | undefined {
 export function list(image: string): Listing {
   const listing = new Map<string, number>();
   const belonging = (paths: readonly string[]) => paths.filter((path) => belongsTo(image, path));
-  for (const path of belonging(paths(folderOf(image), (found) => expectedNames(image, belonging(found))))) {
+  const all = belonging(paths(folderOf(image), (found) => expectedNames(image, belonging(found))));
+  for (const path of all) {
     const info = lstat(path);
     if (info === undefined) continue;
-    if (!info.isFile) {
-      throw new UserError(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
-        hint: `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`,
-      });
-    }
+    if (!info.isFile) throw notRegular(path, image, all);
     listing.set(path, inodeOf(path, info));
   }
   return listing;
+}
+
+function notRegular(path: string, image: string, all: readonly string[]): UserError {
+  const numbers = all.flatMap((path) => layerNumber(image, path) ?? []);
+  const moved = path === image && numbers.length > 0 ? resolveIfThere(path) : undefined;
+  const top = shellWord(namesOf(image).layer(Math.max(...numbers)));
+  return new UserError(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
+    hint: moved === undefined || moved === path
+      ? `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`
+      : "its layers are the disk, and lie here still; to have the file that was moved as the newest of them: " +
+        `mv -f ${shellWord(moved)} ${top} && ln -f ${top} ${shellWord(path)}`,
+  });
 }
 
 /** @throws {UserError} where such numbers can't tell one file from another */
