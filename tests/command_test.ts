@@ -101,7 +101,7 @@ const refusals: readonly Refusal[] = [
     if: "the commit is being merged",
     past: { ...committed, torn: true },
     said: [
-      ": the commit is already being merged into the disk, and can't be undone any more",
+      " vda: the commit is already being merged into the disk, and can't be undone any more",
       keepNext("--keep-commits 1"),
     ],
   },

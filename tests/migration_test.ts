@@ -546,7 +546,7 @@ Deno.test("a commit whose merge another host has begun can't be undone, and the 
   assertEquals(here.disk("vda"), whole);
   assertEquals([code, said[0]], [
     1,
-    "error: guest: the commit is already being merged into the disk, and can't be undone any more",
+    "error: guest vda: the commit is already being merged into the disk, and can't be undone any more",
   ]);
   // Either host completes it.
   assertEquals((await here.merge()).code, 0);

@@ -976,3 +976,15 @@ Deno.test("a session that may have been saved on is set aside also where a start
   await fixture.event("prepare");
   assertEquals(fixture.files().includes("vda.img.autorevert-ended"), true);
 });
+
+Deno.test("a session that libvirt holds a managed save of is not taken for one that has gone to another host: QEMU died with libvirtd", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  Deno.writeTextFileSync(fixture.managedSave, "");
+  await fixture.event("release", "daemon");
+  // virsh managedsave-remove guest
+  Deno.removeSync(fixture.managedSave);
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, said], [0, []]);
+});

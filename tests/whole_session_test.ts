@@ -1,7 +1,7 @@
 /** Disks of a guest are of one session, whatever is undone, kept, thrown away or cut short. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { atEveryStep, Failing } from "./fault.ts";
+import { atEveryStep, Failing, tearing } from "./fault.ts";
 import { stamping } from "./file_times.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 
@@ -339,3 +339,19 @@ for (const verb of ["keep", "recover --keep"]) {
     );
   });
 }
+
+Deno.test("an undo that is refused since one disk's commit is being merged says which disk that is", async () => {
+  using fixture = new Fixture().disks({ vda: true, vdb: true }).define();
+  const disks = both.map((target) => ({
+    target,
+    "one-shot-commit": true,
+    "keep-commits": target === "vdb" ? 1 : 0,
+  }));
+  fixture.configureText(JSON.stringify({ disks }));
+  await fixture.start();
+  for (const target of both) for (const key of ["a", "b"]) fixture.write(fixture.image(target), key);
+  await fixture.event("release", "shutdown", { mergeDies: true });
+  await fixture.merge({ perform: tearing(fixture) });
+  const { said } = await fixture.command("undo", { mergeDies: true });
+  assertStringIncludes(said[0]!, "error: guest vda: the commit is already being merged into the disk");
+});

@@ -10,7 +10,14 @@ import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import type { ConfiguredDisk } from "../input/config.ts";
-import { bearsMark, isRecorded, mayBeKept, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import {
+  bearsMark,
+  isAway,
+  isRecorded,
+  mayBeKept,
+  type ObservedDisk,
+  stateOf,
+} from "../state/observed_disk.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 import { mark, removeMark } from "../state/transitions.ts";
@@ -139,7 +146,7 @@ async function markSessions(
 
 /** Whether a session that lies there is this guest's, and on this host: of another one the word is given where that is. */
 function isHere({ condition, disk }: InspectedDisk): boolean {
-  return condition !== "elsewhere" && disk !== undefined && isRecorded(disk);
+  return condition !== "elsewhere" && disk !== undefined && isRecorded(disk) && !isAway(disk);
 }
 
 /** Whether the flag is said to be for the session that lies there. */

@@ -8,7 +8,7 @@ import { UserError, withContext } from "../errors.ts";
 import { startMerge } from "../hook/merge.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
 import * as files from "../host/files.ts";
-import { isMarked, stateOf } from "../state/observed_disk.ts";
+import { isAway, isMarked, stateOf } from "../state/observed_disk.ts";
 import { hasEnded } from "../state/state.ts";
 import { recoverCommand, shellWord } from "../text.ts";
 
@@ -33,7 +33,8 @@ export async function disable(context: GuestCommand): Promise<void> {
   for (const { target, condition, disk } of views) {
     const { commit } = config.disks.find((disk) => disk.target === target)!;
     const isMeant = commit || disk !== undefined && (isMarked(disk) || disk.record?.held);
-    const isThere = disk === undefined || ["session", "committing"].includes(stateOf(disk).kind);
+    const isThere = disk === undefined || ["session", "committing"].includes(stateOf(disk).kind) ||
+      isAway(disk) && !disk.record!.idle;
     if (!isMeant || !isThere || condition === "reverts" || condition === "unprotected") continue;
     throw withContext(
       target,

@@ -10,7 +10,7 @@ import { isPaused } from "../hook/live_status.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
-import type { ObservedDisk } from "../state/observed_disk.ts";
+import { isAway, nameOf, type ObservedDisk } from "../state/observed_disk.ts";
 import { parse } from "../state/state.ts";
 import { listed, nearest, quoted, shellWord, size } from "../text.ts";
 
@@ -35,6 +35,24 @@ export function checkTargets(
       ...meant !== undefined && { hint: `did you mean ${quoted(meant)}?` },
     });
   }
+}
+
+/** @throws {UserError} if all disks are meant, and nothing of one of these can be seen: what is done must be done to it, too */
+export function refuseAway(
+  command: string,
+  disks: readonly ObservedDisk[],
+  { domain, targets }: GuestCommand,
+): void {
+  const away = targets.length > 0 ? undefined : disks.find(isAway);
+  if (away === undefined) return;
+  const others = disks.filter((disk) => !isAway(disk) && !disk.firmware).map(nameOf);
+  const words = [...command.split(" "), domain, ...others].map(shellWord).join(" ");
+  throw withContext(
+    away.target,
+    new UserError(`there is no image ${quoted(away.names.image)}, and its folder may not be mounted`, {
+      hint: `mount it first${others.length > 0 ? `; or leave that disk as it is: ${words}` : ""}`,
+    }),
+  );
 }
 
 /** @throws {UserError} unless the answer is yes */

@@ -1,6 +1,14 @@
 /** What `undo` and `keep` have in common: an operation on disks of a guest that have no session, on all that are meant or on none. */
 
-import { checkTargets, confirm, type GuestCommand, isLive, namesIn, refuseBusy } from "./guest_command.ts";
+import {
+  checkTargets,
+  confirm,
+  type GuestCommand,
+  isLive,
+  namesIn,
+  refuseAway,
+  refuseBusy,
+} from "./guest_command.ts";
 import { namedDisks } from "./guest.ts";
 import { noteIdleDisks } from "./noteless_disks.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
@@ -112,7 +120,11 @@ async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
     if (disk.renamed && context.targets.length > 0) throw renamedDisk(disk);
   }
   for (const idle of chosen) {
-    work.check?.(idle);
+    try {
+      work.check?.(idle);
+    } catch (error) {
+      throw withContext(idle.disk.target, error);
+    }
     if (work.verb === "keep" && !idle.disk.firmware) await checkEnded(idle, context);
   }
   for (const { disk } of chosen) if (!disk.firmware) await refuseBusy(disk, context);
@@ -245,7 +257,9 @@ async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Id
       : meant.includes(target) || meant.length === 0 && (renamed === true || config?.disks.some((disk) =>
                 disk.target === target
               ) === true);
-  return disks.filter((disk) => isMeant(disk) && !hasSuccessor(disk, disks)).flatMap((disk) => {
+  const all = disks.filter((disk) => isMeant(disk) && !hasSuccessor(disk, disks));
+  refuseAway(`autorevert ${verb}`, all, context);
+  return all.flatMap((disk) => {
     const state = stateOf(disk);
     if (state.kind === "session") {
       throw withContext(

@@ -20,6 +20,7 @@ import { isHeld } from "../host/lock.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Decision, isRefusal } from "../state/decision_table.ts";
 import { isTorn, isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { layerNumber } from "../state/paths.ts";
 import { planRecovery } from "../state/recovery.ts";
 import { probe } from "../state/transitions.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -180,6 +181,11 @@ function checkSource(disk: ObservedDisk, live: Surroundings["live"], { domain }:
   const { target, names: { image } } = disk;
   if (live === undefined || sourceOf({ target, image }, live).source !== "other") return;
   const file = live.find((disk) => disk.target === target)?.file;
+  if (file !== undefined && layerNumber(image, file) !== undefined) {
+    throw new UserError(`the guest writes to ${quoted(file)} now, of which the session is a part`, {
+      hint: `after a blockcommit: virsh shutdown ${shellWord(domain)}; its next start says how to go on`,
+    });
+  }
   throw new UserError(
     `the guest writes to ${
       file === undefined ? "no file" : quoted(file)

@@ -6,6 +6,7 @@ import {
   described,
   type GuestCommand,
   namesIn,
+  refuseAway,
   tellSetAside,
 } from "./guest_command.ts";
 import { UserError } from "../errors.ts";
@@ -103,6 +104,8 @@ async function ask(context: GuestCommand): Promise<string> {
   const { domain, targets, options } = context;
   const found = filesOf(await inspectGuest(context));
   const { disks } = await planCheckedRecovery(found, context);
+  const choice = options.has("keep") ? "--keep" : "--discard";
+  refuseAway(`autorevert recover ${choice}`, disks.filter(({ record }) => !record?.idle), context);
   const sessions = sessionsOf(disks, targets);
   await checkSessions(sessions, context);
   for (const disk of sessions) {

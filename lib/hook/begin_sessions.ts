@@ -181,7 +181,10 @@ function recordsWhenBegun(
 ): SessionRecord[] {
   return note.map((record) => {
     const one = begun.find(({ disk }) => disk.names.image === record.image);
-    if (one !== undefined) return one.disk.flag === "set" ? { ...record, flagged: true } : record;
+    if (one !== undefined) {
+      const { flagged: _, ...rest } = record;
+      return { ...rest, ...one.disk.flag === "set" && { flagged: true } };
+    }
     const made = madeAt(record.image);
     if (made === undefined || isMadeForIt({ made, record })) return record;
     const isSession = parse(namesOf(record.image), files.listIfThere(record.image)).kind === "session";

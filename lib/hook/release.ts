@@ -27,6 +27,7 @@ import { firmwareAtRelease } from "../state/firmware.ts";
 import {
   hasSuccessor,
   isAwaited,
+  isAway,
   isMarked,
   LONGEST_FAILURE,
   type ObservedDisk,
@@ -196,19 +197,17 @@ function allOrNone(
   { disks: recovered, replaced: strangers }: Recovery,
   { run }: EventContext,
 ): DecidedDisk[] {
-  const decided = all.map(({ disk, decision }): DecidedDisk => ({
-    disk,
-    decision: strangers.has(disk.names.image) && ["commit", "discard", "set aside"].includes(decision)
-      ? "hold"
-      : decision,
-  }));
-  // Its folder isn't mounted any more.
-  const isAway = (disk: ObservedDisk) =>
-    stateOf(disk).kind === "missing" && disk.record !== undefined && !disk.record.idle;
+  const decided = all.map(({ disk, decision }): DecidedDisk => {
+    const isStranger = strangers.has(disk.names.image) &&
+      ["commit", "discard", "set aside"].includes(decision);
+    // It was to be committed, and nothing of it can be seen.
+    const isUnseen = isAway(disk) && !disk.record!.idle && disk.source === "same" && wishOf(disk) === "set";
+    return { disk, decision: isStranger || isUnseen ? "hold" : decision };
+  });
   const waits = decided.some(({ disk, decision }) =>
     wishOf(disk) === "set" && !hasSuccessor(disk, recovered) &&
     (decision === "hold" || decision === "pass on" || decision === "leave to a person" ||
-      (decision === "leave" || isAway(disk)) && disk.source === "same")
+      decision === "leave" && disk.source === "same")
   );
   const isKeptByMark = decided.some(({ disk, decision }) =>
     decision === "commit" && isMarked(disk) && disk.record?.came === "migration"

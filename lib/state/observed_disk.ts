@@ -50,6 +50,11 @@ export function stateOf({ names, listing }: ObservedDisk): State {
   return parse(names, listing);
 }
 
+/** Whether the note knows the disk, and nothing of it can be seen: its folder may not be mounted. */
+export function isAway(disk: ObservedDisk): boolean {
+  return !disk.firmware && disk.record !== undefined && stateOf(disk).kind === "missing";
+}
+
 /** Whether a session is set aside beside the disk. */
 export function hasSetAside({ listing, names }: ObservedDisk): boolean {
   return listing.has(names.ended);

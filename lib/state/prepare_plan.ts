@@ -9,7 +9,6 @@ import {
   disksFirst,
   hasSetAside,
   isFlaggedAtStart,
-  isMarked,
   isYetToBeMade,
   type ObservedDisk,
   stateOf,
@@ -59,11 +58,6 @@ export function planPrepare(
   const made = [
     // By what was noted before: the new note tells of other sessions.
     ...recovery,
-    // Where the note tells of the new session, it would be the mark of one that another host has left.
-    ...decided.filter(({ disk, decision }) =>
-      (beginsSession(decision) || decision === "put back") && hasOwnMark(disk)
-    )
-      .map(({ disk }) => stage(disk.target, ...moves.removeMark(disk.names))),
     // Before the word: a start that is cut short between the two must not end a session that is to be resumed.
     stage("", { kind: "note", path: paths.note, records }),
     ...isLeftAlone(decided, records)
@@ -104,14 +98,9 @@ export function marksOf(decided: readonly DecidedDisk[]): StartMark[] {
   return decided.some(({ disk }) => isYetToBeMade(disk)) ? ["firmware"] : [];
 }
 
-/** Whether the session bears a mark that came of its flag, which is clear by now, or says the same. */
-function hasOwnMark(disk: ObservedDisk): boolean {
-  return bearsMark(disk) && !isMarked(disk);
-}
-
 function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {
   // Of a session that goes: alone, it would be the mark of one that was lost.
-  const unmark = isMarked(disk) ? moves.removeMark(disk.names) : [];
+  const unmark = bearsMark(disk) ? moves.removeMark(disk.names) : [];
   switch (decision) {
     case "new session":
       return [

@@ -24,6 +24,8 @@ const ends: readonly Decision[] = ["commit", "discard", "set aside"];
 export interface EndedGuest {
   /** It had come up. */
   readonly isUp: boolean;
+  /** Not all is done yet: cut short, it is an end that nothing tells of. */
+  readonly isUnderWay?: boolean;
   /** libvirt doesn't say how it ended. */
   readonly isUntold?: boolean;
   /** Its memory is in a save, or could not be brought back from one. */
@@ -49,6 +51,7 @@ export function recordsAtRelease(
   decided: readonly DecidedDisk[],
   {
     isUp,
+    isUnderWay = false,
     isUntold = false,
     isSaved = false,
     isMigrated = false,
@@ -80,7 +83,7 @@ export function recordsAtRelease(
     return [{
       ...rest,
       owner: disk.owner,
-      ...isUp && { over: true },
+      ...isUp && !isUnderWay && { over: true },
       // Where its end fails, a mark that is left there is still the flag's own.
       ...flagged && (!isEnded || decision === "commit" || bearsMark(disk)) && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
@@ -91,7 +94,7 @@ export function recordsAtRelease(
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
-        isElsewhere && !isBeside && !record.came && !isAwaited(disk) && !hasStaying(disk) &&
+        isElsewhere && !isBeside && !isSaved && !record.came && !isAwaited(disk) && !hasStaying(disk) &&
           disk.source === "same") &&
         isLeft && decision !== "hold" && { left: true },
       // Whoever has the image meanwhile may throw it away.

@@ -34,7 +34,7 @@ export function planRelease(
             {
               kind: "note",
               path: paths.note,
-              records: recordsAtRelease(decided, how),
+              records: recordsAtRelease(decided, { ...how, isUnderWay: true }),
             } as const,
           ],
         },
@@ -75,7 +75,11 @@ function planPassOn(
   const steps: Step[] = [
     ...passed.flatMap((disk) => bearsMark(disk) ? [] : moves.mark(disk.names)),
     // Before the flag: as long as the mark counts as the flag's own, it would go with it.
-    { kind: "note", path: paths.note, records: recordsAtRelease(decided, { ...how, isUp: true }) },
+    {
+      kind: "note",
+      path: paths.note,
+      records: recordsAtRelease(decided, { ...how, isUp: true, isUnderWay: true }),
+    },
     { kind: "clear", config: paths.config, targets },
   ];
   return [{ subject: targets.join(" "), steps }];

@@ -1,0 +1,89 @@
+/** Disks of a guest whose images lie in several folders, one of which is not mounted. */
+
+import { assertEquals } from "@std/assert";
+import { afterClockTick, Fixture } from "./fixture.ts";
+
+Deno.test("a session whose flag was set when it ended goes on also where its folder was not mounted at that end", async () => {
+  using fixture = new Fixture();
+  const [second, away] = [`${fixture.root}/second`, `${fixture.root}/away`];
+  Deno.mkdirSync(second);
+  Deno.chmodSync(second, 0o755);
+  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
+  fixture.disks({ vda: false, vdb: false });
+  const vdb = `${second}/vdb.img`;
+  Deno.renameSync(fixture.image("vdb"), vdb);
+  fixture.sources.set("vdb", vdb);
+  fixture.define();
+  await fixture.start();
+  fixture.write(vdb, "session");
+  await afterClockTick();
+  // The guest writes to its other disk only, from here on.
+  fixture.configure({ vda: false, vdb: true }, new Date());
+  await afterClockTick();
+  fixture.write(fixture.vda, "session");
+  Deno.renameSync(second, away);
+  Deno.mkdirSync(second);
+  await fixture.event("release", "shutdown");
+  Deno.removeSync(second);
+  Deno.renameSync(away, second);
+  await fixture.start();
+  assertEquals(fixture.read(vdb), { base: "vdb", session: "yes" });
+});
+
+for (const verb of ["undo", "keep", "recover --keep"]) {
+  Deno.test(`${verb} is done for both disks or for none, also where the folder of one is not mounted`, async () => {
+    using fixture = new Fixture();
+    const [second, away] = [`${fixture.root}/second`, `${fixture.root}/away`];
+    Deno.mkdirSync(second);
+    Deno.chmodSync(second, 0o755);
+    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
+    fixture.keys = { "keep-commits": 2, "keep-session": verb === "keep" };
+    fixture.disks({ vda: verb === "undo", vdb: verb === "undo" });
+    const vdb = `${second}/vdb.img`;
+    Deno.renameSync(fixture.image("vdb"), vdb);
+    fixture.sources.set("vdb", vdb);
+    fixture.define();
+    await fixture.start();
+    for (const image of [fixture.vda, vdb]) fixture.write(image, "session");
+    if (verb === "recover --keep") fixture.boot();
+    else await fixture.stop();
+    Deno.renameSync(second, away);
+    Deno.mkdirSync(second);
+    const { said, printed } = await fixture.type(`${verb} guest --yes`);
+    Deno.removeSync(second);
+    Deno.renameSync(away, second);
+    await fixture.start();
+    const has = [fixture.vda, vdb].map((image) => "session" in fixture.read(image));
+    assertEquals(new Set(has).size, 1, [...printed, ...said, has].join(" | "));
+  });
+}
+
+for (const words of ["commit guest --cancel", "disable guest vdb"]) {
+  Deno.test(`${words} holds, or is refused, for a session whose folder is not mounted`, async () => {
+    const isCancelled = words.includes("cancel");
+    using fixture = new Fixture();
+    const [second, away] = [`${fixture.root}/second`, `${fixture.root}/away`];
+    Deno.mkdirSync(second);
+    Deno.chmodSync(second, 0o755);
+    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
+    fixture.disks({ vda: isCancelled, vdb: isCancelled });
+    const vdb = `${second}/vdb.img`;
+    Deno.renameSync(fixture.image("vdb"), vdb);
+    fixture.sources.set("vdb", vdb);
+    fixture.define();
+    await fixture.start();
+    for (const image of [fixture.vda, vdb]) fixture.write(image, "session");
+    if (!isCancelled) fixture.configure({ vda: true, vdb: true });
+    fixture.boot();
+    Deno.renameSync(second, away);
+    Deno.mkdirSync(second);
+    const { code, printed } = await fixture.type(words);
+    Deno.removeSync(second);
+    Deno.renameSync(away, second);
+    if (code === 1) return;
+    await fixture.start();
+    const isThere = "session" in fixture.read(vdb);
+    // A word that was taken back is no word; a session that is to be committed is not thrown away.
+    assertEquals(isThere, !isCancelled, printed.join(" | "));
+  });
+}
