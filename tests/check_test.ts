@@ -185,7 +185,7 @@ const wrongs: readonly Wrong[] = [
     what: "no image",
     arrange: (fixture) => Deno.removeSync(fixture.vda),
     message: /^there is no image "ROOT\/images\/vda.img"$/,
-    hint: /^restore it, or correct the domain with virsh edit$/,
+    hint: /^mount its folder, restore it, or correct the domain with virsh edit$/,
     whom: onDisk,
   },
   {

@@ -166,7 +166,7 @@ const refusals: readonly Refused[] = [
     if: "there is no image",
     arrange: (fixture) => Deno.removeSync(fixture.vda),
     error: 'guest vda: there is no image "IMAGE"',
-    hint: "restore it, or correct the domain with virsh edit",
+    hint: "mount its folder, restore it, or correct the domain with virsh edit",
   },
   {
     if: "the image is in use",

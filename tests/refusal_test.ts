@@ -125,7 +125,7 @@ testRefused([
     if: "the image is missing",
     arrange: (_, image) => Deno.removeSync(image),
     error: 'vda: there is no image "IMAGE"',
-    hint: "restore it, or correct the domain with virsh edit",
+    hint: "mount its folder, restore it, or correct the domain with virsh edit",
   },
   {
     if: "a session is open in another process",
