@@ -143,7 +143,10 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
     .map(shellWord);
   switch (kind) {
     case "refuse: missing":
-      return [`there is no image ${image}`, "mount its folder, restore it, or correct the domain with virsh edit"];
+      return [
+        `there is no image ${image}`,
+        "mount its folder, restore it, or correct the domain with virsh edit",
+      ];
     case "refuse: unreadable":
       return [
         `${image} is no readable qcow2 image`,
