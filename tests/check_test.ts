@@ -167,8 +167,7 @@ const wrongs: readonly Wrong[] = [
     what: "a target that the domain doesn't have",
     arrange: (fixture) => fixture.configure({ vda: false, sda: false }),
     message: /^the domain has no disk "sda", it has "vda"$/,
-    hint:
-      /^correct the target in the configuration; if the disk was detached: autorevert disable DOMAIN sda$/,
+    hint: /^correct the target in the configuration; if the disk was detached: autorevert disable guest sda$/,
     whom: ["guest", "sda"],
   },
   {

@@ -329,7 +329,7 @@ Deno.test("the log tells how far a merge is, in steps of ten percent", async () 
   const { log } = await fixture.merge();
   const lines = log.filter((line) => line.includes("merging,"));
   assertEquals(lines, [10, 20, 45, 99].map((percent) => `guest vda: merging, ${percent} %`));
-  assertEquals(log.filter((line) => /^guest vda: merged .* in 0\.0 s, /.test(line)).length, 1);
+  assertEquals(log.filter((line) => /^guest vda: merged .* in \d+\.\d s, /.test(line)).length, 1);
 });
 
 Deno.test("more than 16 layers are merged inside the end, with a warning", async () => {

@@ -46,7 +46,7 @@ testRefused([
     if: "the domain has no such target, but a similar one",
     arrange: (fixture) => fixture.configure({ vdaa: false }),
     error: 'vdaa: the domain has no disk "vdaa", it has "vda"',
-    hint: "correct the target in the configuration; if the disk was detached: autorevert disable DOMAIN vdaa",
+    hint: "correct the target in the configuration; if the disk was detached: autorevert disable guest vdaa",
   },
   {
     if: "the domain has no such target, nor any like it",
@@ -56,13 +56,13 @@ testRefused([
     },
     error: 'nvme0n1: the domain has no disk "nvme0n1", it has "vda", "vdb"',
     hint:
-      "correct the target in the configuration; if the disk was detached: autorevert disable DOMAIN nvme0n1",
+      "correct the target in the configuration; if the disk was detached: autorevert disable guest nvme0n1",
   },
   {
     if: "the domain has no disks",
     arrange: (fixture) => fixture.sources.clear(),
     error: 'vda: the domain has no disk "vda", it has none',
-    hint: "correct the target in the configuration; if the disk was detached: autorevert disable DOMAIN vda",
+    hint: "correct the target in the configuration; if the disk was detached: autorevert disable guest vda",
   },
   {
     if: "the image is a session whose layers are gone",

@@ -73,7 +73,7 @@ export async function enableSeats(
         !options.has("no-keep-session") && (old?.keepSession ?? false),
     };
     try {
-      const seat = observeListedSeat(wanted, defined, readSeats(paths.seats), host);
+      const seat = observeListedSeat(context.domain, wanted, defined, readSeats(paths.seats), host);
       const isRunning = isLive(context) && seat.record !== undefined;
       if (!isRunning) {
         const circumstances = {
@@ -114,7 +114,13 @@ export async function checkSeatsFirmware(
   const [first] = seats;
   if (first === undefined) return;
   try {
-    const seat = observeListedSeat(first, defined, readSeats(context.paths.seats), context.host);
+    const seat = observeListedSeat(
+      context.domain,
+      first,
+      defined,
+      readSeats(context.paths.seats),
+      context.host,
+    );
     await firmwareOfMaster(newLayer(seat, context), context);
   } catch (error) {
     throw withContext(first.target, error);
@@ -166,7 +172,7 @@ export function checkNothingAside(seats: Config["seats"], { host, paths, domain 
   for (const configured of seats) {
     let seat;
     try {
-      seat = observeListedSeat(configured, defined, records, host);
+      seat = observeListedSeat(domain, configured, defined, records, host);
     } catch {
       // It was none, as its starts have said.
       continue;

@@ -108,7 +108,7 @@ async function enableDisks(
     firmware: firmware ?? config?.firmware,
     changed: config?.changed ?? Infinity,
   };
-  const images = imagesAtPrepare(wanted, defined, readRecords(paths.note), host.settings);
+  const images = imagesAtPrepare(domain, wanted, defined, readRecords(paths.note), host.settings);
   using _folders = await run.locks.folders(images);
   const disks = observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
   for (const disk of disks.filter(({ target }) => added.includes(target))) {
@@ -257,6 +257,7 @@ function nothingNamed(
     if (firmware || old.includes(target)) return false;
     try {
       observeListed(
+        domain,
         { target, commit: false, keepCommits: 0, keepSession: false },
         [],
         defined,

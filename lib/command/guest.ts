@@ -80,7 +80,7 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   for (const configured of listed) {
     const { target } = configured;
     try {
-      const disk = observeListed(configured, listed, defined!, records, host.settings.imageFolders);
+      const disk = observeListed(domain, configured, listed, defined!, records, host.settings.imageFolders);
       checkOwnImage(disk, seen.flatMap(({ disk }) => disk ?? []), domain);
       seen.push({ target, disk });
     } catch (error) {

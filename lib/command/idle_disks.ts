@@ -250,13 +250,16 @@ async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Id
     context,
   );
   for (const { subject, steps } of stages) await run.take(subject, steps);
-  // Firmware that is managed no more is let go by the next start, and a disk that isn't listed is written to without a session.
-  const isMeant = ({ target, firmware, renamed }: ObservedDisk) =>
-    firmware
+  // A disk that isn't listed is written to without a session.
+  const isListed = ({ target, renamed }: ObservedDisk) =>
+    renamed === true || config?.disks.some((disk) => disk.target === target) === true;
+  // Firmware that is managed no more is let go by the next start.
+  const isMeant = (disk: ObservedDisk) =>
+    disk.firmware
       ? config === undefined || config.firmware === true
-      : meant.includes(target) || meant.length === 0 && (renamed === true || config?.disks.some((disk) =>
-                disk.target === target
-              ) === true);
+      : meant.length > 0
+      ? meant.includes(disk.target)
+      : isListed(disk);
   const all = disks.filter((disk) => isMeant(disk) && !hasSuccessor(disk, disks));
   refuseAway(`autorevert ${verb}`, all, context);
   return all.flatMap((disk) => {

@@ -35,7 +35,7 @@ export async function publish(context: GuestCommand): Promise<void> {
   const fit = defined.map((disk) => ({ ...disk, unfit: undefined }));
   const observe = () =>
     disks.map((disk) =>
-      observeListed(disk, disks, fit, readOwnRecords(paths.note), host.settings.imageFolders)
+      observeListed(domain, disk, disks, fit, readOwnRecords(paths.note), host.settings.imageFolders)
     );
   {
     using _folders = await run.locks.folders(observe().map(({ names }) => names.image));

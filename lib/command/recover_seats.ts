@@ -93,7 +93,7 @@ function seatsMeant(config: Config | undefined, context: GuestCommand): SeatFile
   const defined = disksIn(host.settings.definedFolder, domain) ?? [];
   const listed = (config?.seats ?? []).flatMap((seat) => {
     try {
-      const { target, names, master } = observeListedSeat(seat, defined, records, host);
+      const { target, names, master } = observeListedSeat(domain, seat, defined, records, host);
       return [{ target, image: names.image, master: master.image }];
     } catch (error) {
       run.report(withContext(seat.target, error));

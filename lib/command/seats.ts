@@ -48,7 +48,12 @@ export async function inspectSeats(
   const found: InspectedSeat[] = [];
   for (const configured of listed) {
     found.push(
-      await inspect(configured, () => observeListedSeat(configured, defined!, records, host), live, context),
+      await inspect(
+        configured,
+        () => observeListedSeat(context.domain, configured, defined!, records, host),
+        live,
+        context,
+      ),
     );
   }
   const images = found.map(({ seat }) => seat?.names.image);

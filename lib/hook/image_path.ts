@@ -53,6 +53,7 @@ export function sourceOfTarget(
  * @throws {UserError} if the domain has no such disk, or it can't be managed
  */
 export function imageAt(
+  domain: string,
   target: string,
   disks: readonly DomainDisk[],
   folders: readonly string[],
@@ -62,9 +63,9 @@ export function imageAt(
   if (disk === undefined) {
     const targets = disks.filter(({ firmware }) => !firmware).map(({ target }) => target);
     throw new UserError(`the domain has no disk ${quoted(target)}, it has ${listed(targets)}`, {
-      hint: `correct the target in the configuration; if the disk was detached: autorevert disable DOMAIN ${
-        shellWord(target)
-      }`,
+      hint: `correct the target in the configuration; if the disk was detached: autorevert disable ${
+        shellWord(domain)
+      } ${shellWord(target)}`,
     });
   }
   // Before its fitness: after a blockcommit the XML has a <backingStore>, too.

@@ -26,6 +26,7 @@ export function ownerOnDisk(names: Names, listing: Listing): Owner {
  * @throws {UserError} as {@link observeAtPrepare}
  */
 export function imagesAtPrepare(
+  domain: string,
   config: Pick<Config, "disks" | "firmware"> | undefined,
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
@@ -33,7 +34,7 @@ export function imagesAtPrepare(
 ): string[] {
   const listed = (config?.disks ?? []).map(({ target }) => {
     try {
-      return imageAt(target, disks, imageFolders, records);
+      return imageAt(domain, target, disks, imageFolders, records);
     } catch (error) {
       throw withContext(target, error);
     }
@@ -80,7 +81,7 @@ export function observeAtPrepare(
   const observed: ObservedDisk[] = [];
   for (const configured of config?.disks ?? []) {
     try {
-      const disk = observeListed(configured, config!.disks, disks, records, imageFolders);
+      const disk = observeListed(domain, configured, config!.disks, disks, records, imageFolders);
       checkOwnImage(disk, observed, domain);
       observed.push(disk);
     } catch (error) {
@@ -115,13 +116,14 @@ export function checkOwnImage(
  * @throws {UserError} if it isn't in the domain, can't be managed, or lies where the hook may not go
  */
 export function observeListed(
+  domain: string,
   { target, commit, keepCommits, keepSession, byHand }: ConfiguredDisk,
   all: readonly ConfiguredDisk[],
   disks: readonly DomainDisk[],
   records: readonly SessionRecord[],
   imageFolders: readonly string[],
 ): ObservedDisk {
-  const image = imageAt(target, disks, imageFolders, records);
+  const image = imageAt(domain, target, disks, imageFolders, records);
   if (byHand) checkPublishable(image);
   const names = namesOf(image);
   const listing = list(image);

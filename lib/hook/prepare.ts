@@ -70,7 +70,7 @@ async function beginManaged(
 ): Promise<void> {
   const { run, host, domain, paths } = context;
   const { config } = from;
-  const images = imagesAtPrepare(config, disks, readRecords(paths.note), host.settings);
+  const images = imagesAtPrepare(domain, config, disks, readRecords(paths.note), host.settings);
   using _folders = await run.locks.folders(images);
   await interruptMerges(context, images);
   try {

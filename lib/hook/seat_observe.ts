@@ -20,6 +20,7 @@ type Looks = Pick<Host, "backingOf" | "settings">;
  * @throws {UserError} if a listed seat isn't in the domain, can't be one, or its master lies where the hook may not go
  */
 export function observeSeatsAtPrepare(
+  domain: string,
   config: Config | undefined,
   disks: readonly DomainDisk[],
   records: readonly SeatRecord[],
@@ -28,7 +29,7 @@ export function observeSeatsAtPrepare(
   const listed: ObservedSeat[] = [];
   for (const configured of config?.seats ?? []) {
     try {
-      const seat = observeListedSeat(configured, disks, records, host);
+      const seat = observeListedSeat(domain, configured, disks, records, host);
       const { image } = seat.names;
       const other = listed.find(({ names }) => names.image === image);
       if (other !== undefined) {
@@ -50,13 +51,14 @@ export function observeSeatsAtPrepare(
 
 /** @throws {UserError} as {@link observeSeatsAtPrepare} */
 export function observeListedSeat(
+  domain: string,
   { target, master, preview, keepSession }: ConfiguredSeat,
   disks: readonly DomainDisk[],
   records: readonly SeatRecord[],
   host: Looks,
 ): ObservedSeat {
   const { imageFolders } = host.settings;
-  const image = imageAt(target, disks, imageFolders, []);
+  const image = imageAt(domain, target, disks, imageFolders, []);
   const names = namesOf(image);
   const masterNames = namesOf(permitted(master, imageFolders));
   checkMasterName(masterNames, image);

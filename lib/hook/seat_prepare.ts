@@ -78,7 +78,7 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
   const before = readSeats(paths.seats).filter(({ visits }) => visits === undefined || !from.isCutShort);
   if (before.length === 0 && (from.config?.seats ?? []).length === 0) return undefined;
   checkNotManaged(before, from.config);
-  const seats = observeSeatsAtPrepare(from.config, from.disks, before, host);
+  const seats = observeSeatsAtPrepare(context.domain, from.config, from.disks, before, host);
   // What a look at an image asks of qemu-img must not keep others waiting.
   const decided: DecidedSeat[] = [];
   for (const seat of seats) {

@@ -94,7 +94,10 @@ export interface FirmwareCommit {
   readonly undone?: readonly string[];
 }
 
-/** An order, and the top layer at that time: with another one it is done, or none of this host's any more. */
+/**
+ * An order, and the top layer at that time: with another one it is done, or none of this host's any more. What is to be forgotten stands
+ * on no certain one.
+ */
 export interface PendingOperation {
   /** `forget`: what was undone of this disk goes with what an undo takes of another one. */
   readonly verb: "undo" | "keep" | "forget";
