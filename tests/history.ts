@@ -140,13 +140,13 @@ export async function checkUndo(fixture: Fixture, { targets }: Past, history: Hi
   const count = (target: string) =>
     layersOf(fixture, target).length + (fixture.ordered(target) === "keep" ? 1 : 0);
   const have = targets.filter((target) => count(target) > 1);
-  const torn = !finished && have.some((target) => tornOf(fixture, target) && count(target) === 2);
-  const refused = !finished && (have.length === 0 || torn);
+  const torn = finished ? undefined : have.find((target) => tornOf(fixture, target) && count(target) === 2);
+  const refused = !finished && (have.length === 0 || torn !== undefined);
   const { code, said } = await fixture.command("undo", { mergeDies: true });
   assertEquals(code, refused ? 1 : 0, said.join("\n"));
-  if (torn) {
+  if (torn !== undefined) {
     assertEquals(said, [
-      "error: guest: the commit is already being merged into the disk, and can't be undone any more",
+      `error: guest ${torn}: the commit is already being merged into the disk, and can't be undone any more`,
       `hint: to have the next ones kept: autorevert enable guest --keep-commits 1`,
     ]);
   }
