@@ -3,17 +3,33 @@
 import { assertEquals } from "@std/assert";
 import { afterClockTick, Fixture } from "./fixture.ts";
 
-Deno.test("a session whose flag was set when it ended goes on also where its folder was not mounted at that end", async () => {
-  using fixture = new Fixture();
+/** Puts vdb into a folder of its own, which can be taken away. @param flag of both disks */
+function inTwoFolders(fixture: Fixture, flag: boolean) {
   const [second, away] = [`${fixture.root}/second`, `${fixture.root}/away`];
   Deno.mkdirSync(second);
   Deno.chmodSync(second, 0o755);
   fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
-  fixture.disks({ vda: false, vdb: false });
+  fixture.disks({ vda: flag, vdb: flag });
   const vdb = `${second}/vdb.img`;
   Deno.renameSync(fixture.image("vdb"), vdb);
   fixture.sources.set("vdb", vdb);
   fixture.define();
+  return {
+    vdb,
+    unmount: () => {
+      Deno.renameSync(second, away);
+      Deno.mkdirSync(second);
+    },
+    mount: () => {
+      Deno.removeSync(second);
+      Deno.renameSync(away, second);
+    },
+  };
+}
+
+Deno.test("a session whose flag was set when it ended goes on also where its folder was not mounted at that end", async () => {
+  using fixture = new Fixture();
+  const { vdb, unmount, mount } = inTwoFolders(fixture, false);
   await fixture.start();
   fixture.write(vdb, "session");
   await afterClockTick();
@@ -21,11 +37,9 @@ Deno.test("a session whose flag was set when it ended goes on also where its fol
   fixture.configure({ vda: false, vdb: true }, new Date());
   await afterClockTick();
   fixture.write(fixture.vda, "session");
-  Deno.renameSync(second, away);
-  Deno.mkdirSync(second);
+  unmount();
   await fixture.event("release", "shutdown");
-  Deno.removeSync(second);
-  Deno.renameSync(away, second);
+  mount();
   await fixture.start();
   assertEquals(fixture.read(vdb), { base: "vdb", session: "yes" });
 });
@@ -33,25 +47,15 @@ Deno.test("a session whose flag was set when it ended goes on also where its fol
 for (const verb of ["undo", "keep", "recover --keep"]) {
   Deno.test(`${verb} is done for both disks or for none, also where the folder of one is not mounted`, async () => {
     using fixture = new Fixture();
-    const [second, away] = [`${fixture.root}/second`, `${fixture.root}/away`];
-    Deno.mkdirSync(second);
-    Deno.chmodSync(second, 0o755);
-    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
     fixture.keys = { "keep-commits": 2, "keep-session": verb === "keep" };
-    fixture.disks({ vda: verb === "undo", vdb: verb === "undo" });
-    const vdb = `${second}/vdb.img`;
-    Deno.renameSync(fixture.image("vdb"), vdb);
-    fixture.sources.set("vdb", vdb);
-    fixture.define();
+    const { vdb, unmount, mount } = inTwoFolders(fixture, verb === "undo");
     await fixture.start();
     for (const image of [fixture.vda, vdb]) fixture.write(image, "session");
     if (verb === "recover --keep") fixture.boot();
     else await fixture.stop();
-    Deno.renameSync(second, away);
-    Deno.mkdirSync(second);
+    unmount();
     const { said, printed } = await fixture.type(`${verb} guest --yes`);
-    Deno.removeSync(second);
-    Deno.renameSync(away, second);
+    mount();
     await fixture.start();
     const has = [fixture.vda, vdb].map((image) => "session" in fixture.read(image));
     assertEquals(new Set(has).size, 1, [...printed, ...said, has].join(" | "));
@@ -62,24 +66,14 @@ for (const words of ["commit guest --cancel", "disable guest vdb"]) {
   Deno.test(`${words} holds, or is refused, for a session whose folder is not mounted`, async () => {
     const isCancelled = words.includes("cancel");
     using fixture = new Fixture();
-    const [second, away] = [`${fixture.root}/second`, `${fixture.root}/away`];
-    Deno.mkdirSync(second);
-    Deno.chmodSync(second, 0o755);
-    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
-    fixture.disks({ vda: isCancelled, vdb: isCancelled });
-    const vdb = `${second}/vdb.img`;
-    Deno.renameSync(fixture.image("vdb"), vdb);
-    fixture.sources.set("vdb", vdb);
-    fixture.define();
+    const { vdb, unmount, mount } = inTwoFolders(fixture, isCancelled);
     await fixture.start();
     for (const image of [fixture.vda, vdb]) fixture.write(image, "session");
     if (!isCancelled) fixture.configure({ vda: true, vdb: true });
     fixture.boot();
-    Deno.renameSync(second, away);
-    Deno.mkdirSync(second);
+    unmount();
     const { code, printed } = await fixture.type(words);
-    Deno.removeSync(second);
-    Deno.renameSync(away, second);
+    mount();
     if (code === 1) return;
     await fixture.start();
     const isThere = "session" in fixture.read(vdb);

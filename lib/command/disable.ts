@@ -8,7 +8,7 @@ import { UserError, withContext } from "../errors.ts";
 import { startMerge } from "../hook/merge.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
 import * as files from "../host/files.ts";
-import { isAway, isMarked, stateOf } from "../state/observed_disk.ts";
+import { isMarked, isSessionAway, stateOf } from "../state/observed_disk.ts";
 import { hasEnded } from "../state/state.ts";
 import { recoverCommand, shellWord } from "../text.ts";
 
@@ -34,7 +34,7 @@ export async function disable(context: GuestCommand): Promise<void> {
     const { commit } = config.disks.find((disk) => disk.target === target)!;
     const isMeant = commit || disk !== undefined && (isMarked(disk) || disk.record?.held);
     const isThere = disk === undefined || ["session", "committing"].includes(stateOf(disk).kind) ||
-      isAway(disk) && !disk.record!.idle;
+      isSessionAway(disk);
     if (!isMeant || !isThere || condition === "reverts" || condition === "unprotected") continue;
     throw withContext(
       target,

@@ -18,7 +18,7 @@ import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { isRefusal } from "../state/decision_table.ts";
-import { bearsMark, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { bearsMark, isTorn, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { listed, nearest, quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -221,7 +221,6 @@ function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
   const { "keep-commits": commits, "keep-session": session, publish } = keeping;
   const state = stateOf(disk);
   const waiting = "layers" in state ? state.layers.length - 1 : 0;
-  const isTorn = "torn" in state && state.torn === true;
   return [
     ...commits === undefined ? [] : [
       commits === 0
@@ -232,7 +231,7 @@ function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
     ],
     ...commits !== undefined && waiting > commits
       ? ["older ones are merged after the next session"]
-      : commits !== undefined && isTorn
+      : commits !== undefined && isTorn(state)
       ? ["the oldest is being merged, and can't be any more"]
       : [],
     ...session === undefined ? [] : [

@@ -120,6 +120,15 @@ export function namesIn(disks: readonly ObservedDisk[]): string {
   return JSON.stringify(disks.map(({ listing }) => [...listing].sort()));
 }
 
+/**
+ * @param asked the names of the disks that a question was about
+ * @throws {UserError} if they are others by now
+ */
+export function checkUnchanged(asked: string, disks: readonly ObservedDisk[], again = "try again"): void {
+  if (namesIn(disks) === asked) return;
+  throw new UserError("aborted: the disks changed while waiting for confirmation", { hint: again });
+}
+
 /** Time and size of a session or commit. */
 export function described(path: string): string {
   const info = files.lstat(path);

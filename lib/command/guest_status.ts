@@ -9,7 +9,7 @@ import { progressOf } from "../hook/merge_progress.ts";
 import * as files from "../host/files.ts";
 import type { Names } from "../state/paths.ts";
 import type { Layers } from "../state/state.ts";
-import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMarked, isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 
 /** What `--json` tells of a guest. The shape is documented in the manual; keys are only ever added. */
 export interface GuestStatus {
@@ -175,9 +175,8 @@ function inWords(disk: Omit<DiskStatus, "state">, found: ObservedDisk | undefine
     unpublished = 0,
   } = disk;
   if (situation === "attention") return `needs attention: ${trouble}`;
-  const state = found && stateOf(found);
-  const isTorn = state !== undefined && "torn" in state && state.torn === true;
-  const kept = Math.min(found?.keepCommits ?? 0, commits.length - (isTorn ? 1 : 0));
+  const isMerging = found !== undefined && isTorn(stateOf(found));
+  const kept = Math.min(found?.keepCommits ?? 0, commits.length - (isMerging ? 1 : 0));
   const waiting = commits.length - kept;
   // A file that no note tells of has no end that anybody knows.
   const untold = waitsFor.filter((one) => one.startsWith("/"));

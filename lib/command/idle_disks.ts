@@ -2,6 +2,7 @@
 
 import {
   checkTargets,
+  checkUnchanged,
   confirm,
   type GuestCommand,
   isLive,
@@ -84,11 +85,8 @@ export async function onIdleDisks(context: GuestCommand, work: Operation): Promi
   }
   await withLocks(context, async () => {
     const chosen = await choose(work, context);
-    if (namesIn(disksOf(chosen)) !== namesIn(disksOf(asked))) {
-      throw new UserError("aborted: the disks changed while waiting for confirmation", {
-        hint: `try again: autorevert ${work.verb} ${shellWord(domain)}`,
-      });
-    }
+    const again = `try again: autorevert ${work.verb} ${shellWord(domain)}`;
+    checkUnchanged(namesIn(disksOf(asked)), disksOf(chosen), again);
     await follow(chosen, work, context);
   });
 }

@@ -5,8 +5,9 @@ import type { GuestCommand } from "./guest_command.ts";
 import { configOf } from "../hook/context.ts";
 import { observeAtPrepare } from "../hook/observe.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
-import { hasSetAside, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import type { ObservedDisk } from "../state/observed_disk.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
+import { parse } from "../state/state.ts";
 
 /**
  * Notes the listed disks that have commits or a session set aside, and no session, of which no guest's note tells. The caller holds the
@@ -22,8 +23,8 @@ export async function noteIdleDisks(context: GuestCommand): Promise<void> {
   using _folders = await run.locks.folders(unknown.map(({ names }) => names.image));
   const others = readOtherRecords(paths.note, unknown.map(({ names }) => names.image));
   const idle = unknown.filter((disk) => {
-    const { kind } = stateOf(disk);
-    return (kind === "layered" || kind === "plain" && hasSetAside(disk)) &&
+    const state = parse(disk.names, run.listing(disk.names.image));
+    return (state.kind === "layered" || state.kind === "plain" && state.ended) &&
       others.every(({ image }) => image !== disk.names.image);
   });
   if (idle.length === 0) return;

@@ -2,6 +2,7 @@ import { type Guest, inspectGuest } from "./guest.ts";
 import { goesOn } from "./inspect.ts";
 import {
   checkTargets,
+  checkUnchanged,
   confirm,
   described,
   type GuestCommand,
@@ -9,7 +10,6 @@ import {
   refuseAway,
   tellSetAside,
 } from "./guest_command.ts";
-import { UserError } from "../errors.ts";
 import { lacksItsEnd, readStart, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
@@ -79,9 +79,7 @@ export async function recover(context: GuestCommand): Promise<void> {
   }
   const sessions = sessionsOf(disks, targets);
   if (options.has("keep") || options.has("discard")) {
-    if (asked !== undefined && namesIn(sessions) !== asked) {
-      throw new UserError("aborted: the disks changed while waiting for confirmation", { hint: "try again" });
-    }
+    if (asked !== undefined) checkUnchanged(asked, sessions);
     await endSessions(sessions, firmwareOf(sessions, disks, context), guest, context);
   } else if (stages.length === 0 && orders.length === 0) {
     tellNothing(sessions, guest, context);

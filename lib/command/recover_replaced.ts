@@ -1,9 +1,8 @@
 /** `recover --discard` of a disk that the guest has no more: the domain names another file for its target. */
 
 import { type Guest, inspectGuest } from "./guest.ts";
-import { confirm, described, type GuestCommand, namesIn } from "./guest_command.ts";
+import { checkUnchanged, confirm, described, type GuestCommand, namesIn } from "./guest_command.ts";
 import { checkGuest } from "./recover_checks.ts";
-import { UserError } from "../errors.ts";
 import { flattenIdle } from "../hook/merge_choice.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { hasSetAside, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -34,9 +33,7 @@ export async function forgetReplaced(context: GuestCommand): Promise<boolean> {
   using _guest = await run.locks.guest();
   const images = asked.map(({ names }) => names.image);
   using _folders = await run.locks.folders(images);
-  if (namesIn(replaced(await inspectGuest(context), context)) !== namesIn(asked)) {
-    throw new UserError("aborted: the disks changed while waiting for confirmation", { hint: "try again" });
-  }
+  checkUnchanged(namesIn(asked), replaced(await inspectGuest(context), context));
   for (const disk of asked) {
     if (hasSetAside(disk)) await run.take(disk.target, removeSetAside(disk.names));
     await flattenIdle(disk, context);

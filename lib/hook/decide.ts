@@ -49,15 +49,14 @@ export async function whyRefused(
       }`,
     });
   }
-  const error = await explain(decision, disk, context);
-  // A copy is made later than the session that it is of.
-  const isGone = decision === "refuse: not ours" && hasLeft(disk);
-  if (isGone) {
+  if (decision === "refuse: not ours" && hasLeft(disk)) {
     const ended = recoverCommand("--keep|--discard", context.domain, nameOf(disk));
     return new UserError(`the session ${quoted(disk.names.image)} has gone to another host with its guest`, {
       hint: `if that host is dead, or the session has ended there: ${ended}`,
     });
   }
+  const error = await explain(decision, disk, context);
+  // A copy is made later than the session that it is of.
   const isNoted = decision === "refuse: not ours" && disk.record !== undefined && !disk.record.idle;
   return isNoted
     ? new UserError(`${error.message}: it was not made with the one that is noted`, {

@@ -72,9 +72,8 @@ export function imageAt(
   if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file);
   if (disk.unfit !== undefined) {
     const { file, backing, unfit } = disk;
-    const isOnSession = file !== undefined && file !== backing &&
-      records.some(({ image }) => image === backing);
-    throw new UserError(unfit.reason, isOnSession ? { hint: backToSession(file, backing!) } : unfit);
+    const session = records.find(({ image }) => image === backing && image !== file);
+    throw new UserError(unfit.reason, session && file ? { hint: backToSession(file, session.image) } : unfit);
   }
   const image = permitted(disk.file!, folders);
   checkName(image);

@@ -100,7 +100,7 @@ function tellBlock({ message, hint }: UserError, { disk: { target } }: Job, { ru
 
 /** Whether a disk has commits that wait to be merged: one whose merge has begun does, however many are to be kept. */
 export function isPending({ keepCommits }: ObservedDisk, state: State | undefined): state is Layered {
-  return state?.kind === "layered" && (state.layers.length - 1 > keepCommits || state.torn === true);
+  return state?.kind === "layered" && (state.layers.length - 1 > keepCommits || isTorn(state));
 }
 
 /** A name that nothing needs goes. The caller holds the folder's lock. */

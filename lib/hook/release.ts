@@ -27,8 +27,8 @@ import { firmwareAtRelease } from "../state/firmware.ts";
 import {
   hasSuccessor,
   isAwaited,
-  isAway,
   isMarked,
+  isSessionAway,
   LONGEST_FAILURE,
   type ObservedDisk,
   stateOf,
@@ -201,7 +201,7 @@ function allOrNone(
     const isStranger = strangers.has(disk.names.image) &&
       ["commit", "discard", "set aside"].includes(decision);
     // It was to be committed, and nothing of it can be seen.
-    const isUnseen = isAway(disk) && !disk.record!.idle && disk.source === "same" && wishOf(disk) === "set";
+    const isUnseen = isSessionAway(disk) && disk.source === "same" && wishOf(disk) === "set";
     return { disk, decision: isStranger || isUnseen ? "hold" : decision };
   });
   const waits = decided.some(({ disk, decision }) =>

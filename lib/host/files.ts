@@ -208,15 +208,19 @@ export function list(image: string): Listing {
   return listing;
 }
 
+/** @param all what belongs to the image */
 function notRegular(path: string, image: string, all: readonly string[]): UserError {
-  const numbers = all.flatMap((path) => layerNumber(image, path) ?? []);
-  const moved = path === image && numbers.length > 0 ? resolveIfThere(path) : undefined;
-  const top = shellWord(namesOf(image).layer(Math.max(...numbers)));
+  const numbers = path === image ? all.flatMap((path) => layerNumber(image, path) ?? []) : [];
+  const moved = numbers.length > 0 ? resolveIfThere(path) : undefined;
+  let hint = `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`;
+  if (moved !== undefined && moved !== path) {
+    const top = shellWord(namesOf(image).layer(Math.max(...numbers)));
+    hint =
+      "its layers are the disk, and lie here still; to have the file that was moved as the newest of them: " +
+      `mv -f ${shellWord(moved)} ${top} && ln -f ${top} ${shellWord(path)}`;
+  }
   return new UserError(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
-    hint: moved === undefined || moved === path
-      ? `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`
-      : "its layers are the disk, and lie here still; to have the file that was moved as the newest of them: " +
-        `mv -f ${shellWord(moved)} ${top} && ln -f ${top} ${shellWord(path)}`,
+    hint,
   });
 }
 

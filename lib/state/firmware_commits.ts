@@ -1,6 +1,6 @@
 /**
- * Which layers were committed together, and which version of the firmware belongs to which layers of disks. A version is made with every commit of the guest, also where only
- * one of its disks was flagged: counting them would not tell.
+ * Which layers were committed together, and which version of the firmware belongs to which layers of disks. A version is made with every
+ * commit of the guest, also where only one of its disks was flagged: counting them would not tell.
  */
 
 import { type ObservedDisk, stateOf } from "./observed_disk.ts";

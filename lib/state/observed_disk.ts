@@ -55,6 +55,11 @@ export function isAway(disk: ObservedDisk): boolean {
   return !disk.firmware && disk.record !== undefined && stateOf(disk).kind === "missing";
 }
 
+/** The same of a disk whose session has not ended. */
+export function isSessionAway(disk: ObservedDisk): boolean {
+  return isAway(disk) && disk.record?.idle !== true;
+}
+
 /** Whether a session is set aside beside the disk. */
 export function hasSetAside({ listing, names }: ObservedDisk): boolean {
   return listing.has(names.ended);
@@ -238,7 +243,7 @@ export function isUnborn(disk: ObservedDisk): boolean {
  *
  * @param records of this image: an earlier version of the hook has noted it there
  */
-export function isTorn(state: State, records: readonly SessionRecord[]): boolean {
+export function isTorn(state: State, records: readonly SessionRecord[] = []): boolean {
   if (!("layers" in state)) return false;
   return state.torn === true ||
     records.some(({ merging }) => merging !== undefined && merging === state.layers[1]);
