@@ -110,11 +110,13 @@ async function outcomeOf(
 ): Promise<{ killer?: string; reason?: string; isLeft?: true }> {
   const reason = equivalent[`${file}: ${name}`];
   if (reason !== undefined) return { reason };
-  const quick = await trial.quickKiller(file);
-  if (quick !== undefined) return { killer: quick };
+  const known = await trial.knownKiller(file);
+  if (known !== undefined) return { killer: known };
   if (file === TABLE && await decidesTheSame(`${trial.folder}/${TABLE}`)) {
     return { reason: "decides the same in every case" };
   }
+  const quick = await trial.quickKiller(file);
+  if (quick !== undefined) return { killer: quick };
   if (SHORT) return { isLeft: true };
   const slow = await trial.slowKiller(file);
   return slow === undefined ? {} : { killer: slow };

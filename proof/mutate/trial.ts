@@ -138,11 +138,17 @@ export class Trial implements Disposable {
     }
   }
 
-  /** The first that fails of the tests that killed others of that file, and of the quick ones; or undefined if none does. */
+  /** The first that fails of the tests that killed others of that file; or undefined if none does. */
+  async knownKiller(file: string): Promise<string | undefined> {
+    const failure = await this.#failingOf(killers.get(file) ?? []);
+    remember(file, failure);
+    return failure?.test;
+  }
+
+  /** The same of the quick tests. */
   async quickKiller(file: string): Promise<string | undefined> {
-    const known = killers.get(file) ?? [];
-    const failure = await this.#failingOf(known) ??
-      await this.#failing(first[file] ?? [], longest.quick) ?? await this.#failing(quick, longest.quick);
+    const failure = await this.#failing(first[file] ?? [], longest.quick) ??
+      await this.#failing(quick, longest.quick);
     remember(file, failure);
     return failure?.test;
   }
