@@ -80,12 +80,13 @@ function nextLayer(state: State): number | undefined {
  */
 export function versionsKept(file: ObservedDisk, disks: readonly ObservedDisk[]): number {
   const states = disks.filter(({ firmware }) => !firmware).map((disk) => [disk, stateOf(disk)] as const);
+  const commits = commitsIn(stateOf(file));
+  // Nobody knows which commits a disk has that can't be seen.
+  if (states.some(([, { kind }]) => kind === "missing")) return commits.length;
   const most = Math.max(
     0,
     ...states.map(([{ keepCommits }, state]) => Math.max(keepCommits, commitsIn(state).length)),
   );
-  const state = stateOf(file);
-  const commits = commitsIn(state);
   if (!file.record?.commits) return most;
   const layers = states.flatMap(([{ names }, state]) => commitsIn(state).map(names.layer));
   let oldest = commits.findIndex((number, index) => {
