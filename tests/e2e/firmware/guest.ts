@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { type Counts, countsIn, startupScript } from "../../../demo/uefi.ts";
 import { at, CONFIG, Guest, IMAGES, ok, run, until, virsh } from "../libvirt.ts";
 
-/** What a guest's files of firmware hold. */
+/** What a guest's files of firmware hold, or are. */
 export interface Firmware {
   readonly variables: string;
   readonly tpm: string;
@@ -56,7 +56,13 @@ export class FirmwareGuest extends Guest {
     return countsIn(await this.counted(/counted \d/, 60));
   }
 
-  /** The same of a domain that libvirt forgets when it ends. */
+  /** Another boot of a guest that is up, after which it has counted so many. */
+  async reset(count: number): Promise<void> {
+    await virsh("reset", this.name);
+    await this.counted(new RegExp(`counted ${count}`), 60);
+  }
+
+  /** A whole session of a domain that libvirt forgets when it ends. */
   async transientSession(): Promise<Counts> {
     const xml = await virsh("dumpxml", "--inactive", this.name);
     Deno.writeTextFileSync(at("/run/transient.xml"), xml);
@@ -81,12 +87,21 @@ export class FirmwareGuest extends Guest {
   }
 
   /** Hashes of the files, or of those beside them. */
-  async firmware(suffix = ""): Promise<Firmware> {
+  firmware(suffix = ""): Promise<Firmware> {
+    return this.#ofEach((path) => ok("sha256sum", path + suffix));
+  }
+
+  /** Which files they are, whatever they hold. */
+  inodes(): Promise<Firmware> {
+    return this.#ofEach((path) => ok("stat", "-c", "%i", path));
+  }
+
+  async #ofEach(look: (path: string) => Promise<string>): Promise<Firmware> {
     const uuid = (await virsh("domuuid", this.name)).trim();
-    const hash = async (path: string) => (await ok("sha256sum", path + suffix)).split(" ")[0]!;
+    const word = async (path: string) => (await look(path)).split(/\s/)[0]!;
     return {
-      variables: await hash(`/var/lib/libvirt/qemu/nvram/${this.name}_VARS.fd`),
-      tpm: await hash(`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`),
+      variables: await word(`/var/lib/libvirt/qemu/nvram/${this.name}_VARS.fd`),
+      tpm: await word(`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`),
     };
   }
 
