@@ -48,11 +48,11 @@ export class Failing {
 export function doHalf(step: Step): void {
   switch (step.kind) {
     case "merge":
-      return copyDown(step.layer, 0.5);
+      return step.isWhole ? writeHalf(step.layer, step.into) : copyDown(step.layer, 0.5);
     case "create":
       return Deno.writeTextFileSync(step.overlay, "QFI");
     case "copy":
-      return Deno.writeTextFileSync(step.to, Deno.readTextFileSync(step.from).slice(0, 3));
+      return writeHalf(step.from, step.to);
     case "own":
       return Deno.chmodSync(step.path, step.owner.mode);
     case "clear":
@@ -75,6 +75,10 @@ export function doHalf(step: Step): void {
     default:
       return step satisfies never;
   }
+}
+
+function writeHalf(from: string, to: string): void {
+  Deno.writeTextFileSync(to, Deno.readTextFileSync(from).slice(0, 3));
 }
 
 /** Far more than any event here takes. */

@@ -266,6 +266,49 @@ Deno.test("firmware has as many versions as its disk has commits, also where the
   assertEquals(await found(fixture), ["base", "0"].sort());
 });
 
+Deno.test("a merge of firmware that is cut short keeps its newest version, and is done by the next one", async () => {
+  using fixture = await up(true, { keys: { "keep-commits": 1 } });
+  await fixture.stop("shutdown", { mergeDies: true });
+  await cutShort(fixture, (how) => fixture.merge(how), async () => {
+    assertEquals(await found(fixture), ["base", "installed", "session"]);
+    await fixture.stop();
+    assertEquals(await found(fixture), ["base", "installed", "session"]);
+    await fixture.stop();
+    fixture.define();
+    assertEquals((await fixture.command("undo")).code, 0);
+    assertEquals(await found(fixture), ["base", "installed"]);
+  });
+});
+
+Deno.test("firmware whose merge was cut short leaves nothing beside it once it is no longer listed", async () => {
+  using fixture = await up(true);
+  await fixture.event("release", "shutdown", { mergeDies: true });
+  fixture.isListed = false;
+  await cutShort(fixture, (how) => fixture.merge(how), async () => {
+    fixture.configure({ vda: false });
+    await fixture.start();
+    assertEquals(firmware(fixture), ["guest_VARS.fd", "tpm2-00.permall"]);
+    assertEquals(keysOf(fixture.variables), ["installed", "session"]);
+  });
+});
+
+Deno.test("firmware keeps its versions as long as one of its disks can't be seen", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 1 };
+  fixture.disks({ vda: true });
+  await fixture.start();
+  fixture.write(fixture.vda, "one");
+  await fixture.stop();
+  Deno.renameSync(fixture.images, `${fixture.images}.away`);
+  Deno.mkdirSync(fixture.images);
+  await fixture.merge();
+  Deno.removeSync(fixture.images);
+  Deno.renameSync(`${fixture.images}.away`, fixture.images);
+  fixture.define();
+  assertEquals((await fixture.command("undo")).code, 0);
+  assertEquals(await found(fixture), ["base"]);
+});
+
 Deno.test("a seat that starts after its master was cut short has firmware that fits, or is refused", async () => {
   using fixture = new FirmwareFixture();
   const seats = new FirmwarePool(fixture, ["seat1"]);

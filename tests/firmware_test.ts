@@ -42,6 +42,17 @@ Deno.test("firmware is committed with the disk, and leaves no file", async () =>
   assertEquals(await found(fixture), ["base", "installed", "session"]);
 });
 
+Deno.test("firmware stays the same files through a commit, with all that their file system keeps with them", async () => {
+  using fixture = await up(true);
+  const bases = () =>
+    [fixture.variables, fixture.tpm].map((file) =>
+      Deno.lstatSync(exists(`${file}.backing_file`) ? `${file}.backing_file` : file).ino
+    );
+  const before = bases();
+  await fixture.stop();
+  assertEquals([firmware(fixture), bases()], [idle, before]);
+});
+
 Deno.test("firmware that libvirt makes for the first start goes back to what it made", async () => {
   using fixture = new FirmwareFixture();
   fixture.disks({ vda: false });

@@ -27,3 +27,13 @@ for (const [step, call] of steps) {
     assertEquals(calls, [[...call]]);
   });
 }
+
+Deno.test("a merge of a whole file replaces the other's content and leaves it the same file", async () => {
+  const [layer, into] = [`${folder}/layer`, `${folder}/into`];
+  Deno.writeTextFileSync(layer, "new");
+  Deno.writeTextFileSync(into, "something longer");
+  const { ino } = Deno.lstatSync(into);
+  const stamp = () => ({ host: "host", at: new Date(), booted: new Date() });
+  await performer({} as QemuImg, () => {}, stamp)({ kind: "merge", layer, into, isWhole: true });
+  assertEquals([Deno.readTextFileSync(into), Deno.lstatSync(into).ino], ["new", ino]);
+});

@@ -302,6 +302,11 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
   ],
   ["letting a torn layer go", dropLowest(names, torn), "remove 0, remove merge.1, remove 1"],
   ["a merge's copying", copyToLower(names, twoLayers, owner), "own 0, merge 1 0"],
+  [
+    "a merge's copying of a whole file",
+    copyToLower(names, twoLayers, owner, { isWhole: true }),
+    "own 0, merge 1 0",
+  ],
   ["what follows a merge's copying", settleMerged(names, twoLayers, false), "sync 0"],
   ["what follows it over a torn layer", settleMerged(names, twoLayers, true), "repair 0 leaks, sync 0"],
   ["letting the lowest layer go", dropLowest(names, twoLayers), "remove 0, remove 1"],

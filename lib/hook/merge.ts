@@ -175,7 +175,9 @@ async function mergePair(
   const { disk, state, again } = job;
   const { target, names } = disk;
   const { lower, upper } = lowestPair(names, state)!;
-  if (again) await waitForOrphan(lower, context, { patience: Infinity, signal: control.stop });
+  if (again && !disk.firmware) {
+    await waitForOrphan(lower, context, { patience: Infinity, signal: control.stop });
+  }
   const way = again ? await wayToMerge(job, context) : begun;
   const copied = way === "copy"
     ? await copy(job, context, { ...control, progress: reporter(context, target, watch) })
@@ -185,10 +187,8 @@ async function mergePair(
   using _folder = await run.locks.folders([names.image], control);
   const now = layered(disk, context);
   if (now?.layers.join() !== state.layers.join()) return;
-  if (!disk.firmware) {
-    await checkUnwritten(upper, copied, context);
-    await checkAbove(names, now, context);
-  }
+  await checkUnwritten(upper, copied, disk, context);
+  if (!disk.firmware) await checkAbove(names, now, context);
   const block = mergeBlock(names, now, context);
   if (block !== undefined) throw block;
   // The looks above take time, and another host has locks of its own.
@@ -215,24 +215,25 @@ async function copy(
   control: Control,
 ): Promise<LayerStamp> {
   const { run, host } = context;
-  const { target, names, owner } = disk;
+  const { target, names, owner, firmware } = disk;
   const { lower, upper } = lowestPair(names, state)!;
+  const found = stampOf(upper);
   const bytes = (files.lstat(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
   // QEMU counts anew when it opens an image to write, but not when a commit begins to write to the one below: it would
   // give clusters away that are in use.
-  const look = await host.qemuImg.info(lower);
-  if (look.kind === "free" && look.isDirty) {
+  const look = firmware ? undefined : await host.qemuImg.info(lower);
+  if (look?.kind === "free" && look.isDirty) {
     await run.take(target, [{ kind: "repair", path: lower, what: "all" }], control);
   }
   try {
-    await run.take(target, copyToLower(names, state, owner), control);
+    await run.take(target, copyToLower(names, state, owner, firmware ? { isWhole: true } : {}), control);
   } catch (error) {
     throw await explainCopyFailure(error, upper, context);
   }
   // qemu-img itself may have written to it, where it keeps bitmaps.
-  const copied = stampOf(upper);
-  await run.take(target, settleMerged(names, state, again), control);
+  const copied = firmware ? found : stampOf(upper);
+  await run.take(target, settleMerged(names, state, again && !firmware), control);
   const seconds = (host.now().getTime() - begun) / 1000;
   run.logInfo(
     target,

@@ -51,8 +51,11 @@ export async function wayToMerge(
   { disk: { names, firmware }, state, again }: Job,
   context: EventContext,
 ): Promise<Way> {
-  if (firmware) return "drop";
   const { lower, upper } = lowestPair(names, state)!;
+  if (firmware) {
+    checkNames(lower, names);
+    return "copy";
+  }
   const { qemuImg } = context.host;
   const [below, above] = [await qemuImg.info(lower), await qemuImg.info(upper)];
   // By the one that goes on without the merge that it was begun for.
@@ -153,9 +156,10 @@ export function stampOf(layer: string): LayerStamp {
 export async function checkUnwritten(
   upper: string,
   copied: LayerStamp,
+  { firmware }: ObservedDisk,
   { host, domain }: EventContext,
 ): Promise<void> {
-  if ((await host.qemuImg.info(upper)).kind === "busy") throw busyError(upper);
+  if (!firmware && (await host.qemuImg.info(upper)).kind === "busy") throw busyError(upper);
   const now = stampOf(upper);
   if (now.size === copied.size && now.written === copied.written) return;
   throw new UserError(

@@ -58,6 +58,14 @@ export function copy(from: string, to: string): void {
   attempt("copy", from, () => Deno.writeFileSync(to, Deno.readFileSync(from)));
 }
 
+/**
+ * Gives a file the content of another small one. It stays the same file, with all that its file system keeps with it. After a crash it
+ * may have a part of the content; it is not on stable storage yet.
+ */
+export function overwrite(from: string, to: string): void {
+  attempt("merge", from, () => Deno.writeFileSync(to, Deno.readFileSync(from), { create: false }));
+}
+
 /** Makes an empty file where there is none, without waiting for the disk: that it is there says all. */
 export function touch(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, create: true, mode: 0o600 }).close());

@@ -41,7 +41,9 @@ export function performer(
       case "create":
         return await create(step.overlay, step.backing, qemuImg);
       case "merge":
-        return await qemuImg.commit(step.layer, step.into, control);
+        return step.isWhole
+          ? files.overwrite(step.layer, step.into)
+          : await qemuImg.commit(step.layer, step.into, control);
       case "repair":
         return await qemuImg.repair(step.path, step.what, control);
       case "background":

@@ -22,12 +22,21 @@ export function markMerge(names: Names, { layers: [, upper], torn }: Of<"layered
     : [{ kind: "link", from: names.layer(upper), to: names.merge(upper) }];
 }
 
-/** The first part of a merge: copying. Nothing that the guest would see changes, however often it is cut short. */
-export function copyToLower(names: Names, state: Of<"layered">, owner: Owner): Step[] {
+/**
+ * The first part of a merge: copying. Nothing that the guest would see changes, however often it is cut short.
+ *
+ * @param how a layer that `isWhole` stands on nothing, and its content replaces that of the lower one
+ */
+export function copyToLower(
+  names: Names,
+  state: Of<"layered">,
+  owner: Owner,
+  how: { readonly isWhole?: true } = {},
+): Step[] {
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
   const { lower, upper } = pair;
-  return [...giveBack(lower, state, owner), { kind: "merge", layer: upper, into: lower }];
+  return [...giveBack(lower, state, owner), { kind: "merge", layer: upper, into: lower, ...how }];
 }
 
 /** The second part: what was copied is whole, and on stable storage. `again` where a merge was cut short before. */

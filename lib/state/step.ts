@@ -20,8 +20,8 @@ export type Step =
   | { readonly kind: "create"; readonly overlay: string; readonly backing: string }
   /** A copy of a file, under a name that nothing has. */
   | { readonly kind: "copy"; readonly from: string; readonly to: string }
-  /** Copy a layer into the one below it. */
-  | { readonly kind: "merge"; readonly layer: string; readonly into: string }
+  /** Copy a layer into the one below it; if it `isWhole`, its content replaces that of the other file, which stays the same file. */
+  | { readonly kind: "merge"; readonly layer: string; readonly into: string; readonly isWhole?: true }
   /** Free the clusters that a killed merge left allocated and unused, or count anew who uses which. */
   | { readonly kind: "repair"; readonly path: string; readonly what: Repair }
   /** Start a process of its own that merges the guest's disks. */

@@ -228,6 +228,8 @@ export function flatten(names: Names, { layers, ended, master }: Of<"layered">):
 /** Of a file that is whole without them: the lowest goes first, so that the newest is there as long as one is. */
 export function removeLayers(names: Names, listing: Listing): Step[] {
   const state = parse(names, listing);
-  const layers = "layers" in state ? state.layers : [];
-  return layers.map((number) => ({ kind: "remove", path: names.layer(number) }));
+  if (!("layers" in state)) return [];
+  const [lowest, ...higher] = state.layers.map(names.layer);
+  const marks = state.torn ? [names.merge(state.layers[1]!)] : [];
+  return [lowest!, ...marks, ...higher].map((path) => ({ kind: "remove", path }));
 }
