@@ -355,3 +355,27 @@ Deno.test("an undo that is refused since one disk's commit is being merged says 
   const { said } = await fixture.command("undo", { mergeDies: true });
   assertStringIncludes(said[0]!, "error: guest vda: the commit is already being merged into the disk");
 });
+
+Deno.test("undo takes back all disks that were committed at one end, also where one of them had gone on with an older session", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  fixture.disks({ vda: true, vdb: true }).define();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "first");
+  fixture.boot();
+  const { said } = await fixture.type("recover --keep guest vda --yes");
+  assertEquals(said, []);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.image("vdb")), { base: "vdb", first: "yes" });
+  fixture.run();
+  await fixture.type("commit guest");
+  fixture.halt();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "second");
+  await fixture.stop();
+  for (const target of ["vda", "vdb"]) {
+    assertEquals(fixture.disk(target), { base: target, first: "yes", second: "yes" });
+  }
+  const { printed } = await fixture.type("undo guest --yes");
+  const has = ["vda", "vdb"].map((target) => "second" in fixture.disk(target));
+  assertEquals(has, [false, false], printed.join("\n"));
+});

@@ -44,11 +44,15 @@ export function withCommits(
 }
 
 /** When another disk of the same session was committed: they were kept one by one. */
-function committedBefore({ started }: SessionRecord, records: readonly SessionRecord[]): string | undefined {
+function committedBefore(
+  { started, continued = "" }: SessionRecord,
+  records: readonly SessionRecord[],
+): string | undefined {
   const last = records.flatMap(({ firmware, undone, committed }) =>
     firmware || undone ? [] : committed?.at(-1) ?? []
   );
-  return last.find((commit) => commit.started === started)?.at;
+  // One that has gone on since is committed with what it went on beside.
+  return last.find((commit) => commit.started === started && commit.at > continued)?.at;
 }
 
 /**
