@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
-import { Failing, tearing } from "./fault.ts";
+import { dyingAt, Failing, tearing } from "./fault.ts";
 import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
@@ -215,3 +215,66 @@ for (const between of ["nothing", "a start that fails"]) {
     assertEquals((await fixture.event("prepare")).code, 1);
   });
 }
+
+Deno.test("an undo of two disks that was cut short is done for both, also where another guest of one image was started", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 2 };
+  fixture.disks({ vda: true, vdb: true }).define();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+  await fixture.stop();
+  // Cut short after the first disk is done
+  const xmlOther = fixture.xml();
+  let removes = 0;
+  await fixture.type("undo guest --yes", true, {
+    perform: dyingAt((step) => step.kind === "remove" && ++removes === 2),
+  });
+  const half = ["vda", "vdb"].map((target) => fixture.state(target));
+  Deno.writeTextFileSync(
+    `${fixture.config}/other.json`,
+    JSON.stringify({
+      disks: [{ target: "vda", "one-shot-commit": false, "keep-commits": 2 }, {
+        target: "vdb",
+        "one-shot-commit": false,
+        "keep-commits": 2,
+      }],
+    }),
+  );
+  Deno.chmodSync(`${fixture.config}/other.json`, 0o644);
+  const other = { domain: "other", xml: xmlOther };
+  for (const operation of ["prepare", "start", "started"]) await fixture.event(operation, "-", other);
+  for (const operation of ["stopped", "release"]) await fixture.event(operation, "shutdown", other);
+  await fixture.start();
+  const has = ["vda", "vdb"].map((target) => "session" in fixture.read(fixture.image(target)));
+  assertEquals(new Set(has).size, 1, JSON.stringify([has, half]));
+});
+
+Deno.test("a guest whose session another guest of the image has thrown away is not restored, also where that was tried while the other one ran", async () => {
+  for (const isTried of [false, true]) {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "saved on");
+    // Before libvirt 10.5: a save to a file.
+    await fixture.stop("-");
+    const other = { domain: "other" };
+    Deno.writeTextFileSync(
+      `${fixture.config}/other.json`,
+      '{"disks": [{"target": "vda", "one-shot-commit": true}]}',
+    );
+    Deno.chmodSync(`${fixture.config}/other.json`, 0o644);
+    for (const operation of ["prepare", "start", "started"]) await fixture.event(operation, "-", other);
+    fixture.busy.add(fixture.vda);
+    if (isTried) {
+      await fixture.event("restore");
+      assertEquals((await fixture.event("prepare")).code, 1);
+      await fixture.event("release", "-");
+    }
+    fixture.busy.clear();
+    fixture.write(fixture.vda, "maintenance");
+    for (const operation of ["stopped", "release"]) await fixture.event(operation, "-", other);
+    assertEquals(fixture.state("vda").kind, "plain");
+    await fixture.event("restore");
+    const { code } = await fixture.event("prepare");
+    assertEquals(code, 1, JSON.stringify([isTried, fixture.read(fixture.vda)]));
+  }
+});

@@ -7,17 +7,14 @@ import { sourceOf } from "./image_path.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import { guestNames, namesOf } from "../state/paths.ts";
-import { parse } from "../state/state.ts";
+import { guestNames } from "../state/paths.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
 function otherOwner(image: string, { paths }: EventContext) {
   const others = otherGuests(paths.note, [image]).flatMap(({ domain, records }) =>
-    records.filter((record) => record.image === image).map(({ target, started }) => ({
-      domain,
-      target,
-      started,
+    records.filter((record) => record.image === image).map(({ target, started, pending }) => ({
+      ...{ domain, target, started, pending },
     }))
   );
   return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
@@ -55,24 +52,28 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
 }
 
 /**
- * A commit is finished by the guest whose session it is, since the flag that was set for it is in that guest's file.
+ * A commit is finished by the guest whose session it is, since the flag that was set for it is in that guest's file; and an undo or keep
+ * by the guest that it was typed for, of which it may be about several disks.
  *
  * @throws {UserError} if that is another guest; then a process of that guest's finishes it meanwhile
  */
-export async function checkOwner(
-  { target, names: { image }, record, ...disk }: ObservedDisk,
-  context: EventContext,
-): Promise<void> {
-  const { run } = context;
-  if (record !== undefined || parse(namesOf(image), disk.listing).kind !== "committing") return;
-  const owner = otherOwner(image, context)?.domain;
+export async function checkOwner(disk: ObservedDisk, context: EventContext): Promise<void> {
+  const { target, names: { image }, record } = disk;
+  const { kind } = stateOf(disk);
+  const isCommit = record === undefined && kind === "committing";
+  if (disk.firmware || !isCommit && kind !== "layered" && kind !== "headless") return;
+  const owner = otherOwner(image, context);
   if (owner === undefined) return;
-  await run.takeOrReport(target, () => [{ kind: "background", domain: owner }]);
+  const isNewer = record === undefined || owner.started > record.started;
+  const what = isCommit ? "commit" : isNewer ? owner.pending?.verb : undefined;
+  if (what === undefined || what === "forget") return;
+  const { domain } = owner;
+  await context.run.takeOrReport(target, () => [{ kind: "background", domain }]);
   throw withContext(
     target,
     new UserError(
-      `a commit of the guest ${quoted(owner)} on ${quoted(image)} was cut short, and is being finished`,
-      { hint: `try again; by hand: ${recoverCommand("complete", owner)}`, healedBy: "event" },
+      `the ${what} of the guest ${quoted(domain)} on ${quoted(image)} was cut short, and is being finished`,
+      { hint: `try again; by hand: ${recoverCommand("complete", domain)}`, healedBy: "event" },
     ),
   );
 }

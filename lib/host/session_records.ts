@@ -12,12 +12,16 @@ export function readRecords(path: string): SessionRecord[] {
 
 /**
  * What the note of a guest lists and no other guest has begun a session on since: an image may be handed on, or be
- * configured for both.
+ * configured for both. Of one on which the guest was saved it stays known that its session is gone.
  */
 export function readOwnRecords(path: string): SessionRecord[] {
   const records = readRecords(path);
   const others = readOtherRecords(path, records.map(({ image }) => image));
-  return records.filter((record) => !others.some((other) => supersedes(other, record)));
+  return records.flatMap((record) => {
+    if (!others.some((other) => supersedes(other, record))) return record;
+    const { waits, pending: _, ...rest } = record;
+    return waits === "saved" || record.lost ? { ...rest, idle: true, lost: true } : [];
+  });
 }
 
 /**
