@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import { atEveryStep, dyingAt, Failing } from "./fault.ts";
 import { afterClockTick, type Circumstance, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
+import { stamping } from "./file_times.ts";
 
 Deno.test("a commit that fails is done after the next session, if its flag was set after the last write", async () => {
   for (const fault of ["fails before", "dies before"] as const) {
@@ -520,4 +521,53 @@ Deno.test("a session whose flag an editor has cleared is not committed after a s
     await fixture.stop();
     assertEquals(fixture.disk("vda"), { base: "vda" });
   });
+});
+
+Deno.test("a guest whose session was thrown away by hand is not restored, also after an undo that was taken back", async () => {
+  for (const commands of [["undo guest --yes", "keep guest --yes"], []]) {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 2 };
+    let now = Date.parse("2026-06-01");
+    fixture.now = () => new Date(now);
+    const how = stamping(() => new Date(now));
+    fixture.disks({ vda: true }).define();
+    await fixture.start(how);
+    fixture.write(fixture.vda, "commit");
+    await fixture.stop();
+    now += 3_600_000;
+    await fixture.start(how);
+    fixture.write(fixture.vda, "saved on");
+    await fixture.stop("saved");
+    now += 3_600_000;
+    // As the messages say: the session is thrown away by hand.
+    Deno.removeSync(fixture.vda);
+    Deno.linkSync(`${fixture.vda}.backing_file.1`, fixture.vda);
+    for (const words of commands) assertEquals((await fixture.type(words)).said, []);
+    await fixture.event("restore", "-", how);
+    const { code } = await fixture.event("prepare", "-", how);
+    assertEquals(code, 1, JSON.stringify([commands, fixture.read(fixture.vda)]));
+  }
+});
+
+Deno.test("a dead session that a guest has gone on with while the hook wasn't called is not thrown away without a word", async () => {
+  using fixture = new Fixture();
+  let now = Date.now() - 7 * 86_400_000;
+  fixture.now = () => new Date(now);
+  const how = stamping(() => new Date(now));
+  fixture.disks({ vda: false }).define();
+  await fixture.start(how);
+  fixture.write(fixture.vda, "session");
+  Deno.utimeSync(fixture.note, new Date(now), new Date(now));
+  Deno.utimeSync(fixture.vda, new Date(now), new Date(now));
+  // A loss of power, then a virsh domrename: the guest is started without the hook, and works for some days.
+  fixture.booted = new Date(now + 3_600_000);
+  now = Date.now();
+  fixture.write(fixture.vda, "days of work");
+  // Then check says that configuration and note are to be renamed, too.
+  await fixture.start(how);
+  const aside = `${fixture.vda}.autorevert-ended`;
+  const found = fixture.files().includes("vda.img.autorevert-ended")
+    ? fixture.read(aside)
+    : fixture.read(fixture.vda);
+  assertEquals("days of work" in found, true, fixture.files().join());
 });

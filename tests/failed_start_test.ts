@@ -151,3 +151,40 @@ for (const reason of ["failed", "-"]) {
     assertEquals(fixture.read(fixture.vda), { ...base, ...session });
   });
 }
+
+Deno.test("a session that a guest was saved on outlives a start that is refused since the disk of the notes is full", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  // No room for a new file in the folder of configurations.
+  const beside = [`${fixture.note}.autorevert-new`, `${fixture.config}/guest.starting.autorevert-new`];
+  for (const path of beside) Deno.mkdirSync(path);
+  await fixture.event("stopped", "saved");
+  await fixture.event("release", "saved");
+  const { code } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  await fixture.event("release", "failed");
+  for (const path of beside) Deno.removeSync(path);
+  assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
+  assertEquals((await fixture.event("restore")).code, 0);
+  assertEquals((await fixture.event("prepare")).code, 0);
+  assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
+});
+
+Deno.test("a session that is set aside outlives a start that was cut short with libvirtd before its guest wrote anything", async () => {
+  for (const what of ["a session", "an undone commit"]) {
+    using fixture = new Fixture();
+    fixture.keys = what === "a session" ? { "keep-session": true } : { "keep-commits": 1 };
+    fixture.disks({ vda: what !== "a session" }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await fixture.stop();
+    if (what !== "a session") await fixture.type("undo guest --yes");
+    await fixture.event("prepare");
+    // libvirtd dies, and ends at its restart what it had begun.
+    await fixture.event("stopped", "daemon");
+    await fixture.event("release", "daemon");
+    const { said } = await fixture.type("keep guest --yes");
+    assertEquals([said, fixture.disk("vda")], [[], { base: "vda", session: "yes" }], what);
+  }
+});

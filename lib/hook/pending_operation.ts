@@ -40,7 +40,8 @@ export function withPending(
     const topVersion = version(namesOf(record.image).layer(top));
     const { undone: _undone, waits: _waits, ...rest } = record;
     const ended = namesOf(record.image).ended;
-    const goes = verb === "undo" && state.ended && wasSavedOn({ endedMade: madeAt(ended), record });
+    const goes = verb === "undo" && state.ended && wasSavedOn({ endedMade: madeAt(ended), record }) ||
+      record.waits === "saved" && !state.ended;
     return {
       ...rest,
       ...verb === "undo" && { undone: true as const },

@@ -92,11 +92,10 @@ async function beginManaged(
 
 /**
  * A session that was written to in this boot, in which this host has not noted anything of its guest, has gone on at another host by
- * its mark, or was mended by hand. Where its flag has been cleared here since, nobody can tell whether it is to be kept.
+ * its mark, or without this hook, or was mended by hand. Nobody can tell whether it is to be kept.
  */
 function withDoubt(record: SessionRecord, { host, paths }: EventContext): SessionRecord {
-  // Few are: libvirt waits for each look.
-  if (!record.flagged) return record;
+  if (record.idle) return record;
   const time = (path: string) => files.lstat(path)?.mtime?.getTime() ?? 0;
   const booted = host.booted().getTime();
   if (time(paths.note) >= booted || time(record.image) <= booted) return record;

@@ -86,14 +86,17 @@ async function holdsSnapshot({ host, paths }: EventContext): Promise<boolean> {
 
 /**
  * Whether a guest was up of which that was never noted: libvirtd had died before it could tell. Of one that was not, libvirt says that
- * it failed; where it gives no reason, the disks show it.
+ * it failed; where it gives no reason, or tells that the guest died, the disks show it. A flagged session isn't thrown away for that.
  */
 function wasUp({ by }: NotedStart, { extra, paths, begun }: EventContext): boolean {
   if (extra === "failed") return false;
-  if (extra !== "-") return true;
-  if (by === undefined) return false;
+  const isDead = extra === "crashed" || extra === "daemon";
+  if (!isDead && extra !== "-") return true;
+  if (by === undefined) return isDead;
   const [from, to] = [by.at.getTime() + LONGEST_FAILURE, begun.getTime()];
-  return [...readOwnRecords(paths.note), ...readSeats(paths.seats)].some((record) => {
+  const records = readOwnRecords(paths.note);
+  if (isDead && records.some(({ flagged }) => flagged)) return true;
+  return [...records, ...readSeats(paths.seats)].some((record) => {
     const written = writtenAt(files.lstat(record.image), record) ?? 0;
     return from < written && written <= to;
   });
@@ -104,9 +107,19 @@ function startThatEnds(context: EventContext): ReturnType<typeof readStart> {
   const refused = { word: "refused", more: [] } as const;
   if (isTurnedAway(context)) return refused;
   const noted = readStart(context.paths);
-  if (noted === undefined || !isElsewhere(noted, context)) return noted;
+  if (noted === undefined) return isFailedStart(context) ? refused : undefined;
+  if (!isElsewhere(noted, context)) return noted;
   // Another host is starting the guest: this may be the end of a start that it has kept from happening.
   return ["failed", "daemon", "-"].includes(context.extra) ? refused : undefined;
+}
+
+/**
+ * Whether a start has failed that could not be noted. Only a guest to which a memory comes is called up before it has failed: its note
+ * tells of that.
+ */
+function isFailedStart({ extra, paths }: EventContext): boolean {
+  return extra === "failed" &&
+    [...readOwnRecords(paths.note), ...readSeats(paths.seats)].every(({ came }) => came === undefined);
 }
 
 /** @param seats what has been decided of the guest's seats, which have ended already */
@@ -200,9 +213,10 @@ function allOrNone(
   const decided = all.map(({ disk, decision }): DecidedDisk => {
     const isStranger = strangers.has(disk.names.image) &&
       ["commit", "discard", "set aside"].includes(decision);
-    // It was to be committed, and nothing of it can be seen.
-    const isUnseen = isSessionAway(disk) && disk.source === "same" && wishOf(disk) === "set";
-    return { disk, decision: isStranger || isUnseen ? "hold" : decision };
+    if (isStranger) return { disk, decision: "hold" };
+    // Nothing of it can be seen, and it may come back.
+    const isUnseen = isSessionAway(disk) && disk.source === "same";
+    return { disk, decision: !isUnseen ? decision : wishOf(disk) === "set" ? "hold" : "leave" };
   });
   const waits = decided.some(({ disk, decision }) =>
     wishOf(disk) === "set" && !hasSuccessor(disk, recovered) &&

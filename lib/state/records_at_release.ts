@@ -7,6 +7,7 @@ import {
   hasStaying,
   hasSuccessor,
   isAwaited,
+  isAway,
   isTorn,
   waitsToBeSetAside,
 } from "./observed_disk.ts";
@@ -95,10 +96,11 @@ export function recordsAtRelease(
         { waits: "saved" },
       ...(isTheirs || isGone && (record.came === undefined || visits) ||
         isElsewhere && !isBeside && !isSaved && !record.came && !isAwaited(disk) && !hasStaying(disk) &&
-          disk.source === "same") &&
+          disk.source === "same" && !isAway(disk)) &&
         isLeft && decision !== "hold" && { left: true },
       // Whoever has the image meanwhile may throw it away.
-      ...(isUntold && decision === "set aside" || !isUp && decision === "discard" && hasItsSetAside(disk)) &&
+      ...(isUntold && (decision === "set aside" || decision === "leave" && isAway(disk)) ||
+        !isUp && decision === "discard" && hasItsSetAside(disk)) &&
         { waits: "saved" },
       ...lost && !isUp && { lost },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
