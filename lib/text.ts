@@ -35,6 +35,11 @@ export function recoverCommand(
   return ["autorevert recover", ...option, ...guestAndTarget.map(shellWord)].join(" ");
 }
 
+/** The command that clears the flag of a disk. */
+export function cancelCommand(domain: string, target: string): string {
+  return `autorevert commit --cancel ${shellWord(domain)} ${shellWord(target)}`;
+}
+
 // deno-lint-ignore no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
 

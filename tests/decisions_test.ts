@@ -83,7 +83,7 @@ const atStart: readonly Case[] = [
 const unlistedAtStart: readonly Case[] = [
   [{ start: "resume", state: "layered", ended: true }, "put back"],
   [{ state: "session", source: "gone", held: true }, "leave to a person"],
-  [{ state: "session", source: "gone", look: "busy" }, "leave"],
+  [{ state: "session", source: "gone", look: "busy" }, "leave to a person"],
   [{ state: "session" }, "discard"],
   [{ state: "session", ended: true }, "discard"],
   [{ ended: true }, "let go"],

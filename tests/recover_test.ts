@@ -1,9 +1,9 @@
 /** `recover`: the next event's recovery now, and an end for a session that lies there. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
 import { dyingAt, tearing } from "./fault.ts";
-import { makeBorn } from "./file_times.ts";
+import { makeBorn, stamping } from "./file_times.ts";
 import { snapshot } from "./tree.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { committed, session, up } from "./running_guest.ts";
@@ -346,5 +346,78 @@ Deno.test("a session is not ended that a file of the domain stands on, whichever
   assertEquals(
     said[0],
     `error: guest vda: the domain names another file, which may stand on "${fixture.vda}"`,
+  );
+});
+
+Deno.test("a guest whose session has gone with a recover --keep of a later one is not restored onto that", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 2 };
+  let now = Date.parse("2026-06-01");
+  fixture.now = () => new Date(now);
+  const how = stamping(() => new Date(now));
+  fixture.disks({ vda: false }).define();
+  await fixture.start(how);
+  fixture.write(fixture.vda, "saved on");
+  await fixture.stop("saved");
+  now += 3_600_000;
+  // A start by mistake, and a loss of power.
+  await fixture.start(how);
+  fixture.write(fixture.vda, "later");
+  fixture.booted = new Date(now + 3_600_000);
+  now += 7_200_000;
+  await fixture.event("restore", "-", how);
+  const first = await fixture.event("prepare", "-", how);
+  assertEquals(first.code, 1);
+  await fixture.event("release", "failed", how);
+  assertStringIncludes(first.said.join("\n"), "recover --keep|--discard guest vda");
+  const { said, printed } = await fixture.type("recover --keep guest vda", true);
+  assertEquals(said, []);
+  await fixture.event("restore", "-", how);
+  const { code } = await fixture.event("prepare", "-", how);
+  assertEquals(code, 1, JSON.stringify([fixture.asked, printed, fixture.read(fixture.vda)]));
+});
+
+Deno.test("a saved guest finds its session that is set aside, once the later one is discarded as the message says", async () => {
+  for (const isBooted of [true, false]) {
+    using fixture = new Fixture();
+    let now = Date.parse("2026-06-01");
+    fixture.now = () => new Date(now);
+    const how = stamping(() => new Date(now));
+    fixture.booted = new Date(now - 3_600_000);
+    fixture.disks({ vda: false }).define();
+    await fixture.start(how);
+    fixture.write(fixture.vda, "saved on");
+    await fixture.stop("saved");
+    now += 3_600_000;
+    // A start by mistake; then libvirtd and QEMU die together, or the host.
+    await fixture.start(how);
+    fixture.write(fixture.vda, "later");
+    now += 3_600_000;
+    if (isBooted) fixture.booted = new Date(now - 60_000);
+    await fixture.event("restore", "-", how);
+    const first = await fixture.event("prepare", "-", how);
+    assertEquals(first.code, 1);
+    await fixture.event("release", "failed", how);
+    assertStringIncludes(first.said.join("\n"), "recover --keep|--discard guest vda");
+    assertEquals((await fixture.type("recover --discard guest vda", true)).said, []);
+    await fixture.event("restore", "-", how);
+    const { code, said } = await fixture.event("prepare", "-", how);
+    assertEquals([code, isBooted], [0, isBooted], [...fixture.asked, ...said].join("\n"));
+    assertEquals(fixture.read(fixture.vda), { base: "vda", "saved on": "yes" });
+  }
+});
+
+Deno.test("recover that forgets an image asks about the session that is set aside there, and about the guest that was saved on it", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  // Before libvirt 10.5: a save to a file.
+  await fixture.stop("-");
+  fixture.save(fixture.image("new"), null, { base: "new" });
+  fixture.sources.set("vda", fixture.image("new"));
+  fixture.define();
+  await fixture.type(["recover", "--discard", "guest", fixture.vda], true);
+  assertStringIncludes(
+    fixture.asked.join(),
+    "a guest that was saved to a file on it can't be restored any more",
   );
 });

@@ -228,3 +228,63 @@ Deno.test("undo takes a disk that is no longer listed only where it is named, an
   await fixture.type("undo guest vda", false);
   assertStringIncludes(fixture.asked.at(-1)!, "the disk was written to since then, and that goes with it");
 });
+
+Deno.test("nothing is noted any more of a disk that was detached, deleted and disabled", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+  await fixture.start();
+  fixture.boot();
+  fixture.sources.delete("vdb");
+  fixture.define();
+  for (const name of fixture.files()) {
+    if (name.startsWith("vdb")) Deno.removeSync(`${fixture.images}/${name}`);
+  }
+  const { said } = await fixture.type("disable guest vdb");
+  assertEquals(said, []);
+  await fixture.start();
+  await fixture.stop();
+  const status = await fixture.type("status guest");
+  const recover = await fixture.type("recover --discard guest vdb --yes");
+  const byPath = await fixture.type(`recover --discard guest ${fixture.image("vdb")} --yes`);
+  const left = fixture.files(fixture.config).filter((name) => name.endsWith(".session"));
+  assertEquals(left, [], JSON.stringify([status.printed, recover.said, byPath.said]));
+});
+
+Deno.test("a disk that was given to another guest is not thrown away by what the hints say", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+  await fixture.start();
+  fixture.run();
+  fixture.write(fixture.image("vdb"), "session");
+  // detach-disk and attach-disk, with --live and --config: another guest has it now, and writes to it.
+  const other = fixture.xml().replace(/<disk(?:(?!<disk)[\s\S])*vda[\s\S]*?<\/disk>/, "").replace(
+    "<name>guest",
+    "<name>other",
+  );
+  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/other.xml`, other);
+  fixture.sources.delete("vdb");
+  fixture.define();
+  fixture.halt();
+  fixture.busy.add(fixture.image("vdb"));
+  fixture.write(fixture.image("vdb"), "other's");
+  await fixture.event("release", "shutdown");
+  fixture.busy.clear();
+  const said: string[] = [];
+  for (let tries = 0; tries < 6; tries++) {
+    const { code, said: hints } = await fixture.event("prepare");
+    if (code === 0) break;
+    await fixture.event("release", "failed");
+    let text = hints.join("\n");
+    for (let times = 0; times < 4; times++) {
+      said.push(text);
+      const command = /autorevert ((?:disable|commit|recover) [^;"\n|]+)/.exec(text)?.[1];
+      if (command === undefined) break;
+      const result = await fixture.type(`${command.trim()}`);
+      text = result.said.join("\n");
+      said.push(...result.printed);
+    }
+  }
+  assertEquals(
+    fixture.read(fixture.image("vdb")),
+    { base: "vdb", session: "yes", "other's": "yes" },
+    said.join("\n"),
+  );
+});

@@ -1,6 +1,6 @@
 /** Disks of a guest whose images lie in several folders, one of which is not mounted. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { afterClockTick, Fixture } from "./fixture.ts";
 
 /** Puts vdb into a folder of its own, which can be taken away. @param flag of both disks */
@@ -81,3 +81,63 @@ for (const words of ["commit guest --cancel", "disable guest vdb"]) {
     assertEquals(isThere, !isCancelled, printed.join(" | "));
   });
 }
+
+Deno.test("a disk whose storage has died in a flagged session can be taken out of the configuration, as the hints say", async () => {
+  using fixture = new Fixture();
+  const second = `${fixture.root}/second`;
+  Deno.mkdirSync(second);
+  Deno.chmodSync(second, 0o755);
+  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
+  fixture.disks({ vda: true, vdb: true });
+  Deno.renameSync(fixture.image("vdb"), `${second}/vdb.img`);
+  fixture.sources.set("vdb", `${second}/vdb.img`);
+  fixture.define();
+  await fixture.start();
+  // The storage dies, and the guest with it.
+  Deno.removeSync(second, { recursive: true });
+  Deno.mkdirSync(second);
+  await fixture.event("release", "crashed");
+  // The guest is to go on without that disk.
+  fixture.sources.delete("vdb");
+  fixture.define();
+  const start = await fixture.event("prepare");
+  assertEquals(start.code, 1);
+  assertStringIncludes(start.said.join("\n"), "autorevert disable guest vdb");
+  await fixture.event("release", "failed");
+  const first = await fixture.type("disable guest vdb");
+  if (first.code !== 0) {
+    assertStringIncludes(first.said.join("\n"), "autorevert commit --cancel guest vdb");
+    const cancel = await fixture.type("commit --cancel guest vdb");
+    const again = await fixture.type("disable guest vdb");
+    assertEquals(again.said, [], JSON.stringify([first.said, cancel.printed, cancel.said]));
+  }
+});
+
+Deno.test("a session on which a guest was saved outlives a fresh start, also where its folder was not mounted at its end", async () => {
+  for (const reason of ["saved", "-"]) {
+    using fixture = new Fixture();
+    const second = `${fixture.root}/second`;
+    const away = `${fixture.root}/away`;
+    Deno.mkdirSync(second);
+    Deno.chmodSync(second, 0o755);
+    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
+    fixture.disks({ vda: false, vdb: false });
+    const vdb = `${second}/vdb.img`;
+    Deno.renameSync(fixture.image("vdb"), vdb);
+    fixture.sources.set("vdb", vdb);
+    fixture.define();
+    await fixture.start();
+    fixture.write(vdb, "session");
+    Deno.renameSync(second, away);
+    Deno.mkdirSync(second);
+    await fixture.event("release", reason);
+    Deno.removeSync(second);
+    Deno.renameSync(away, second);
+    await fixture.event("prepare");
+    await fixture.event("release", "failed");
+    await fixture.event("restore");
+    const { code, said } = await fixture.event("prepare");
+    if (code === 0) assertEquals(fixture.read(vdb), { base: "vdb", session: "yes" }, reason);
+    else console.log(reason, said);
+  }
+});

@@ -13,7 +13,9 @@ import type { ConfiguredDisk } from "../input/config.ts";
 import {
   bearsMark,
   isAway,
+  isHeld,
   isRecorded,
+  isSessionAway,
   mayBeKept,
   type ObservedDisk,
   stateOf,
@@ -84,7 +86,7 @@ async function promise(views: readonly InspectedDisk[], context: GuestCommand): 
 
 /** Nothing says any more that the sessions which lie there are to be kept, but for those of guests that run on another host. */
 export async function takeBack(views: readonly InspectedDisk[], context: GuestCommand): Promise<void> {
-  await dependOnFlags(views.filter(isHere).flatMap(({ disk }) => disk ?? []), context);
+  await dependOnFlags(views.filter(isOwn).flatMap(({ disk }) => disk ?? []), context);
   await markSessions(views, false, context);
   await recordPromise(views, false, context);
 }
@@ -97,7 +99,9 @@ export async function dependOnFlags(
   disks: readonly ObservedDisk[],
   { run, paths }: GuestCommand,
 ): Promise<void> {
-  const images = disks.filter(bearsMark).map(({ names }) => names.image);
+  // Whether one bears a mark that can't be seen, nobody knows.
+  const images = disks.filter((disk) => bearsMark(disk) || isSessionAway(disk) && isHeld(disk))
+    .map(({ names }) => names.image);
   const records = readOwnRecords(paths.note).map((record) =>
     images.includes(record.image) ? { ...record, flagged: true as const, held: false } : record
   );
@@ -144,9 +148,14 @@ async function markSessions(
   }
 }
 
-/** Whether a session that lies there is this guest's, and on this host: of another one the word is given where that is. */
-function isHere({ condition, disk }: InspectedDisk): boolean {
-  return condition !== "elsewhere" && disk !== undefined && isRecorded(disk) && !isAway(disk);
+/** Whether a session is this guest's, and on this host: of another one the word is given where that is. */
+function isOwn({ condition, disk }: InspectedDisk): boolean {
+  return condition !== "elsewhere" && disk !== undefined && isRecorded(disk);
+}
+
+/** The same of one that can be seen. */
+function isHere(view: InspectedDisk): boolean {
+  return isOwn(view) && !isAway(view.disk!);
 }
 
 /** Whether the flag is said to be for the session that lies there. */

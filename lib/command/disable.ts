@@ -8,9 +8,9 @@ import { UserError, withContext } from "../errors.ts";
 import { startMerge } from "../hook/merge.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
 import * as files from "../host/files.ts";
-import { isMarked, isSessionAway, stateOf } from "../state/observed_disk.ts";
+import { isAway, isMarked, isSessionAway, nameOf, stateOf } from "../state/observed_disk.ts";
 import { hasEnded } from "../state/state.ts";
-import { recoverCommand, shellWord } from "../text.ts";
+import { cancelCommand, recoverCommand, shellWord } from "../text.ts";
 
 /**
  * Takes disks out of the guest's configuration; with the last of them the file goes.
@@ -39,7 +39,7 @@ export async function disable(context: GuestCommand): Promise<void> {
     throw withContext(
       target,
       new UserError("its session is to be committed, and would be lost", {
-        hint: `let it end first, or give it up: autorevert commit --cancel ${shellWord(domain)} ${target}`,
+        hint: `let it end first, or give it up: ${cancelCommand(domain, target)}`,
       }),
     );
   }
@@ -80,6 +80,15 @@ function afterDisable({ target, condition, disk }: InspectedDisk, domain: string
       return "the session that died is thrown away at the next start; then the disk is left alone";
     case "elsewhere":
     case "attention":
+      if (disk !== undefined && isAway(disk)) {
+        return `is left alone from now on; nothing of it can be seen: if it is gone for good, autorevert recover --discard ${
+          shellWord(domain)
+        } ${shellWord(nameOf(disk))}`;
+      }
+      if (state?.kind === "session" && disk?.source === "gone") {
+        return "its session stays, since the disk was detached and another guest may have it; to end it: " +
+          recoverCommand("--keep|--discard", domain, nameOf(disk));
+      }
       if (state?.kind === "session") {
         return "the session that lies there is thrown away when it ends; then the disk is left alone";
       }

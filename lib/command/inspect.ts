@@ -19,11 +19,11 @@ import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Decision, isRefusal } from "../state/decision_table.ts";
-import { isTorn, isUnborn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isTorn, isUnborn, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { layerNumber } from "../state/paths.ts";
 import { planRecovery } from "../state/recovery.ts";
 import { probe } from "../state/transitions.ts";
-import { quoted, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** A disk of a guest. */
 export interface InspectedDisk {
@@ -164,7 +164,11 @@ async function judge(
   if (condition === "attention") {
     const problem = recovered.source === "other"
       ? otherFile(recovered, context.domain)
-      : new UserError(`it is left as it is: ${reason}`);
+      : new UserError(`it is left as it is: ${reason}`, {
+        hint: state.kind === "session"
+          ? `to end its session: ${recoverCommand("--keep|--discard", context.domain, nameOf(recovered))}`
+          : undefined,
+      });
     return { condition, problem, decision };
   }
   return fine(isCutShort ? "cut short" : condition, decision);

@@ -28,8 +28,9 @@ import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import {
   flagTargetOf,
+  hasItsSetAside,
+  hasSetAside,
   hasSuccessor,
-  isUnborn,
   type ObservedDisk,
   stateOf,
   waitsToBeSetAside,
@@ -227,7 +228,9 @@ async function endSessions(
   const note = options.has("keep") ? withCommits(before, own, host.now()) : before;
   const ours = note.filter((record) => !rest.includes(record));
   // What the guest may have been saved on, and goes now.
-  const needed = all.filter((disk) => options.has("keep") ? isUnborn(disk) : maySomebodyNeed(disk, context));
+  const needed = all.filter((disk) =>
+    options.has("keep") ? hasSetAside(disk) : maySomebodyNeed(disk, context)
+  );
   if (options.has("keep")) {
     // Flags that are set later are meant for the next session.
     const usesFlag = ({ image }: SessionRecord) =>
@@ -295,8 +298,9 @@ function tellOthers(
 
 /** Whether a guest that was saved, or that runs elsewhere, may need the session. */
 function maySomebodyNeed(disk: ObservedDisk, context: GuestCommand): boolean {
+  // The session that its start has set aside is rather what a guest was saved on than one of which no end is known.
   return disk.record?.waits === "saved" || waitsToBeSetAside(disk) ||
-    lacksItsEnd(disk.record, readStart(context.paths), context);
+    !hasItsSetAside(disk) && lacksItsEnd(disk.record, readStart(context.paths), context);
 }
 
 /** A flag that was set since the session died is meant for the next one, and stays. */

@@ -1,17 +1,24 @@
-/** `recover --discard` of a disk that the guest has no more: the domain names another file for its target. */
+/** `recover --discard` of a disk that the guest has no more: the domain names another file for its target, or none, and it is gone. */
 
 import { type Guest, inspectGuest } from "./guest.ts";
 import { checkUnchanged, confirm, described, type GuestCommand, namesIn } from "./guest_command.ts";
 import { checkGuest } from "./recover_checks.ts";
 import { flattenIdle } from "../hook/merge_choice.ts";
 import { readOwnRecords } from "../host/session_records.ts";
-import { hasSetAside, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import {
+  hasSetAside,
+  isAway,
+  isSessionAway,
+  nameOf,
+  type ObservedDisk,
+  stateOf,
+} from "../state/observed_disk.ts";
 import { removeSetAside } from "../state/transitions.ts";
 import { quoted } from "../text.ts";
 
 /**
  * Forgets disks that are named by their images, in whose place the domain names other files, and that have no session: what is set aside
- * beside them goes, and their commits stay as they are.
+ * beside them goes, and their commits stay as they are. The same of detached disks of which nothing can be seen any more.
  *
  * After a crash all of them are still known.
  *
@@ -26,7 +33,14 @@ export async function forgetReplaced(context: GuestCommand): Promise<boolean> {
   for (const disk of asked) {
     const { names: { image, ended } } = disk;
     const lost = hasSetAside(disk)
-      ? [`the session that is set aside, ${described(ended)}, goes with that`]
+      ? [
+        `the session that is set aside, ${
+          described(ended)
+        }, goes with that, and a guest that was saved to a file on ` +
+        "it can't be restored any more",
+      ]
+      : isSessionAway(disk)
+      ? ["nothing of it can be seen, but its last session has not ended"]
       : [];
     confirm(`${domain}: ${[`forget ${quoted(image)}`, ...lost].join("; ")}?`, context);
   }
@@ -47,7 +61,10 @@ export async function forgetReplaced(context: GuestCommand): Promise<boolean> {
 /** Those that are meant and that it applies to. */
 function replaced({ disks }: Guest, { targets }: GuestCommand): ObservedDisk[] {
   return disks.flatMap(({ disk }) => {
-    const isMeant = disk !== undefined && disk.source === "other" && targets.includes(disk.names.image);
-    return isMeant && ["missing", "plain", "layered"].includes(stateOf(disk).kind) ? disk : [];
+    if (disk === undefined) return [];
+    const isMeant = [disk.names.image, nameOf(disk)].some((name) => targets.includes(name));
+    const isGone = disk.source === "other" && ["missing", "plain", "layered"].includes(stateOf(disk).kind) ||
+      disk.source === "gone" && isAway(disk);
+    return isMeant && isGone ? disk : [];
   });
 }

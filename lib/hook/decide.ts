@@ -17,6 +17,7 @@ import {
   hasStaying,
   isMadeForIt,
   isMarked,
+  isMaster,
   isRecorded,
   isUnborn,
   mayBeAnothers,
@@ -153,9 +154,7 @@ async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): 
     case "look":
       return { look: await inspectImage(disk, context) };
     case "stood": {
-      const state = stateOf(disk);
-      const isMaster = "layers" in state && state.master === true;
-      return { stood: isMaster && standingOn(disk.names, context).length > 0 };
+      return { stood: isMaster(disk) && standingOn(disk.names, context).length > 0 };
     }
     case "replaced":
       return { replaced: await isReplaced(disk, context) };

@@ -15,7 +15,7 @@ import {
   namesOf,
 } from "../state/paths.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { listed, quoted, shellWord } from "../text.ts";
+import { cancelCommand, listed, quoted, shellWord } from "../text.ts";
 
 /**
  * What the domain names in place of an image now: that one, where any of its targets has it. It is renamed if that is another one
@@ -68,19 +68,21 @@ export function imageAt(
       } ${shellWord(target)}`,
     });
   }
+  const flag = cancelCommand(domain, target);
   // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
-  if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file);
+  if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file, flag);
   if (disk.unfit !== undefined) {
     const { file, backing, unfit } = disk;
     const session = records.find(({ image }) => image === backing && image !== file);
     throw new UserError(unfit.reason, session && file ? { hint: backToSession(file, session.image) } : unfit);
   }
   const image = permitted(disk.file!, folders);
-  checkName(image);
+  checkName(image, flag);
   return image;
 }
 
-function checkName(image: string): void {
+/** @param cancel the command that clears the disk's flag */
+function checkName(image: string, cancel: string): void {
   checkLength(image);
   const owner = imageOf(image);
   if (owner === undefined) return;
@@ -93,7 +95,11 @@ function checkName(image: string): void {
         }, ` +
         `${takingPlace(image, owner)}, then name ${
           shellWord(owner)
-        } as the source with virsh edit, without <backingStore>`,
+        } as the source with virsh edit, without <backingStore>${
+          list(owner).has(namesOf(owner).mark)
+            ? `; its flag would be for the next session then: ${cancel}`
+            : ""
+        }`,
     },
   );
 }

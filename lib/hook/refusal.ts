@@ -4,10 +4,10 @@ import { missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
 import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
-import { isMadeForIt, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMadeForIt, isMaster, isTorn, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { mergeNumber } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
-import { quoted, recoverCommand, shellWord } from "../text.ts";
+import { cancelCommand, quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The same as {@link refusal}, after a look for what has a better way out: a layer that is missing, or a mark that tells of corruption. */
 export async function explain(
@@ -20,7 +20,7 @@ export async function explain(
     const look = await host.qemuImg.info(image);
     const otherwise = kind === "refuse: damaged"
       ? `give it up: ${recoverCommand("--discard", domain, nameOf(disk))}`
-      : "restore it from a backup";
+      : takingBack(disk, domain) ?? "restore it from a backup";
     return look.kind === "damaged" && look.isMarked
       ? markedCorrupt(image, otherwise)
       : refusal(kind, disk, domain);
@@ -150,19 +150,25 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
     case "refuse: unreadable":
       return [
         `${image} is no readable qcow2 image`,
-        `see what it is: qemu-img info ${word}; and mend it, or correct the domain with virsh edit`,
+        `see what it is: qemu-img info ${word}; and mend it, or ${
+          takingBack(disk, domain) ?? "correct the domain with virsh edit"
+        }`,
       ];
     case "refuse: in use":
       return [`${image} is open in another process`, `find it: fuser -v ${word}`];
     case "refuse: not ours":
       return [
-        `${image} stands on ${quoted(topLayer(disk))}, but no session of this guest was begun by this hook`,
-        waysOut(disk),
+        `${image} stands on ${
+          quoted(topLayer(disk))
+        }, but no session of this guest was begun by this hook, unless on another host`,
+        waysOut(disk, domain),
       ];
     case "refuse: replaced": {
       // Seats stand on the layers of a master.
       const making = isMaster(disk)
-        ? `to make it the master's newest version, beside those that seats stand on: ${becomingLayer(disk)}`
+        ? `to make it the master's newest version, beside those that seats stand on: ${
+          becomingLayer(disk, domain)
+        }`
         : "to make it the disk, move the layers away: " +
           `mkdir ${old} && mv ${[...layers(disk), ...mergeMarks(disk)].map(shellWord).join(" ")} ${old}`;
       const waysOut = `to throw ${word} away: ${discarding(disk)}; ${making}`;
@@ -238,6 +244,14 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
           "drop what was saved: virsh managedsave-remove, or start the guest without it",
         ];
     case "refuse: not its session":
+      if (stateOf(disk).kind === "layered") {
+        return [
+          `a session is set aside beside ${image}, and nothing is noted here of the guest that was saved on it`,
+          `restore it on the host where it was saved; or if it was this guest: autorevert keep ${guest} ${
+            shellWord(nameOf(disk))
+          }, and restore it then`,
+        ];
+      }
       return [
         `the session that the guest was saved on is set aside beside ${image}, and another one has begun since`,
         `see all that is there: ls -l ${word}*; end that one first: ` +
@@ -246,7 +260,8 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
     case "refuse: no session to migrate":
       return [
         `the guest migrates here without the session of ${image} that it runs on`,
-        "migrate on shared storage, between hosts that both have this hook and the guest's configuration; " +
+        "migrate on shared storage, between hosts that both have this hook and the guest's configuration; a guest that was " +
+        "started before its disk was listed there has none: shut it down and start it first; " +
         "a start just after an offline migration: try again",
       ];
     case "refuse: TPM to migrate":
@@ -260,32 +275,43 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
 }
 
 /** Both ways out for an overlay that no note knows: each is a move of names, whole whatever happens. */
-function waysOut(disk: ObservedDisk): string {
+function waysOut(disk: ObservedDisk, domain: string): string {
   const image = shellWord(disk.names.image);
   return `to throw ${image} away: ${discarding(disk)}; to keep it as part of the disk: ${
-    becomingLayer(disk)
+    becomingLayer(disk, domain)
   }`;
 }
 
+/** What lies below a commit is whole, unless that is half merged. */
+function takingBack(disk: ObservedDisk, domain: string): string | undefined {
+  const state = stateOf(disk);
+  const commits = state.kind === "layered" ? state.layers.length - (isTorn(state) ? 2 : 1) : 0;
+  return commits > 0 ? `take the newest commit back: autorevert undo ${shellWord(domain)}` : undefined;
+}
+
 /** Makes the image the newest layer. */
-function becomingLayer(disk: ObservedDisk): string {
+function becomingLayer(disk: ObservedDisk, domain: string): string {
   const { image, layer } = disk.names;
   const state = stateOf(disk);
   const next = shellWord("layers" in state ? layer(topOf(state.layers) + 1) : layer(0));
-  return `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}`;
-}
-
-function isMaster(disk: ObservedDisk): boolean {
-  const state = stateOf(disk);
-  return "master" in state && state.master === true;
+  const flag = disk.flag === "set"
+    ? `; its flag would be for the next session then: ${cancelCommand(domain, disk.target)}`
+    : "";
+  return `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}${flag}`;
 }
 
 /** Names to each file the one below it, without copying or changing what it holds. */
 function rebasing(disk: ObservedDisk): string {
   const files = [...layers(disk), ...stateOf(disk).kind === "session" ? [disk.names.image] : []];
-  return files.slice(1).map((file, index) =>
-    `qemu-img rebase -u -f qcow2 -F qcow2 -b ${shellWord(files[index]!)} ${shellWord(file)}`
-  ).join(" && ");
+  const pairs = files.slice(1).map((file, index) => [file, files[index]!] as const);
+  const { names: { ended }, listing } = disk;
+  return [...pairs, ...listing.has(ended) ? [[ended, topLayer(disk)] as const] : []]
+    .map(([file, backing]) => rebase(file, backing)).join(" && ");
+}
+
+/** Has a file stand on another one, without copying or changing what it holds. */
+export function rebase(file: string, backing: string): string {
+  return `qemu-img rebase -u -f qcow2 -F qcow2 -b ${shellWord(backing)} ${shellWord(file)}`;
 }
 
 /** Layers are numbered in a row: one may be missing. */

@@ -157,14 +157,9 @@ const prepare = rows([
     "its guest would write into what they stand on",
   ],
   [
-    { listed: false, state: "session", source: "gone", look: "busy" },
-    "leave",
-    "the disk was detached and is used elsewhere",
-  ],
-  [
-    { listed: false, state: "session", source: "gone", held: true },
+    { listed: false, state: "session", source: "gone" },
     "leave to a person",
-    "another file may stand on it, or it was to be kept",
+    "the disk was detached: another guest may have it, or another file stand on it",
   ],
   [{ listed: false, state: "session", look: "busy" }, "refuse: in use", "it may be another guest's"],
   [{ listed: false, state: "session", look: "replaced" }, "refuse: replaced", "somebody's own file"],
@@ -197,6 +192,11 @@ const prepare = rows([
   [{ state: "missing" }, "refuse: missing", "there is no disk"],
   [{ state: "stray" }, "refuse: stray commit", "its layers are gone, and not by the hook"],
 
+  [
+    { start: "migrate", state: idle },
+    "refuse: no session to migrate",
+    "a session can only come on shared storage",
+  ],
   [{ state: idle, look: "busy" }, "refuse: in use", "a process has it open"],
   [{ state: idle, look: "damaged" }, "refuse: unreadable", "there is no disk to stand on"],
   [{ state: idle, look: "moved" }, "refuse: moved", "what it stands on lies elsewhere, or is gone"],
@@ -224,7 +224,6 @@ const prepare = rows([
   ],
   [{ start: "resume", state: "session", ours: true }, "keep", "it was saved on this session"],
   [{ start: "migrate", state: "session" }, "keep", "it runs on this session elsewhere"],
-  [{ start: "migrate" }, "refuse: no session to migrate", "a session can only come on shared storage"],
   [
     { start: "resume", state: "layered", ended: true, ours: false },
     "refuse: not its session",
@@ -241,6 +240,12 @@ const prepare = rows([
     { start: "resume", state: idle, saved: true },
     "refuse: nothing to resume",
     "the session that it was saved on is gone",
+  ],
+  [
+    { start: "resume", state: idle, ours: false },
+    "new session",
+    "nothing is noted of a session that the guest was saved on; if it was saved before its disk was listed, " +
+    "`autorevert commit` keeps what it does from now on",
   ],
   [{ start: "resume", state: idle }, "new session", "after a commit, the disk is what the memory expects"],
 

@@ -60,6 +60,12 @@ export function isSessionAway(disk: ObservedDisk): boolean {
   return isAway(disk) && disk.record?.idle !== true;
 }
 
+/** Whether seats may stand on its layers. */
+export function isMaster(disk: ObservedDisk): boolean {
+  const state = stateOf(disk);
+  return "master" in state && state.master === true;
+}
+
 /** Whether a session is set aside beside the disk. */
 export function hasSetAside({ listing, names }: ObservedDisk): boolean {
   return listing.has(names.ended);
