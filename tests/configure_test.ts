@@ -1,6 +1,6 @@
 /** `enable`, `disable` and `commit`: what they write, and what they say happens next. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { listDisk, setKey, unlistDisk } from "../lib/command/config_edit.ts";
 import { live } from "./history.ts";
 import { withoutPaths } from "./refused.ts";
@@ -103,8 +103,19 @@ Deno.test("enable tells that a guest that runs is not reverted yet", async () =>
   using fixture = unconfigured();
   fixture.run();
   await checkPrints(fixture, "enable guest vda", [
-    "guest vda: every start begins clean from the next one on; until then the guest writes to the disk itself",
+    "guest vda: every start begins clean from the next one on; until then the guest writes to the disk itself: shut it down " +
+    "for that, without saving it, since after a restore the disk would go back to where it was in the midst of a run",
   ]);
+});
+
+Deno.test("enable tells that a saved guest is not reverted yet, and its restore how what it does is kept", async () => {
+  using fixture = unconfigured();
+  Deno.writeTextFileSync(fixture.managedSave, "");
+  const { printed } = await fixture.type("enable guest vda");
+  assertStringIncludes(printed.join(), "shut it down for that, without saving it");
+  await fixture.event("restore");
+  const { log } = await fixture.event("prepare");
+  assertStringIncludes(log.join(), "`autorevert commit` keeps what it does from now on");
 });
 
 Deno.test("enable takes a disk back that was taken out while its guest runs", async () => {

@@ -225,3 +225,45 @@ Deno.test("the hint for an image that was moved, with a symbolic link in its pla
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), { base: "vda", resized: "yes" });
 });
+
+Deno.test("a session that is set aside can be kept after its image was moved, or the message says how", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-session": true };
+  fixture.disks({ vda: false }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop();
+  const moved = `${fixture.root}/moved`;
+  Deno.renameSync(fixture.images, moved);
+  Deno.mkdirSync(fixture.images);
+  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, moved] };
+  fixture.sources.set("vda", `${moved}/vda.img`);
+  fixture.define();
+  const { code, said } = await fixture.type("keep guest --yes");
+  if (code !== 0) assertStringIncludes(said.join("\n"), "qemu-img rebase -u");
+});
+
+Deno.test("the flag of a session that a blockcommit has brought into the disk doesn't keep the next one, after what the message says", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  const layer = `${fixture.vda}.backing_file`;
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  // virsh blockcommit --active --pivot
+  fixture.write(layer, "session");
+  fixture.sources.set("vda", layer);
+  fixture.define();
+  await fixture.stop();
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  await fixture.event("release", "failed");
+  const commands = /shut off, (.*), then name/.exec(said.join("\n"))?.[1] ?? "";
+  const { success } = await new Deno.Command("sh", { args: ["-ec", commands] }).output();
+  assertEquals([success, commands !== ""], [true, true], said.join("\n"));
+  fixture.sources.set("vda", fixture.vda);
+  fixture.define();
+  if (/one-shot-commit|--cancel/.test(said.join("\n"))) await fixture.type("commit --cancel guest");
+  await fixture.start();
+  fixture.write(fixture.vda, "junk");
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" }, said.join("\n"));
+});

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { link } from "../lib/host/files.ts";
 import type { Host } from "../lib/host/host.ts";
 import { type Refused, testRefused } from "./refused.ts";
@@ -151,7 +151,8 @@ testRefused([
   {
     if: "the image is somebody's own overlay",
     arrange: (fixture) => ownOverlay(fixture, 0),
-    error: 'vda: "IMAGE" stands on "IMAGE.backing_file", but no session of this guest was begun by this hook',
+    error:
+      'vda: "IMAGE" stands on "IMAGE.backing_file", but no session of this guest was begun by this hook, unless on another host',
     hint: "to throw IMAGE away: mv IMAGE.backing_file IMAGE; " +
       "to keep it as part of the disk: mv IMAGE IMAGE.backing_file.1 && ln IMAGE.backing_file.1 IMAGE",
   },
@@ -159,7 +160,7 @@ testRefused([
     if: "the image is somebody's own overlay on several layers",
     arrange: (fixture) => ownOverlay(fixture, 2, 7),
     error:
-      'vda: "IMAGE" stands on "IMAGE.backing_file.7", but no session of this guest was begun by this hook',
+      'vda: "IMAGE" stands on "IMAGE.backing_file.7", but no session of this guest was begun by this hook, unless on another host',
     hint: "to throw IMAGE away: ln -f IMAGE.backing_file.7 IMAGE; " +
       "to keep it as part of the disk: mv IMAGE IMAGE.backing_file.8 && ln IMAGE.backing_file.8 IMAGE",
   },
@@ -229,4 +230,20 @@ Deno.test("a disk with the longest name there may be has its session, and its co
   await fixture.stop();
   assertEquals(fixture.flags(), { vda: false });
   assertEquals(fixture.read(fixture.sources.get("vda")!), { base: "vda", session: "yes" });
+});
+
+Deno.test("where the newest commit is damaged, the refusal of a start names undo, which takes it back", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 1 };
+  fixture.disks({ vda: true }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop();
+  Deno.writeTextFileSync(fixture.vda, "damaged");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  await fixture.event("release", "failed");
+  const undone = await fixture.type("undo guest --yes");
+  assertEquals([undone.code, fixture.disk("vda")], [0, { base: "vda" }]);
+  assertStringIncludes(said.join("\n"), "autorevert undo guest");
 });

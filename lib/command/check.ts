@@ -1,5 +1,5 @@
 import { guestFindings, sharedImages } from "./check_guest.ts";
-import { leftovers, spaceFindings, untriedStores } from "./check_storage.ts";
+import { clonesOn, leftovers, spaceFindings, untriedStores } from "./check_storage.ts";
 import { masterFindings, seatFindings } from "./check_seats.ts";
 import { firmwareFindings } from "./firmware.ts";
 import { hostFindings } from "./check_host.ts";
@@ -35,6 +35,7 @@ export async function check(
     ...masterFindings(guests, { host }),
     ...sharedImages(guests, host.settings),
     ...await spaceFindings(guests, host),
+    ...clonesOn(guests, host),
     ...leftovers(guests, host),
     ...await untriedStores(guests, host),
   );

@@ -117,10 +117,12 @@ function unknownDomain({ domain, records }: Guest, { host: { settings } }: Event
   const meant = renamed ?? nearest(domain, free);
   return new UserError(`libvirt knows no such domain; without a configuration are ${listed(free)}`, {
     hint: meant === undefined
-      ? `if it was renamed, rename ${left.map(shellWord).join(" and ")} with it; if it is gone, remove ${
-        left.length > 1 ? "them" : "that"
-      }`
-      : `if it is called ${quoted(meant)} now: ${move(meant)}`,
+      ? `if it comes here from another host, leave this as it is; if it was renamed, rename ${
+        left.map(shellWord).join(" and ")
+      } with it; if it is gone, remove ${left.length > 1 ? "them" : "that"}`
+      : `if it comes here from another host, leave this as it is; if it is called ${quoted(meant)} now: ${
+        move(meant)
+      }`,
   });
 }
 

@@ -2,8 +2,8 @@ import { type Finding, finding } from "./finding.ts";
 import { type Guest, managedGuests } from "./guest.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
-import { stateOf } from "../state/observed_disk.ts";
-import { folderOf, imageOf, type Names, namesOf } from "../state/paths.ts";
+import { isMaster, stateOf } from "../state/observed_disk.ts";
+import { belongsTo, folderOf, imageOf, type Names, namesOf } from "../state/paths.ts";
 import { parse } from "../state/state.ts";
 import { listed, quoted, shellWord, size } from "../text.ts";
 
@@ -87,6 +87,41 @@ export async function untriedStores(guests: readonly Guest[], host: Host): Promi
     );
   }
   return found;
+}
+
+/** Images that stand on a managed one, which are not seats: a commit changes what they stand on. */
+export function clonesOn(guests: readonly Guest[], { settings, backingOf }: Host): Finding[] {
+  const managed = guests.flatMap(({ domain, disks }) =>
+    disks.flatMap(({ target, disk }) => disk?.listed && !isMaster(disk) ? { domain, target, disk } : [])
+  );
+  if (managed.length === 0) return [];
+  const folders = settings.imageFolders.filter((folder, _, all) =>
+    !all.some((other) => folder.startsWith(`${other}/`))
+  );
+  return folders.flatMap((folder) => files.walk(folder, () => {})).flatMap((file) => {
+    const backing = backingOrNone(file, backingOf);
+    if (backing === undefined) return [];
+    return managed.filter(({ disk: { names, listing } }) =>
+      !belongsTo(names.image, file) && [...listing.keys()].some((path) => files.sameFile(path, backing))
+    ).map(({ domain, target, disk: { names: { image } } }) => {
+      const message = `${quoted(file)} stands on ${
+        quoted(image)
+      }: a commit would change the disk that it is a part of`;
+      const hint =
+        `with its guest shut off, have it stand on nothing: qemu-img rebase -b '' ${shellWord(file)}; ` +
+        "or make it a seat: docs/classroom.md";
+      return finding("warning", { message, hint }, domain, target);
+    });
+  });
+}
+
+/** What can't be read stands on nothing that is known. */
+function backingOrNone(file: string, backingOf: Host["backingOf"]): string | undefined {
+  try {
+    return backingOf(file);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Names of ours that no configured disk accounts for. */

@@ -7,7 +7,7 @@ import { isBeingMerged, probeLinks } from "./inspect.ts";
 import { checkSeatsFirmware, enableSeats, guestsWithFirmwareOf, isForSeats } from "./configure_seats.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, readStart } from "../hook/context.ts";
-import { decisionFor, whyRefused } from "../hook/decide.ts";
+import { decisionFor, isSaved, whyRefused } from "../hook/decide.ts";
 import { checkPublishable } from "../hook/image_path.ts";
 import { imagesAtPrepare, observeAtPrepare, observeListed } from "../hook/observe.ts";
 import { eventFacts } from "../hook/begin_sessions.ts";
@@ -147,9 +147,10 @@ async function enableDisks(
   }
   for (const disk of meant) {
     const isAdded = added.includes(disk.target);
-    const isUnprotected = isLive && !isOwnSession(disk);
+    const isUnprotected = (isLive || isSaved(context)) && !isOwnSession(disk);
     const start = isUnprotected
-      ? "every start begins clean from the next one on; until then the guest writes to the disk itself"
+      ? "every start begins clean from the next one on; until then the guest writes to the disk itself: shut it down " +
+        "for that, without saving it, since after a restore the disk would go back to where it was in the midst of a run"
       : "every start begins clean from now on";
     const said = [
       ...isAdded ? [start] : [],

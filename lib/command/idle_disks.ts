@@ -20,7 +20,8 @@ import { startMerge } from "../hook/merge.ts";
 import { interruptMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
-import { otherFile } from "../hook/refusal.ts";
+import { layerNamed } from "../hook/layer_names.ts";
+import { otherFile, rebase } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -152,7 +153,11 @@ async function checkEnded({ disk: { target, names }, state }: Idle, { host }: Gu
       `the session that was set aside stands on ${
         backing === undefined ? "no readable file" : quoted(backing)
       }, not on the top layer ${quoted(top)}`,
-      { hint: `see what stands on what: qemu-img info --backing-chain ${shellWord(names.ended)}` },
+      {
+        hint: backing !== undefined && layerNamed(names, backing) === top
+          ? `if the files were copied, moved or renamed together: ${rebase(names.ended, top)}`
+          : `see what stands on what: qemu-img info --backing-chain ${shellWord(names.ended)}`,
+      },
     ),
   );
 }

@@ -1,6 +1,6 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
-import { dataError, markedCorrupt } from "./refusal.ts";
+import { dataError, markedCorrupt, rebase } from "./refusal.ts";
 import { checkMergeMarks } from "./marks.ts";
 import { layerNamed, missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
@@ -179,9 +179,7 @@ function standsElsewhere(file: string, backing: string | undefined, right: strin
     }`,
     {
       hint: isMoved
-        ? `if the layers were copied, moved or renamed together: qemu-img rebase -u -f qcow2 -F qcow2 -b ${
-          shellWord(right)
-        } ${shellWord(file)}`
+        ? `if the layers were copied, moved or renamed together: ${rebase(file, right)}`
         : `see what stands on what: qemu-img info -U --backing-chain ${shellWord(file)}`,
     },
   );

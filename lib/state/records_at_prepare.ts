@@ -127,8 +127,9 @@ function begunRecord(
     ...hasLostSession(disk) && { lost: true } as const,
     // What is on disk is QEMU's already: whose it was is known from an earlier stay.
     ...isComing && record !== undefined && { owner: record.owner },
-    // Until the older session's mark is gone: it is its flag's own still.
-    ...(isFlaggedAtStart(disk) || record?.flagged && bearsMark(disk)) && { flagged: true } as const,
+    // Until the older session's mark is gone: it is its flag's own still. One that comes bears its host's.
+    ...(isFlaggedAtStart(disk) || !isComing && record?.flagged && bearsMark(disk)) &&
+      { flagged: true } as const,
     ...isComing && { visits: record === undefined ? "first" : "again" } as const,
     // Until the new session has taken its place.
     ...disk.made !== undefined && stateOf(disk).kind === "session" && { made: [disk.made] },

@@ -348,7 +348,7 @@ Deno.test("an overlay that is somebody else's is refused, and both ways out work
     guest.configure({ vda: false });
     const said = await refused("start", guest.name);
     await guest.idle();
-    assertStringIncludes(said, "but no session of this guest was begun by this hook");
+    assertStringIncludes(said, "but no session of this guest was begun by this hook, unless on another host");
     const hint = /hint: to throw \S+ away: (?<throw>.+?); to keep it as part of the disk: (?<keep>.+)/.exec(
       said,
     )!.groups!;

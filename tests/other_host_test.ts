@@ -1,0 +1,81 @@
+/** A guest that another host has, too: what is kept, and what is told of its session. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { TwoHosts } from "./two_hosts.ts";
+
+Deno.test("a session that was flagged on the other host is kept at home, where an editor had cleared the flag of it before", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  there.define();
+  await hosts.start(here);
+  // Changed his mind, with an editor.
+  here.configure({ vda: false });
+  await hosts.migrate(here, there);
+  there.run();
+  await there.type("commit guest");
+  await hosts.migrate(there, here);
+  here.write(here.vda, "kept");
+  await hosts.stop(here);
+  assertEquals(here.disk("vda"), { base: "vda", kept: "yes" });
+});
+
+Deno.test("the hint of a restore that is refused on another host, where the session is set aside, leads somewhere", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  here.define();
+  there.define();
+  await here.start();
+  here.write(here.vda, "saved on");
+  // Before libvirt 10.5, a save to a file.
+  await here.stop("-");
+  await there.event("restore");
+  const { code, said } = await there.event("prepare");
+  assertEquals(code, 1);
+  await there.event("release", "-");
+  const [, words] = /autorevert (recover --keep\|--discard guest [^ ;"]+)/.exec(said.join("\n")) ?? [];
+  if (words === undefined) return;
+  for (const way of ["--keep", "--discard"]) {
+    const followed = await there.type(`${words.replace("--keep|--discard", way)} --yes`);
+    assertEquals(followed.said, [], `${said.join("\n")}`);
+  }
+});
+
+Deno.test("the refusal of a migration says that the guest was started before its disk was listed", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  Deno.removeSync(here.configFile);
+  // It runs on the disk itself, and then both hosts get the configuration.
+  here.define();
+  here.run();
+  await here.type("enable guest vda");
+  await there.event("migrate");
+  const { code, said } = await there.event("prepare");
+  assert(code === 0 || /shut it down|was started before/.test(said.join()), said.join("\n"));
+});
+
+Deno.test("check on a host that a guest may come to doesn't have its configuration removed", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  here.define();
+  await hosts.start(here);
+  // The guest is defined where it runs.
+  const { printed } = await there.type("check guest");
+  const line = printed.filter((line) => line.includes("remove"));
+  assertEquals(line.filter((line) => !/another host/.test(line)), [], printed.join("\n"));
+});
+
+Deno.test("on another host than the one that a guest was saved on no message has its session thrown away as nobody's", async () => {
+  for (const reason of ["saved", "crashed"]) {
+    using hosts = new TwoHosts({ vda: false });
+    const { here, there } = hosts;
+    for (const host of [here, there]) host.define();
+    await hosts.start(here);
+    here.write(here.vda, "saved on");
+    if (reason === "saved") await hosts.stop(here, reason);
+    else here.busy.clear();
+    const { printed } = await there.type("check guest");
+    const { code, said } = await there.event("prepare");
+    assertEquals(code, 1);
+    for (const text of [printed.join("\n"), said.join("\n")]) assertStringIncludes(text, "another host");
+  }
+});
