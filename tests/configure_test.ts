@@ -385,7 +385,7 @@ Deno.test("commit sets the flag of a guest that libvirt doesn't know at the mome
   const { code, printed } = await fixture.type("commit guest");
   assertEquals([code, fixture.flags()], [0, { vda: true }]);
   assertEquals(printed, [
-    "guest vda: the session that ends next will be kept; but something is wrong, see: autorevert check guest",
+    "guest vda: the flag is set; but something is wrong, and nobody can tell for which session: autorevert check guest",
   ]);
   assertEquals((await fixture.type("commit guest --cancel")).code, 0);
   assertEquals(fixture.flags(), { vda: false });

@@ -79,3 +79,39 @@ Deno.test("on another host than the one that a guest was saved on no message has
     for (const text of [printed.join("\n"), said.join("\n")]) assertStringIncludes(text, "another host");
   }
 });
+
+Deno.test("the program can be removed from a host whose guests have gone to another one, or the message says how", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  await hosts.stop(there);
+  assertEquals(here.files(), ["vda.img"]);
+  // The host is emptied.
+  Deno.removeSync(here.configFile);
+  const script = new URL("../packaging/may-remove", import.meta.url).pathname;
+  const { code, stderr } = await new Deno.Command("sh", { args: [script, here.config] }).output();
+  const said = new TextDecoder().decode(stderr);
+  assert(code === 0 || said.includes("another host"), said);
+});
+
+for (const way of ["--keep", "--discard"]) {
+  Deno.test(`the flag of a session that was ended on another host, when its own was dead, doesn't keep the next one: recover ${way}`, async () => {
+    using hosts = new TwoHosts({ vda: true }, { vda: false });
+    const { here, there } = hosts;
+    for (const host of [here, there]) host.define();
+    await here.start();
+    here.write(here.vda, "maintenance");
+    // This host dies; a start on the other one is refused, and names the command.
+    const { code } = await there.event("prepare");
+    assertEquals(code, 1);
+    await there.event("release", "failed");
+    const { printed } = await there.type(`recover ${way} guest vda --yes`);
+    here.boot();
+    await here.start();
+    here.write(here.vda, "junk");
+    await here.stop();
+    const told = /flag/.test(printed.join());
+    assertEquals("junk" in here.disk("vda") && !told, false, printed.join("\n"));
+  });
+}

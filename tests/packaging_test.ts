@@ -142,7 +142,8 @@ Deno.test("a package isn't removed while a disk needs it, and upgraded all the s
       stderr: 'error: disks of "win10" still need the hook:\nstatus of win10\n' +
         "hint: autorevert disable 'win10', then start it and shut it down once;\n" +
         "      if it names another image now, name that one again with virsh edit before;\n" +
-        "      if guest and images are gone for good: rm '/hooks/config/win10.session'\n",
+        "      if a disk is detached and gone for good: autorevert recover --discard 'win10' TARGET;\n" +
+        "      if guest and images are gone, or live on another host now: rm '/hooks/config/win10.session'\n",
     });
   }
   at.write("/hooks/config/.dotted.session", "[]");

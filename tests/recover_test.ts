@@ -421,3 +421,15 @@ Deno.test("recover that forgets an image asks about the session that is set asid
     "a guest that was saved to a file on it can't be restored any more",
   );
 });
+
+Deno.test("recover says why it can't complete a commit that was cut short, where the configuration can't be read", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.event("release", "shutdown", { perform: dyingAt("clear") });
+  assertEquals(fixture.state("vda").kind, "committing");
+  fixture.configureText('{"disks": [{"target": "vda", "one-shot-commit": true}');
+  // Another guest of the image is told: "being finished … by hand: autorevert recover guest".
+  const { code, said, printed } = await fixture.type("recover guest");
+  assertEquals([code, said.join().includes("is not JSON")], [1, true], printed.join());
+});

@@ -98,7 +98,8 @@ export const wordsOf: Readonly<Record<Condition, Words>> = {
     state: "needs attention",
     flagged: "commit asked for",
     colour: "red",
-    commit: "the session that ends next will be kept; but something is wrong, see: autorevert check DOMAIN",
+    commit:
+      "the flag is set; but something is wrong, and nobody can tell for which session: autorevert check DOMAIN",
     cancel: forgotten,
   },
 };

@@ -27,6 +27,7 @@ import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_r
 import { planCommit } from "../state/commit_plan.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import {
+  bearsMark,
   flagTargetOf,
   hasItsSetAside,
   hasSetAside,
@@ -42,7 +43,7 @@ import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
 import { namesOf } from "../state/paths.ts";
 import { hasEnded, parse } from "../state/state.ts";
-import { recoverCommand, shellWord } from "../text.ts";
+import { cancelCommand, recoverCommand, shellWord } from "../text.ts";
 
 /**
  * Finishes what was cut short, as the guest's next event would, and ends a session that lies there, if the
@@ -82,6 +83,8 @@ export async function recover(context: GuestCommand): Promise<void> {
   if (options.has("keep") || options.has("discard")) {
     if (asked !== undefined) checkUnchanged(asked, sessions);
     await endSessions(sessions, firmwareOf(sessions, disks, context), guest, context);
+  } else if (guest.problem !== undefined && disks.some((disk) => stateOf(disk).kind === "committing")) {
+    throw guest.problem;
   } else if (stages.length === 0 && orders.length === 0) {
     tellNothing(sessions, guest, context);
   }
@@ -266,6 +269,10 @@ async function endSessions(
   const flagSaid = (disk: ObservedDisk) =>
     disk.startFlag?.isSet
       ? `; the flag of ${disk.startFlag.target}, as which it began, is used up by that`
+      : disk.record === undefined && bearsMark(disk)
+      ? `; where it began its flag is still set, for the next session there: ${
+        cancelCommand(domain, disk.target)
+      }`
       : own.includes(disk) || disk.startFlag !== undefined && disk.flag === "clear"
       ? ""
       : "; the flag stays, and the next session will be kept";

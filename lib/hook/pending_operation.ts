@@ -114,7 +114,8 @@ function stepsOf({ image, owner }: SessionRecord, pending: PendingOperation, sta
       ];
     }
     case "keep":
-      return moves.keep(names, state, owner);
+      // Whoever had the image meanwhile may have thrown it away.
+      return state.ended ? moves.keep(names, state, owner) : [];
     default:
       return verb satisfies never;
   }
