@@ -12,7 +12,7 @@ function invalid(wrong: string, text: string, what: string | RegExp): Refused {
     if: `the configuration ${wrong}`,
     arrange: (fixture) => fixture.configureText(text),
     error: typeof what === "string" ? `"${FILE}"${what}` : new RegExp(`^"${FILE}"${what.source}$`),
-    hint: `correct ${FILE}, or remove it to leave the guest alone`,
+    hint: `correct ${FILE}, or remove it while the guest is shut off, to leave it alone`,
   };
 }
 

@@ -1,10 +1,11 @@
 /** Guests that share an image, or have it one after the other: what one does spares what is another's. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
 import { dyingAt, Failing, tearing } from "./fault.ts";
 import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
+import { TwoHosts } from "./two_hosts.ts";
 
 /** Another guest, configured for the same image. */
 const second = { domain: "second" };
@@ -277,4 +278,53 @@ Deno.test("a guest whose session another guest of the image has thrown away is n
     const { code } = await fixture.event("prepare");
     assertEquals(code, 1, JSON.stringify([isTried, fixture.read(fixture.vda)]));
   }
+});
+
+Deno.test("a guest is started after a keep that was cut short, also where the other host has thrown away what was to be kept", async () => {
+  using hosts = new TwoHosts({ vda: true });
+  const { here, there } = hosts;
+  for (const host of [here, there]) {
+    host.keys = { "keep-commits": 2, "keep-session": host === here };
+    host.configure({ vda: host === here });
+    host.define();
+  }
+  await here.start();
+  here.write(here.vda, "commit");
+  await here.stop();
+  await here.start();
+  here.write(here.vda, "session");
+  await here.stop();
+  await here.type("keep guest --yes", true, { perform: dyingAt("own") });
+  await there.start();
+  await there.stop();
+  const { code, said } = await here.event("prepare");
+  const recovered = code === 0 ? undefined : await here.type("recover guest");
+  assertEquals(code, 0, [...said, ...recovered?.said ?? []].join("\n"));
+});
+
+Deno.test("what another guest is told of a saved guest's session says that it was saved, or what is advised loses nothing", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  fixture.define("other");
+  await fixture.start();
+  fixture.write(fixture.vda, "saved on");
+  await fixture.stop("saved");
+  const other = { domain: "other" };
+  Deno.writeTextFileSync(`${fixture.config}/other.json`, '{"disks": [{"target": "vda"}]}');
+  Deno.chmodSync(`${fixture.config}/other.json`, 0o644);
+  const { code, said } = await fixture.event("prepare", "-", other);
+  assertEquals(code, 1);
+  await fixture.event("release", "failed", other);
+  if (/saved|restore/.test(said.join())) return;
+  assertStringIncludes(said.join(), "start that guest and end it");
+  await fixture.start();
+  await fixture.stop();
+  for (const operation of ["prepare", "start", "started"]) await fixture.event(operation, "-", other);
+  for (const operation of ["stopped", "release"]) await fixture.event(operation, "shutdown", other);
+  await fixture.event("restore");
+  const restored = await fixture.event("prepare");
+  assertEquals(
+    [restored.code, fixture.read(fixture.vda)],
+    [0, { base: "vda", "saved on": "yes" }],
+    said.join("\n"),
+  );
 });

@@ -222,3 +222,32 @@ for (const reason of ["shutdown", "-"]) {
     assertEquals((await fixture.type("status guest")).code, 0);
   });
 }
+
+for (const named of ["sda", "vda"]) {
+  Deno.test(`a session that is set aside can be kept after its disk got another target, as the messages say: keep guest ${named}`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-session": true };
+    fixture.disks({ vda: false }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await fixture.stop();
+    fixture.sources.delete("vda");
+    fixture.sources.set("sda", fixture.vda);
+    fixture.define();
+    fixture.configure({ sda: false });
+    const told: string[] = [];
+    let words = `keep guest ${named}`;
+    for (let tries = 0; tries < 4; tries++) {
+      const { code, said } = await fixture.type(`${words} --yes`);
+      told.push(words, ...said);
+      if (code === 0) break;
+      const next = /autorevert (keep guest[^;"]*)/.exec(said.join("\n"))?.[1]?.trim();
+      if (said.join().includes("start the guest and shut it down first")) {
+        await fixture.start();
+        await fixture.event("release", "shutdown");
+      }
+      words = next ?? words;
+    }
+    assertEquals("session" in fixture.disk("vda"), true, told.join("\n"));
+  });
+}

@@ -116,7 +116,7 @@ async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
   }
   for (const { disk } of chosen) {
     if (disk.source === "other") throw otherFile(disk, context.domain);
-    if (disk.renamed && context.targets.length > 0) throw renamedDisk(disk);
+    if (disk.renamed && context.targets.length > 0) throw renamedDisk(disk, work.verb, context);
   }
   for (const idle of chosen) {
     try {
@@ -130,11 +130,17 @@ async function choose(work: Operation, context: GuestCommand): Promise<Idle[]> {
   return chosen;
 }
 
-function renamedDisk({ target, names: { image } }: ObservedDisk): UserError {
+function renamedDisk(
+  { target, names: { image } }: ObservedDisk,
+  verb: Operation["verb"],
+  { domain }: GuestCommand,
+): UserError {
   return withContext(
     target,
     new UserError(`the disk that was ${target}, ${quoted(image)}, has another target now`, {
-      hint: "start the guest and shut it down first: then its disks go by the targets that they have now",
+      hint: verb === "keep"
+        ? `name none: autorevert keep ${shellWord(domain)}; a start would throw away what is to be kept`
+        : "start the guest and shut it down first: then its disks go by the targets that they have now",
     }),
   );
 }

@@ -13,8 +13,8 @@ import { quoted, recoverCommand, shellWord } from "../text.ts";
 /** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
 function otherOwner(image: string, { paths }: EventContext) {
   const others = otherGuests(paths.note, [image]).flatMap(({ domain, records }) =>
-    records.filter((record) => record.image === image).map(({ target, started, pending }) => ({
-      ...{ domain, target, started, pending },
+    records.filter((record) => record.image === image).map(({ target, started, waits, pending }) => ({
+      ...{ domain, target, started, waits, pending },
     }))
   );
   return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
@@ -40,7 +40,9 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
   const [theirs, own] = [owner, context].map(({ domain }) =>
     shellWord(guestNames(configFolder, domain).note)
   );
-  const first = isKnown
+  const first = isKnown && owner.waits === "saved"
+    ? "that guest was saved on it, or has gone to another host with it: restore it, and end it"
+    : isKnown
     ? "start that guest and end it"
     : `if it was renamed to ${quoted(context.domain)}: mv -n ${theirs} ${own}`;
   const isReplaced = isKnown && hasOtherImage({ ...owner, image }, context);

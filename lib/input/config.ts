@@ -64,7 +64,7 @@ export async function parseConfig(path: string, text: string): Promise<Listed> {
   const invalid = (
     place: string,
     what: string,
-    hint = `correct ${shellWord(path)}, or remove it to leave the guest alone`,
+    hint = `correct ${shellWord(path)}, or remove it while the guest is shut off, to leave it alone`,
   ) => new UserError(`${quoted(path)}${place && ` at ${place}`}: ${what}`, { hint });
 
   if (text.startsWith("\ufeff")) {

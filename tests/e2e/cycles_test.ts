@@ -370,7 +370,10 @@ Deno.test("an invalid configuration keeps the guest from starting, and virsh say
     said,
     `error: invalid: "${CONFIG}/invalid.json" at disks[0]: unknown key "one-shot-comit", did you mean "one-shot-commit"?`,
   );
-  assertStringIncludes(said, `hint: correct ${CONFIG}/invalid.json, or remove it to leave the guest alone`);
+  assertStringIncludes(
+    said,
+    `hint: correct ${CONFIG}/invalid.json, or remove it while the guest is shut off, to leave it alone`,
+  );
   await guest.isPlain(0);
 });
 
