@@ -184,9 +184,10 @@ async function all(fixture: Fixture, how: Circumstance, ...operations: string[])
 function endOf(name: string, reason: string): Happening {
   return {
     name,
-    may: running,
+    // Only to a guest that was called up before its memory came.
+    may: (model) => running(model) && (reason !== "failed" || model.session?.restored === true),
     then: (model, { rules }) =>
-      reason === "failed" && rules.tells && model.session?.restored
+      reason === "failed" && rules.tells
         ? expected.unrestored(model)
         : expected.ended(model, rules.tells ? ends[reason]! : "unknown", rules.keepSession),
     act: async ({ fixture, ...life }, how) => {
@@ -363,7 +364,7 @@ async function happen(life: Life, { name, then, act, refused }: Happening): Prom
     const { rules } = life;
     const other = life.unnoted && before.session
       ? {
-        ...expected.ended(before, rules.tells ? "failed" : "unknown", rules.keepSession),
+        ...rules.tells ? before : expected.ended(before, "unknown", rules.keepSession),
         saved: after.saved,
       }
       : after;
