@@ -188,3 +188,24 @@ Deno.test("a session that is set aside outlives a start that was cut short with 
     assertEquals([said, fixture.disk("vda")], [[], { base: "vda", session: "yes" }], what);
   }
 });
+
+Deno.test("a flag that an editor clears after a start that failed keeps no session", async () => {
+  for (const isFailed of [false, true]) {
+    using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+    await fixture.start();
+    // The flag is set with an editor while the guest runs; then the power fails.
+    fixture.configure({ vda: true, vdb: false });
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+    fixture.boot();
+    if (isFailed) {
+      const perform = failingAt((step) => step.kind === "rename" && step.to === fixture.image("vdb"));
+      assertEquals((await fixture.event("prepare", "-", { perform })).code, 1);
+      await fixture.event("release", "failed");
+    }
+    // The administrator has changed his mind.
+    fixture.configure({ vda: false, vdb: false });
+    await fixture.start();
+    await fixture.stop();
+    assertEquals(fixture.disk("vda"), { base: "vda" }, `${isFailed}`);
+  }
+});

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { TwoHosts } from "./two_hosts.ts";
+import { makeBorn } from "./file_times.ts";
 
 Deno.test("a session that was flagged on the other host is kept at home, where an editor had cleared the flag of it before", async () => {
   using hosts = new TwoHosts({ vda: true }, { vda: false });
@@ -115,3 +116,30 @@ for (const way of ["--keep", "--discard"]) {
     assertEquals("junk" in here.disk("vda") && !told, false, printed.join("\n"));
   });
 }
+
+Deno.test("a guest that was saved on its flagged session at one host is restored at the other, also where that knows an older flagged session", async () => {
+  for (const isStale of [false, true]) {
+    using hosts = new TwoHosts({ vda: isStale }, { vda: false });
+    const { here, there } = hosts;
+    for (const host of [here, there]) host.define();
+    if (isStale) {
+      await here.start();
+      // This host dies, and its session is ended at the other one.
+      await there.type("recover --discard guest vda --yes");
+      here.boot();
+      here.configure({ vda: false });
+    }
+    there.configure({ vda: true });
+    await there.start();
+    there.write(there.vda, "saved on");
+    await there.stop("saved");
+    makeBorn(there.vda, new Date(Date.now() + 3_600_000));
+    await here.event("restore");
+    const { code, said } = await here.event("prepare");
+    assertEquals(
+      [code, here.read(here.vda)],
+      [0, { base: "vda", "saved on": "yes" }],
+      JSON.stringify([isStale, said]),
+    );
+  }
+});

@@ -6,6 +6,7 @@ import { before, Failing } from "./fault.ts";
 import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 import { snapshot } from "./tree.ts";
+import { makeBorn } from "./file_times.ts";
 
 Deno.test("what an external snapshot stood on is kept by the recovery that the manual names, in its order", async () => {
   using fixture = await up(false);
@@ -314,4 +315,28 @@ Deno.test("keep tells nothing of a session that is set aside beside an image whi
   assertEquals(printed, [
     "guest vda: the last session is part of the disk now: the next start begins with it",
   ]);
+});
+
+Deno.test("somebody's own overlay in a dead session's place is not taken for that session after the guest had another image", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  fixture.boot();
+  // Another file is put there: a start would be refused.
+  Deno.removeSync(fixture.vda);
+  fixture.save(fixture.vda, `${fixture.vda}.backing_file`, { own: "yes" });
+  makeBorn(fixture.vda, new Date("2098-01-01"));
+  assertEquals((await fixture.event("prepare")).code, 1);
+  await fixture.event("release", "failed");
+  // The guest has another image for a while.
+  const old = fixture.vda;
+  fixture.save(fixture.image("new"), null, { base: "new" });
+  fixture.sources.set("vda", fixture.image("new"));
+  fixture.define();
+  await fixture.start();
+  await fixture.stop();
+  fixture.sources.set("vda", old);
+  fixture.define();
+  const { code } = await fixture.event("prepare");
+  assertEquals([code, fixture.read(old)], [1, { base: "vda", own: "yes" }]);
 });

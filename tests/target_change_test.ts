@@ -251,3 +251,23 @@ for (const named of ["sda", "vda"]) {
     assertEquals("session" in fixture.disk("vda"), true, told.join("\n"));
   });
 }
+
+Deno.test("a session that lacks its end is set aside also where the guest has had another image since", async () => {
+  for (const isOther of [false, true]) {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    // QEMU and libvirtd die together: the guest may just have been saved.
+    if (isOther) {
+      fixture.save(fixture.image("new"), null, { base: "new" });
+      fixture.sources.set("vda", fixture.image("new"));
+      fixture.define();
+      await fixture.start();
+      await fixture.stop();
+      fixture.sources.set("vda", fixture.vda);
+      fixture.define();
+    }
+    await fixture.start();
+    assertEquals(fixture.files().includes("vda.img.autorevert-ended"), true, `${isOther}`);
+  }
+});

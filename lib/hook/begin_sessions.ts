@@ -185,6 +185,8 @@ function recordsWhenBegun(
       const { flagged: _, ...rest } = record;
       return { ...rest, ...one.disk.flag === "set" && { flagged: true } };
     }
+    // What lies in the place of one that was left may be somebody's own.
+    if (record.detached) return record;
     const made = madeAt(record.image);
     if (made === undefined || isMadeForIt({ made, record })) return record;
     const isSession = parse(namesOf(record.image), files.listIfThere(record.image)).kind === "session";

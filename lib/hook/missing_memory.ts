@@ -30,7 +30,7 @@ export async function noteMissingMemory({ run, host, domain, paths }: EventConte
  */
 export function mayLackMemory({ extra, paths }: EventContext): boolean {
   if (!["crashed", "destroyed", "daemon", "-"].includes(extra)) return false;
-  const disks = readOwnRecords(paths.note).filter(({ firmware }) => !firmware);
+  const disks = readOwnRecords(paths.note).filter(({ firmware, idle }) => !firmware && !idle);
   const restored = [...disks, ...readSeats(paths.seats)].filter(({ came }) => came === "restore");
   return restored.length > 0 &&
     restored.every((record) =>

@@ -25,17 +25,19 @@ export async function started(context: EventContext): Promise<void> {
   const images = readOwnRecords(paths.note).map(({ image }) => image);
   using _folders = await run.locks.folders(images, PATIENT);
   const records = readOwnRecords(paths.note);
-  const left = records.map(({ aside: _aside, lost: _lost, over: _over, waits, ...rest }) => ({
-    ...rest,
-    ...rest.detached && waits && { waits },
-  }));
+  const left = records.map((record) => {
+    // On another one than the guest runs on.
+    if (record.detached) return record;
+    const { aside: _aside, lost: _lost, over: _over, waits: _waits, ...rest } = record;
+    return rest;
+  });
   await run.take("", [{ kind: "note", path: paths.note, records: unfinished(left, listIfThere) }]);
   await forgetOfSeats();
   // A disk's is never there without its firmware's.
   const inOrder = disksFirst(records, (record) => record);
   let isDone = true;
-  for (const { target, image, aside, firmware } of inOrder) {
-    if (aside !== "forget" && aside !== "others" || firmware && !isDone) continue;
+  for (const { target, image, aside, firmware, detached } of inOrder) {
+    if (aside !== "forget" && aside !== "others" || detached || firmware && !isDone) continue;
     isDone = await run.takeOrReport(target, () => {
       const names = namesOf(image);
       const state = parse(names, list(image));

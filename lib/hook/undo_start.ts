@@ -19,9 +19,13 @@ export async function undoStart(
   },
   { run, paths }: EventContext,
 ): Promise<void> {
-  // What stays as the start left it: a session that was put back, one in whose place another is, and what can't be taken back.
+  // What stays as the start left it: a session that was put back, or has got its mark, one in whose place another is, and what can't be
+  // taken back.
   const left = new Set(
-    decided.filter(({ decision }) => decision === "put back").map(({ disk }) => disk.names.image),
+    decided.filter(({ disk, decision }) =>
+      decision === "put back" || decision === "resume" && own.has(disk.names.mark)
+    )
+      .map(({ disk }) => disk.names.image),
   );
   for (const one of decided.filter((one) => beginsSession(one.decision) || isAnnounced(one))) {
     const { disk } = one;

@@ -116,7 +116,7 @@ export function bearsMark(disk: ObservedDisk): boolean {
 export function isMarked(disk: ObservedDisk): boolean {
   // A flag that was set for another target, which is listed no more, isn't looked up any more.
   const isLookedUp = disk.record?.target === disk.target || disk.startFlag !== undefined;
-  const isOwnFlags = disk.record?.flagged === true && isLookedUp;
+  const isOwnFlags = disk.record?.flagged === true && isLookedUp && isRecorded(disk);
   return stateOf(disk).kind === "session" && bearsMark(disk) && !isOwnFlags;
 }
 

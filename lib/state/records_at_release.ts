@@ -84,7 +84,7 @@ export function recordsAtRelease(
     return [{
       ...rest,
       owner: disk.owner,
-      ...isUp && !isUnderWay && { over: true },
+      ...isUp && !isUnderWay && !record.detached && { over: true },
       // Where its end fails, a mark that is left there is still the flag's own.
       ...flagged && (!isEnded || decision === "commit" || bearsMark(disk)) && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
