@@ -143,3 +143,16 @@ Deno.test("a guest that was saved on its flagged session at one host is restored
     );
   }
 });
+
+Deno.test("check says of a session that has gone to another host with its guest what a start says", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  for (const host of [here, there]) host.define();
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  await hosts.stop(there, "saved");
+  const { printed } = await here.type("check guest");
+  const { said } = await here.event("prepare");
+  assertStringIncludes(said.join("\n"), "has gone to another host");
+  assertStringIncludes(printed.join("\n"), "has gone to another host");
+});

@@ -37,7 +37,8 @@ function conditionProblem(
   domain: string,
 ): UserError | undefined {
   const guest = shellWord(domain);
-  if (decision === "refuse: not ours") {
+  // One that names `recover` itself says whose the session is.
+  if (decision === "refuse: not ours" && !problem!.hint?.includes("autorevert recover")) {
     const name = disk ? nameOf(disk) : target;
     return new UserError(problem!.message, {
       hint: `to throw it away: ${recoverCommand("--discard", domain, name)}; ` +

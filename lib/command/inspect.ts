@@ -7,14 +7,13 @@ import {
   mayBeStarting,
   readStart,
 } from "../hook/context.ts";
-import { decisionFor, isSaved } from "../hook/decide.ts";
-import { othersSession } from "../hook/session_owner.ts";
+import { decisionFor, isSaved, whyRefused } from "../hook/decide.ts";
 import { checkMarks, checkMergeMarks } from "../hook/marks.ts";
 import { isPaused } from "../hook/live_status.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/image_path.ts";
 import { eventFacts } from "../hook/begin_sessions.ts";
-import { announcedRestore, explain, otherFile } from "../hook/refusal.ts";
+import { announcedRestore, otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -153,10 +152,8 @@ async function judge(
   );
   // A merge has the top layer open if that is the one it merges, and the next start interrupts it.
   if (decision === "refuse: in use" && isMerged) return fine("clean");
-  const others = decision === "refuse: not ours" ? othersSession(recovered, context) : undefined;
-  if (others !== undefined) return { condition: "attention", problem: others };
   if (isRefusal(decision)) {
-    return { condition: "attention", problem: await explain(decision, recovered, context), decision };
+    return { condition: "attention", problem: await whyRefused(decision, recovered, context), decision };
   }
   // Its guest never came up: the next start begins with nothing else than a new one would.
   if (decision === "resume" && isUnborn(recovered)) return fine("clean", decision);
