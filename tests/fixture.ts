@@ -414,13 +414,13 @@ export class Fixture implements Disposable {
   /** All that libvirt calls when a guest starts. */
   async start(how?: Circumstance): Promise<void> {
     await this.good("prepare", "-", how);
-    await this.good("start");
-    await this.good("started");
+    await this.good("start", "-", guestOf(how));
+    await this.good("started", "-", guestOf(how));
   }
 
   /** All that libvirt calls when a guest ends. */
   async stop(reason = "shutdown", how?: Circumstance): Promise<void> {
-    await this.good("stopped", reason);
+    await this.good("stopped", reason, guestOf(how));
     await this.good("release", reason, how);
   }
 
@@ -482,6 +482,11 @@ export class Fixture implements Disposable {
         }),
     };
   }
+}
+
+/** Which guest something happens to, whatever else happens at one of its events. */
+function guestOf({ domain, xml }: Circumstance = {}): Circumstance {
+  return { ...domain !== undefined && { domain }, ...xml !== undefined && { xml } };
 }
 
 /** Copies this share of a layer's data into the one it stands on. */
