@@ -66,7 +66,7 @@ function keptRecord(
     resumed: _resumed,
     ...rest
   } = record;
-  const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session";
+  const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session" && !idle;
   // What is in its place may use up the flag: from here on the mark counts by itself.
   const isByMark = bearsMark(disk) && (isLeft || target !== record.target && disk.flag !== "set");
   // The mark that a start makes of it now counts as the flag's own: an editor may clear that still.
