@@ -10,7 +10,7 @@ import { releaseMasters } from "../hook/seat_masters.ts";
 import * as files from "../host/files.ts";
 import { isAway, isMarked, isSessionAway, nameOf, stateOf } from "../state/observed_disk.ts";
 import { hasEnded } from "../state/state.ts";
-import { cancelCommand, recoverCommand, shellWord } from "../text.ts";
+import { cancelCommand, recoverCommand } from "../text.ts";
 
 /**
  * Takes disks out of the guest's configuration; with the last of them the file goes.
@@ -81,9 +81,8 @@ function afterDisable({ target, condition, disk }: InspectedDisk, domain: string
     case "elsewhere":
     case "attention":
       if (disk !== undefined && isAway(disk)) {
-        return `is left alone from now on; nothing of it can be seen: if it is gone for good, autorevert recover --discard ${
-          shellWord(domain)
-        } ${shellWord(nameOf(disk))}`;
+        return "is left alone from now on; nothing of it can be seen: if it is gone for good, " +
+          recoverCommand("--discard", domain, nameOf(disk));
       }
       if (state?.kind === "session" && disk?.source === "gone") {
         return "its session stays, since the disk was detached and another guest may have it; to end it: " +
