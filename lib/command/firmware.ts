@@ -7,13 +7,16 @@ import { asReadable, type Condition, goesOn } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
 import { whyRefused } from "../hook/decide.ts";
-import { observeFirmware } from "../hook/observe.ts";
+import { checkMergeMarks } from "../hook/marks.ts";
+import { wayToMerge } from "../hook/merge_checks.ts";
+import { isPending } from "../hook/merge_choice.ts";
+import { observeFirmware, withFirmwareKept } from "../hook/observe.ts";
 import { firmwareOfMaster } from "../hook/seat_firmware.ts";
 import { Run } from "../host/run.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Decision, isRefusal } from "../state/decision_table.ts";
 import { firmwareAtPrepare } from "../state/firmware.ts";
-import type { ObservedDisk } from "../state/observed_disk.ts";
+import { isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { shellWord } from "../text.ts";
 
 const words: Readonly<Record<string, string>> = { nvram: "UEFI variables", tpm: "TPM state" };
@@ -80,7 +83,24 @@ export async function firmwareFindings(guest: Guest, context: EventContext): Pro
     }, domain)];
   }
   const problem = await firmwareProblem(guest, context);
-  return problem === undefined ? [] : [finding("error", problem, domain, problem.subject[0])];
+  if (problem !== undefined) return [finding("error", problem, domain, problem.subject[0])];
+  const unmerged = await mergeProblem(guest, context);
+  return unmerged === undefined ? [] : [finding("warning", unmerged, domain, unmerged.subject[0])];
+}
+
+/** Why commits of the firmware that wait for a merge can't be merged. */
+async function mergeProblem(guest: Guest, context: EventContext): Promise<UserError | undefined> {
+  const disks = guest.disks.flatMap(({ disk }) => disk ?? []);
+  for (const disk of withFirmwareKept([...disks, ...guest.firmware])) {
+    const state = stateOf(disk);
+    if (!disk.firmware || !isPending(disk, state)) continue;
+    try {
+      await wayToMerge({ disk, state, again: isTorn(state) }, context);
+    } catch (error) {
+      return asReadable(withContext(disk.target, error));
+    }
+  }
+  return undefined;
 }
 
 /** Why the guest's next start is refused for its firmware, if it is. */
@@ -113,6 +133,7 @@ export async function checkOwnFirmware(
   decisions: readonly Decision[],
   context: EventContext,
 ): Promise<void> {
+  for (const file of files) checkMergeMarks(file);
   for (const { disk, decision } of firmwareAtPrepare(files, decisions, "fresh")) {
     if (isRefusal(decision)) throw withContext(disk.target, await whyRefused(decision, disk, context));
   }

@@ -38,7 +38,9 @@ export async function wayToBegin(job: Job, context: EventContext): Promise<Way |
     checkMergeMarks(job.disk);
     const way = await wayToMerge(job, context);
     // Of one that goes on nobody can tell how much it has copied: counted anew, it might never be done.
-    if (way === "copy" && !job.again) await checkSpace(lowestPair(job.disk.names, job.state)!.upper, context);
+    if (way === "copy" && !job.again && !job.disk.firmware) {
+      await checkSpace(lowestPair(job.disk.names, job.state)!.upper, context);
+    }
     return way;
   } catch (error) {
     context.run.report(withContext(job.disk.target, error));
@@ -52,11 +54,12 @@ export async function wayToMerge(
   context: EventContext,
 ): Promise<Way> {
   const { lower, upper } = lowestPair(names, state)!;
+  const { qemuImg } = context.host;
   if (firmware) {
     checkNames(lower, names);
+    if ((await qemuImg.info(upper)).kind === "busy") throw busyError(upper);
     return "copy";
   }
-  const { qemuImg } = context.host;
   const [below, above] = [await qemuImg.info(lower), await qemuImg.info(upper)];
   // By the one that goes on without the merge that it was begun for.
   if (above.kind === "busy" && again) return "copy";
@@ -156,10 +159,9 @@ export function stampOf(layer: string): LayerStamp {
 export async function checkUnwritten(
   upper: string,
   copied: LayerStamp,
-  { firmware }: ObservedDisk,
   { host, domain }: EventContext,
 ): Promise<void> {
-  if (!firmware && (await host.qemuImg.info(upper)).kind === "busy") throw busyError(upper);
+  if ((await host.qemuImg.info(upper)).kind === "busy") throw busyError(upper);
   const now = stampOf(upper);
   if (now.size === copied.size && now.written === copied.written) return;
   throw new UserError(

@@ -116,7 +116,9 @@ export async function firmwareOfMaster(
     // A commit that was cut short between the disk's and this one's.
     const isCommitted = theirs.kind === "committing" && state.kind !== "committing";
     const coming = topOf(theirs.layers) + 1;
-    const versions = [...theirs.layers, ...isCommitted ? [coming] : []];
+    // One that is being overwritten is about to become the next one.
+    const whole = theirs.layers.slice(theirs.torn ? 1 : 0);
+    const versions = [...whole, ...isCommitted ? [coming] : []];
     const version = versionOf(versions, record, { image: master, layer }, all) ??
       versions[Math.max(0, versions.length - 1 - newer)]!;
     return [{ target, file: isCommitted && version === coming ? names.committing : names.layer(version) }];

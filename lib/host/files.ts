@@ -59,11 +59,28 @@ export function copy(from: string, to: string): void {
 }
 
 /**
- * Gives a file the content of another small one. It stays the same file, with all that its file system keeps with it. After a crash it
- * may have a part of the content; it is not on stable storage yet.
+ * Gives a file the content of another small one. It stays the same file, with all that its file system keeps with it, and no room of it is
+ * given up meanwhile. After a crash it may have a part of the content; it is not on stable storage yet.
+ *
+ * @throws {UserError} if one of them is a symbolic link, or there is no room
  */
-export function overwrite(from: string, to: string): void {
-  attempt("merge", from, () => Deno.writeFileSync(to, Deno.readFileSync(from), { create: false }));
+export async function overwrite(from: string, to: string): Promise<void> {
+  // Few events need it. Deno's own calls follow links.
+  const { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } = await import("node:fs");
+  const withFile = <T>(path: string, mode: number, use: (file: number) => T): T =>
+    attempt("merge", path, () => {
+      const file = openSync(path, mode | constants.O_NOFOLLOW);
+      try {
+        return use(file);
+      } finally {
+        closeSync(file);
+      }
+    });
+  const bytes = withFile(from, constants.O_RDONLY, (file) => readFileSync(file));
+  withFile(to, constants.O_WRONLY, (file) => {
+    for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done, bytes.length - done, done);
+    ftruncateSync(file, bytes.length);
+  });
 }
 
 /** Makes an empty file where there is none, without waiting for the disk: that it is there says all. */

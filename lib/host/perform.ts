@@ -42,7 +42,7 @@ export function performer(
         return await create(step.overlay, step.backing, qemuImg);
       case "merge":
         return step.isWhole
-          ? files.overwrite(step.layer, step.into)
+          ? await files.overwrite(step.layer, step.into)
           : await qemuImg.commit(step.layer, step.into, control);
       case "repair":
         return await qemuImg.repair(step.path, step.what, control);

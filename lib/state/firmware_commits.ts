@@ -39,7 +39,9 @@ export function withCommits(
     // The names of layers that were taken back are used again.
     const older = (record.commits ?? []).filter((commit) => commit.layer < layer)
       .map((commit) => ({ ...commit, disks: commit.disks.filter((path) => !disks.includes(path)) }));
-    return { ...times, commits: [...older, { layer, disks }] };
+    // One that is kept by itself goes with no disk's commit.
+    const own = disks.length > 0 ? disks : [file.names.layer(layer)];
+    return { ...times, commits: [...older, { layer, disks: own }] };
   });
 }
 
@@ -187,10 +189,10 @@ export function withUndone(
  */
 export function versionBefore(
   record: SessionRecord,
-  { layers }: Extract<State, { kind: "layered" }>,
+  { layers, torn }: Extract<State, { kind: "layered" }>,
 ): number | undefined {
   if (!record.firmware || !record.commits) return undefined;
-  const [lowest, ...older] = layers.slice(0, -1);
+  const [lowest, ...older] = layers.slice(torn ? 1 : 0, -1);
   const before = older.findLast((number) => !isAllUndone(commitOf(record, number))) ?? lowest;
   return before === layers.at(-2) ? undefined : before;
 }

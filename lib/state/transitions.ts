@@ -5,7 +5,7 @@
  * So a crash needs no handling here: whatever the names say next time is what the next event acts on.
  */
 
-import type { Names } from "./paths.ts";
+import { mergeNumber, type Names } from "./paths.ts";
 import type { Owner } from "./session_record.ts";
 import { type Layers, type Listing, parse, type State, topOf } from "./state.ts";
 import type { Step } from "./step.ts";
@@ -225,11 +225,14 @@ export function flatten(names: Names, { layers, ended, master }: Of<"layered">):
   return layers.length === 1 && !ended && !master ? [{ kind: "remove", path: names.layer(layers[0]) }] : [];
 }
 
-/** Of a file that is whole without them: the lowest goes first, so that the newest is there as long as one is. */
+/**
+ * Of a file that is whole without them: the lowest goes first, so that the newest is there as long as one is. A merge's mark goes
+ * after what may be half written.
+ */
 export function removeLayers(names: Names, listing: Listing): Step[] {
   const state = parse(names, listing);
   if (!("layers" in state)) return [];
   const [lowest, ...higher] = state.layers.map(names.layer);
-  const marks = state.torn ? [names.merge(state.layers[1]!)] : [];
+  const marks = [...listing.keys()].filter((path) => mergeNumber(names.image, path) !== undefined);
   return [lowest!, ...marks, ...higher].map((path) => ({ kind: "remove", path }));
 }
