@@ -470,7 +470,7 @@ export class Fixture implements Disposable {
           copyDown(layer, 1);
         }),
       repair: (image) => soon(() => void load(image)),
-      info: (image, { unlocked } = { unlocked: false }) =>
+      info: (image, { unlocked = false } = {}) =>
         soon(() => {
           if (!unlocked && this.#isBusy(image)) return { kind: "busy" };
           try {

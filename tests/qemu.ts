@@ -10,9 +10,12 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
  * @throws if it fails; a `read -P` does where the content is another
  */
 export function qemuIo(command: readonly string[], image?: string): string {
-  const [program, args] = image === undefined
-    ? [defaults.qemuImg, [...command]]
-    : ["qemu-io", ["--image-opts", "-c", command.join(" "), `driver=qcow2,file.filename=${optional(image)}`]];
+  const [program, args] = image === undefined ? [defaults.qemuImg, [...command]] : ["qemu-io", [
+    "--image-opts",
+    "-c",
+    command.join(" "),
+    `driver=qcow2,file.filename=${optional(image)}`,
+  ]];
   const { success, stdout, stderr } = new Deno.Command(program, { args }).outputSync();
   const said = text(stdout) + text(stderr);
   if (!success || said.includes("Pattern verification failed")) {
@@ -27,9 +30,9 @@ function optional(path: string): string {
 }
 
 /** Another process that has an image open for writing, as a guest would, until it is disposed of. */
-export async function openInQemu(image: string): Promise<AsyncDisposable> {
+export async function openInQemu(image: string, format = "qcow2"): Promise<AsyncDisposable> {
   const child = new Deno.Command("qemu-io", {
-    args: ["--image-opts", `driver=qcow2,file.filename=${optional(image)}`],
+    args: ["--image-opts", `driver=${format},file.filename=${optional(image)}`],
     stdin: "piped",
     stdout: "piped",
     stderr: "null",

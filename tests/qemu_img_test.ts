@@ -224,6 +224,17 @@ test("the real qemu-img tells an image that is in use", async (folder) => {
   assertEquals(await real.info(base), { kind: "free", backing: undefined, virtualSize });
 });
 
+test("the real qemu-img tells a raw file that is in use", async (folder) => {
+  const file = `${folder}/VARS.fd`;
+  Deno.writeFileSync(file, new Uint8Array(1024));
+  const look = async () => (await real.info(file, { isRaw: true })).kind;
+  {
+    await using _user = await openInQemu(file, "raw");
+    assertEquals(await look(), "busy");
+  }
+  assertEquals(await look(), "free");
+});
+
 test("the real qemu-img tells who writes to a layer from who reads it below an overlay", async (folder) => {
   const [base, overlay] = [`${folder}/base`, `${folder}/overlay`];
   qemuIo(["create", "-f", "qcow2", base, "1M"]);

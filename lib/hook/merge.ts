@@ -187,7 +187,7 @@ async function mergePair(
   using _folder = await run.locks.folders([names.image], control);
   const now = layered(disk, context);
   if (now?.layers.join() !== state.layers.join()) return;
-  await checkUnwritten(upper, copied, context);
+  await checkUnwritten(upper, copied, disk, context);
   if (!disk.firmware) await checkAbove(names, now, context);
   const block = mergeBlock(names, now, context);
   if (block !== undefined) throw block;

@@ -57,7 +57,7 @@ export async function wayToMerge(
   const { qemuImg } = context.host;
   if (firmware) {
     checkNames(lower, names);
-    if ((await qemuImg.info(upper)).kind === "busy") throw busyError(upper);
+    await checkClosed(upper, true, context);
     return "copy";
   }
   const [below, above] = [await qemuImg.info(lower), await qemuImg.info(upper)];
@@ -159,15 +159,21 @@ export function stampOf(layer: string): LayerStamp {
 export async function checkUnwritten(
   upper: string,
   copied: LayerStamp,
-  { host, domain }: EventContext,
+  { firmware }: ObservedDisk,
+  context: EventContext,
 ): Promise<void> {
-  if ((await host.qemuImg.info(upper)).kind === "busy") throw busyError(upper);
+  await checkClosed(upper, firmware, context);
   const now = stampOf(upper);
   if (now.size === copied.size && now.written === copied.written) return;
   throw new UserError(
     `${quoted(upper)} was written to after it was merged: all names stay, and it is merged again`,
-    { hint: `now: autorevert merge ${shellWord(domain)}`, healedBy: "event" },
+    { hint: `now: autorevert merge ${shellWord(context.domain)}`, healedBy: "event" },
   );
+}
+
+/** @throws {UserError} if a process may write to the layer */
+async function checkClosed(layer: string, isRaw: boolean | undefined, { host }: EventContext): Promise<void> {
+  if ((await host.qemuImg.info(layer, { isRaw: isRaw ?? false })).kind === "busy") throw busyError(layer);
 }
 
 /** A file that stands on another one than its name says. */

@@ -35,8 +35,11 @@ export interface QemuImg {
   commit(layer: string, into: string, control?: Control): Promise<void>;
   /** Frees leaked clusters, or repairs whatever can be. Killed half-way, it can be done again. */
   repair(image: string, what: Repair, control?: Control): Promise<void>;
-  /** @param look `unlocked` takes not even for a moment the lock by which an open image is told: it is never `busy` then */
-  info(image: string, look?: { readonly unlocked: boolean }): Promise<ImageInfo>;
+  /**
+   * @param look `unlocked` takes not even for a moment the lock by which an open image is told: it is never `busy` then; `isRaw` takes
+   * whatever the file holds for its content: only whether it is `busy` is told
+   */
+  info(image: string, look?: { readonly unlocked?: boolean; readonly isRaw?: boolean }): Promise<ImageInfo>;
 }
 
 /** A hand on a copy that takes its time. */
@@ -81,9 +84,9 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
     async repair(image, what, { stop } = {}) {
       check("check", await execute(program, ["check", "-q", "-r", what, "-f", "qcow2", image], { stop }));
     },
-    async info(image, { unlocked } = { unlocked: false }) {
+    async info(image, { unlocked = false, isRaw = false } = {}) {
       const info = (...more: string[]) =>
-        run(["info", ...more, "--output=json", "-f", "qcow2", image], patience);
+        run(["info", ...more, "--output=json", "-f", isRaw ? "raw" : "qcow2", image], patience);
       if (unlocked) {
         const forced = await info("--force-share");
         if (forced.signal !== null) check("info", forced);
