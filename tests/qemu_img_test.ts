@@ -232,7 +232,7 @@ test("the real qemu-img tells a raw file that is in use", async (folder) => {
     await using _user = await openInQemu(file, "raw");
     assertEquals(await look(), "busy");
   }
-  assertEquals(await look(), "free");
+  assertEquals(await look(), "damaged");
 });
 
 test("the real qemu-img tells who writes to a layer from who reads it below an overlay", async (folder) => {

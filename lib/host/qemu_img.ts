@@ -36,8 +36,8 @@ export interface QemuImg {
   /** Frees leaked clusters, or repairs whatever can be. Killed half-way, it can be done again. */
   repair(image: string, what: Repair, control?: Control): Promise<void>;
   /**
-   * @param look `unlocked` takes not even for a moment the lock by which an open image is told: it is never `busy` then; `isRaw` takes
-   * whatever the file holds for its content: only whether it is `busy` is told
+   * @param look `unlocked` takes not even for a moment the lock by which an open image is told: it is never `busy` then; with `isRaw` a
+   * file that is no qcow2 image is told as `busy`, too, where it is
    */
   info(image: string, look?: { readonly unlocked?: boolean; readonly isRaw?: boolean }): Promise<ImageInfo>;
 }
@@ -86,7 +86,7 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
     },
     async info(image, { unlocked = false, isRaw = false } = {}) {
       const info = (...more: string[]) =>
-        run(["info", ...more, "--output=json", "-f", isRaw ? "raw" : "qcow2", image], patience);
+        run(["info", ...more, "--output=json", "-f", "qcow2", image], patience);
       if (unlocked) {
         const forced = await info("--force-share");
         if (forced.signal !== null) check("info", forced);
@@ -102,7 +102,9 @@ export function qemuImg(program: string, patience = PATIENCE): QemuImg {
       const again = await info();
       if (again.code === 0) return described(again.stdout);
       const last = forced.code === 0 ? forced : await info("--force-share");
-      return { kind: last.code === 0 ? "busy" : "damaged" };
+      // What is no image fails both times, and otherwise where it is locked.
+      const isLocked = last.code === 0 || isRaw && last.stderr !== again.stderr;
+      return { kind: isLocked ? "busy" : "damaged" };
     },
   };
 }
