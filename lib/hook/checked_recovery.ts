@@ -1,7 +1,7 @@
 import { type EventContext, type NotedStart, readStart } from "./context.ts";
 import { inspectImage } from "./decide.ts";
 import { restoreMasterMarks } from "./master_mark.ts";
-import { checkOwner } from "./session_owner.ts";
+import { checkOwners } from "./session_owner.ts";
 import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Facts } from "../state/decision_table.ts";
@@ -20,7 +20,7 @@ export async function planCheckedRecovery(
   start: NotedStart | undefined = readStart(context.paths),
 ): Promise<Recovery> {
   const { disks: found, stages } = restoreMasterMarks(disks, context);
-  for (const disk of found) await checkOwner(disk, context);
+  await checkOwners(found, context);
   const strangers = new Set<string>();
   for (const disk of joiningCommit(found)) {
     const look = await inspectImage(disk, context);

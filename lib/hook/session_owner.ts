@@ -11,8 +11,8 @@ import { guestNames } from "../state/paths.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
-function otherOwner(image: string, { paths }: EventContext) {
-  const others = otherGuests(paths.note, [image]).flatMap(({ domain, records }) =>
+function otherOwner(image: string, { paths }: EventContext, guests = otherGuests(paths.note, [image])) {
+  const others = guests.flatMap(({ domain, records }) =>
     records.filter((record) => record.image === image).map(({ target, started, waits, pending }) => ({
       ...{ domain, target, started, waits, pending },
     }))
@@ -59,15 +59,31 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
  *
  * @throws {UserError} if that is another guest; then a process of that guest's finishes it meanwhile
  */
-export async function checkOwner(disk: ObservedDisk, context: EventContext): Promise<void> {
+export async function checkOwners(disks: readonly ObservedDisk[], context: EventContext): Promise<void> {
+  const asked = disks.filter((disk) => {
+    const { kind } = stateOf(disk);
+    return !disk.firmware && (isOthersCommit(disk) || kind === "layered" || kind === "headless");
+  });
+  // libvirt waits for each note that is read.
+  if (asked.length === 0) return;
+  const guests = otherGuests(context.paths.note, asked.map(({ names }) => names.image));
+  for (const disk of asked) await checkOwner(disk, otherOwner(disk.names.image, context, guests), context);
+}
+
+/** Whether a commit was decided of which this guest's note says nothing. */
+function isOthersCommit(disk: ObservedDisk): boolean {
+  return disk.record === undefined && stateOf(disk).kind === "committing";
+}
+
+async function checkOwner(
+  disk: ObservedDisk,
+  owner: ReturnType<typeof otherOwner>,
+  context: EventContext,
+): Promise<void> {
   const { target, names: { image }, record } = disk;
-  const { kind } = stateOf(disk);
-  const isCommit = record === undefined && kind === "committing";
-  if (disk.firmware || !isCommit && kind !== "layered" && kind !== "headless") return;
-  const owner = otherOwner(image, context);
   if (owner === undefined) return;
   const isNewer = record === undefined || owner.started > record.started;
-  const what = isCommit ? "commit" : isNewer ? owner.pending?.verb : undefined;
+  const what = isOthersCommit(disk) ? "commit" : isNewer ? owner.pending?.verb : undefined;
   if (what === undefined || what === "forget") return;
   const { domain } = owner;
   await context.run.takeOrReport(target, () => [{ kind: "background", domain }]);
