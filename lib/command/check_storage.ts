@@ -95,24 +95,23 @@ export function clonesOn(guests: readonly Guest[], { settings, backingOf }: Host
     disks.flatMap(({ target, disk }) => disk?.listed && !isMaster(disk) ? { domain, target, disk } : [])
   );
   if (managed.length === 0) return [];
-  const folders = settings.imageFolders.filter((folder, _, all) =>
-    !all.some((other) => folder.startsWith(`${other}/`))
+  return files.outermost(settings.imageFolders).flatMap((folder) => files.walk(folder, () => {})).flatMap(
+    (file) => {
+      const backing = backingOrNone(file, backingOf);
+      if (backing === undefined) return [];
+      return managed.filter(({ disk: { names, listing } }) =>
+        !belongsTo(names.image, file) && [...listing.keys()].some((path) => files.sameFile(path, backing))
+      ).map(({ domain, target, disk: { names: { image } } }) => {
+        const message = `${quoted(file)} stands on ${
+          quoted(image)
+        }: a commit would change the disk that it is a part of`;
+        const hint =
+          `with its guest shut off, have it stand on nothing: qemu-img rebase -b '' ${shellWord(file)}; ` +
+          "or make it a seat: docs/classroom.md";
+        return finding("warning", { message, hint }, domain, target);
+      });
+    },
   );
-  return folders.flatMap((folder) => files.walk(folder, () => {})).flatMap((file) => {
-    const backing = backingOrNone(file, backingOf);
-    if (backing === undefined) return [];
-    return managed.filter(({ disk: { names, listing } }) =>
-      !belongsTo(names.image, file) && [...listing.keys()].some((path) => files.sameFile(path, backing))
-    ).map(({ domain, target, disk: { names: { image } } }) => {
-      const message = `${quoted(file)} stands on ${
-        quoted(image)
-      }: a commit would change the disk that it is a part of`;
-      const hint =
-        `with its guest shut off, have it stand on nothing: qemu-img rebase -b '' ${shellWord(file)}; ` +
-        "or make it a seat: docs/classroom.md";
-      return finding("warning", { message, hint }, domain, target);
-    });
-  });
 }
 
 /** What can't be read stands on nothing that is known. */

@@ -50,14 +50,15 @@ export async function wayToBegin(job: Job, context: EventContext): Promise<Way |
 
 /** @throws {UserError} if the layers can't become one as they are */
 export async function wayToMerge(
-  { disk: { names, firmware }, state, again }: Job,
+  { disk, state, again }: Job,
   context: EventContext,
 ): Promise<Way> {
+  const { names, firmware } = disk;
   const { lower, upper } = lowestPair(names, state)!;
   const { qemuImg } = context.host;
   if (firmware) {
     checkNames(lower, names);
-    await checkClosed(upper, true, context);
+    await checkClosed(upper, disk, context);
     return "copy";
   }
   const [below, above] = [await qemuImg.info(lower), await qemuImg.info(upper)];
@@ -159,10 +160,10 @@ export function stampOf(layer: string): LayerStamp {
 export async function checkUnwritten(
   upper: string,
   copied: LayerStamp,
-  { firmware }: ObservedDisk,
+  disk: ObservedDisk,
   context: EventContext,
 ): Promise<void> {
-  await checkClosed(upper, firmware, context);
+  await checkClosed(upper, disk, context);
   const now = stampOf(upper);
   if (now.size === copied.size && now.written === copied.written) return;
   throw new UserError(
@@ -172,8 +173,12 @@ export async function checkUnwritten(
 }
 
 /** @throws {UserError} if a process may write to the layer */
-async function checkClosed(layer: string, isRaw: boolean | undefined, { host }: EventContext): Promise<void> {
-  if ((await host.qemuImg.info(layer, { isRaw: isRaw ?? false })).kind === "busy") throw busyError(layer);
+async function checkClosed(
+  layer: string,
+  { firmware: isRaw = false }: ObservedDisk,
+  { host }: EventContext,
+): Promise<void> {
+  if ((await host.qemuImg.info(layer, { isRaw })).kind === "busy") throw busyError(layer);
 }
 
 /** A file that stands on another one than its name says. */

@@ -5,8 +5,7 @@ import * as files from "../host/files.ts";
 import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
 import { isMadeForIt, isMaster, isTorn, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import { mergeNumber } from "../state/paths.ts";
-import { topOf } from "../state/state.ts";
+import { mergeMarks, topOf } from "../state/state.ts";
 import { cancelCommand, quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The same as {@link refusal}, after a look for what has a better way out: a layer that is missing, or a mark that tells of corruption. */
@@ -170,7 +169,9 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
           becomingLayer(disk, domain)
         }`
         : "to make it the disk, move the layers away: " +
-          `mkdir ${old} && mv ${[...layers(disk), ...mergeMarks(disk)].map(shellWord).join(" ")} ${old}`;
+          `mkdir ${old} && mv ${
+            [...layers(disk), ...mergeMarks(names, disk.listing)].map(shellWord).join(" ")
+          } ${old}`;
       const waysOut = `to throw ${word} away: ${discarding(disk)}; ${making}`;
       const [what, hint] = isMadeForIt(disk)
         ? [
@@ -331,10 +332,6 @@ function discarding(disk: ObservedDisk): string {
 function layers(disk: ObservedDisk): string[] {
   const state = stateOf(disk);
   return "layers" in state ? state.layers.map(disk.names.layer) : [];
-}
-
-function mergeMarks({ names, listing }: ObservedDisk): string[] {
-  return [...listing.keys()].filter((path) => mergeNumber(names.image, path) !== undefined);
 }
 
 function topLayer(disk: ObservedDisk): string {

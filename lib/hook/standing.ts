@@ -85,8 +85,7 @@ function foundOn(names: Names, noted: readonly Standing[], host: EventContext["h
     how: "unreadable file",
   });
   const closed: string[] = [];
-  const folders = [...new Set([...host.settings.imageFolders, folderOf(names.image)])]
-    .filter((folder, _, all) => !all.some((other) => folder.startsWith(`${other}/`)));
+  const folders = files.outermost([...new Set([...host.settings.imageFolders, folderOf(names.image)])]);
   const paths = folders.flatMap((folder) => files.walk(folder, (path) => closed.push(path)));
   // A folder may be seen by a second path, of a bind mount or a link: no file is another one for that.
   const known = new Map(

@@ -36,8 +36,8 @@ export async function started(context: EventContext): Promise<void> {
   // A disk's is never there without its firmware's.
   const inOrder = disksFirst(records, (record) => record);
   let isDone = true;
-  for (const { target, image, aside, firmware, detached } of inOrder) {
-    if (aside !== "forget" && aside !== "others" || detached || firmware && !isDone) continue;
+  for (const { target, image, aside, firmware } of inOrder) {
+    if (aside !== "forget" && aside !== "others" || firmware && !isDone) continue;
     isDone = await run.takeOrReport(target, () => {
       const names = namesOf(image);
       const state = parse(names, list(image));

@@ -198,6 +198,11 @@ export function walk(folder: string, missed: (folder: string) => void): string[]
   });
 }
 
+/** These folders without those that lie in another one of them. */
+export function outermost(folders: readonly string[]): string[] {
+  return folders.filter((folder) => !folders.some((other) => folder.startsWith(`${other}/`)));
+}
+
 /** What tells a file from all others, whatever its path; undefined if there is none. */
 export function identity(path: string): string | undefined {
   const info = lstat(path);

@@ -1,4 +1,4 @@
-import { layerNumber, type Names, publishedNumber } from "./paths.ts";
+import { layerNumber, mergeNumber, type Names, publishedNumber } from "./paths.ts";
 
 /** Files of one image by path, each with its inode: two names of one file have the same number. */
 export type Listing = ReadonlyMap<string, number>;
@@ -93,6 +93,11 @@ export function publishedOf({ image }: Names, listing: Listing): number | undefi
   return [...listing.keys()].map((path) => publishedNumber(image, path))
     .filter((number) => number !== undefined)
     .sort((a, b) => a - b)[0];
+}
+
+/** The names of merges, done or not. */
+export function mergeMarks({ image }: Names, listing: Listing): string[] {
+  return [...listing.keys()].filter((path) => mergeNumber(image, path) !== undefined);
 }
 
 /** Whether a session, or a commit that was undone, is set aside. */

@@ -5,9 +5,9 @@
  * So a crash needs no handling here: whatever the names say next time is what the next event acts on.
  */
 
-import { mergeNumber, type Names } from "./paths.ts";
+import type { Names } from "./paths.ts";
 import type { Owner } from "./session_record.ts";
-import { type Layers, type Listing, parse, type State, topOf } from "./state.ts";
+import { type Layers, type Listing, mergeMarks, parse, type State, topOf } from "./state.ts";
 import type { Step } from "./step.ts";
 
 /** A disk in one kind of state. */
@@ -233,6 +233,5 @@ export function removeLayers(names: Names, listing: Listing): Step[] {
   const state = parse(names, listing);
   if (!("layers" in state)) return [];
   const [lowest, ...higher] = state.layers.map(names.layer);
-  const marks = [...listing.keys()].filter((path) => mergeNumber(names.image, path) !== undefined);
-  return [lowest!, ...marks, ...higher].map((path) => ({ kind: "remove", path }));
+  return [lowest!, ...mergeMarks(names, listing), ...higher].map((path) => ({ kind: "remove", path }));
 }
