@@ -102,6 +102,21 @@ export class FirmwareFixture extends withFirmware(Fixture) {
   }
 }
 
+/** A guest with firmware and these disks that is up, and has written to them since. */
+export async function up(flag: boolean, { keys = {}, targets = ["vda"] } = {}): Promise<FirmwareFixture> {
+  const fixture = new FirmwareFixture();
+  const all = (flag: boolean) => Object.fromEntries(targets.map((target) => [target, flag]));
+  fixture.keys = keys;
+  fixture.disks(all(true));
+  await fixture.start();
+  for (const target of targets) fixture.write(fixture.image(target), "installed");
+  await fixture.stop();
+  fixture.configure(all(flag));
+  await fixture.start();
+  for (const target of targets) fixture.write(fixture.image(target), "session");
+  return fixture;
+}
+
 /** The master's guest has firmware, and so has its seat. */
 export class FirmwarePool extends Pool {
   override xml(seat: string): string {

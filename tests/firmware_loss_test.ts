@@ -7,28 +7,13 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { read } from "../lib/host/files.ts";
 import type { Step } from "../lib/state/step.ts";
 import { atEveryStep, dyingAt, Failing, faults, inContext } from "./fault.ts";
-import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
+import { FirmwareFixture, FirmwarePool, up } from "./firmware_fixture.ts";
 import { type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO, type Result } from "./fixture.ts";
 import { type Random, randomly } from "./random.ts";
 import { Tree } from "./tree.ts";
 
 const SEQUENCES = Number(Deno.env.get("SEQUENCES") ?? 60);
 const SEED = Deno.env.get("SEED");
-
-/** A guest with firmware and these disks that is up, and has written to them since. */
-async function up(flag: boolean, { keys = {}, targets = ["vda"] } = {}): Promise<FirmwareFixture> {
-  const fixture = new FirmwareFixture();
-  const all = (flag: boolean) => Object.fromEntries(targets.map((target) => [target, flag]));
-  fixture.keys = keys;
-  fixture.disks(all(true));
-  await fixture.start();
-  for (const target of targets) fixture.write(fixture.image(target), "installed");
-  await fixture.stop();
-  fixture.configure(all(flag));
-  await fixture.start();
-  for (const target of targets) fixture.write(fixture.image(target), "session");
-  return fixture;
-}
 
 const keysOf = (file: string) => Object.keys(JSON.parse(read(file)!));
 const firmware = (fixture: FirmwareFixture) => fixture.files(`${fixture.root}/firmware`);

@@ -4,23 +4,8 @@ import { assertEquals } from "@std/assert";
 import { read } from "../lib/host/files.ts";
 import type { Step } from "../lib/state/step.ts";
 import { Failing, inContext } from "./fault.ts";
-import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
+import { FirmwareFixture, FirmwarePool, up } from "./firmware_fixture.ts";
 import { DOMAIN, LATER, LONG_AGO } from "./fixture.ts";
-
-/** A guest with firmware and these disks that is up, and has written to them since. */
-async function up(flag: boolean, { keys = {}, targets = ["vda"] } = {}): Promise<FirmwareFixture> {
-  const fixture = new FirmwareFixture();
-  const all = (flag: boolean) => Object.fromEntries(targets.map((target) => [target, flag]));
-  fixture.keys = keys;
-  fixture.disks(all(true));
-  await fixture.start();
-  for (const target of targets) fixture.write(fixture.image(target), "installed");
-  await fixture.stop();
-  fixture.configure(all(flag));
-  await fixture.start();
-  for (const target of targets) fixture.write(fixture.image(target), "session");
-  return fixture;
-}
 
 const firmware = (fixture: FirmwareFixture) => fixture.files(`${fixture.root}/firmware`);
 const content = (file: string) => JSON.parse(read(file)!);

@@ -84,18 +84,10 @@ for (const words of ["commit guest --cancel", "disable guest vdb"]) {
 
 Deno.test("a disk whose storage has died in a flagged session can be taken out of the configuration, as the hints say", async () => {
   using fixture = new Fixture();
-  const second = `${fixture.root}/second`;
-  Deno.mkdirSync(second);
-  Deno.chmodSync(second, 0o755);
-  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
-  fixture.disks({ vda: true, vdb: true });
-  Deno.renameSync(fixture.image("vdb"), `${second}/vdb.img`);
-  fixture.sources.set("vdb", `${second}/vdb.img`);
-  fixture.define();
+  const { unmount } = inTwoFolders(fixture, true);
   await fixture.start();
   // The storage dies, and the guest with it.
-  Deno.removeSync(second, { recursive: true });
-  Deno.mkdirSync(second);
+  unmount();
   await fixture.event("release", "crashed");
   // The guest is to go on without that disk.
   fixture.sources.delete("vdb");
@@ -116,28 +108,16 @@ Deno.test("a disk whose storage has died in a flagged session can be taken out o
 Deno.test("a session on which a guest was saved outlives a fresh start, also where its folder was not mounted at its end", async () => {
   for (const reason of ["saved", "-"]) {
     using fixture = new Fixture();
-    const second = `${fixture.root}/second`;
-    const away = `${fixture.root}/away`;
-    Deno.mkdirSync(second);
-    Deno.chmodSync(second, 0o755);
-    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, second] };
-    fixture.disks({ vda: false, vdb: false });
-    const vdb = `${second}/vdb.img`;
-    Deno.renameSync(fixture.image("vdb"), vdb);
-    fixture.sources.set("vdb", vdb);
-    fixture.define();
+    const { vdb, unmount, mount } = inTwoFolders(fixture, false);
     await fixture.start();
     fixture.write(vdb, "session");
-    Deno.renameSync(second, away);
-    Deno.mkdirSync(second);
+    unmount();
     await fixture.event("release", reason);
-    Deno.removeSync(second);
-    Deno.renameSync(away, second);
+    mount();
     await fixture.event("prepare");
     await fixture.event("release", "failed");
     await fixture.event("restore");
-    const { code, said } = await fixture.event("prepare");
-    if (code === 0) assertEquals(fixture.read(vdb), { base: "vdb", session: "yes" }, reason);
-    else console.log(reason, said);
+    const { code } = await fixture.event("prepare");
+    assertEquals([code, fixture.read(vdb)], [0, { base: "vdb", session: "yes" }], reason);
   }
 });
