@@ -46,7 +46,10 @@ const managedSave = {
 const inUse = {
   if: "the image is open in another process",
   arrange: (fixture: Fixture) => void fixture.busy.add(fixture.vda),
-  said: [' vda: "IMAGE" is open in another process', "find it: fuser -v IMAGE"],
+  said: [
+    ' vda: "IMAGE" is open in another process',
+    "find it: fuser -v IMAGE; if that finds nothing, it is open on another host",
+  ],
 } as const;
 const noSuchTarget = {
   if: "no disk has that name, but one a similar",

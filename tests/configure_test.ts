@@ -183,7 +183,7 @@ const refusals: readonly Refused[] = [
     if: "the image is in use",
     arrange: (fixture) => void fixture.busy.add(fixture.vda),
     error: 'guest vda: "IMAGE" is open in another process',
-    hint: "find it: fuser -v IMAGE",
+    hint: "find it: fuser -v IMAGE; if that finds nothing, it is open on another host",
   },
 ];
 

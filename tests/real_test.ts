@@ -97,7 +97,7 @@ Deno.test("a session that a guest runs on is never replaced by another, nor ende
     const { code, said } = await fixture.event("prepare");
     assertEquals([code, said], [1, [
       `error: guest vda: "${fixture.vda}" is open in another process`,
-      `hint: find it: fuser -v ${fixture.vda}`,
+      `hint: find it: fuser -v ${fixture.vda}; if that finds nothing, it is open on another host`,
     ]]);
     await fixture.event("release", "failed");
     await fixture.event("release", "-");

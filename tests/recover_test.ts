@@ -106,7 +106,7 @@ const refusals: readonly Refused[] = [
     if: "a process has it open",
     arrange: (fixture) => void fixture.busy.add(fixture.vda),
     error: ' vda: "IMAGE" is open in another process',
-    hint: "find it: fuser -v IMAGE",
+    hint: "find it: fuser -v IMAGE; if that finds nothing, it is open on another host",
   },
   {
     if: "the guest runs on it",

@@ -134,7 +134,7 @@ testRefused([
       fixture.busy.add(image);
     },
     error: 'vda: "IMAGE" is open in another process',
-    hint: "find it: fuser -v IMAGE",
+    hint: "find it: fuser -v IMAGE; if that finds nothing, it is open on another host",
   },
   {
     if: "the image folder has no hard links",

@@ -5,6 +5,7 @@ import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, isBeingStarted, isOnlyAnnounced, readStart } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { guestOf } from "../hook/definitions.ts";
+import { openElsewhere } from "../hook/image_errors.ts";
 import { announcedRestore } from "../hook/refusal.ts";
 import { isPaused } from "../hook/live_status.ts";
 import { observeRecorded } from "../hook/observe.ts";
@@ -73,9 +74,7 @@ export async function refuseBusy({ target, names }: ObservedDisk, context: Guest
     ? new UserError(`the guest runs on ${quoted(names.image)}`, {
       hint: `end it first: virsh shutdown ${shellWord(context.domain)}`,
     })
-    : new UserError(`${quoted(names.image)} is open in another process`, {
-      hint: `find it: fuser -v ${shellWord(names.image)}`,
-    });
+    : openElsewhere(names.image);
   throw withContext(target, error);
 }
 

@@ -12,6 +12,7 @@ import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { disksIn } from "../hook/definitions.ts";
+import { openElsewhere } from "../hook/image_errors.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
 import { observeListedSeat } from "../hook/seat_observe.ts";
 import { layerStoodOn } from "../hook/standing.ts";
@@ -151,6 +152,6 @@ async function checkSession(
     throw refuse(`${quoted(image)} is no session on ${quoted(master)}`);
   }
   if ((await host.qemuImg.info(image)).kind === "busy") {
-    throw refuse(`${quoted(image)} is open in another process`, `find it: fuser -v ${shellWord(image)}`);
+    throw withContext(target, openElsewhere(image));
   }
 }

@@ -9,7 +9,7 @@ import { madeAt, madeOf } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkTemplates, withTemplates } from "./seat_firmware.ts";
 import type { MadeSeats } from "./seat_prepare.ts";
-import { dataError } from "./refusal.ts";
+import { dataError } from "./image_errors.ts";
 import { undoStart } from "./undo_start.ts";
 import * as files from "../host/files.ts";
 import type { ImageInfo } from "../host/qemu_img.ts";

@@ -1,6 +1,6 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
-import { dataError, markedCorrupt, rebase } from "./refusal.ts";
+import { dataError, markedCorrupt, openElsewhere, rebase } from "./image_errors.ts";
 import { checkMergeMarks } from "./marks.ts";
 import { layerNamed, missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
@@ -64,7 +64,7 @@ export async function wayToMerge(
   const [below, above] = [await qemuImg.info(lower), await qemuImg.info(upper)];
   // By the one that goes on without the merge that it was begun for.
   if (above.kind === "busy" && again) return "copy";
-  if (above.kind === "busy") throw busyError(upper);
+  if (above.kind === "busy") throw openElsewhere(upper);
   if (above.kind === "damaged") {
     throw damaged(upper, above, `take it back: autorevert undo ${shellWord(context.domain)}`);
   }
@@ -131,7 +131,7 @@ export async function checkAbove(
   const above = [...third === undefined ? [] : [third], ...higher, ...ended ? [names.ended] : []];
   for (const file of above) {
     const look = await host.qemuImg.info(file);
-    if (look.kind === "busy") throw busyError(file);
+    if (look.kind === "busy") throw openElsewhere(file);
     const backing = look.kind === "free" ? look.backing : undefined;
     const isRight = file === third
       ? look.kind === "free" && (backing === undefined || files.sameFile(backing, upper!))
@@ -178,7 +178,7 @@ async function checkClosed(
   { firmware: isRaw = false }: ObservedDisk,
   { host }: EventContext,
 ): Promise<void> {
-  if ((await host.qemuImg.info(layer, { isRaw })).kind === "busy") throw busyError(layer);
+  if ((await host.qemuImg.info(layer, { isRaw })).kind === "busy") throw openElsewhere(layer);
 }
 
 /** A file that stands on another one than its name says. */
@@ -196,12 +196,6 @@ function standsElsewhere(file: string, backing: string | undefined, right: strin
         : `see what stands on what: qemu-img info -U --backing-chain ${shellWord(file)}`,
     },
   );
-}
-
-function busyError(path: string): UserError {
-  return new UserError(`${quoted(path)} is open in another process`, {
-    hint: `find it: fuser -v ${shellWord(path)}`,
-  });
 }
 
 /**

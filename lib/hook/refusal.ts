@@ -1,8 +1,9 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
+import { markedCorrupt, openElsewhere, rebase } from "./image_errors.ts";
 import { missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
-import type { ImageInfo, QemuImg } from "../host/qemu_img.ts";
+import type { QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
 import { isMadeForIt, isMaster, isTorn, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { mergeMarks, topOf } from "../state/state.ts";
@@ -104,37 +105,18 @@ function misplaced(disk: ObservedDisk, file: string, missing: string): UserError
   );
 }
 
-/**
- * QEMU opens such an image to read only: as the lower one of an overlay it could go on unnoticed.
- *
- * @param otherwise what is left to do where it can't be mended
- */
-export function markedCorrupt(file: string, otherwise: string): UserError {
-  const word = shellWord(file);
-  return new UserError(`${quoted(file)} is marked as corrupt: QEMU found a contradiction in its tables`, {
-    hint: `copy it, and mend it: qemu-img check -r all ${word}; or ${otherwise}`,
-  });
-}
-
-/**
- * Why no commit can be merged with an image that has its data in another file, if it has: qemu-img would take that file's
- * name from the image, and write there, or read from there, as root.
- */
-export function dataError(image: string, look: ImageInfo): UserError | undefined {
-  if (look.kind !== "free" || look.data === undefined) return undefined;
-  return new UserError(
-    `${quoted(image)} has its data in ${quoted(look.data)}: no commit can be merged with it`,
-    { hint: `have it in one file: qemu-img convert -O qcow2 ${shellWord(image)} NEW` },
-  );
-}
-
 /** Why a start is refused, for one disk, with what an administrator can do about it. */
 function refusal(kind: Refusal, disk: ObservedDisk, domain: string): UserError {
+  if (kind === "refuse: in use") return openElsewhere(disk.names.image, "event");
   const [message, hint] = messageAndHint(kind, disk, domain);
-  return new UserError(message, { hint, healedBy: kind === "refuse: in use" ? "event" : "person" });
+  return new UserError(message, { hint });
 }
 
-function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [message: string, hint: string] {
+function messageAndHint(
+  kind: Exclude<Refusal, "refuse: in use">,
+  disk: ObservedDisk,
+  domain: string,
+): [message: string, hint: string] {
   const { names, target } = disk;
   const guest = shellWord(domain);
   const image = quoted(names.image);
@@ -153,8 +135,6 @@ function messageAndHint(kind: Refusal, disk: ObservedDisk, domain: string): [mes
           takingBack(disk, domain) ?? "correct the domain with virsh edit"
         }`,
       ];
-    case "refuse: in use":
-      return [`${image} is open in another process`, `find it: fuser -v ${word}`];
     case "refuse: not ours":
       return [
         `${image} stands on ${
@@ -308,11 +288,6 @@ function rebasing(disk: ObservedDisk): string {
   const { names: { ended }, listing } = disk;
   return [...pairs, ...listing.has(ended) ? [[ended, topLayer(disk)] as const] : []]
     .map(([file, backing]) => rebase(file, backing)).join(" && ");
-}
-
-/** Has a file stand on another one, without copying or changing what it holds. */
-export function rebase(file: string, backing: string): string {
-  return `qemu-img rebase -u -f qcow2 -F qcow2 -b ${shellWord(backing)} ${shellWord(file)}`;
 }
 
 /** Layers are numbered in a row: one may be missing. */

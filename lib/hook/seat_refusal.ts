@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import { openElsewhere } from "./image_errors.ts";
 import type { ObservedSeat } from "../state/seat.ts";
 import type { SeatRefusal } from "../state/seat_table.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -31,10 +32,7 @@ export function explainSeat(
         },
       );
     case "refuse: in use":
-      return new UserError(`${image} is open in another process`, {
-        hint: `find it: fuser -v ${word}`,
-        healedBy: "event",
-      });
+      return openElsewhere(names.image, "event");
     case "refuse: nothing to resume":
       return new UserError(`the session of ${image} that the guest was saved on is gone`, {
         hint: `bring it back, or drop the saved guest: virsh managedsave-remove ${guest}`,
