@@ -1,6 +1,7 @@
 /** What `check` finds, each with its next command. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { realHost } from "../lib/host/real_host.ts";
 import { about } from "../lib/command/help.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { defaults } from "../lib/settings.ts";
@@ -142,7 +143,7 @@ const wrongs: readonly Wrong[] = [
     arrange: (fixture) => Deno.removeSync(xmlOf(fixture)),
     message: /^libvirt knows no such domain; without a configuration are none$/,
     hint:
-      /^if it comes here from another host, leave this as it is; if it was renamed, rename ROOT\/config\/guest.json with it; if it is gone, remove that$/,
+      /^if it comes here from another host, leave this as it is; if it was renamed, rename ROOT\/config\/guest.json with it; if it is gone, remove ROOT\/config\/guest.json$/,
     whom: ["guest"],
   },
   {
@@ -154,7 +155,7 @@ const wrongs: readonly Wrong[] = [
     },
     message: /^libvirt knows no such domain; without a configuration are "other"$/,
     hint:
-      /^if it comes here from another host, leave this as it is; if it is called "other" now: mv ROOT\/config\/guest.json ROOT\/config\/other.json && mv ROOT\/config\/guest.session ROOT\/config\/other.session$/,
+      /^if it comes here from another host, leave this as it is; if it is called "other" now: mv ROOT\/config\/guest.json ROOT\/config\/other.json && mv ROOT\/config\/guest.session ROOT\/config\/other.session; if it is gone, remove ROOT\/config\/guest.json and ROOT\/config\/guest.session$/,
     whom: ["guest"],
   },
   {
@@ -162,7 +163,7 @@ const wrongs: readonly Wrong[] = [
     arrange: (fixture) => Deno.renameSync(xmlOf(fixture), xmlOf(fixture, "gest")),
     message: /without a configuration are "gest"$/,
     hint:
-      /^if it comes here from another host, leave this as it is; if it is called "gest" now: mv ROOT\/config\/guest.json ROOT\/config\/gest.json$/,
+      /^if it comes here from another host, leave this as it is; if it is called "gest" now: mv ROOT\/config\/guest.json ROOT\/config\/gest.json; if it is gone, remove ROOT\/config\/guest.json$/,
     whom: ["guest"],
   },
   {
@@ -516,4 +517,17 @@ Deno.test("enable or check tells of an image that stands on the managed one", as
   const reads = "commit of guest" in fixture.read(`${fixture.images}/clone.img`);
   const told = [...printed, ...said, ...found.printed].join("\n");
   assertEquals([reads, told.includes("clone.img")], [true, true], told);
+});
+
+Deno.test("check of a guest whose image folder is gone tells what is wrong", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  fixture.boot();
+  Deno.removeSync(fixture.images, { recursive: true });
+  const { freeBytes, fileSystem } = realHost(defaults);
+  const { printed, said } = await fixture.type("check", false, {
+    wrap: (host) => ({ ...host, freeBytes, fileSystem }),
+  });
+  assertEquals(said, []);
+  assertStringIncludes(printed.join("\n"), "cannot resolve");
 });

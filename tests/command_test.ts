@@ -103,6 +103,8 @@ const refusals: readonly Refusal[] = [
     verb: "undo",
     if: "the commit is being merged",
     past: { ...committed, torn: true },
+    // The merge, which made way for it, goes on.
+    order: { mergeDies: true },
     said: [
       " vda: the commit is already being merged into the disk, and can't be undone any more",
       keepNext("--keep-commits 1"),

@@ -80,10 +80,10 @@ Deno.test("enable without a disk names those that it could list, and why it coul
   fixture.define();
   const outside = '"vdc" can\'t be managed: image "/usr/share/os.img" is outside the permitted folders, ' +
     'which are "ROOT/images"';
-  for (const line of ["enable guest", "enable guest --keep-session"]) {
-    await checkFails(fixture, line, [
+  for (const option of ["", " --keep-session"]) {
+    await checkFails(fixture, `enable guest${option}`, [
       `error: guest: which disks? There are vda ("IMAGE"), vdb ("ROOT/images/vdb.img"); ${outside}`,
-      "hint: autorevert enable guest vda vdb",
+      `hint: autorevert enable guest vda vdb${option}`,
     ], 2);
   }
   assertEquals(fixture.files(fixture.config).filter((name) => name.endsWith(".json")), []);
@@ -247,7 +247,7 @@ const next: readonly (readonly [
       await fixture.start();
       fixture.configure({ vda: false }, LATER);
     },
-    "the next session will be kept when it ends; the one that died is set aside at the next start; to keep it instead: autorevert recover --keep guest vda",
+    "the next session will be kept when it ends; the one that died is set aside at the next start; to keep it instead: autorevert recover --keep guest vda, then autorevert commit --cancel guest vda",
     "the session that died will be forgotten at the next start",
   ],
   [
@@ -421,4 +421,13 @@ Deno.test("a session whose flag an editor has cleared is thrown away after disab
     await fixture.start();
     assertEquals(fixture.disk("vda"), { base: "vda" });
   }
+});
+
+Deno.test("enable makes the folder of the configurations", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  Deno.removeSync(fixture.config, { recursive: true });
+  const { code, said } = await fixture.type("enable guest vda");
+  assertEquals([code, said, JSON.parse(Deno.readTextFileSync(fixture.configFile))], [0, [], {
+    disks: [{ target: "vda", "one-shot-commit": false }],
+  }]);
 });

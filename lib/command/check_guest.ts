@@ -115,15 +115,15 @@ function unknownDomain({ domain, records }: Guest, { host: { settings } }: Event
   const renamed = known.find((name) =>
     move(name) !== "" && sources(name, settings).some((file) => images.has(file))
   );
-  const meant = renamed ?? nearest(domain, free);
+  // One with a similar name has other images than those that are noted.
+  const meant = renamed ?? (images.size === 0 ? nearest(domain, free) : undefined);
+  const names = left.map(shellWord).join(" and ");
+  const rename = meant === undefined
+    ? `if it was renamed, rename ${names} with it`
+    : `if it is called ${quoted(meant)} now: ${move(meant)}`;
   return new UserError(`libvirt knows no such domain; without a configuration are ${listed(free)}`, {
-    hint: meant === undefined
-      ? `if it comes here from another host, leave this as it is; if it was renamed, rename ${
-        left.map(shellWord).join(" and ")
-      } with it; if it is gone, remove ${left.length > 1 ? "them" : "that"}`
-      : `if it comes here from another host, leave this as it is; if it is called ${quoted(meant)} now: ${
-        move(meant)
-      }`,
+    hint:
+      `if it comes here from another host, leave this as it is; ${rename}; if it is gone, remove ${names}`,
   });
 }
 

@@ -14,7 +14,8 @@ const OVERLAY = 1024 * 1024;
 export async function spaceFindings(guests: readonly Guest[], host: Host): Promise<Finding[]> {
   const held = new Map<string, number>();
   for (const { disk } of guests.flatMap(({ disks }) => disks)) {
-    if (disk === undefined) continue;
+    // A folder that isn't there has nothing in it.
+    if (disk === undefined || disk.listing.size === 0) continue;
     const state = stateOf(disk);
     const { image, ended, layer } = disk.names;
     const above = "layers" in state ? state.layers.slice(1).map(layer) : [];
@@ -73,8 +74,9 @@ const storeNames: Readonly<Record<number, string>> = {
 
 /** Folders of images on file systems of which nobody has seen how they behave. */
 export async function untriedStores(guests: readonly Guest[], host: Host): Promise<Finding[]> {
-  const images = guests.flatMap(({ disks }) => disks).flatMap(({ disk }) => disk?.names.image ?? []);
   const found: Finding[] = [];
+  const disks = guests.flatMap(({ disks }) => disks).flatMap(({ disk }) => disk ?? []);
+  const images = disks.filter(({ listing }) => listing.size > 0).map(({ names }) => names.image);
   for (const folder of new Set(images.map(folderOf))) {
     const type = await host.fileSystem(folder);
     if (Object.values(triedStores).includes(type)) continue;

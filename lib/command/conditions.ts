@@ -61,7 +61,8 @@ export const wordsOf: Readonly<Record<Condition, Words>> = {
     flagged: "commit at its end",
     colour: "blue",
     commit:
-      "the next session here will be kept when it ends; for the one that goes on elsewhere, type this there",
+      "where both hosts have one folder of configurations, the session that goes on elsewhere will be kept when it ends; " +
+      "otherwise the next one here will be, and for that one type this there",
     cancel:
       "the next session here will be forgotten when it ends; for the one that goes on elsewhere, type this there",
   },
@@ -77,7 +78,7 @@ export const wordsOf: Readonly<Record<Condition, Words>> = {
     flagged: next,
     colour: "yellow",
     commit: `${kept}; the one that died is set aside at the next start; ` +
-      "to keep it instead: autorevert recover --keep DOMAIN TARGET",
+      "to keep it instead: autorevert recover --keep DOMAIN TARGET, then autorevert commit --cancel DOMAIN TARGET",
     cancel: died,
   },
   "resumes": {

@@ -6,18 +6,30 @@ import { goesOn, type InspectedDisk } from "./inspect.ts";
 import { messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
+import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { checkBase } from "../hook/merge_checks.ts";
 import { observeRecorded } from "../hook/observe.ts";
+import { resumePending } from "../hook/pending_operation.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import { formatRecords } from "../state/session_record.ts";
 import { quoted, shellWord } from "../text.ts";
 
-/** A commit that was cut short clears its flag with the next event, which tells it by the time of the file: done before any change. */
+/**
+ * What was cut short is completed before any change: a commit clears its flag with the next event, which tells it by the time of the
+ * file, and an undo takes away what a command would work on.
+ */
 export async function finishRecovery(context: GuestCommand): Promise<void> {
   const { run, domain, paths, terminal } = context;
-  using _folders = await run.locks.folders(readRecords(paths.note).map(({ image }) => image));
+  const images = readRecords(paths.note).map(({ image }) => image);
+  using _folders = await run.locks.folders(images);
+  if (readOwnRecords(paths.note).some(({ pending }) => pending !== undefined)) {
+    await interruptMerges(context, images);
+    const [first] = await resumePending(context);
+    if (first !== undefined) terminal.print(`${domain}: ${first.verb} was interrupted, and is completed now`);
+    await resumeMerges(images, context);
+  }
   const config = await configOf(context);
   const disks = observeRecorded(readOwnRecords(paths.note), config, namedDisks(context));
   for (const { subject, steps } of (await planCheckedRecovery(disks, context)).stages) {
@@ -37,7 +49,7 @@ export async function listedDisks(
       hint: `make it again: autorevert enable ${shellWord(context.domain)} TARGET`,
     });
   }
-  checkTargets(targets, [...config.disks, ...config.seats]);
+  checkTargets(targets, [...config.disks, ...config.seats], context);
   const meant = config.disks.filter(({ target }) => targets.length === 0 || targets.includes(target));
   return { config, meant };
 }

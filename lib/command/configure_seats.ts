@@ -1,5 +1,6 @@
 /** What `enable` and `disable` do with seats, and with disks as masters. */
 
+import { Usage } from "./arguments.ts";
 import { listSeat, setKey } from "./config_edit.ts";
 import { managedGuests } from "./guest.ts";
 import { type GuestCommand, isLive } from "./guest_command.ts";
@@ -22,10 +23,36 @@ import { isSeatAwaited } from "../state/seat.ts";
 import { isSeatRefusal } from "../state/seat_table.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
-/** Whether `enable` is for seats: a master is named, or all that is named are seats already. */
-export function isForSeats({ options, targets }: GuestCommand, config: Config | undefined): boolean {
+/** Options of `enable` that are for disks with commits, for seats, and for both. */
+const ofDisks = ["keep-commits", "by-hand", "no-by-hand"];
+const ofSeats = ["master", "preview", "no-preview"];
+export const ofBoth = ["keep-session", "no-keep-session"];
+
+/**
+ * The seats that `enable` is for: those that are named, where a master is, or where all of them are seats already; and where none is
+ * named all that are listed, if the options are for them.
+ *
+ * @returns undefined if it is for other disks
+ * @throws {Usage} if an option isn't for what it is for
+ */
+export function seatsMeant(
+  { options, targets }: GuestCommand,
+  config: Config | undefined,
+): readonly string[] | undefined {
   const seats = config?.seats.map(({ target }) => target) ?? [];
-  return options.has("master") || targets.length > 0 && targets.every((target) => seats.includes(target));
+  const given = (list: readonly string[]) => list.find((option) => options.has(option));
+  const areMeant = options.has("master") || seats.length > 0 && (
+        targets.length > 0
+          ? targets.every((target) => seats.includes(target))
+          : given(ofSeats) !== undefined || config?.disks.length === 0 && given(ofBoth) !== undefined
+      );
+  const misplaced = given(areMeant ? ofDisks : ofSeats);
+  if (misplaced !== undefined) {
+    const [one, other] = areMeant ? ["disks with commits", "seats"] : ["seats", "other disks"];
+    throw new Usage(`--${misplaced} is for ${one}, not for ${other}`, "enable");
+  }
+  if (!areMeant) return undefined;
+  return targets.length > 0 || options.has("master") ? targets : seats;
 }
 
 /**

@@ -2,9 +2,15 @@ import { Usage } from "./arguments.ts";
 import { listDisk, setFirmware, setKey } from "./config_edit.ts";
 import { configure, finishRecovery, warnOfBase } from "./configure.ts";
 import { checkOwnFirmware, firmwareOption, firmwareSaid } from "./firmware.ts";
-import { checkTargets, type GuestCommand } from "./guest_command.ts";
+import { checkTargets, type GuestCommand, onSameDisks, optionWords } from "./guest_command.ts";
 import { isBeingMerged, probeLinks } from "./inspect.ts";
-import { checkSeatsFirmware, enableSeats, guestsWithFirmwareOf, isForSeats } from "./configure_seats.ts";
+import {
+  checkSeatsFirmware,
+  enableSeats,
+  guestsWithFirmwareOf,
+  ofBoth,
+  seatsMeant,
+} from "./configure_seats.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, readStart } from "../hook/context.ts";
 import { decisionFor, isSaved, whyRefused } from "../hook/decide.ts";
@@ -49,15 +55,20 @@ export async function enable(context: GuestCommand): Promise<void> {
   const live = disksIn(liveFolder, domain);
   const defined = disksIn(definedFolder, domain) ?? live?.map((disk) => ({ ...disk, unfit: undefined }));
   if (defined === undefined) throw noDomain(context);
-  checkTargets(context.targets, defined.filter(({ firmware }) => !firmware));
+  checkTargets(context.targets, defined.filter(({ firmware }) => !firmware), context);
   const firmware = firmwareOption(defined, context);
+  files.makeFolder(host.settings.configFolder);
   using _guest = await run.locks.guest();
   await finishRecovery(context);
   const config = await configOf(context);
-  if (isForSeats(context, config)) {
+  const seats = seatsMeant(context, config);
+  if (seats !== undefined) {
     const hasFirmware = (firmware ?? config?.firmware) === true && defined.some(({ firmware }) => firmware);
-    const { text: seats, change, said } = await enableSeats(config, hasFirmware, context);
-    const text = firmware === undefined ? seats : setFirmware(seats, firmware);
+    const { change, said, ...seated } = await enableSeats(config, hasFirmware, {
+      ...context,
+      targets: seats,
+    });
+    const text = firmware === undefined ? seated.text : setFirmware(seated.text, firmware);
     if (text !== files.read(context.paths.config)) await configure(text, change, context);
     for (const line of said) terminal.print(line);
   } else {
@@ -164,12 +175,16 @@ async function enableDisks(
 }
 
 /** @throws {UserError} if one of the disks that are named is a seat, or was one and is not done with that */
-function checkNoSeat(config: Config | undefined, { domain, paths, targets }: GuestCommand): void {
-  const seat = config?.seats.find(({ target }) => targets.includes(target));
+function checkNoSeat(
+  config: Config | undefined,
+  { domain, paths, targets, options }: GuestCommand,
+): void {
+  const isForAll = targets.length === 0 && ofBoth.some((option) => options.has(option));
+  const seat = config?.seats.find(({ target }) => isForAll || targets.includes(target));
   if (seat !== undefined) {
     throw withContext(
       seat.target,
-      new UserError("it is a seat, and the others that are named are not", { hint: "name them one by one" }),
+      new UserError("it is a seat, and the others that are meant are not", { hint: "name them one by one" }),
     );
   }
   const standing = readSeats(paths.seats).find(({ target }) => targets.includes(target));
@@ -250,8 +265,9 @@ function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
 function nothingNamed(
   defined: readonly DomainDisk[],
   old: readonly string[],
-  { domain, host }: GuestCommand,
+  context: GuestCommand,
 ): Usage {
+  const { domain, host } = context;
   const reasons: string[] = [];
   const fit = defined.filter(({ target, firmware }) => {
     if (firmware || old.includes(target)) return false;
@@ -270,9 +286,8 @@ function nothingNamed(
       return false;
     }
   });
-  const command = ["autorevert", "enable", domain, ...fit.map(({ target }) => target)].map(shellWord).join(
-    " ",
-  );
+  const targets = fit.map(({ target }) => target);
+  const command = [onSameDisks("enable", { domain, targets }), ...optionWords(context)].join(" ");
   const could = fit.length > 0
     ? `which disks? There ${fit.length === 1 ? "is" : "are"} ${
       fit.map(({ target, file }) => `${target} (${quoted(file)})`).join(", ")

@@ -23,14 +23,39 @@ export interface GuestCommand extends EventContext {
   readonly options: Command["options"];
 }
 
-/** @throws {UserError} if one of the targets isn't among these disks */
+/** Another command, on the disks that this one is for. */
+export function onSameDisks(
+  command: string,
+  { domain, targets }: Pick<GuestCommand, "domain" | "targets">,
+): string {
+  return ["autorevert", command, ...[domain, ...targets].map(shellWord)].join(" ");
+}
+
+/** The options that were given, as they are typed, but for the answer to questions that are others elsewhere. */
+export function optionWords({ options }: Pick<GuestCommand, "options">): string[] {
+  return [...options].filter(([name]) => name !== "yes")
+    .flatMap(([name, value]) => value === "" ? [`--${name}`] : [`--${name}`, shellWord(value)]);
+}
+
+/** @throws {UserError} if one of the targets isn't among these disks: those that are managed, or could be */
 export function checkTargets(
   targets: readonly string[],
   disks: readonly { readonly target: string }[],
+  context: GuestCommand,
 ): void {
   const known = [...new Set(disks.map(({ target }) => target))];
   for (const target of targets) {
     if (known.includes(target)) continue;
+    if (namedDisks(context).some((disk) => disk.target === target && !disk.firmware)) {
+      throw withContext(
+        target,
+        new UserError(`it is not configured, configured is ${listed(known)}`, {
+          hint: `to configure it: ${
+            ["autorevert enable", ...[context.domain, target].map(shellWord)].join(" ")
+          }`,
+        }),
+      );
+    }
     const meant = nearest(target, known);
     throw new UserError(`the guest has no disk ${quoted(target)}, it has ${listed(known)}`, {
       ...meant !== undefined && { hint: `did you mean ${quoted(meant)}?` },
@@ -91,7 +116,8 @@ export async function refuseOnSeats(verb: string, context: GuestCommand): Promis
     new UserError(
       `it is a seat of ${quoted(meant.master)}: what is kept of that is committed by its own guest`,
       {
-        hint: `autorevert ${verb} ${guest === undefined ? "DOMAIN" : shellWord(guest)}`,
+        hint: ["autorevert", verb, ...optionWords(context), guest === undefined ? "DOMAIN" : shellWord(guest)]
+          .join(" "),
       },
     ),
   );

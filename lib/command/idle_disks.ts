@@ -7,6 +7,7 @@ import {
   type GuestCommand,
   isLive,
   namesIn,
+  onSameDisks,
   refuseAway,
   refuseBusy,
 } from "./guest_command.ts";
@@ -17,7 +18,7 @@ import { configOf, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
-import { interruptMerges } from "../hook/merge_control.ts";
+import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
 import { layerNamed } from "../hook/layer_names.ts";
@@ -65,6 +66,15 @@ export interface Operation {
  * After a crash it is done to no disk, or to all of them with the next event of the guest.
  */
 export async function onIdleDisks(context: GuestCommand, work: Operation): Promise<void> {
+  try {
+    await askAndDo(context, work);
+  } finally {
+    // Those that made way for this go on, whatever became of it.
+    await resumeMerges(readRecords(context.paths.note).map(({ image }) => image), context);
+  }
+}
+
+async function askAndDo(context: GuestCommand, work: Operation): Promise<void> {
   const { domain, terminal } = context;
   // Nobody's start or end waits for an answer.
   const asked = await withLocks(context, async () => {
@@ -87,7 +97,7 @@ export async function onIdleDisks(context: GuestCommand, work: Operation): Promi
   }
   await withLocks(context, async () => {
     const chosen = await choose(work, context);
-    const again = `try again: autorevert ${work.verb} ${shellWord(domain)}`;
+    const again = `try again: ${onSameDisks(work.verb, context)}`;
     checkUnchanged(namesIn(disksOf(asked)), disksOf(chosen), again);
     await follow(chosen, work, context);
   });
@@ -198,12 +208,10 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
 }
 
 /** The error of an operation that was noted: it is done all the same. */
-function withOrder(verb: Operation["verb"], error: UserError, { domain }: GuestCommand): UserError {
-  const back = verb === "undo"
-    ? `; to have the commit back after that: autorevert keep ${shellWord(domain)}`
-    : "";
-  const stands = `the ${verb} is completed at the next start, end or merge, or now: autorevert recover ${
-    shellWord(domain)
+function withOrder(verb: Operation["verb"], error: UserError, context: GuestCommand): UserError {
+  const back = verb === "undo" ? `; to have the commit back after that: ${onSameDisks("keep", context)}` : "";
+  const stands = `the ${verb} is completed at the next start, end or merge, or now: ${
+    recoverCommand("complete", context.domain)
   }${back}`;
   return new UserError(error.message, {
     cause: error,
@@ -212,14 +220,21 @@ function withOrder(verb: Operation["verb"], error: UserError, { domain }: GuestC
   });
 }
 
-async function nothingFor({ verb, nothing, key }: Operation, context: GuestCommand): Promise<UserError> {
-  const disks = (await configOf(context))?.disks ?? [];
+async function nothingFor(
+  { verb, applies, nothing, key }: Operation,
+  context: GuestCommand,
+): Promise<UserError> {
+  const config = await configOf(context);
+  const disks = config?.disks ?? [];
   const isSet = disks.some(({ keepCommits, keepSession }) =>
     key === "keep-commits" ? keepCommits > 0 : keepSession
   );
-  const unlisted = readOwnRecords(context.paths.note).filter(({ target, image, firmware }) =>
-    !firmware && disks.every((disk) => disk.target !== target) && context.run.listing(image).has(image)
-  );
+  const unlisted = observeRecorded(readOwnRecords(context.paths.note), config, namedDisks(context))
+    .filter((disk) => {
+      const state = stateOf(disk);
+      const isNamed = [...disks.map(({ target }) => target), ...context.targets].includes(disk.target);
+      return !disk.firmware && !isNamed && state.kind === "layered" && applies({ disk, state });
+    });
   const named = ["autorevert", verb, context.domain, ...unlisted.map(({ target }) => target)];
   const hint = unlisted.length > 0
     ? `a disk that isn't configured any more has to be named: ${named.map(shellWord).join(" ")}`
@@ -230,9 +245,10 @@ async function nothingFor({ verb, nothing, key }: Operation, context: GuestComma
 }
 
 /** The command that sets this key for the disks that are meant. */
-export function enableKeeping(key: Operation["key"], { domain, targets }: GuestCommand): string {
-  const words = ["autorevert", "enable", domain, ...targets].map(shellWord).join(" ");
-  return key === "keep-commits" ? `${words} --keep-commits 1` : `${words} --keep-session`;
+export function enableKeeping(key: Operation["key"], context: GuestCommand): string {
+  return `${onSameDisks("enable", context)} ${
+    key === "keep-commits" ? "--keep-commits 1" : "--keep-session"
+  }`;
 }
 
 /** What ends the session that lies there, whatever state its guest is in. */
@@ -240,13 +256,13 @@ function sessionsEnd(verb: Operation["verb"], context: GuestCommand): string {
   const guest = shellWord(context.domain);
   if (isLive(context)) {
     return verb === "keep"
-      ? `to have it kept at its end: autorevert commit ${guest}`
+      ? `to have it kept at its end: ${onSameDisks("commit", context)}`
       : `end it first: virsh shutdown ${guest}`;
   }
   if (isSaved(context)) {
     return `start the guest and end it, or drop the save: virsh managedsave-remove ${guest}`;
   }
-  return `end it first: ${recoverCommand("--keep|--discard", context.domain)}`;
+  return `end it first: ${onSameDisks("recover --keep|--discard", context)}`;
 }
 
 /** The guest's disks, or those that are meant, recovered and without a session. */
@@ -254,7 +270,7 @@ async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Id
   const { run, paths, targets: meant } = context;
   const config = await configOf(context);
   const records = unfinished(readOwnRecords(paths.note), (image) => run.listing(image));
-  checkTargets(meant, [...config?.disks ?? [], ...records]);
+  checkTargets(meant, [...config?.disks ?? [], ...records], context);
   const { stages, disks } = await planCheckedRecovery(
     observeRecorded(records, config, namedDisks(context)),
     context,

@@ -1,11 +1,12 @@
-import { described, type GuestCommand } from "./guest_command.ts";
+import { finishRecovery } from "./configure.ts";
+import { checkTargets, described, type GuestCommand } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
-import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { startMerge } from "../hook/merge.ts";
 import { observeListed } from "../hook/observe.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
+import { lastCommitted } from "../state/firmware_commits.ts";
 import { isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type Layers, publishedOf, topOf } from "../state/state.ts";
 import { publish as publishSteps } from "../state/master_transitions.ts";
@@ -21,7 +22,9 @@ import { shellWord } from "../text.ts";
 export async function publish(context: GuestCommand): Promise<void> {
   const { run, domain, host, paths, targets } = context;
   using _guest = await run.locks.guest();
+  await finishRecovery(context);
   const config = await configOf(context);
+  checkTargets(targets, config?.disks ?? [], context);
   const disks = (config?.disks ?? []).filter(({ target, byHand }) =>
     targets.length === 0 ? byHand : targets.includes(target)
   );
@@ -39,17 +42,30 @@ export async function publish(context: GuestCommand): Promise<void> {
     );
   {
     using _folders = await run.locks.folders(observe().map(({ names }) => names.image));
-    const { stages } = await planCheckedRecovery(observe(), context);
-    for (const { subject, steps } of stages) await run.take(subject, steps);
-    for (const disk of observe()) await publishDisk(disk, context);
+    const versions = meantBy(observe(), context).map((disk) => [disk, versionMeant(disk, context)] as const);
+    for (const [disk, number] of versions) await publishDisk(disk, number, context);
   }
   await startMerge(observe().filter((disk) => stateOf(disk).kind === "layered"), context);
 }
 
-async function publishDisk(disk: ObservedDisk, context: GuestCommand): Promise<void> {
+/** Where none is named, only those go back whose published version was committed last: older ones were there together with that. */
+function meantBy(
+  disks: readonly ObservedDisk[],
+  { options, targets }: GuestCommand,
+): readonly ObservedDisk[] {
+  if (!options.has("back") || targets.length > 0) return disks;
+  return lastCommitted(disks.map((disk) => ({ disk })), publishedNow).map(({ disk }) => disk);
+}
+
+/** The layer that seats begin with now. */
+function publishedNow(disk: ObservedDisk): number | undefined {
+  const state = stateOf(disk);
+  return publishedOf(disk.names, disk.listing) ?? ("layers" in state ? topOf(state.layers) : undefined);
+}
+
+async function publishDisk(disk: ObservedDisk, number: number, context: GuestCommand): Promise<void> {
   const { run, domain, terminal } = context;
   const { target, names, listing } = disk;
-  const number = versionMeant(disk, context);
   const mark = listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const];
   await run.take(target, [...mark, ...publishSteps(names, listing, number)]);
   terminal.print(
@@ -81,11 +97,11 @@ function layersOf(disk: ObservedDisk, { domain }: GuestCommand): Layers {
 
 /** @throws {UserError} if there is none, or it is being merged */
 function versionBefore(disk: ObservedDisk, layers: Layers, { paths: { note } }: GuestCommand): number {
-  const { names, listing } = disk;
-  const now = publishedOf(names, listing) ?? topOf(layers);
+  const { names } = disk;
+  const now = publishedNow(disk)!;
   const before = layers.filter((number) => number < now).at(-1);
   if (before === undefined) {
-    throw new UserError("there is no version before the published one: it was merged");
+    throw new UserError("there is no version before the published one, or it was merged");
   }
   const records = [...readOwnRecords(note), ...readOtherRecords(note, [names.image])]
     .filter(({ image }) => image === names.image);

@@ -14,13 +14,13 @@ import { lacksItsEnd, readStart, updateRecords } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
-import { interruptMerges } from "../hook/merge_control.ts";
+import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { dependOnFlags } from "./commit.ts";
 import { holdResumed } from "./configure.ts";
 import { checkSessions } from "./recover_checks.ts";
 import { forgetReplaced } from "./recover_replaced.ts";
-import { recoverSeats } from "./recover_seats.ts";
+import { askOfSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords, readRecords } from "../host/session_records.ts";
@@ -52,28 +52,41 @@ import { cancelCommand, recoverCommand, shellWord } from "../text.ts";
  * @throws {UserError} if a session is to be ended that a process or a saved guest needs, or that is no session
  */
 export async function recover(context: GuestCommand): Promise<void> {
-  const { run, domain, targets, options, terminal } = context;
+  const { run, targets, options } = context;
   const isMeant = ({ target, image, firmware }: SessionRecord) =>
     targets.length === 0 || !firmware && (targets.includes(target) || targets.includes(image));
   const isLeft = (record: SessionRecord) =>
     isMeant(record) && !(options.has("discard") && isIdle(record, context));
+  // Nobody's start or end waits for an answer, and nothing changes before the last one.
+  const discardSeats = await askOfSeats(context);
   // Firmware goes back at the next start where only seats are meant.
-  if (await recoverSeats(context) && !readRecords(context.paths.note).some(isLeft)) return;
+  if (discardSeats !== undefined && !readRecords(context.paths.note).some(isLeft)) {
+    return await discardSeats();
+  }
   if (options.has("discard") && await forgetReplaced(context)) return;
-  // Nobody's start or end waits for an answer.
   const asked = options.has("keep") || options.has("discard") ? await ask(context) : undefined;
+  await discardSeats?.();
   using _guest = await run.locks.guest();
   const images = filesOf(await inspectGuest(context)).map(({ names }) => names.image);
   using _folders = await run.locks.folders(images);
   await interruptMerges(context, images);
+  try {
+    await completeAndEnd(asked, context);
+  } catch (error) {
+    await resumeMerges(images, context);
+    throw error;
+  }
+}
 
+/** @param asked the names that a question was about */
+async function completeAndEnd(asked: string | undefined, context: GuestCommand): Promise<void> {
+  const { run, domain, targets, options, terminal } = context;
   const orders = await resumePending(context);
   if (orders.length > 0) {
     terminal.print(`${domain}: ${orders[0]!.verb} was interrupted, and is completed now`);
   }
   const guest = await inspectGuest(context);
-  const known = guest.disks.flatMap(({ disk }) => disk?.names.image ?? []);
-  checkTargets(targets.filter((target) => !known.includes(target)), guest.disks);
+  checkMeant(guest, context);
   const { stages, disks } = await planCheckedRecovery(filesOf(guest), context);
   for (const { subject, steps } of stages) {
     await run.take(subject, steps);
@@ -91,6 +104,12 @@ export async function recover(context: GuestCommand): Promise<void> {
   await startMerge(disks, context);
 }
 
+/** @throws {UserError} if the guest has none of these disks, by target or image */
+function checkMeant({ disks }: Guest, context: GuestCommand): void {
+  const known = disks.flatMap(({ disk }) => disk?.names.image ?? []);
+  checkTargets(context.targets.filter((target) => !known.includes(target)), disks, context);
+}
+
 /** Whether a disk has neither a session nor an order that was cut short. */
 function isIdle({ image, pending }: SessionRecord, { run }: GuestCommand): boolean {
   const { kind } = parse(namesOf(image), run.listing(image));
@@ -104,8 +123,9 @@ function isIdle({ image, pending }: SessionRecord, { run }: GuestCommand): boole
  */
 async function ask(context: GuestCommand): Promise<string> {
   const { domain, targets, options } = context;
-  const found = filesOf(await inspectGuest(context));
-  const { disks } = await planCheckedRecovery(found, context);
+  const guest = await inspectGuest(context);
+  checkMeant(guest, context);
+  const { disks } = await planCheckedRecovery(filesOf(guest), context);
   const choice = options.has("keep") ? "--keep" : "--discard";
   refuseAway(`autorevert recover ${choice}`, disks.filter(({ record }) => !record?.idle), context);
   const sessions = sessionsOf(disks, targets);

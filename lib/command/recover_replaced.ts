@@ -18,7 +18,8 @@ import { quoted } from "../text.ts";
 
 /**
  * Forgets disks that are named by their images, in whose place the domain names other files, and that have no session: what is set aside
- * beside them goes, and their commits stay as they are. The same of detached disks of which nothing can be seen any more.
+ * beside them goes, and their commits stay as they are. The same of disks that are detached, or not configured any more, of which nothing
+ * can be seen.
  *
  * After a crash all of them are still known.
  *
@@ -59,12 +60,14 @@ export async function forgetReplaced(context: GuestCommand): Promise<boolean> {
 }
 
 /** Those that are meant and that it applies to. */
-function replaced({ disks }: Guest, { targets }: GuestCommand): ObservedDisk[] {
+function replaced({ disks, config, problem }: Guest, { targets }: GuestCommand): ObservedDisk[] {
+  const isListed = ({ target }: ObservedDisk) =>
+    config === undefined ? problem !== undefined : config.disks.some((disk) => disk.target === target);
   return disks.flatMap(({ disk }) => {
     if (disk === undefined) return [];
     const isMeant = [disk.names.image, nameOf(disk)].some((name) => targets.includes(name));
     const isGone = disk.source === "other" && ["missing", "plain", "layered"].includes(stateOf(disk).kind) ||
-      disk.source === "gone" && isAway(disk);
+      isAway(disk) && (disk.source === "gone" || !isListed(disk));
     return isMeant && isGone ? disk : [];
   });
 }

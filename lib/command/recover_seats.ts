@@ -34,23 +34,21 @@ interface SeatFiles {
 }
 
 /**
- * Throws the sessions of a guest's seats away, after asking, with what is set aside: of one that is shut off and not saved.
+ * Tells of the sessions of a guest's seats, and asks whether they are to be thrown away.
  *
- * After a crash each file is there or gone, and the same command goes on.
- *
- * @returns whether the guest has seats
- * @throws {UserError} if a session may still be needed, or is none
+ * @returns what does that; undefined if the guest has no seats
  */
-export async function recoverSeats(context: GuestCommand): Promise<boolean> {
-  const { run, domain, paths, options, terminal } = context;
+export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<void>) | undefined> {
+  const { domain, options, terminal } = context;
+  const nothing = () => Promise.resolve();
   const config = await configOf(context).catch(() => undefined);
   const seats = seatsMeant(config, context);
-  if (seats.length === 0) return false;
+  if (seats.length === 0) return undefined;
   if (options.has("keep")) await refuseOnSeats("commit", { ...context, targets: [seats[0]!.target] });
   const asked = seats.filter(isThere);
   if (asked.length === 0 || isLive(context) && !options.has("discard")) {
     terminal.print(`${domain}: nothing to recover`);
-    return true;
+    return nothing;
   }
   if (!options.has("discard")) {
     for (const { target } of asked) {
@@ -60,13 +58,30 @@ export async function recoverSeats(context: GuestCommand): Promise<boolean> {
         }`,
       );
     }
-    return true;
+    return nothing;
   }
   for (const { target, paths: [first] } of asked) {
     if (first !== undefined) {
       confirm(`${domain} ${target}: throw the session ${described(first)}, away?`, context);
     }
   }
+  return () => discardSeats(asked, config, context);
+}
+
+/**
+ * Throws the sessions of seats away, with what is set aside: of a guest that is shut off and not saved.
+ *
+ * After a crash each file is there or gone, and the same command goes on.
+ *
+ * @param asked as the question was about them
+ * @throws {UserError} if a session may still be needed, is none, or is another one by now
+ */
+async function discardSeats(
+  asked: readonly SeatFiles[],
+  config: Config | undefined,
+  context: GuestCommand,
+): Promise<void> {
+  const { run, domain, paths, terminal } = context;
   using _guest = await run.locks.guest();
   checkShutOff(context);
   const there = seatsMeant(config, context).filter(isThere);
@@ -84,7 +99,6 @@ export async function recoverSeats(context: GuestCommand): Promise<boolean> {
   const left = readSeats(paths.seats).filter(({ image }) => there.every((seat) => seat.image !== image));
   await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
   await startMastersMerges(there.map(({ master }) => namesOf(master)), context);
-  return true;
 }
 
 /** The seats that the configuration lists, and those that only the note knows, as far as they are meant. */

@@ -17,7 +17,7 @@ export function realTerminal(): Terminal {
   const bytes = (text: string) => new TextEncoder().encode(text);
   return {
     print: (line) => console.log(line),
-    confirm,
+    confirm: (question) => /^\s*y(es)?\s*$/i.test(prompt(`${question} [y/N]`) ?? ""),
     width: givenWidth() ?? (isTerminal ? Deno.consoleSize().columns : undefined),
     colour: isTerminal && !Deno.noColor,
     draw: Deno.stderr.isTerminal()

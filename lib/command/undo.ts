@@ -8,7 +8,7 @@ import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { lastCommitted, wasCommittedWith } from "../state/firmware_commits.ts";
-import { isTorn } from "../state/observed_disk.ts";
+import { isTorn, type ObservedDisk } from "../state/observed_disk.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
 import { listed, shellWord } from "../text.ts";
@@ -64,7 +64,7 @@ export async function undo(context: GuestCommand): Promise<void> {
     check: ({ disk, state }) => {
       // A merge that another guest of the image began has torn the same layer.
       const { record, names: { image } } = disk;
-      checkSeats(image, state, context);
+      checkSeats(disk, state, context);
       const others = readOtherRecords(context.paths.note, [image]).filter((other) => other.image === image);
       if (state.layers.length === 2 && isTorn(state, [...record ? [record] : [], ...others])) {
         throw new UserError(
@@ -96,13 +96,13 @@ function setAside({ run, paths }: GuestCommand): string[] {
 }
 
 /** @throws {UserError} if a session stands on the newest commit, or it is published */
-function checkSeats(image: string, state: Layered, context: GuestCommand): void {
+function checkSeats({ target, names }: ObservedDisk, state: Layered, context: GuestCommand): void {
   if (!state.master) return;
-  const names = namesOf(image);
-  const guest = shellWord(context.domain);
   if (state.published === topOf(state.layers)) {
     throw new UserError("the commit is the published version", {
-      hint: `publish the one before it: autorevert publish --back ${guest}`,
+      hint: `publish the one before it: autorevert publish --back ${shellWord(context.domain)} ${
+        shellWord(target)
+      }`,
     });
   }
   const standing = onTop(standingOn(names, context), state);

@@ -43,6 +43,11 @@ export function removeIfThere(path: string): void {
   attempt("remove", path, () => ifThere(() => Deno.removeSync(path)));
 }
 
+/** Makes a folder that others may look into, unless it is there. */
+export function makeFolder(path: string): void {
+  attempt("make", path, () => Deno.mkdirSync(path, { recursive: true, mode: 0o755 }));
+}
+
 /** @throws {UserError} if there is a file with this name already; otherwise there is an empty one now */
 export function createExclusive(path: string): void {
   attempt("make", path, () => Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close());

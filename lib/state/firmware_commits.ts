@@ -60,15 +60,24 @@ function committedBefore(
 /**
  * Of disks with commits those whose newest one belongs to the guest's last commit: one of an earlier session stays when that is taken
  * back. One of which it isn't noted may belong to it.
+ *
+ * @param newest the number of the layer that counts as a disk's newest one
  */
-export function lastCommitted<One extends { readonly disk: ObservedDisk }>(all: readonly One[]): One[] {
+export function lastCommitted<One extends { readonly disk: ObservedDisk }>(
+  all: readonly One[],
+  newest: (disk: ObservedDisk) => number | undefined = topLayerOf,
+): One[] {
   const timeOf = ({ disk }: One) => {
-    const state = stateOf(disk);
-    const top = "layers" in state ? topOf(state.layers) : undefined;
-    return disk.record?.committed?.find(({ layer }) => layer === top)?.at;
+    const number = newest(disk);
+    return disk.record?.committed?.find(({ layer }) => layer === number)?.at;
   };
   const last = all.flatMap((one) => timeOf(one) ?? []).toSorted().at(-1);
   return all.filter((one) => [undefined, last].includes(timeOf(one)));
+}
+
+function topLayerOf(disk: ObservedDisk): number | undefined {
+  const state = stateOf(disk);
+  return "layers" in state ? topOf(state.layers) : undefined;
 }
 
 /** What is noted of a layer of the firmware. */

@@ -1,0 +1,219 @@
+/** What commands say is to be typed next: typed as it stands, it does what was meant, to the disks that were meant. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Fixture } from "./fixture.ts";
+import { poolTest } from "./pool.ts";
+import { TwoHosts } from "./two_hosts.ts";
+
+/** The command that a hint names, as it stands, with one of its options. */
+function named(said: readonly string[], option = ""): string[] {
+  const [, words] = /autorevert (.*?)(?:; |$)/.exec(said.find((line) => line.startsWith("hint: ")) ?? "") ??
+    [];
+  assert(words !== undefined, said.join("\n"));
+  return words.replace("--keep|--discard", option).split(" ");
+}
+
+Deno.test("the hint of keep for a disk whose guest runs has no other disk committed", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+  fixture.run();
+  const { said } = await fixture.type("keep guest vda");
+  await fixture.type(named(said));
+  fixture.halt();
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.disk("vdb")], [{ base: "vda", session: "yes" }, {
+    base: "vdb",
+  }]);
+});
+
+for (const way of ["--keep", "--discard"]) {
+  Deno.test(`the hint of undo for a disk that has a session ends no other disk's: ${way}`, async () => {
+    using fixture = new Fixture().disks({ vda: false, vdb: true }).define();
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+    fixture.boot();
+    const { said } = await fixture.type("undo guest vda");
+    await fixture.type([...named(said, way), "--yes"]);
+    assertEquals(fixture.state("vdb").kind, "session");
+  });
+}
+
+Deno.test("the hint of an undo whose disks changed while it asked names the same disks", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  fixture.disks({ vda: true, vdb: true }).define();
+  await fixture.start();
+  await fixture.stop();
+  const { said } = await fixture.type("undo guest vda", () => {
+    Deno.copyFileSync(fixture.vda, `${fixture.vda}.autorevert-ended`);
+    return true;
+  });
+  assertStringIncludes(said.join("\n"), "aborted");
+  assertEquals(named(said), ["undo", "guest", "vda"]);
+});
+
+Deno.test("the hint of enable without a disk keeps the options that were given", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  Deno.removeSync(fixture.configFile);
+  const { said } = await fixture.type("enable guest --keep-commits 2 --keep-session");
+  await fixture.type(named(said));
+  const { disks: [disk] } = JSON.parse(Deno.readTextFileSync(fixture.configFile));
+  assertEquals([disk["keep-commits"], disk["keep-session"]], [2, true]);
+});
+
+poolTest(
+  "the hint of enable for a guest of seats, without a disk, keeps the option that was given",
+  1,
+  async (_, fixture) => {
+    const { code, said } = await fixture.type("enable seat1 --keep-session");
+    if (code !== 0) await fixture.type(named(said));
+    const { disks: [disk] } = JSON.parse(Deno.readTextFileSync(`${fixture.config}/seat1.json`));
+    assertEquals(disk["keep-session"], true);
+  },
+);
+
+Deno.test("recover of a disk that the guest hasn't says so", async () => {
+  for (const way of ["--keep", "--discard"]) {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    await fixture.start();
+    fixture.boot();
+    const { said } = await fixture.type(`recover ${way} guest vdb`);
+    assertStringIncludes(said.join("\n"), 'the guest has no disk "vdb"');
+  }
+});
+
+for (const verb of ["undo", "keep"]) {
+  Deno.test(`the hint of ${verb} for a disk that isn't configured any more doesn't name the same command`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 1 };
+    fixture.disks({ vda: false, vdb: true }).define();
+    await fixture.start();
+    await fixture.stop(verb === "undo" ? "-" : "shutdown", { mergeDies: true });
+    fixture.keys = {};
+    // Something of vda is left to be done, so that it is still noted.
+    if (verb === "keep") {
+      fixture.configure({ vda: true, vdb: false });
+      await fixture.start();
+      await fixture.stop("shutdown", { mergeDies: true });
+    }
+    await fixture.type("disable guest vda", false, { mergeDies: true });
+    const { code, said } = await fixture.type(`${verb} guest vda`);
+    assertEquals(code, 1);
+    assert(!said.join("\n").includes(`autorevert ${verb} guest vda`), said.join("\n"));
+  });
+}
+
+poolTest("the hint for a seat has the same options as what was typed", 1, async (_, fixture) => {
+  for (
+    const [words, option] of [["publish --back seat1", "--back"], [
+      "commit --cancel seat1",
+      "--cancel",
+    ]] as const
+  ) {
+    const { code, said } = await fixture.type(words);
+    assertEquals(code, 1);
+    const command = /autorevert .*/.exec(said.join("\n"))?.[0] ?? "";
+    assert(command === "" || command.includes(option), command);
+  }
+});
+
+poolTest(
+  "enable refuses an option that is not for the disk, in place of leaving it out",
+  1,
+  async (_, fixture) => {
+    fixture.disks({ vda: false });
+    for (
+      const words of [
+        "enable guest vda --preview",
+        "enable seat1 vda --keep-commits 2",
+        "enable seat1 vda --by-hand",
+      ]
+    ) {
+      const { code, printed } = await fixture.type(words);
+      assert(code !== 0, `${words}: ${printed}`);
+    }
+  },
+);
+
+Deno.test("a disk of the domain that isn't configured is not said to be none of the guest's", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+  fixture.configure({ vda: false });
+  for (const words of ["commit guest vdb", "undo guest vdb", "keep guest vdb", "disable guest vdb"]) {
+    const { said } = await fixture.type(words);
+    assert(!/has no disk "vdb"|did you mean "vda"/.test(said.join("\n")), said.join("\n"));
+  }
+});
+
+poolTest(
+  "recover of a guest that has a seat and a disk of its own, as the hint says",
+  1,
+  async (pool, fixture) => {
+    const own = pool.mix("seat1");
+    await pool.start("seat1");
+    fixture.write(own, "work");
+    pool.powerCut();
+    const { said } = await fixture.type("undo seat1 vdb");
+    const kept = await fixture.type([...named(said, "--keep"), "--yes"]);
+    assertEquals([kept.code, kept.said], [0, []]);
+  },
+);
+
+for (const folder of ["gone", "empty"]) {
+  Deno.test(`a disk that is gone for good is forgotten as disable says: its folder is ${folder}`, async () => {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    await fixture.start();
+    fixture.boot();
+    Deno.removeSync(fixture.images, { recursive: true });
+    if (folder === "empty") Deno.mkdirSync(fixture.images);
+    const { printed } = await fixture.type("disable guest vda");
+    const [, words] = /autorevert (recover .*)$/.exec(printed.join("\n")) ?? [];
+    const { code, said } = await fixture.type(`${words} --yes`);
+    assertEquals([code, said], [0, []], printed.join("\n"));
+  });
+}
+
+Deno.test("where two hosts have one configuration, commit on the one that the guest has left says what then happens", async () => {
+  using hosts = new TwoHosts({ vda: false }, undefined, { sharesConfig: true });
+  const { here, there } = hosts;
+  for (const host of [here, there]) host.define();
+  await hosts.start(here);
+  await hosts.migrate(here, there);
+  const { printed } = await here.type("commit guest");
+  there.write(there.vda, "session");
+  await hosts.stop(there);
+  const isKept = "session" in here.disk("vda");
+  assertEquals(
+    isKept,
+    !printed.join("\n").includes("for the one that goes on elsewhere, type this there"),
+    printed.join("\n"),
+  );
+});
+
+Deno.test("what commit says is kept instead of the next session is kept instead of it", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "work");
+  // The power fails.
+  fixture.boot();
+  const { printed } = await fixture.type("commit guest");
+  const [, first, second] =
+    /to keep it instead: autorevert (.*), then autorevert (.*)$/.exec(printed.join("\n")) ?? [];
+  for (const words of [first!, second!]) await fixture.type(words);
+  await fixture.start();
+  fixture.write(fixture.vda, "junk");
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { base: "vda", work: "yes" });
+});
+
+Deno.test("check of a guest that is gone doesn't have its configuration given to another one alone", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  await fixture.start();
+  await fixture.stop("-");
+  // It was removed with virsh undefine; another one, which has an image of its own, has a similar name.
+  fixture.sources.set("vda", `${fixture.images}/other.img`);
+  fixture.save(`${fixture.images}/other.img`, null, { base: "other" });
+  fixture.define("guest2");
+  const { printed } = await fixture.type("check guest");
+  assertStringIncludes(printed.join("\n"), "if it is gone");
+});
