@@ -1,9 +1,11 @@
 /** What commands say is to be typed next: typed as it stands, it does what was meant, to the disks that were meant. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { tearing } from "./fault.ts";
 import { Fixture } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
 import { TwoHosts } from "./two_hosts.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 /** The command that a hint names, as it stands, with one of its options. */
 function named(said: readonly string[], option = ""): string[] {
@@ -216,4 +218,95 @@ Deno.test("check of a guest that is gone doesn't have its configuration given to
   fixture.define("guest2");
   const { printed } = await fixture.type("check guest");
   assertStringIncludes(printed.join("\n"), "if it is gone");
+});
+
+Deno.test("disable under an external snapshot says what becomes of the session below", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  const snapshot = `${fixture.images}/vda.snap`;
+  fixture.save(snapshot, fixture.vda, {});
+  const inside =
+    `<backingStore type="file"><format type="qcow2"/><source file="${fixture.vda}"/></backingStore>`;
+  const xml = domainXml([diskXml("vda", snapshot, { inside })]);
+  fixture.run();
+  for (const folder of [fixture.settings.definedFolder, fixture.settings.liveFolder]) {
+    Deno.writeTextFileSync(`${folder}/guest.xml`, xml);
+  }
+  const { printed } = await fixture.type("disable guest");
+  fixture.halt();
+  await fixture.event("release", "shutdown", { xml });
+  const isThere = fixture.state("vda").kind === "session";
+  assertEquals(isThere, !printed.join("\n").includes("is thrown away when it ends"), printed.join("\n"));
+});
+
+Deno.test("the way out that a refused start names for a damaged commit takes that one back, and no other disk's", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 3 };
+  fixture.disks({ vda: true, vdb: false }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop();
+  fixture.configure({ vda: false, vdb: true });
+  await fixture.start();
+  fixture.write(fixture.image("vdb"), "newer");
+  await fixture.stop();
+  Deno.writeTextFileSync(fixture.vda, "damaged");
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  await fixture.event("release", "failed");
+  const [, words] = /autorevert (undo [^;]*)/.exec(said.join("\n"))!;
+  await fixture.type(`${words} --yes`);
+  assertEquals(fixture.disk("vdb"), { base: "vdb", newer: "yes" });
+  assertEquals(fixture.disk("vda"), { base: "vda" });
+});
+
+Deno.test("the hint of an undo that comes too late for one disk lowers no number of commits that are kept", async () => {
+  using fixture = new Fixture();
+  fixture.disks({ vda: true, vdb: true }).define();
+  const flagged = (...targets: string[]) =>
+    fixture.configureText(JSON.stringify({
+      disks: ["vda", "vdb"].map((target) => ({
+        target,
+        "one-shot-commit": targets.includes(target),
+        "keep-commits": target === "vda" ? 0 : 5,
+      })),
+    }));
+  flagged("vdb");
+  await fixture.start();
+  await fixture.stop();
+  flagged("vda", "vdb");
+  await fixture.start();
+  for (const key of ["a", "b"]) fixture.write(fixture.vda, key);
+  await fixture.stop("shutdown", { mergeDies: true });
+  await fixture.merge({ perform: tearing(fixture) });
+  const { said } = await fixture.type("undo guest --yes");
+  assertStringIncludes(said.join("\n"), "can't be undone any more");
+  if (said.some((line) => line.startsWith("hint: "))) await fixture.type(named(said));
+  const { disks } = JSON.parse(Deno.readTextFileSync(fixture.configFile));
+  assertEquals(disks[1]["keep-commits"], 5, said.join("\n"));
+});
+
+for (const isDefined of [false, true]) {
+  Deno.test(`enable on the host that a guest is to migrate to says how it gets its configuration: defined there: ${isDefined}`, async () => {
+    using hosts = new TwoHosts({ vda: false });
+    const { here, there } = hosts;
+    here.define();
+    Deno.removeSync(there.configFile);
+    if (isDefined) there.define();
+    await hosts.start(here);
+    const { said } = await there.type("enable guest vda");
+    assertStringIncludes(said.join("\n"), `copy its configuration from there: "${there.configFile}"`);
+  });
+}
+
+Deno.test("keep says of what is set aside that it is open, where it is", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-session": true };
+  fixture.disks({ vda: false }).define();
+  await fixture.start();
+  await fixture.stop();
+  // Somebody looks at it, with guestmount or qemu-nbd.
+  fixture.busy.add(`${fixture.vda}.autorevert-ended`);
+  const { said } = await fixture.type("keep guest");
+  assertStringIncludes(said.join("\n"), "open in another process");
 });

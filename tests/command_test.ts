@@ -107,7 +107,6 @@ const refusals: readonly Refusal[] = [
     order: { mergeDies: true },
     said: [
       " vda: the commit is already being merged into the disk, and can't be undone any more",
-      keepNext("--keep-commits 1"),
     ],
   },
   {

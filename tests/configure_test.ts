@@ -155,7 +155,8 @@ const refusals: readonly Refused[] = [
     if: "libvirt knows nothing like it",
     line: "enable windows vda",
     error: 'windows: libvirt knows no domain "windows"; it knows "guest"',
-    hint: "define it first: virsh define windows.xml",
+    hint:
+      'define it first: virsh define windows.xml; if the guest runs on another host, copy its configuration from there: "ROOT/config/windows.json"',
   },
   {
     if: "the guest has no such disk",
@@ -183,7 +184,8 @@ const refusals: readonly Refused[] = [
     if: "the image is in use",
     arrange: (fixture) => void fixture.busy.add(fixture.vda),
     error: 'guest vda: "IMAGE" is open in another process',
-    hint: "find it: fuser -v IMAGE; if that finds nothing, it is open on another host",
+    hint:
+      'find it: fuser -v IMAGE; if that finds nothing, it is open on another host; if the guest runs on another host, copy its configuration from there: "ROOT/config/guest.json"',
   },
 ];
 

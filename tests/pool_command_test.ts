@@ -372,3 +372,48 @@ poolTest("a session that is kept by recover --keep is not published by hand", 1,
   await pool.start("seat1");
   assertEquals(pool.version("seat1"), "first");
 });
+
+poolTest(
+  "a seat that gets another master leaves the old one as disable does",
+  1,
+  async (pool, fixture) => {
+    const lab = `${fixture.images}/lab.img`;
+    fixture.save(lab, null, { base: "lab" });
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    const { code, said } = await fixture.type(`enable seat1 vda --master ${lab}`);
+    assertEquals([code, said], [0, []]);
+    await fixture.start();
+    await fixture.stop();
+    await fixture.type("merge guest");
+    assertEquals(fixture.files(), ["lab.img", "vda.img"]);
+  },
+);
+
+poolTest("status and recover tell of a seat whose guest was saved to a file", 1, async (pool, fixture) => {
+  await pool.start("seat1");
+  await pool.stop("seat1", "saved");
+  const { printed } = await fixture.type("status seat1");
+  assert(!printed.join("\n").includes("unclean shutdown"), printed.join("\n"));
+  const told = await fixture.type("recover seat1");
+  assertStringIncludes(told.printed.join("\n"), "saved");
+  await fixture.type("recover --discard seat1");
+  assertStringIncludes(fixture.asked.join("\n"), "saved");
+});
+
+poolTest(
+  "recover tells of a seat's session that is set aside, and goes with the one that is thrown away",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    // A fresh start beside the saved guest sets that one's session aside, and dies with the host.
+    await pool.start("seat1");
+    pool.powerCut();
+    await fixture.type("recover --discard seat1", true);
+    assert(
+      exists(`${pool.image("seat1")}.autorevert-ended`) || fixture.asked.join("\n").includes("set aside"),
+      fixture.asked.join("\n"),
+    );
+  },
+);

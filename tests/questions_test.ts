@@ -1,6 +1,7 @@
-/** What becomes of a command that asks, however it is answered. */
+/** What becomes of a command that asks, however it is answered, and of one that goes on with what was cut short. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { dyingAt } from "./fault.ts";
 import { DOMAIN, exists, Fixture } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
 import { fixtureWithDisk, install } from "./program.ts";
@@ -68,3 +69,15 @@ poolTest(
     );
   },
 );
+
+Deno.test("a keep of one disk is done also where that of another one was cut short before", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-session": true };
+  fixture.disks({ vda: false, vdb: false }).define();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "session");
+  await fixture.stop();
+  await fixture.type("keep guest vda", false, { perform: dyingAt("rename") });
+  const { code, printed } = await fixture.type("keep guest vdb");
+  assert(code !== 0 || "session" in fixture.disk("vdb"), printed.join("\n"));
+});

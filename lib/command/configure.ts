@@ -3,6 +3,7 @@
 import { inspectGuest, namedDisks } from "./guest.ts";
 import { checkTargets, type GuestCommand } from "./guest_command.ts";
 import { goesOn, type InspectedDisk } from "./inspect.ts";
+import { noteIdleDisks } from "./noteless_disks.ts";
 import { messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
@@ -22,6 +23,7 @@ import { quoted, shellWord } from "../text.ts";
  */
 export async function finishRecovery(context: GuestCommand): Promise<void> {
   const { run, domain, paths, terminal } = context;
+  await noteIdleDisks(context);
   const images = readRecords(paths.note).map(({ image }) => image);
   using _folders = await run.locks.folders(images);
   if (readOwnRecords(paths.note).some(({ pending }) => pending !== undefined)) {

@@ -55,19 +55,28 @@ export function seatsMeant(
   return targets.length > 0 || options.has("master") ? targets : seats;
 }
 
+/** What is to be done to have disks listed as seats. */
+interface EnabledSeats {
+  /** The configuration as it is to be, and what changes in it. */
+  readonly text: string;
+  readonly change: string;
+  /** Masters that seats had before. */
+  readonly left: readonly string[];
+  readonly said: readonly string[];
+}
+
 /**
  * Lists disks as seats of a master, after a look whether they can be, or changes what is kept of listed ones. The caller holds the
  * guest's lock.
  *
  * @param hasFirmware its firmware begins with the master's
- * @returns the text of the configuration, and what it changes
  * @throws {UserError} if a start would be refused
  */
 export async function enableSeats(
   config: Config | undefined,
   hasFirmware: boolean,
   context: GuestCommand,
-): Promise<{ readonly text: string; readonly change: string; readonly said: readonly string[] }> {
+): Promise<EnabledSeats> {
   const { domain, host, paths, options, targets } = context;
   if (targets.length === 0) {
     throw new UserError("which disks are to be seats?", {
@@ -90,6 +99,7 @@ export async function enableSeats(
   const defined = disksIn(host.settings.definedFolder, domain) ?? disks;
   let text = files.read(paths.config);
   const said: string[] = [];
+  const left: string[] = [];
   for (const target of targets) {
     const old = config?.seats.find((seat) => seat.target === target);
     const wanted = {
@@ -122,6 +132,7 @@ export async function enableSeats(
     if (old === undefined) text = listSeat(text, target, wanted.master);
     if (old !== undefined && wanted.master !== old.master) {
       text = setKey(text!, target, "master", wanted.master);
+      left.push(old.master);
     }
     if (wanted.preview !== (old?.preview ?? false)) text = setKey(text!, target, "preview", wanted.preview);
     if (wanted.keepSession !== (old?.keepSession ?? false)) {
@@ -129,7 +140,7 @@ export async function enableSeats(
     }
     said.push(`${domain} ${target}: every start begins with ${quoted(wanted.master)} from the next one on`);
   }
-  return { text: text!, change: `list ${targets.join(", ")} as seats`, said };
+  return { text: text!, change: `list ${targets.join(", ")} as seats`, left, said };
 }
 
 /** @throws {UserError} if the guest's firmware couldn't begin with that of its seats' masters */
@@ -230,7 +241,7 @@ export function tellDisabledSeats(seats: Config["seats"], { paths, domain, termi
   }
 }
 
-/** After a seat is gone from the configuration: its master may become an ordinary disk, and its merges may go on. */
+/** After a seat, or its master, is gone from the configuration: its master may become an ordinary disk, and its merges may go on. */
 export async function leaveMasters(masters: readonly string[], context: GuestCommand): Promise<void> {
   const names = masters.map((master) => namesOf(files.resolveIfThere(master) ?? master));
   await releaseMasters(names, context);

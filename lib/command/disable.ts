@@ -84,9 +84,13 @@ function afterDisable({ target, condition, disk }: InspectedDisk, domain: string
         return "is left alone from now on; nothing of it can be seen: if it is gone for good, " +
           recoverCommand("--discard", domain, nameOf(disk));
       }
-      if (state?.kind === "session" && disk?.source === "gone") {
-        return "its session stays, since the disk was detached and another guest may have it; to end it: " +
-          recoverCommand("--keep|--discard", domain, nameOf(disk));
+      if (state?.kind === "session" && (disk?.source === "gone" || disk?.source === "other")) {
+        const why = disk.source === "gone"
+          ? "the disk was detached and another guest may have it"
+          : "the domain names another file, which may stand on it";
+        return `its session stays, since ${why}; to end it: ${
+          recoverCommand("--keep|--discard", domain, nameOf(disk))
+        }`;
       }
       if (state?.kind === "session") {
         return "the session that lies there is thrown away when it ends; then the disk is left alone";

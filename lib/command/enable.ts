@@ -8,11 +8,13 @@ import {
   checkSeatsFirmware,
   enableSeats,
   guestsWithFirmwareOf,
+  leaveMasters,
   ofBoth,
   seatsMeant,
 } from "./configure_seats.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf, readStart } from "../hook/context.ts";
+import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { decisionFor, isSaved, whyRefused } from "../hook/decide.ts";
 import { checkPublishable } from "../hook/image_path.ts";
 import { imagesAtPrepare, observeAtPrepare, observeListed } from "../hook/observe.ts";
@@ -64,12 +66,13 @@ export async function enable(context: GuestCommand): Promise<void> {
   const seats = seatsMeant(context, config);
   if (seats !== undefined) {
     const hasFirmware = (firmware ?? config?.firmware) === true && defined.some(({ firmware }) => firmware);
-    const { change, said, ...seated } = await enableSeats(config, hasFirmware, {
+    const { change, left, said, ...seated } = await enableSeats(config, hasFirmware, {
       ...context,
       targets: seats,
     });
     const text = firmware === undefined ? seated.text : setFirmware(seated.text, firmware);
     if (text !== files.read(context.paths.config)) await configure(text, change, context);
+    await leaveMasters(left, context);
     for (const line of said) terminal.print(line);
   } else {
     if (firmware === true) await checkSeatsFirmware(config?.seats ?? [], defined, context);
@@ -121,7 +124,10 @@ async function enableDisks(
   };
   const images = imagesAtPrepare(domain, wanted, defined, readRecords(paths.note), host.settings);
   using _folders = await run.locks.folders(images);
-  const disks = observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
+  const found = observeAtPrepare(domain, wanted, defined, readOwnRecords(paths.note), host.settings);
+  // As a start does with those of which no note tells.
+  const { stages, disks } = await planCheckedRecovery(found, context);
+  for (const { subject, steps } of stages) await run.take(subject, steps);
   for (const disk of disks.filter(({ target }) => added.includes(target))) {
     await checkStart(disk, isLive, context);
   }
@@ -321,7 +327,13 @@ async function checkStart(disk: ObservedDisk, isLive: boolean, context: GuestCom
       context,
       eventFacts(disk, { start: "fresh", isFlagMeant: false, before: readStart(context.paths) }, context),
     );
-    if (isRefusal(decision)) throw withContext(target, await whyRefused(decision, disk, context));
+    if (isRefusal(decision)) {
+      const error = await whyRefused(decision, disk, context);
+      const hint = decision === "refuse: in use"
+        ? `${error.hint}; ${onOtherHost(context.paths.config)}`
+        : error.hint;
+      throw withContext(target, new UserError(error.message, { ...error, hint }));
+    }
   }
   if (state.kind === "plain") await probeLinks(disk, context);
 }
@@ -336,12 +348,17 @@ function isToBeKept(disk: ObservedDisk): boolean {
   return isOwnSession(disk) && (disk.record?.flagged === true || bearsMark(disk));
 }
 
-function noDomain({ domain, host }: GuestCommand): UserError {
+/** How a guest that runs there has its disks managed here, too. */
+function onOtherHost(config: string): string {
+  return `if the guest runs on another host, copy its configuration from there: ${quoted(config)}`;
+}
+
+function noDomain({ domain, host, paths }: GuestCommand): UserError {
   const known = domains(host.settings);
   const meant = nearest(domain, known);
   return new UserError(`libvirt knows no domain ${quoted(domain)}; it knows ${listed(known)}`, {
     hint: meant === undefined
-      ? `define it first: virsh define ${shellWord(domain)}.xml`
+      ? `define it first: virsh define ${shellWord(domain)}.xml; ${onOtherHost(paths.config)}`
       : `did you mean ${quoted(meant)}?`,
   });
 }

@@ -22,7 +22,7 @@ import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
 import { layerNamed } from "../hook/layer_names.ts";
-import { rebase } from "../hook/image_errors.ts";
+import { openElsewhere, rebase } from "../hook/image_errors.ts";
 import { otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
@@ -74,14 +74,22 @@ export async function onIdleDisks(context: GuestCommand, work: Operation): Promi
   }
 }
 
-async function askAndDo(context: GuestCommand, work: Operation): Promise<void> {
-  const { domain, terminal } = context;
+async function askAndDo(given: GuestCommand, work: Operation): Promise<void> {
+  const { domain, terminal } = given;
+  let context = given;
   // Nobody's start or end waits for an answer.
   const asked = await withLocks(context, async () => {
+    const interrupted = readOwnRecords(context.paths.note).filter(({ pending }) =>
+      pending?.verb === work.verb
+    )
+      .map(({ target }) => target);
     const done = await resumePending(context);
     if (!done.some(({ verb }) => verb === work.verb)) return await choose(work, context);
     terminal.print(`${domain}: ${work.verb} was interrupted before, and is completed now`);
-    return undefined;
+    const targets = context.targets.filter((target) => !interrupted.includes(target));
+    if (targets.length === 0) return undefined;
+    context = { ...context, targets };
+    return await choose(work, context);
   });
   if (asked === undefined) return;
   if (context.targets.length === 0) {
@@ -159,6 +167,7 @@ function renamedDisk(
 /** @throws {UserError} if the session that was set aside stands on another layer than the top: what lies above it would be lost */
 async function checkEnded({ disk: { target, names }, state }: Idle, { host }: GuestCommand): Promise<void> {
   const look = await host.qemuImg.info(names.ended);
+  if (look.kind === "busy") throw withContext(target, openElsewhere(names.ended));
   const backing = look.kind === "free" ? look.backing : undefined;
   const top = names.layer(topOf(state.layers));
   // One that stands on nothing is a whole disk.
@@ -226,8 +235,9 @@ async function nothingFor(
 ): Promise<UserError> {
   const config = await configOf(context);
   const disks = config?.disks ?? [];
-  const isSet = disks.some(({ keepCommits, keepSession }) =>
-    key === "keep-commits" ? keepCommits > 0 : keepSession
+  const isSet = disks.some(({ target, keepCommits, keepSession }) =>
+    (context.targets.length === 0 || context.targets.includes(target)) &&
+    (key === "keep-commits" ? keepCommits > 0 : keepSession)
   );
   const unlisted = observeRecorded(readOwnRecords(context.paths.note), config, namedDisks(context))
     .filter((disk) => {
@@ -240,15 +250,14 @@ async function nothingFor(
     ? `a disk that isn't configured any more has to be named: ${named.map(shellWord).join(" ")}`
     : isSet
     ? undefined
-    : `to have the next ones kept: ${enableKeeping(key, context)}`;
+    : enableKeeping(key, context);
   return new UserError(nothing, { hint });
 }
 
-/** The command that sets this key for the disks that are meant. */
+/** What has the next commits, or sessions, of the disks that are meant kept. */
 export function enableKeeping(key: Operation["key"], context: GuestCommand): string {
-  return `${onSameDisks("enable", context)} ${
-    key === "keep-commits" ? "--keep-commits 1" : "--keep-session"
-  }`;
+  const option = key === "keep-commits" ? "--keep-commits 1" : "--keep-session";
+  return `to have the next ones kept: ${onSameDisks("enable", context)} ${option}`;
 }
 
 /** What ends the session that lies there, whatever state its guest is in. */

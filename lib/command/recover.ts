@@ -18,7 +18,7 @@ import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { dependOnFlags } from "./commit.ts";
 import { holdResumed } from "./configure.ts";
-import { checkSessions } from "./recover_checks.ts";
+import { checkSessions, goesWithIt, onWhichSaved } from "./recover_checks.ts";
 import { forgetReplaced } from "./recover_replaced.ts";
 import { askOfSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
@@ -132,13 +132,9 @@ async function ask(context: GuestCommand): Promise<string> {
   await checkSessions(sessions, context);
   for (const disk of sessions) {
     const { target, names, listing } = disk;
-    const saved = maySomebodyNeed(disk, context)
-      ? ", on which a guest was saved to a file, or has gone to another host"
-      : "";
+    const saved = maySomebodyNeed(disk, context) ? `, ${onWhichSaved}` : "";
     const lost = [
-      ...listing.has(names.ended)
-        ? [`the one that is set aside, ${described(names.ended)}, goes with it`]
-        : [],
+      ...listing.has(names.ended) ? [goesWithIt(names.ended)] : [],
       ...endedWith(disk, disks).map((other) =>
         `that of ${other.target}, which began with it, is not there any more`
       ),

@@ -1,6 +1,6 @@
 /** What must be so before a session is ended by an administrator. */
 
-import { type GuestCommand, refuseBusy, refuseWhileStarted } from "./guest_command.ts";
+import { described, type GuestCommand, refuseBusy, refuseWhileStarted } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
 import { inspectImage, isSaved } from "../hook/decide.ts";
 import { disksIn } from "../hook/definitions.ts";
@@ -10,6 +10,14 @@ import { othersSession } from "../hook/session_owner.ts";
 import * as files from "../host/files.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import { quoted, shellWord } from "../text.ts";
+
+/** What is said of a session that a saved guest, or another host, may need. */
+export const onWhichSaved = "on which a guest was saved to a file, or has gone to another host";
+
+/** What is said of a session that is set aside beside one that is dealt with. */
+export function goesWithIt(ended: string): string {
+  return `the one that is set aside, ${described(ended)}, goes with it`;
+}
 
 /** @throws {UserError} if one of these can't be ended: a process or a saved guest needs it, or it is no session */
 export async function checkSessions(sessions: readonly ObservedDisk[], context: GuestCommand): Promise<void> {

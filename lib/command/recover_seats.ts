@@ -8,6 +8,7 @@ import {
   refuseOnSeats,
   refuseWhileStarted,
 } from "./guest_command.ts";
+import { goesWithIt, onWhichSaved } from "./recover_checks.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
@@ -20,6 +21,7 @@ import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
 import { namesOf } from "../state/paths.ts";
+import { isSeatAwaited } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -51,19 +53,25 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
     return nothing;
   }
   if (!options.has("discard")) {
-    for (const { target } of asked) {
+    for (const seat of asked) {
+      const { target } = seat;
       terminal.print(
-        `${domain} ${target}: a session lies there; to end it now: ${
+        `${domain} ${target}: a session lies there${neededBy(seat)}; to end it now: ${
           recoverCommand("--discard", domain, target)
         }`,
       );
     }
     return nothing;
   }
-  for (const { target, paths: [first] } of asked) {
-    if (first !== undefined) {
-      confirm(`${domain} ${target}: throw the session ${described(first)}, away?`, context);
-    }
+  for (const seat of asked) {
+    const { target, image, paths: [first] } = seat;
+    if (first === undefined) continue;
+    const { ended } = namesOf(image);
+    const also = first !== ended && seat.paths.includes(ended) ? `; ${goesWithIt(ended)}` : "";
+    confirm(
+      `${domain} ${target}: throw the session ${described(first)}${neededBy(seat)}, away${also}?`,
+      context,
+    );
   }
   return () => discardSeats(asked, config, context);
 }
@@ -125,6 +133,13 @@ function seatsMeant(config: Config | undefined, context: GuestCommand): SeatFile
         paths: [image, ended, scratch].filter((path) => files.lstat(path) !== undefined),
       };
     });
+}
+
+function neededBy({ image, record, paths }: SeatFiles): string {
+  const names = namesOf(image);
+  const file = paths.includes(image) ? "session" : "none";
+  const listing = new Map(paths.map((path, index) => [path, index]));
+  return isSeatAwaited({ file, names, listing, record }) ? `, ${onWhichSaved}` : "";
 }
 
 function isThere({ record, paths }: SeatFiles): boolean {

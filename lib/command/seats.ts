@@ -129,7 +129,7 @@ async function judge(
       throw new UserError(`it is left as it is: ${reason}`);
     }
     const next = newLayer(seat, context);
-    if (decision === "set aside, new session") return fine("is set aside");
+    if (decision === "set aside, new session") return fine(isSeatAwaited(seat) ? "awaited" : "is set aside");
     return seat.file === "session" ? fine("reverts") : fine("clean", next);
   } catch (error) {
     return { condition: "attention", problem: asReadable(error), on };

@@ -69,7 +69,11 @@ export async function undo(context: GuestCommand): Promise<void> {
       if (state.layers.length === 2 && isTorn(state, [...record ? [record] : [], ...others])) {
         throw new UserError(
           "the commit is already being merged into the disk, and can't be undone any more",
-          { hint: `to have the next ones kept: ${enableKeeping("keep-commits", context)}` },
+          {
+            hint: disk.keepCommits > 0
+              ? undefined
+              : enableKeeping("keep-commits", { ...context, targets: [disk.target] }),
+          },
         );
       }
     },

@@ -1,8 +1,11 @@
 import { UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
 import { markedCorrupt, openElsewhere, rebase } from "./image_errors.ts";
+import { observeRecorded } from "./observe.ts";
 import { missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
+import { readOwnRecords } from "../host/session_records.ts";
+import { lastCommitted } from "../state/firmware_commits.ts";
 import type { QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
 import { isMadeForIt, isMaster, isTorn, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -13,17 +16,23 @@ import { cancelCommand, quoted, recoverCommand, shellWord } from "../text.ts";
 export async function explain(
   kind: Refusal,
   disk: ObservedDisk,
-  { host, domain }: Pick<EventContext, "host" | "domain">,
+  context: EventContext,
 ): Promise<UserError> {
+  const { host, domain } = context;
   const { image } = disk.names;
   if (kind === "refuse: unreadable" || kind === "refuse: damaged") {
     const look = await host.qemuImg.info(image);
     const otherwise = kind === "refuse: damaged"
       ? `give it up: ${recoverCommand("--discard", domain, nameOf(disk))}`
-      : takingBack(disk, domain) ?? "restore it from a backup";
-    return look.kind === "damaged" && look.isMarked
-      ? markedCorrupt(image, otherwise)
-      : refusal(kind, disk, domain);
+      : takingBack(disk, context) ?? "restore it from a backup";
+    if (look.kind === "damaged" && look.isMarked) return markedCorrupt(image, otherwise);
+  }
+  if (kind === "refuse: unreadable") {
+    return new UserError(`${quoted(image)} is no readable qcow2 image`, {
+      hint: `see what it is: qemu-img info ${shellWord(image)}; and mend it, or ${
+        takingBack(disk, context) ?? "correct the domain with virsh edit"
+      }`,
+    });
   }
   if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk, domain);
   const look = await host.qemuImg.info(image);
@@ -106,14 +115,18 @@ function misplaced(disk: ObservedDisk, file: string, missing: string): UserError
 }
 
 /** Why a start is refused, for one disk, with what an administrator can do about it. */
-function refusal(kind: Refusal, disk: ObservedDisk, domain: string): UserError {
+function refusal(
+  kind: Exclude<Refusal, "refuse: unreadable">,
+  disk: ObservedDisk,
+  domain: string,
+): UserError {
   if (kind === "refuse: in use") return openElsewhere(disk.names.image, "event");
   const [message, hint] = messageAndHint(kind, disk, domain);
   return new UserError(message, { hint });
 }
 
 function messageAndHint(
-  kind: Exclude<Refusal, "refuse: in use">,
+  kind: Exclude<Refusal, "refuse: in use" | "refuse: unreadable">,
   disk: ObservedDisk,
   domain: string,
 ): [message: string, hint: string] {
@@ -127,13 +140,6 @@ function messageAndHint(
       return [
         `there is no image ${image}`,
         "mount its folder, restore it, or correct the domain with virsh edit",
-      ];
-    case "refuse: unreadable":
-      return [
-        `${image} is no readable qcow2 image`,
-        `see what it is: qemu-img info ${word}; and mend it, or ${
-          takingBack(disk, domain) ?? "correct the domain with virsh edit"
-        }`,
       ];
     case "refuse: not ours":
       return [
@@ -264,10 +270,19 @@ function waysOut(disk: ObservedDisk, domain: string): string {
 }
 
 /** What lies below a commit is whole, unless that is half merged. */
-function takingBack(disk: ObservedDisk, domain: string): string | undefined {
+function takingBack(disk: ObservedDisk, { domain, paths }: EventContext): string | undefined {
   const state = stateOf(disk);
   const commits = state.kind === "layered" ? state.layers.length - (isTorn(state) ? 2 : 1) : 0;
-  return commits > 0 ? `take the newest commit back: autorevert undo ${shellWord(domain)}` : undefined;
+  if (commits === 0) return undefined;
+  const committed = observeRecorded(readOwnRecords(paths.note), undefined, "unreadable")
+    .flatMap((disk) => {
+      const state = stateOf(disk);
+      return state.kind === "layered" && state.layers.length > 1 && !disk.firmware ? { disk } : [];
+    });
+  // Without a name it would be another disk's that was committed since.
+  const isLast = lastCommitted(committed).some((one) => one.disk.names.image === disk.names.image);
+  const command = ["autorevert undo", shellWord(domain), ...isLast ? [] : [shellWord(disk.target)]].join(" ");
+  return `take its newest commit back: ${command}`;
 }
 
 /** Makes the image the newest layer. */

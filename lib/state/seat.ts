@@ -61,7 +61,9 @@ export function isSeatUnborn({ file, names, listing, record }: ObservedSeat): bo
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
-export function isSeatAwaited({ file, names, listing, record }: ObservedSeat): boolean {
+export function isSeatAwaited(
+  { file, names, listing, record }: Pick<ObservedSeat, "file" | "names" | "listing" | "record">,
+): boolean {
   return record?.waits === true ||
     file === "session" && record?.aside === "stay" && !listing.has(names.ended);
 }
