@@ -1,39 +1,35 @@
-import { Usage } from "./arguments.ts";
 import { listDisk, setFirmware, setKey } from "./config_edit.ts";
 import { configure, finishRecovery, warnOfBase } from "./configure.ts";
-import { checkOwnFirmware, firmwareOption, firmwareSaid } from "./firmware.ts";
-import { checkTargets, type GuestCommand, onSameDisks, optionWords } from "./guest_command.ts";
-import { isBeingMerged, probeLinks } from "./inspect.ts";
 import {
   checkSeatsFirmware,
   enableSeats,
   guestsWithFirmwareOf,
   leaveMasters,
-  ofBoth,
   seatsMeant,
 } from "./configure_seats.ts";
-import { asUserError, UserError, withContext } from "../errors.ts";
-import { configOf, readStart } from "../hook/context.ts";
+import {
+  checkAllPublishable,
+  checkNoSeat,
+  checkStart,
+  isOwnSession,
+  isToBeKept,
+  noDomain,
+  nothingNamed,
+} from "./enable_checks.ts";
+import { checkOwnFirmware, firmwareOption, firmwareSaid } from "./firmware.ts";
+import { checkTargets, type GuestCommand } from "./guest_command.ts";
+import { afterKeeping, changesOf, keepingIn } from "./keeping.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
-import { decisionFor, isSaved, whyRefused } from "../hook/decide.ts";
-import { checkPublishable } from "../hook/image_path.ts";
-import { imagesAtPrepare, observeAtPrepare, observeListed } from "../hook/observe.ts";
-import { eventFacts } from "../hook/begin_sessions.ts";
-import { disksIn, domains } from "../hook/definitions.ts";
+import { configOf } from "../hook/context.ts";
+import { isSaved } from "../hook/decide.ts";
+import { disksIn } from "../hook/definitions.ts";
+import { imagesAtPrepare, observeAtPrepare } from "../hook/observe.ts";
 import * as files from "../host/files.ts";
-import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
-import type { Config, ConfiguredDisk } from "../input/config.ts";
+import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
-import { isRefusal } from "../state/decision_table.ts";
-import { bearsMark, isTorn, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { holdPublished } from "../state/master_transitions.ts";
-import { listed, nearest, quoted, recoverCommand, shellWord } from "../text.ts";
-
-/** What `enable` sets besides: keys of a listed disk, by their names in the file. */
-type Keeping = Readonly<
-  Partial<{ "keep-commits": number; "keep-session": boolean; publish: "by hand" | "at once" }>
->;
+import { listed } from "../text.ts";
 
 /** What is known of the guest before anything changes. */
 interface Before {
@@ -178,187 +174,4 @@ async function enableDisks(
     terminal.print(`${domain} ${disk.target}: ${said.join("; ") || "is listed already"}`);
     if (isAdded) await warnOfBase(disk, context);
   }
-}
-
-/** @throws {UserError} if one of the disks that are named is a seat, or was one and is not done with that */
-function checkNoSeat(
-  config: Config | undefined,
-  { domain, paths, targets, options }: GuestCommand,
-): void {
-  const isForAll = targets.length === 0 && ofBoth.some((option) => options.has(option));
-  const seat = config?.seats.find(({ target }) => isForAll || targets.includes(target));
-  if (seat !== undefined) {
-    throw withContext(
-      seat.target,
-      new UserError("it is a seat, and the others that are meant are not", { hint: "name them one by one" }),
-    );
-  }
-  const standing = readSeats(paths.seats).find(({ target }) => targets.includes(target));
-  if (standing !== undefined) {
-    throw withContext(
-      standing.target,
-      new UserError(`a session of it stands on ${quoted(standing.master)} still`, {
-        hint: `end that first, or throw it away: ${recoverCommand("--discard", domain)}`,
-      }),
-    );
-  }
-}
-
-function checkAllPublishable(disks: readonly ObservedDisk[]): void {
-  for (const { target, names } of disks) {
-    try {
-      checkPublishable(names.image);
-    } catch (error) {
-      throw withContext(target, error);
-    }
-  }
-}
-
-function keepingIn({ options }: GuestCommand): Keeping {
-  const commits = options.get("keep-commits");
-  return {
-    ...commits !== undefined && { "keep-commits": Number(commits) },
-    ...options.has("keep-session") && { "keep-session": true },
-    ...options.has("no-keep-session") && { "keep-session": false },
-    ...options.has("by-hand") && { publish: "by hand" },
-    ...options.has("no-by-hand") && { publish: "at once" },
-  };
-}
-
-/** The keys of a disk that get another value. */
-function changesOf({ target, keepCommits, keepSession, byHand }: ConfiguredDisk, keeping: Keeping) {
-  const { publish } = keeping;
-  const { "keep-commits": commits = keepCommits, "keep-session": session = keepSession } = keeping;
-  return [
-    ...commits === keepCommits ? [] : [{ target, key: "keep-commits", value: commits } as const],
-    ...session === keepSession ? [] : [{ target, key: "keep-session", value: session } as const],
-    ...publish === undefined || (publish === "by hand") === (byHand ?? false)
-      ? []
-      : [{ target, key: "publish", value: publish } as const],
-  ];
-}
-
-/** What becomes of commits and sessions from now on. */
-function afterKeeping(keeping: Keeping, disk: ObservedDisk): string[] {
-  const { "keep-commits": commits, "keep-session": session, publish } = keeping;
-  const state = stateOf(disk);
-  const waiting = "layers" in state ? state.layers.length - 1 : 0;
-  return [
-    ...commits === undefined ? [] : [
-      commits === 0
-        ? "no commit can be undone"
-        : commits === 1
-        ? "the newest commit can be undone"
-        : `the ${commits} newest commits can be undone`,
-    ],
-    ...commits !== undefined && waiting > commits
-      ? ["older ones are merged after the next session"]
-      : commits !== undefined && isTorn(state)
-      ? ["the oldest is being merged, and can't be any more"]
-      : [],
-    ...session === undefined ? [] : [
-      session ? "an ended session is set aside until the guest is up again" : "an ended session is forgotten",
-    ],
-    ...publish === undefined ? [] : [
-      publish === "by hand"
-        ? "seats take a commit when it is published: autorevert publish"
-        : "seats take each commit at their next start",
-    ],
-  ];
-}
-
-/** Names the disks that could be listed; the next command to type lists them all. */
-function nothingNamed(
-  defined: readonly DomainDisk[],
-  old: readonly string[],
-  context: GuestCommand,
-): Usage {
-  const { domain, host } = context;
-  const reasons: string[] = [];
-  const fit = defined.filter(({ target, firmware }) => {
-    if (firmware || old.includes(target)) return false;
-    try {
-      observeListed(
-        domain,
-        { target, commit: false, keepCommits: 0, keepSession: false },
-        [],
-        defined,
-        [],
-        host.settings.imageFolders,
-      );
-      return true;
-    } catch (error) {
-      reasons.push(`${quoted(target)} can't be managed: ${asUserError(error).message}`);
-      return false;
-    }
-  });
-  const targets = fit.map(({ target }) => target);
-  const command = [onSameDisks("enable", { domain, targets }), ...optionWords(context)].join(" ");
-  const could = fit.length > 0
-    ? `which disks? There ${fit.length === 1 ? "is" : "are"} ${
-      fit.map(({ target, file }) => `${target} (${quoted(file)})`).join(", ")
-    }`
-    : "there is no other disk that could go back at every start";
-  return new Usage(
-    [could, ...old.map((target) => `${quoted(target)} is listed already`), ...reasons].join("; "),
-    "enable",
-    fit.length > 0 ? command : undefined,
-  );
-}
-
-/** A start would be refused, or the folder has no hard links: better known now. */
-async function checkStart(disk: ObservedDisk, isLive: boolean, context: GuestCommand): Promise<void> {
-  const { target, record } = disk;
-  const state = stateOf(disk);
-  if (isOwnSession(disk) && record?.held && !isToBeKept(disk)) {
-    throw withContext(
-      target,
-      new UserError("its session may be to be kept, and nobody can tell any more", {
-        hint: `end it first: ${recoverCommand("--keep|--discard", context.domain, nameOf(disk))}`,
-      }),
-    );
-  }
-  // A guest that runs has its own image open, and so has a merge.
-  const isOpen = isLive && (state.kind !== "session" || isOwnSession(disk)) ||
-    await isBeingMerged(disk, context);
-  if (!isOpen) {
-    const { decision } = await decisionFor(
-      disk,
-      context,
-      eventFacts(disk, { start: "fresh", isFlagMeant: false, before: readStart(context.paths) }, context),
-    );
-    if (isRefusal(decision)) {
-      const error = await whyRefused(decision, disk, context);
-      const hint = decision === "refuse: in use"
-        ? `${error.hint}; ${onOtherHost(context.paths.config)}`
-        : error.hint;
-      throw withContext(target, new UserError(error.message, { ...error, hint }));
-    }
-  }
-  if (state.kind === "plain") await probeLinks(disk, context);
-}
-
-/** The session began before the disk was taken out of the configuration. */
-function isOwnSession(disk: ObservedDisk): boolean {
-  return stateOf(disk).kind === "session" && disk.record !== undefined;
-}
-
-/** Whether the session of a disk that is listed anew is to be committed: its flag was taken out with its entry. */
-function isToBeKept(disk: ObservedDisk): boolean {
-  return isOwnSession(disk) && (disk.record?.flagged === true || bearsMark(disk));
-}
-
-/** How a guest that runs there has its disks managed here, too. */
-function onOtherHost(config: string): string {
-  return `if the guest runs on another host, copy its configuration from there: ${quoted(config)}`;
-}
-
-function noDomain({ domain, host, paths }: GuestCommand): UserError {
-  const known = domains(host.settings);
-  const meant = nearest(domain, known);
-  return new UserError(`libvirt knows no domain ${quoted(domain)}; it knows ${listed(known)}`, {
-    hint: meant === undefined
-      ? `define it first: virsh define ${shellWord(domain)}.xml; ${onOtherHost(paths.config)}`
-      : `did you mean ${quoted(meant)}?`,
-  });
 }

@@ -1,5 +1,6 @@
 import { type GuestCommand, tellSetAside } from "./guest_command.ts";
-import { type Idle, onIdleDisks } from "./idle_disks.ts";
+import { onIdleDisks } from "./idle_disks.ts";
+import type { Idle } from "./idle_operation.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import type { SessionRecord } from "../state/session_record.ts";

@@ -1,5 +1,6 @@
 import { described, type GuestCommand } from "./guest_command.ts";
-import { enableKeeping, type Idle, type Layered, onIdleDisks } from "./idle_disks.ts";
+import { onIdleDisks } from "./idle_disks.ts";
+import { enableKeeping, type Idle, type Layered } from "./idle_operation.ts";
 import { UserError } from "../errors.ts";
 import { guestOf } from "../hook/definitions.ts";
 import { endDeadOnMasters } from "../hook/merge.ts";
