@@ -179,9 +179,11 @@ async function mergePair(
     await waitForOrphan(lower, context, { patience: Infinity, signal: control.stop });
   }
   const way = again ? await wayToMerge(job, context) : begun;
-  const copied = way === "copy"
-    ? await copy(job, context, { ...control, progress: reporter(context, target, watch) })
-    : await syncWhole(job, context);
+  const copied = way === "drop"
+    ? await syncWhole(job, context)
+    : way === "overwrite"
+    ? await overwrite(job, context)
+    : await copy(job, context, { ...control, progress: reporter(context, target, watch) });
 
   // Names change only under the folder's lock, after another look.
   using _folder = await run.locks.folders([names.image], control);
@@ -198,7 +200,7 @@ async function mergePair(
   if (!isSame) {
     throw new UserError(`${quoted(names.image)} is being used by another host: it is merged later`);
   }
-  await run.take(target, way === "copy" ? renameMerged(names, now) : dropLowest(names, now));
+  await run.take(target, way === "drop" ? dropLowest(names, now) : renameMerged(names, now));
 }
 
 function startedMeanwhile(image: string): UserError {
@@ -215,31 +217,41 @@ async function copy(
   control: Control,
 ): Promise<LayerStamp> {
   const { run, host } = context;
-  const { target, names, owner, firmware } = disk;
+  const { target, names, owner } = disk;
   const { lower, upper } = lowestPair(names, state)!;
-  const found = stampOf(upper);
   const bytes = (files.lstat(upper)?.blocks ?? 0) * 512;
   const begun = host.now().getTime();
   // QEMU counts anew when it opens an image to write, but not when a commit begins to write to the one below: it would
   // give clusters away that are in use.
-  const look = firmware ? undefined : await host.qemuImg.info(lower);
-  if (look?.kind === "free" && look.isDirty) {
+  const look = await host.qemuImg.info(lower);
+  if (look.kind === "free" && look.isDirty) {
     await run.take(target, [{ kind: "repair", path: lower, what: "all" }], control);
   }
   try {
-    await run.take(target, copyToLower(names, state, owner, firmware ? { isWhole: true } : {}), control);
+    await run.take(target, copyToLower(names, state, owner), control);
   } catch (error) {
     throw await explainCopyFailure(error, upper, context);
   }
   // qemu-img itself may have written to it, where it keeps bitmaps.
-  const copied = firmware ? found : stampOf(upper);
-  await run.take(target, settleMerged(names, state, again && !firmware), control);
+  const copied = stampOf(upper);
+  await run.take(target, settleMerged(names, state, again), control);
   const seconds = (host.now().getTime() - begun) / 1000;
   run.logInfo(
     target,
     `merged ${size(bytes)} in ${seconds.toFixed(1)} s, ${size(bytes / Math.max(seconds, 0.001))}/s`,
   );
   return copied;
+}
+
+/** The same of firmware, which is small. */
+async function overwrite({ disk, state }: Job, { run }: EventContext): Promise<LayerStamp> {
+  const { target, names, owner } = disk;
+  const { upper } = lowestPair(names, state)!;
+  const found = stampOf(upper);
+  await run.take(target, copyToLower(names, state, owner, { isWhole: true }));
+  await run.take(target, settleMerged(names, state, false));
+  run.logInfo(target, `merged ${quoted(upper)}`);
+  return found;
 }
 
 /** The upper layer is on stable storage before anything goes. */

@@ -25,6 +25,8 @@ export interface Job {
 export type Way =
   /** The upper one is copied into the lower one, which takes its name. */
   | "copy"
+  /** The same of files that stand on nothing: the content of the upper one replaces that of the lower one. */
+  | "overwrite"
   /** The upper one stands on nothing: it is the whole disk, and the lower one can go. */
   | "drop";
 
@@ -38,7 +40,7 @@ export async function wayToBegin(job: Job, context: EventContext): Promise<Way |
     checkMergeMarks(job.disk);
     const way = await wayToMerge(job, context);
     // Of one that goes on nobody can tell how much it has copied: counted anew, it might never be done.
-    if (way === "copy" && !job.again && !job.disk.firmware) {
+    if (way === "copy" && !job.again) {
       await checkSpace(lowestPair(job.disk.names, job.state)!.upper, context);
     }
     return way;
@@ -59,7 +61,7 @@ export async function wayToMerge(
   if (firmware) {
     checkNames(lower, names);
     await checkClosed(upper, disk, context);
-    return "copy";
+    return "overwrite";
   }
   const [below, above] = [await qemuImg.info(lower), await qemuImg.info(upper)];
   // By the one that goes on without the merge that it was begun for.

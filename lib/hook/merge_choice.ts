@@ -64,7 +64,7 @@ export async function beginNext(
     }
     const way = await wayToBegin(job, context);
     // Before the first byte is copied: from then on a commit on the lower layer can't be undone.
-    const steps = () => way === "copy" ? markMerge(job.disk.names, job.state) : [];
+    const steps = () => way === "drop" ? [] : markMerge(job.disk.names, job.state);
     if (way !== undefined && await run.takeOrReport(job.disk.target, steps)) return { ...job, way };
     failed.add(image);
   }
