@@ -310,3 +310,26 @@ Deno.test("keep says of what is set aside that it is open, where it is", async (
   const { said } = await fixture.type("keep guest");
   assertStringIncludes(said.join("\n"), "open in another process");
 });
+
+poolTest("disable of a seat whose session died says how that is ended", 1, async (pool, fixture) => {
+  await pool.start("seat1");
+  pool.powerCut();
+  const { printed } = await fixture.type("disable seat1");
+  assertStringIncludes(printed.join("\n"), "autorevert recover --discard seat1");
+});
+
+poolTest(
+  "disable of a master, whose seats are taken out and have left a session, names a command that does it",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    pool.powerCut();
+    await fixture.type("disable seat1");
+    const { code, said } = await fixture.type("disable guest");
+    assertEquals(code, 1);
+    const way = named(said).map((word) => ({ GUEST: "seat1", TARGET: "vda" })[word] ?? word);
+    const done = await fixture.type([...way, ...way[0] === "recover" ? ["--yes"] : []]);
+    assertEquals([done.code, done.said], [0, []], said.join("\n"));
+    assertEquals((await fixture.type("disable guest")).said, []);
+  },
+);

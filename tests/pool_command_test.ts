@@ -54,6 +54,7 @@ poolTest("the last seat that is taken out lets its master be an ordinary disk", 
   assertEquals(refused.code, 1);
   assertStringIncludes(refused.text, "it is the master of seats: seat1 vda, seat2 vda");
   await typed(fixture, "disable", "seat2");
+  pool.live("seat1");
   assertEquals((await typed(fixture, "disable", "seat1")).text.includes("still thrown away"), true);
   assertEquals(pool.layers, [0, 1, 2]);
   assertEquals((await pool.stop("seat1")).merge?.code, 0);

@@ -5,14 +5,16 @@ import { listSeat, setKey } from "./config_edit.ts";
 import { managedGuests } from "./guest.ts";
 import { type GuestCommand, isLive } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
+import { isSaved } from "../hook/decide.ts";
 import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { seatDecision } from "../hook/seat_decide.ts";
 import { firmwareOfMaster } from "../hook/seat_firmware.ts";
 import { newLayer } from "../hook/seat_layer.ts";
-import { releaseMasters, seatsOn, startMastersMerges } from "../hook/seat_masters.ts";
+import { releaseMasters, seatsListedOn, seatsOn, startMastersMerges } from "../hook/seat_masters.ts";
 import { observeListedSeat } from "../hook/seat_observe.ts";
 import { explainSeat } from "../hook/seat_refusal.ts";
+import { standingOn, wayOut } from "../hook/standing.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
@@ -229,11 +231,14 @@ export function checkNothingAside(seats: Config["seats"], { host, paths, domain 
 }
 
 /** Says what becomes of seats that are taken out of the configuration. */
-export function tellDisabledSeats(seats: Config["seats"], { paths, domain, terminal }: GuestCommand): void {
+export function tellDisabledSeats(seats: Config["seats"], context: GuestCommand): void {
+  const { paths, domain, terminal } = context;
   const records = readSeats(paths.seats);
   for (const { target } of seats) {
     const session = records.some((record) => record.target === target)
-      ? "this session is still thrown away when it ends; "
+      ? isLive(context) || isSaved(context)
+        ? "this session is still thrown away when it ends; "
+        : `a session lies there still, to end it: ${recoverCommand("--discard", domain, target)}; `
       : "";
     terminal.print(
       `${domain} ${target}: is no seat any more; ${session}it needs an image of its own before its next start`,
@@ -250,12 +255,18 @@ export async function leaveMasters(masters: readonly string[], context: GuestCom
 
 /** @throws {UserError} if a disk that is to be left alone is a master: its guest would write into what seats stand on */
 export function checkNoSeats(image: string, target: string, context: GuestCommand): void {
-  const seats = seatsOn(namesOf(image), context);
+  const names = namesOf(image);
+  const seats = seatsOn(names, context);
   if (seats.length === 0) return;
+  const areListed = seatsListedOn(names, context).length > 0;
+  const ways = [
+    areListed ? "take those out first: autorevert disable GUEST TARGET" : undefined,
+    wayOut(standingOn(names, context)),
+  ];
   throw withContext(
     target,
     new UserError(`it is the master of seats: ${seats.join(", ")}`, {
-      hint: "take those out first: autorevert disable GUEST TARGET",
+      hint: ways.filter(Boolean).join("; ") || undefined,
     }),
   );
 }

@@ -18,7 +18,7 @@ import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { dependOnFlags } from "./commit.ts";
 import { holdResumed } from "./configure.ts";
-import { checkSessions, goesWithIt, onWhichSaved } from "./recover_checks.ts";
+import { checkSessions, goesWithIt, onWhichSaved, waitsForSaved } from "./recover_checks.ts";
 import { forgetReplaced } from "./recover_replaced.ts";
 import { askOfSeats } from "./recover_seats.ts";
 import { configVersion } from "../host/config_file.ts";
@@ -43,7 +43,7 @@ import { holdPublished } from "../state/master_transitions.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
 import { namesOf } from "../state/paths.ts";
 import { hasEnded, parse } from "../state/state.ts";
-import { cancelCommand, recoverCommand, shellWord } from "../text.ts";
+import { cancelCommand, recoverCommand } from "../text.ts";
 
 /**
  * Finishes what was cut short, as the guest's next event would, and ends a session that lies there, if the
@@ -190,7 +190,7 @@ function tellNothing(sessions: readonly ObservedDisk[], guest: Guest, context: G
   if (guest.isLive) return;
   if (isSaved(context)) {
     if (sessions.length > 0) {
-      terminal.print(`${domain}: the session waits for the saved guest: virsh start ${shellWord(domain)}`);
+      terminal.print(waitsForSaved(domain));
     }
     return;
   }

@@ -14,6 +14,11 @@ import { quoted, shellWord } from "../text.ts";
 /** What is said of a session that a saved guest, or another host, may need. */
 export const onWhichSaved = "on which a guest was saved to a file, or has gone to another host";
 
+/** What is said of the session of a guest that libvirt holds a managed save of. */
+export function waitsForSaved(domain: string): string {
+  return `${domain}: the session waits for the saved guest: virsh start ${shellWord(domain)}`;
+}
+
 /** What is said of a session that is set aside beside one that is dealt with. */
 export function goesWithIt(ended: string): string {
   return `the one that is set aside, ${described(ended)}, goes with it`;

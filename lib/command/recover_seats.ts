@@ -8,7 +8,7 @@ import {
   refuseOnSeats,
   refuseWhileStarted,
 } from "./guest_command.ts";
-import { goesWithIt, onWhichSaved } from "./recover_checks.ts";
+import { goesWithIt, onWhichSaved, waitsForSaved } from "./recover_checks.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
@@ -50,6 +50,10 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
   const asked = seats.filter(isThere);
   if (asked.length === 0 || isLive(context) && !options.has("discard")) {
     terminal.print(`${domain}: nothing to recover`);
+    return nothing;
+  }
+  if (!options.has("discard") && isSaved(context)) {
+    terminal.print(waitsForSaved(domain));
     return nothing;
   }
   if (!options.has("discard")) {

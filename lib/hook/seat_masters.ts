@@ -52,11 +52,11 @@ export async function startMastersMerges(masters: readonly Names[], context: Eve
   }
 }
 
-/** Who has an image as master, told as `guest target`: by the configurations and the notes of all guests, and what stands on it. */
-export function seatsOn(master: Names, { host }: Pick<EventContext, "host">): string[] {
+/** Who has an image as master by the configurations of all guests, told as `guest target`. */
+export function seatsListedOn(master: Names, { host }: Pick<EventContext, "host">): string[] {
   const { configFolder } = host.settings;
   const isMaster = files.listIfThere(master.image).has(master.master);
-  const listed = files.listNames(configFolder).filter((name) => name.endsWith(".json")).flatMap((name) => {
+  return files.listNames(configFolder).filter((name) => name.endsWith(".json")).flatMap((name) => {
     const domain = name.slice(0, -".json".length);
     const text = files.read(`${configFolder}/${name}`) ?? "";
     if (!text.includes('"master"')) return [];
@@ -66,6 +66,12 @@ export function seatsOn(master: Names, { host }: Pick<EventContext, "host">): st
     return disks.filter((disk) => typeof disk.master === "string" && leadsTo(disk.master, master))
       .map(({ target }) => `${domain} ${target}`);
   });
+}
+
+/** The same by the notes of all guests, too, and what stands on it. */
+export function seatsOn(master: Names, { host }: Pick<EventContext, "host">): string[] {
+  const isMaster = files.listIfThere(master.image).has(master.master);
+  const listed = seatsListedOn(master, { host });
   const standing = (isMaster ? standingOn(master, { host }) : []).map(({ domain, file, how }) =>
     domain ?? (how === "unreadable file" ? `${file}, which can't be read` : file)
   );
