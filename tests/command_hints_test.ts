@@ -333,3 +333,18 @@ poolTest(
     assertEquals((await fixture.type("disable guest")).said, []);
   },
 );
+
+Deno.test("undo says whose commits are that status tells of: two guests with one image", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 2 };
+  fixture.disks({ vda: true }).define();
+  const other = { domain: "other" };
+  fixture.define("other");
+  Deno.copyFileSync(fixture.configFile, `${fixture.config}/other.json`);
+  fixture.configure({ vda: false });
+  await fixture.start(other);
+  await fixture.good("release", "shutdown", other);
+  assertStringIncludes((await fixture.type("status guest")).printed.join("\n"), "a commit can be undone");
+  const { said } = await fixture.type("undo guest --yes");
+  assertStringIncludes(said.join("\n"), "noted for another guest: autorevert undo other");
+});

@@ -2,6 +2,7 @@
 
 import { namedDisks } from "./guest.ts";
 import { type GuestCommand, isLive, onSameDisks } from "./guest_command.ts";
+import { disksAtNextStart } from "./noteless_disks.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
@@ -9,7 +10,7 @@ import { openElsewhere, rebase } from "../hook/image_errors.ts";
 import { layerNamed } from "../hook/layer_names.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import * as files from "../host/files.ts";
-import { readOwnRecords } from "../host/session_records.ts";
+import { otherGuests, readOwnRecords } from "../host/session_records.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type State, topOf } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -114,13 +115,34 @@ export async function nothingFor(
       const isNamed = [...disks.map(({ target }) => target), ...context.targets].includes(disk.target);
       return !disk.firmware && !isNamed && state.kind === "layered" && applies({ disk, state });
     });
+  const owner = await otherOwner(applies, context);
   const named = ["autorevert", verb, context.domain, ...unlisted.map(({ target }) => target)];
-  const hint = unlisted.length > 0
+  const hint = owner !== undefined
+    ? `what lies beside ${quoted(owner.image)} is noted for another guest: autorevert ${verb} ${
+      shellWord(owner.domain)
+    }`
+    : unlisted.length > 0
     ? `a disk that isn't configured any more has to be named: ${named.map(shellWord).join(" ")}`
     : isSet
     ? undefined
     : enableKeeping(key, context);
   return new UserError(nothing, { hint });
+}
+
+/** Another guest that has one of the images, and whose note tells of what lies there. */
+async function otherOwner(
+  applies: Operation["applies"],
+  context: GuestCommand,
+): Promise<{ readonly domain: string; readonly image: string } | undefined> {
+  const images = (await disksAtNextStart(context)).flatMap((disk) => {
+    const state = stateOf(disk);
+    return disk.record === undefined && state.kind === "layered" && applies({ disk, state })
+      ? disk.names.image
+      : [];
+  });
+  return otherGuests(context.paths.note, images).flatMap(({ domain, records }) =>
+    records.flatMap(({ image }) => images.includes(image) ? { domain, image } : [])
+  )[0];
 }
 
 /** What has the next commits, or sessions, of the disks that are meant kept. */

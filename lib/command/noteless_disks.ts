@@ -18,7 +18,7 @@ import { parse } from "../state/state.ts";
 export async function noteIdleDisks(context: GuestCommand): Promise<void> {
   const { run, host, paths } = context;
   const records = readOwnRecords(paths.note);
-  const unknown = (await listedDisks(context)).filter(({ record }) => record === undefined);
+  const unknown = (await disksAtNextStart(context)).filter(({ record }) => record === undefined);
   if (unknown.length === 0) return;
   using _folders = await run.locks.folders(unknown.map(({ names }) => names.image));
   const others = readOtherRecords(paths.note, unknown.map(({ names }) => names.image));
@@ -32,8 +32,8 @@ export async function noteIdleDisks(context: GuestCommand): Promise<void> {
   await run.take("", [{ kind: "note", path: paths.note, records: [...records, ...added] }]);
 }
 
-/** Of a guest whose next start is refused for another reason there are none: `check` tells that. */
-async function listedDisks(context: GuestCommand): Promise<ObservedDisk[]> {
+/** The listed disks as a start would find them. Of a guest whose next start is refused for another reason there are none: `check` tells that. */
+export async function disksAtNextStart(context: GuestCommand): Promise<ObservedDisk[]> {
   try {
     const config = await configOf(context);
     const records = readOwnRecords(context.paths.note);
