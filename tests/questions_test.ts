@@ -29,6 +29,29 @@ Deno.test("a question that is answered with yes is answered with yes", async () 
   assertStringIncludes(new TextDecoder().decode(stdout), "the session is thrown away");
 });
 
+Deno.test("a question is seen where the answer of the command goes into a file, and is no part of that", async () => {
+  using fixture = fixtureWithDisk();
+  fixture.define();
+  await fixture.start();
+  const { NO_COLOR: _, ...inherited } = Deno.env.toObject();
+  const answer = `${fixture.root}/answer`;
+  const child = new Deno.Command("script", {
+    args: ["-qec", `${install(fixture)} recover --discard guest > ${answer}`, "/dev/null"],
+    env: { ...inherited, TERM: "xterm" },
+    clearEnv: true,
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode("y\n"));
+  const timer = setTimeout(() => child.kill(), 20_000);
+  const { stdout } = await child.output();
+  clearTimeout(timer);
+  await writer.close().catch(() => {});
+  assertStringIncludes(new TextDecoder().decode(stdout), "away?");
+  assert(!Deno.readTextFileSync(answer).includes("away?"));
+});
+
 Deno.test("a merge that made way for an undo goes on after it, also where the question is answered with no", async () => {
   using fixture = new Fixture().disks({ vda: false }).define();
   for (const _ of ["first", "second"]) {

@@ -76,7 +76,13 @@ function imagesOfSeats({ host: { settings } }: EventContext): ReadonlySet<string
 }
 
 /** Masters whose own guest would write into what seats stand on, since the hook does not know it. */
-export function masterFindings(guests: readonly Guest[], context: Pick<EventContext, "host">): Finding[] {
+export function masterFindings(
+  guests: readonly {
+    readonly domain: string;
+    readonly seats: readonly { readonly master: string; readonly target: string }[];
+  }[],
+  context: Pick<EventContext, "host">,
+): Finding[] {
   const { definedFolder, configFolder } = context.host.settings;
   const masters = new Map<string, readonly [domain: string, target: string]>();
   for (const { domain, seats } of guests) {

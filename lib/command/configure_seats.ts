@@ -123,7 +123,7 @@ export async function enableSeats(
         } as const;
         const { decision } = await seatDecision(seat, circumstances, context);
         if (isSeatRefusal(decision)) throw explainSeat(decision, seat, domain);
-        checkClaims([{ seat, decision }], context);
+        checkClaims([seat], context);
       }
       const on = newLayer(seat, context);
       if (hasFirmware) await firmwareOfMaster(on, context);

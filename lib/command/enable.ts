@@ -1,4 +1,5 @@
 import { listDisk, setFirmware, setKey } from "./config_edit.ts";
+import { masterFindings } from "./check_seats.ts";
 import { configure, finishRecovery, warnOfBase } from "./configure.ts";
 import {
   checkSeatsFirmware,
@@ -70,12 +71,22 @@ export async function enable(context: GuestCommand): Promise<void> {
     if (text !== files.read(context.paths.config)) await configure(text, change, context);
     await leaveMasters(left, context);
     for (const line of said) terminal.print(line);
+    await tellMasters(seats, context);
   } else {
     if (firmware === true) await checkSeatsFirmware(config?.seats ?? [], defined, context);
     await enableDisks({ config, defined, isLive: live !== undefined, firmware }, context);
   }
   for (const line of firmwareSaid(firmware, config?.firmware, defined, domain)) terminal.print(line);
   if (firmware === false) await tellSeats(config, defined, context);
+}
+
+/** What is wrong with the masters of these seats. */
+async function tellMasters(targets: readonly string[], context: GuestCommand): Promise<void> {
+  const { domain, terminal } = context;
+  const seats = (await configOf(context))?.seats.filter(({ target }) => targets.includes(target)) ?? [];
+  for (const { message, hint, target } of masterFindings([{ domain, seats }], context)) {
+    terminal.print(`${domain} ${target}: ${[message, hint].filter(Boolean).join("; ")}`);
+  }
 }
 
 /** Says whose starts are refused from now on, since their firmware begins with this guest's. */

@@ -46,7 +46,7 @@ export async function endSessions(
   // A flag that nobody can read can't be cleared, and would commit the next session, too.
   const isThere = files.lstat(paths.config) !== undefined;
   if (
-    options.has("keep") && problem !== undefined && isThere &&
+    problem !== undefined && isThere &&
     sessions.some(({ flag }) => flag === "unreadable")
   ) throw problem;
   const isEnded = ({ image }: { readonly image: string }) =>

@@ -175,6 +175,8 @@ function inWords(disk: Omit<DiskStatus, "state">, found: ObservedDisk | undefine
     unpublished = 0,
   } = disk;
   if (situation === "attention") return `needs attention: ${trouble}`;
+  // A session takes its flag to another host as a mark; where both have one folder of configurations, without one.
+  const isCarried = situation !== "elsewhere" || found !== undefined && isMarked(found);
   const isMerging = found !== undefined && isTorn(stateOf(found));
   const kept = Math.min(found?.keepCommits ?? 0, commits.length - (isMerging ? 1 : 0));
   const waiting = commits.length - kept;
@@ -190,7 +192,7 @@ function inWords(disk: Omit<DiskStatus, "state">, found: ObservedDisk | undefine
     : `waiting to be merged${waitingFor}`;
   return [
     wordsOf[situation].state,
-    ...oneShotCommit ? [wordsOf[situation].flagged] : [],
+    ...oneShotCommit ? [isCarried ? wordsOf[situation].flagged : "commit asked for"] : [],
     ...waiting > 0 ? [`${count(waiting)} ${progress}`] : [],
     ...stoodOnBy > 0 ? [stoodOnBy === 1 ? "a seat stands on it" : `${stoodOnBy} seats stand on it`] : [],
     ...unpublished > 0 ? [`${count(unpublished)} not published`] : [],

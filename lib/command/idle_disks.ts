@@ -30,6 +30,7 @@ import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
 import { otherFile } from "../hook/refusal.ts";
+import * as files from "../host/files.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { withCommits } from "../state/firmware_commits.ts";
 import { holdPublished } from "../state/master_transitions.ts";
@@ -69,12 +70,8 @@ async function askAndDo(given: GuestCommand, work: Operation): Promise<void> {
     return await choose(work, context);
   });
   if (asked === undefined) return;
-  if (context.targets.length === 0) {
-    const meant = disksOf(asked).map(({ target }) => target);
-    const others = ((await configOf(context))?.disks ?? []).filter(({ target }) => !meant.includes(target));
-    for (const { target } of others) {
-      terminal.print(`${domain} ${target}: has ${work.others}, and stays as it is`);
-    }
+  for (const target of await targetsLeft(asked, context)) {
+    terminal.print(`${domain} ${target}: has ${work.others}, and stays as it is`);
   }
   for (const idle of asked) {
     const question = work.question(idle, asked);
@@ -86,6 +83,22 @@ async function askAndDo(given: GuestCommand, work: Operation): Promise<void> {
     checkUnchanged(namesIn(disksOf(asked)), disksOf(chosen), again);
     await follow(chosen, work, context);
   });
+}
+
+/** The disks that are named, or all that are listed, as far as nothing is to be done to them. */
+async function targetsLeft(asked: readonly Idle[], context: GuestCommand): Promise<string[]> {
+  const listed = (await configOf(context))?.disks.map(({ target }) => target) ?? [];
+  const all = context.targets.length > 0 ? context.targets : listed;
+  const named = namedDisks(context);
+  // One that goes by another target since is told by its file.
+  const isAsked = (target: string) =>
+    disksOf(asked).some((disk) =>
+      disk.target === target ||
+      named.some(({ file, ...other }) =>
+        other.target === target && file !== undefined && files.sameFile(file, disk.names.image)
+      )
+    );
+  return all.filter((target) => !isAsked(target));
 }
 
 async function withLocks<T>(context: GuestCommand, act: () => Promise<T>): Promise<T> {

@@ -43,7 +43,7 @@ export async function keep(context: GuestCommand): Promise<void> {
     },
     done: "the last session is part of the disk now: the next start begins with it",
   });
-  if (context.targets.length === 0) tellSetAside(context);
+  tellSetAside(context);
 }
 
 /** Whether the firmware may be as it was in the session of a disk: it was committed with another one, or an undo has left it as it is. */

@@ -21,7 +21,7 @@ export async function showLog(
   terminal: Terminal,
 ): Promise<0> {
   const { log } = settings;
-  const concerns = domain === undefined ? () => true : linesOf(domain);
+  const concerns = domain === undefined ? () => true : linesOf(domain, managedGuests(settings));
   let text = files.read(log) ?? "";
   const shown = text.split("\n").filter((line) => line !== "" && concerns(line));
   if (domain !== undefined && shown.length === 0) checkKnown(domain, managedGuests(settings));
@@ -37,15 +37,26 @@ export async function showLog(
   return 0;
 }
 
-/** Which lines are a guest's; a hint goes with the error before it. */
-export function linesOf(domain: string): (line: string) => boolean {
-  const name = domain.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
-  const own = new RegExp(`^.{23}\\+0000: (?:error: )?${name}(?: [^\\s/]+)*: `);
+/**
+ * Which lines are a guest's; a hint goes with the error before it.
+ *
+ * @param all names of guests, of which one may begin with that of this one and a space
+ */
+export function linesOf(domain: string, all: readonly string[] = []): (line: string) => boolean {
+  const own = patternOf(domain);
+  const longer = all.filter((name) => name.startsWith(`${domain} `)).map(patternOf);
   let before = false;
   return (line) => {
-    if (!/^.{23}\+0000: hint: /.test(line)) before = own.test(line);
+    if (!/^.{23}\+0000: hint: /.test(line)) {
+      before = own.test(line) && !longer.some((other) => other.test(line));
+    }
     return before;
   };
+}
+
+function patternOf(domain: string): RegExp {
+  const name = domain.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  return new RegExp(`^.{23}\\+0000: (?:error: )?${name}(?: [^\\s/]+)*: `);
 }
 
 function checkKnown(domain: string, managed: readonly string[]): void {

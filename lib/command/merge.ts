@@ -9,8 +9,10 @@ import { progressOf } from "../hook/merge_progress.ts";
 import { mergeBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
+import { isAway } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
 import { parse } from "../state/state.ts";
+import { quoted } from "../text.ts";
 
 /**
  * Merges what is pending: the same for an administrator who waits for it and for the end of a guest that started it.
@@ -56,11 +58,18 @@ export async function merge(context: GuestCommand): Promise<boolean> {
   return outcome === "done";
 }
 
-/** What is merged only when a session has ended. */
+/** What is merged only when a session has ended, or its folder is mounted. */
 async function belowSessions(context: GuestCommand): Promise<string[]> {
   const { domain, paths, run } = context;
   const config = await configOf(context).catch(() => "unreadable" as const);
   return observeRecorded(readOwnRecords(paths.note), config, "unreadable").flatMap((disk) => {
+    if (isAway(disk)) {
+      return [
+        `${domain} ${disk.target}: there is no image ${
+          quoted(disk.names.image)
+        }, and its folder may not be mounted`,
+      ];
+    }
     const state = parse(disk.names, run.listing(disk.names.image));
     const commits = state.kind === "session" ? state.layers.length - 1 - disk.keepCommits : 0;
     const what = commits === 1 ? "a commit waits" : `${commits} commits wait`;

@@ -75,6 +75,10 @@ async function completeAndEnd(asked: string | undefined, context: GuestCommand):
   if (options.has("keep") || options.has("discard")) {
     if (asked !== undefined) checkUnchanged(asked, sessions);
     await endSessions(sessions, firmwareOf(sessions, disks, context), guest, context);
+    const ended = sessions.flatMap(({ target, names }) => [target, names.image]);
+    for (const target of targets.filter((target) => !ended.includes(target))) {
+      terminal.print(`${domain} ${target}: has no session, and stays as it is`);
+    }
   } else if (guest.problem !== undefined && disks.some((disk) => stateOf(disk).kind === "committing")) {
     throw guest.problem;
   } else if (stages.length === 0 && orders.length === 0) {

@@ -13,6 +13,7 @@ import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { disksIn } from "../hook/definitions.ts";
+import { checkClaims } from "../hook/seat_claims.ts";
 import { openElsewhere } from "../hook/image_errors.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
 import { observeListedSeat } from "../hook/seat_observe.ts";
@@ -23,7 +24,7 @@ import type { Config } from "../input/config.ts";
 import { namesOf } from "../state/paths.ts";
 import { isSeatAwaited } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
-import { quoted, recoverCommand, shellWord } from "../text.ts";
+import { recoverCommand, shellWord } from "../text.ts";
 
 /** A seat with all that lies there of its sessions. */
 interface SeatFiles {
@@ -60,13 +61,14 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
     for (const seat of asked) {
       const { target } = seat;
       terminal.print(
-        `${domain} ${target}: a session lies there${neededBy(seat)}; to end it now: ${
-          recoverCommand("--discard", domain, target)
-        }`,
+        `${domain} ${target}: ${seat.paths.length > 0 ? "a session lies there" : "its session is gone"}${
+          neededBy(seat)
+        }; to end it now: ${recoverCommand("--discard", domain, target)}`,
       );
     }
     return nothing;
   }
+  checkClaims(asked.map(namedSeat), context);
   for (const seat of asked) {
     const { target, image, paths: [first] } = seat;
     if (first === undefined) continue;
@@ -102,11 +104,18 @@ async function discardSeats(
       hint: "try again",
     });
   }
+  checkClaims(there.map(namedSeat), context);
   for (const seat of there) await checkSession(seat, context);
   run.locks.claim(there.map(({ image }) => image));
   for (const { target, paths } of there) {
     await run.take(target, paths.map((path) => ({ kind: "remove", path })));
-    terminal.print(`${domain} ${target}: the session is thrown away`);
+    terminal.print(
+      `${domain} ${target}: ${
+        paths.length > 0
+          ? "the session is thrown away"
+          : "its session is gone, and nothing is noted of it any more"
+      }`,
+    );
   }
   const left = readSeats(paths.seats).filter(({ image }) => there.every((seat) => seat.image !== image));
   await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
@@ -134,9 +143,21 @@ function seatsMeant(config: Config | undefined, context: GuestCommand): SeatFile
       return {
         ...{ target, image, master },
         record: records.find((record) => record.image === image),
-        paths: [image, ended, scratch].filter((path) => files.lstat(path) !== undefined),
+        paths: [...isSession(image, master, context) ? [image] : [], ended, scratch]
+          .filter((path) => files.lstat(path) !== undefined),
       };
     });
+}
+
+/** Whether a seat's image is its session, and not a file that somebody has put there since. */
+function isSession(image: string, master: string, { host }: GuestCommand): boolean {
+  const size = files.lstat(image)?.size;
+  return size === 0 ||
+    size !== undefined && layerStoodOn(namesOf(master), host.backingOf(image)) !== undefined;
+}
+
+function namedSeat({ target, image, master }: SeatFiles) {
+  return { target, names: namesOf(image), master: namesOf(master) };
 }
 
 function neededBy({ image, record, paths }: SeatFiles): string {
@@ -170,7 +191,7 @@ function checkShutOff(context: GuestCommand): void {
 
 /** @throws {UserError} if what lies there may be needed, or is no session */
 async function checkSession(
-  { target, image, master, record }: SeatFiles,
+  { target, image, record, paths }: SeatFiles,
   { host }: GuestCommand,
 ): Promise<void> {
   const refuse = (message: string, hint?: string) => withContext(target, new UserError(message, { hint }));
@@ -180,11 +201,7 @@ async function checkSession(
       "end it there, or start it here",
     );
   }
-  if ((files.lstat(image)?.size ?? 0) === 0) return;
-  if (layerStoodOn(namesOf(master), host.backingOf(image)) === undefined) {
-    throw refuse(`${quoted(image)} is no session on ${quoted(master)}`);
-  }
-  if ((await host.qemuImg.info(image)).kind === "busy") {
+  if (paths.includes(image) && (await host.qemuImg.info(image)).kind === "busy") {
     throw withContext(target, openElsewhere(image));
   }
 }

@@ -4,6 +4,7 @@ import { asReadable, type Condition } from "./inspect.ts";
 import { UserError } from "../errors.ts";
 import { type EventContext, isBeingStarted, mayBeStarting, readStart } from "../hook/context.ts";
 import { isSaved, mayBeSavedUntold } from "../hook/decide.ts";
+import { checkClaims } from "../hook/seat_claims.ts";
 import { seatDecision } from "../hook/seat_decide.ts";
 import { newLayer } from "../hook/seat_layer.ts";
 import { observeListedSeat, observeRecordedSeat } from "../hook/seat_observe.ts";
@@ -121,6 +122,7 @@ async function judge(
     const start = isSaved(context) ? "resume" : "fresh";
     const saved = isSeatAwaited(seat) || mayBeSavedUntold(seat.record, readStart(context.paths), context);
     const circumstances = { event: "prepare", start, end: "none", saved } as const;
+    checkClaims([seat], context);
     const { decision, reason } = await seatDecision(seat, circumstances, context);
     if (isSeatRefusal(decision)) throw explainSeat(decision, seat, context.domain);
     if (decision === "keep" || decision === "put back") return fine("saved", on ?? seat.endedStandsOn);

@@ -17,7 +17,14 @@ export function realTerminal(): Terminal {
   const bytes = (text: string) => new TextEncoder().encode(text);
   return {
     print: (line) => console.log(line),
-    confirm: (question) => /^\s*y(es)?\s*$/i.test(prompt(`${question} [y/N]`) ?? ""),
+    confirm: (question) => {
+      if (!Deno.stdin.isTerminal()) return false;
+      Deno.stderr.writeSync(bytes(`${question} [y/N] `));
+      // A terminal gives a line at a time.
+      const answer = new Uint8Array(1024);
+      const length = Deno.stdin.readSync(answer) ?? 0;
+      return /^\s*y(es)?\s*$/i.test(new TextDecoder().decode(answer.subarray(0, length)));
+    },
     width: givenWidth() ?? (isTerminal ? Deno.consoleSize().columns : undefined),
     colour: isTerminal && !Deno.noColor,
     draw: Deno.stderr.isTerminal()

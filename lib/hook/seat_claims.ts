@@ -6,7 +6,7 @@ import { UserError, withContext } from "../errors.ts";
 import { allSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
 import { guestNames } from "../state/paths.ts";
-import type { DecidedSeat } from "../state/seat.ts";
+import type { ObservedSeat } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -42,12 +42,15 @@ export async function takeOver(
 }
 
 /** @throws {UserError} if a seat's image is another guest's, or somebody's master */
-export function checkClaims(decided: readonly DecidedSeat[], { host, domain }: EventContext): void {
+export function checkClaims(
+  seats: readonly Pick<ObservedSeat, "target" | "names" | "master">[],
+  { host, domain }: EventContext,
+): void {
   const { configFolder } = host.settings;
   const others = allSeats(configFolder).filter((guest) =>
     guest.domain !== domain && !isForsaken(guest.domain, { host })
   );
-  for (const { seat: { target, names, master } } of decided) {
+  for (const { target, names, master } of seats) {
     for (const { domain: other, records } of others) {
       if (records === "unreadable") continue;
       if (records.some(({ image }) => image === names.image)) {

@@ -85,7 +85,7 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
     const decision = await decideAtPrepare(seat, from, context);
     decided.push({ seat, decision });
   }
-  checkClaims(decided, context);
+  checkClaims(decided.map(({ seat }) => seat), context);
   for (const { seat, decision } of decided) if (beginsSeat(decision)) await checkPlainMaster(seat, context);
   const masters = decided.flatMap(mastersOf);
   let placed: PlacedSeat[];
@@ -186,7 +186,7 @@ async function place(
   const { run, paths } = context;
   const images = decided.map(({ seat }) => seat.names.image);
   using _folders = await run.locks.folders([...masters.map(({ image }) => image), ...images]);
-  checkClaims(decided, context);
+  checkClaims(decided.map(({ seat }) => seat), context);
   run.locks.claim(images);
   // One that isn't at these layers sees the lease before it begins with them.
   const merged = masters.filter((master) => isMerged(master, context)).map(({ image }) => image);
