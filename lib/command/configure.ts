@@ -11,7 +11,7 @@ import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { checkBase } from "../hook/merge_checks.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { resumePending } from "../hook/pending_operation.ts";
-import { readOwnRecords, readRecords } from "../host/session_records.ts";
+import { readOwnRecords, readRecords, readRecordsInForce } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import { formatRecords } from "../state/session_record.ts";
@@ -33,7 +33,7 @@ export async function finishRecovery(context: GuestCommand): Promise<void> {
     await resumeMerges(images, context);
   }
   const config = await configOf(context);
-  const disks = observeRecorded(readOwnRecords(paths.note), config, namedDisks(context));
+  const disks = observeRecorded(readRecordsInForce(paths.note), config, namedDisks(context));
   for (const { subject, steps } of (await planCheckedRecovery(disks, context)).stages) {
     await run.take(subject, steps);
     terminal.print(`${domain} ${subject}: interrupted event completed`);

@@ -9,7 +9,7 @@ import { checkOwnImage, observeFirmware, observeListed, observeRecorded } from "
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { Run } from "../host/run.ts";
-import { readOwnRecords } from "../host/session_records.ts";
+import { readOwnRecords, readRecordsInForce } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
@@ -75,7 +75,8 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   }) ?? up;
 
   const listed = defined === undefined ? [] : config?.disks ?? [];
-  const recorded = observeRecorded(records, known, live ?? defined ?? "unreadable");
+  const inForce = await attempt(() => readRecordsInForce(paths.note)) ?? [];
+  const recorded = observeRecorded(inForce, known, live ?? defined ?? "unreadable");
   const seen: FoundDisk[] = [];
   for (const configured of listed) {
     const { target } = configured;

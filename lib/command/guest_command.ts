@@ -10,7 +10,7 @@ import { announcedRestore } from "../hook/refusal.ts";
 import { isPaused } from "../hook/live_status.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import * as files from "../host/files.ts";
-import { readOwnRecords } from "../host/session_records.ts";
+import { readRecordsInForce } from "../host/session_records.ts";
 import { isAway, nameOf, type ObservedDisk } from "../state/observed_disk.ts";
 import { parse } from "../state/state.ts";
 import { listed, nearest, quoted, shellWord, size } from "../text.ts";
@@ -164,7 +164,7 @@ export function described(path: string): string {
 /** Tells which disks' last sessions are still set aside, once other disks' are kept. */
 export function tellSetAside(context: GuestCommand): void {
   const { domain, paths, run, terminal } = context;
-  const disks = observeRecorded(readOwnRecords(paths.note), undefined, namedDisks(context));
+  const disks = observeRecorded(readRecordsInForce(paths.note), undefined, namedDisks(context));
   for (const { target, names, firmware, source } of disks) {
     const state = parse(names, run.listing(names.image));
     if (firmware || source === "other" || state.kind !== "layered" || !state.ended) continue;

@@ -31,7 +31,7 @@ import { observeRecorded } from "../hook/observe.ts";
 import { resumePending, withPending } from "../hook/pending_operation.ts";
 import { otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
-import { readOwnRecords, readRecords } from "../host/session_records.ts";
+import { readOwnRecords, readRecords, readRecordsInForce } from "../host/session_records.ts";
 import { withCommits } from "../state/firmware_commits.ts";
 import { holdPublished } from "../state/master_transitions.ts";
 import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
@@ -57,7 +57,7 @@ async function askAndDo(given: GuestCommand, work: Operation): Promise<void> {
   let context = given;
   // Nobody's start or end waits for an answer.
   const asked = await withLocks(context, async () => {
-    const interrupted = readOwnRecords(context.paths.note).filter(({ pending }) =>
+    const interrupted = readRecordsInForce(context.paths.note).filter(({ pending }) =>
       pending?.verb === work.verb
     )
       .map(({ target }) => target);
@@ -171,7 +171,7 @@ async function follow(chosen: readonly Idle[], work: Operation, context: GuestCo
 async function idleDisks({ verb }: Operation, context: GuestCommand): Promise<Idle[]> {
   const { run, paths, targets: meant } = context;
   const config = await configOf(context);
-  const records = unfinished(readOwnRecords(paths.note), (image) => run.listing(image));
+  const records = unfinished(readRecordsInForce(paths.note), (image) => run.listing(image));
   checkTargets(meant, [...config?.disks ?? [], ...records], context);
   const { stages, disks } = await planCheckedRecovery(
     observeRecorded(records, config, namedDisks(context)),

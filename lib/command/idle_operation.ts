@@ -10,7 +10,7 @@ import { openElsewhere, rebase } from "../hook/image_errors.ts";
 import { layerNamed } from "../hook/layer_names.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import * as files from "../host/files.ts";
-import { otherGuests, readOwnRecords } from "../host/session_records.ts";
+import { otherGuests, readRecordsInForce } from "../host/session_records.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type State, topOf } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -109,7 +109,7 @@ export async function nothingFor(
     (context.targets.length === 0 || context.targets.includes(target)) &&
     (key === "keep-commits" ? keepCommits > 0 : keepSession)
   );
-  const unlisted = observeRecorded(readOwnRecords(context.paths.note), config, namedDisks(context))
+  const unlisted = observeRecorded(readRecordsInForce(context.paths.note), config, namedDisks(context))
     .filter((disk) => {
       const state = stateOf(disk);
       const isNamed = [...disks.map(({ target }) => target), ...context.targets].includes(disk.target);

@@ -2,7 +2,7 @@ import { type GuestCommand, tellSetAside } from "./guest_command.ts";
 import { onIdleDisks } from "./idle_disks.ts";
 import type { Idle } from "./idle_operation.ts";
 import * as files from "../host/files.ts";
-import { readOwnRecords } from "../host/session_records.ts";
+import { readRecordsInForce } from "../host/session_records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { topOf } from "../state/state.ts";
 
@@ -15,7 +15,7 @@ import { topOf } from "../state/state.ts";
  * @throws {UserError} if there is none, or a session exists
  */
 export async function keep(context: GuestCommand): Promise<void> {
-  const firmware = readOwnRecords(context.paths.note).filter(({ firmware }) => firmware);
+  const firmware = readRecordsInForce(context.paths.note).filter(({ firmware }) => firmware);
   await onIdleDisks(context, {
     verb: "keep",
     applies: ({ state }) => state.ended,

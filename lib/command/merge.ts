@@ -8,7 +8,7 @@ import { mergeGuest } from "../hook/merge.ts";
 import { progressOf } from "../hook/merge_progress.ts";
 import { mergeBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
-import { readOwnRecords } from "../host/session_records.ts";
+import { readRecordsInForce } from "../host/session_records.ts";
 import { isAway } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
 import { parse } from "../state/state.ts";
@@ -39,7 +39,7 @@ export async function merge(context: GuestCommand): Promise<boolean> {
     });
   }
   if (outcome === "waits") {
-    const told = readOwnRecords(context.paths.note).flatMap(({ target, image }) => {
+    const told = readRecordsInForce(context.paths.note).flatMap(({ target, image }) => {
       const names = namesOf(image);
       const state = parse(names, context.run.listing(image));
       const block = state.kind === "layered" && state.layers.length > 1
@@ -62,7 +62,7 @@ export async function merge(context: GuestCommand): Promise<boolean> {
 async function belowSessions(context: GuestCommand): Promise<string[]> {
   const { domain, paths, run } = context;
   const config = await configOf(context).catch(() => "unreadable" as const);
-  return observeRecorded(readOwnRecords(paths.note), config, "unreadable").flatMap((disk) => {
+  return observeRecorded(readRecordsInForce(paths.note), config, "unreadable").flatMap((disk) => {
     if (isAway(disk)) {
       return [
         `${domain} ${disk.target}: there is no image ${

@@ -4,7 +4,7 @@ import { namedDisks } from "./guest.ts";
 import type { GuestCommand } from "./guest_command.ts";
 import { configOf } from "../hook/context.ts";
 import { observeAtPrepare } from "../hook/observe.ts";
-import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
+import { readOtherRecords, readOwnRecords, readRecordsInForce } from "../host/session_records.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
 import { newRecord } from "../state/records_at_prepare.ts";
 import { parse } from "../state/state.ts";
@@ -36,7 +36,7 @@ export async function noteIdleDisks(context: GuestCommand): Promise<void> {
 export async function disksAtNextStart(context: GuestCommand): Promise<ObservedDisk[]> {
   try {
     const config = await configOf(context);
-    const records = readOwnRecords(context.paths.note);
+    const records = readRecordsInForce(context.paths.note);
     return observeAtPrepare(context.domain, config, namedDisks(context), records, context.host.settings);
   } catch {
     return [];

@@ -7,7 +7,7 @@ import { endDeadOnMasters } from "../hook/merge.ts";
 import { leftByUndo } from "../hook/pending_operation.ts";
 import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
-import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
+import { readOtherRecords, readRecordsInForce } from "../host/session_records.ts";
 import { lastCommitted, wasCommittedWith } from "../state/firmware_commits.ts";
 import { isTorn, type ObservedDisk } from "../state/observed_disk.ts";
 import { imageOf, namesOf } from "../state/paths.ts";
@@ -50,7 +50,7 @@ export async function undo(context: GuestCommand): Promise<void> {
         ? [`the session that was set aside, ${described(names.ended)}, goes with it`]
         : [];
       const states = new Map(all.map(({ disk, state }) => [disk.names.image, state]));
-      const others = leftByUndo(readOwnRecords(context.paths.note), states).filter(({ firmware }) =>
+      const others = leftByUndo(readRecordsInForce(context.paths.note), states).filter(({ firmware }) =>
         !firmware
       );
       const left = state.ended && others.length > 0
@@ -96,7 +96,7 @@ function isWrittenSince({ disk: { names, record }, state }: Idle): boolean {
 
 /** The disks whose last session is set aside. */
 function setAside({ run, paths }: GuestCommand): string[] {
-  const images = readOwnRecords(paths.note).filter(({ firmware }) => !firmware).map(({ image }) => image);
+  const images = readRecordsInForce(paths.note).filter(({ firmware }) => !firmware).map(({ image }) => image);
   return images.filter((image) => run.listing(image).has(namesOf(image).ended));
 }
 

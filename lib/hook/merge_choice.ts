@@ -10,7 +10,7 @@ import { observeRecorded, withFirmwareKept } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
-import { readOwnRecords, readRecords } from "../host/session_records.ts";
+import { readRecords, readRecordsInForce } from "../host/session_records.ts";
 import { isTorn, type ObservedDisk } from "../state/observed_disk.ts";
 import { parse, type State } from "../state/state.ts";
 import { markMerge } from "../state/merge_transitions.ts";
@@ -78,7 +78,7 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
   const config = await readConfig(paths.config, host.settings.configOwner);
   await resumePending(context);
   // A merge that was cut short may have left a disk without its image, which would look as if nothing were to merge.
-  const found = observeRecorded(readOwnRecords(paths.note), config, defined);
+  const found = observeRecorded(readRecordsInForce(paths.note), config, defined);
   for (const { subject, steps } of (await planCheckedRecovery(found, context)).stages) {
     await run.takeOrReport(subject, () => steps);
   }

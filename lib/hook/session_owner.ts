@@ -31,9 +31,8 @@ export function isSavedElsewhere(disk: ObservedDisk, context: EventContext): boo
 /** Why a session of another guest is left alone, if it is one. */
 export function othersSession(disk: ObservedDisk, context: EventContext): UserError | undefined {
   const { image } = disk.names;
-  const owner = disk.record === undefined && stateOf(disk).kind === "session"
-    ? otherOwner(image, context)
-    : undefined;
+  const isOwn = disk.record !== undefined && !disk.record.idle;
+  const owner = !isOwn && stateOf(disk).kind === "session" ? otherOwner(image, context) : undefined;
   if (owner === undefined) return undefined;
   const { configFolder, definedFolder, liveFolder } = context.host.settings;
   const isKnown = [definedFolder, liveFolder].some((folder) => files.lstat(`${folder}/${owner.domain}.xml`));

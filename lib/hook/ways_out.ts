@@ -3,7 +3,7 @@
 import type { EventContext } from "./context.ts";
 import { rebase } from "./image_errors.ts";
 import { observeRecorded } from "./observe.ts";
-import { readOwnRecords } from "../host/session_records.ts";
+import { readRecordsInForce } from "../host/session_records.ts";
 import { lastCommitted } from "../state/firmware_commits.ts";
 import { isMaster, isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { topOf } from "../state/state.ts";
@@ -22,7 +22,7 @@ export function takingBack(disk: ObservedDisk, { domain, paths }: EventContext):
   const state = stateOf(disk);
   const commits = state.kind === "layered" ? state.layers.length - (isTorn(state) ? 2 : 1) : 0;
   if (commits === 0) return undefined;
-  const committed = observeRecorded(readOwnRecords(paths.note), undefined, "unreadable")
+  const committed = observeRecorded(readRecordsInForce(paths.note), undefined, "unreadable")
     .flatMap((disk) => {
       const state = stateOf(disk);
       return state.kind === "layered" && state.layers.length > 1 && !disk.firmware ? { disk } : [];

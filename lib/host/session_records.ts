@@ -24,6 +24,13 @@ export function readOwnRecords(path: string): SessionRecord[] {
   });
 }
 
+/** Those of them that say what lies there now: of the others it is only known that a saved guest's memory doesn't fit to it. */
+export function readRecordsInForce(path: string): SessionRecord[] {
+  const records = readRecords(path);
+  const others = readOtherRecords(path, records.map(({ image }) => image));
+  return records.filter((record) => !others.some((other) => supersedes(other, record)));
+}
+
 /**
  * These records, and those of the guest's note that a start of another guest has superseded and that isn't over: if it
  * fails, they are what is known of the image.
