@@ -169,3 +169,35 @@ poolTest(
     assert(printed.some((line) => line.includes("seat2")), printed.join("\n"));
   },
 );
+
+poolTest(
+  "status tells of all guests, where the image of a saved seat was moved, with a link in its place",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    const moved = `${fixture.root}/moved.img`;
+    Deno.copyFileSync(pool.image("seat1"), moved);
+    Deno.removeSync(pool.image("seat1"));
+    Deno.symlinkSync(moved, pool.image("seat1"));
+    const { printed, said } = await fixture.type("status");
+    assertEquals(said.filter((line) => line.startsWith("error: ")), []);
+    assert(printed.some((line) => line.startsWith("guest")), printed.join("\n"));
+  },
+);
+
+for (const verb of ["status", "check"]) {
+  Deno.test(`${verb} tells of the other guests, where an image of one was moved, with a link in its place`, async () => {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    await fixture.start();
+    await fixture.stop("-");
+    const moved = `${fixture.root}/moved.img`;
+    Deno.copyFileSync(fixture.vda, moved);
+    Deno.removeSync(fixture.vda);
+    Deno.symlinkSync(moved, fixture.vda);
+    Deno.copyFileSync(fixture.configFile, `${fixture.config}/other.json`);
+    const { printed, said } = await fixture.type(verb);
+    assertEquals(said.filter((line) => line.startsWith("error: ")), []);
+    assert(printed.some((line) => line.includes("other")), printed.join("\n"));
+  });
+}

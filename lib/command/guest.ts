@@ -76,7 +76,12 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
 
   const listed = defined === undefined ? [] : config?.disks ?? [];
   const inForce = await attempt(() => readRecordsInForce(paths.note)) ?? [];
-  const recorded = observeRecorded(inForce, known, live ?? defined ?? "unreadable");
+  const named = live ?? defined ?? "unreadable";
+  const readable: SessionRecord[] = [];
+  for (const record of inForce) {
+    if (await attempt(() => observeRecorded([record], known, named))) readable.push(record);
+  }
+  const recorded = observeRecorded(readable, known, named);
   const seen: FoundDisk[] = [];
   for (const configured of listed) {
     const { target } = configured;

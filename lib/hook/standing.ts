@@ -132,10 +132,10 @@ function layerBelow(
  */
 function isOver({ image, master, layer, left, waits }: SeatRecord, host: EventContext["host"]): boolean {
   if (!waits || !left && folderOf(image) !== folderOf(master)) return false;
-  const listing = files.listIfThere(image);
-  // One that can't be read stands in the way by itself.
-  const stands = (path: string) => listing.has(path) && layerBelow(namesOf(master), path, host) === layer;
-  return !stands(image) && !stands(namesOf(image).ended);
+  const own = [image, namesOf(image).ended];
+  // What can't be read, or is a link to where a file was moved, stands in the way by itself.
+  if (own.some((path) => files.lstat(path)?.isSymlink)) return false;
+  return !own.some((path) => files.lstat(path)?.isFile && layerBelow(namesOf(master), path, host) === layer);
 }
 
 /** Whether a record is of a seat of this master. */

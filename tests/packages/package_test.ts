@@ -122,6 +122,13 @@ Deno.test("a program that doesn't run has its hook switched off, and no guest is
   await bystander.survives();
 });
 
+Deno.test("a hook that somebody has removed is put into place by the next installation", async () => {
+  await ok("rm", HOOK);
+  await good(apt("install", "--reinstall", "/packages/new.deb"));
+  assertEquals(Deno.statSync(at(HOOK)).mode! & 0o777, 0o755);
+  await bystander.survives();
+});
+
 Deno.test("where a hook can't be executed nothing is unpacked", async () => {
   {
     await using _noExecution = await noExecution("/etc/libvirt/hooks");
@@ -156,26 +163,32 @@ Deno.test("a removal is refused while a disk needs the hook, and touches no imag
   assertEquals(guest.flags(), { vda: false });
 });
 
-Deno.test("once removed, its gate lets every guest start; once purged, nothing is left but the images", async () => {
+Deno.test("once removed, every guest starts without it; once purged, nothing is left but the images", async () => {
   const images = await ok("sh", "-c", `sha256sum ${IMAGES}/*`);
   await good(apt("remove", "autorevert"));
-  assert(exists(HOOK) && !exists(PROGRAM));
+  assert(!exists(HOOK) && !exists(PROGRAM));
   const guest = await Guest.define("win10", { made: true });
   assertEquals(await ok("sh", "-c", `sha256sum ${IMAGES}/*`), images);
   assertEquals(await guest.boot(), "2", "without the program nothing reverts");
   assertEquals(await guest.boot(), "3");
   await bystander.survives();
 
-  // A session that came back, say from a backup, holds its guest until the program is there again.
-  Deno.writeTextFileSync(at(`${CONFIG}/win10.session`), "[]", { create: true });
-  const { stderr } = await run("virsh", "start", "win10");
-  assertStringIncludes(stderr, "error: disks of this guest still need autorevert, and there is neither ");
-  await ok("rm", `${CONFIG}/win10.session`);
-
   await good(apt("purge", "autorevert"));
   for (const path of [HOOK, CONFIG, LOG, PROGRAM]) assert(!exists(path), path);
   assertEquals(await countOn(guest.images[0]!), 3);
   await bystander.survives();
+});
+
+Deno.test("a purge leaves what was installed in another way since the package was removed", async () => {
+  await good(dpkg("-i", "/packages/new.deb"));
+  await good(apt("remove", "autorevert"));
+  const other = "/etc/libvirt/hooks/autorevert";
+  await ok("cp", "/source/dist/qemu", other);
+  await ok("mkdir", "-p", CONFIG);
+  Deno.writeTextFileSync(at(`${CONFIG}/win10.json`), '{"disks": [{"target": "vda"}]}\n');
+  await good(apt("purge", "autorevert"));
+  assert(exists(other) && exists(`${CONFIG}/win10.json`));
+  await ok("rm", "-r", other, CONFIG);
 });
 
 Deno.test("a hook from before is noticed: no two of them on one image", async () => {
