@@ -106,6 +106,24 @@ Deno.test("check finds a gate and a program that libvirt calls both", async () =
   ]);
 });
 
+Deno.test("check finds a copy of the gate that libvirt calls, too", async () => {
+  using fixture = installed();
+  const folder = `${fixture.root}/qemu.d`;
+  const { programs: [hook] } = fixture.settings;
+  fixture.settings = { ...fixture.settings, programs: [hook!, `${folder}/autorevert`] };
+  program(fixture.settings.gated, about(fixture.settings));
+  Deno.writeTextFileSync(hook!, gate(fixture.settings));
+  Deno.mkdirSync(folder);
+  const copy = `${folder}/autorevert~`;
+  Deno.writeTextFileSync(copy, gate(fixture.settings), { mode: 0o644 });
+  assertEquals(await findings(fixture), []);
+  Deno.chmodSync(copy, 0o755);
+  assertEquals(await findings(fixture), [
+    'the hook is installed twice, as "ROOT/qemu" and "ROOT/qemu.d/autorevert~"',
+    "remove one: rm 'ROOT/qemu.d/autorevert~'",
+  ]);
+});
+
 Deno.test("check finds nothing wrong with a package, and names a package's command where something is", async () => {
   using fixture = installed();
   const { packaged, gated } = fixture.settings;

@@ -316,3 +316,52 @@ Deno.test("an installation whose command lies in /usr/sbin is no package, and is
   using at = host();
   for (let times = 0; times < 2; times++) assertEquals((await at.install("export PREFIX=/usr")).code, 0);
 });
+
+Deno.test("a bare program gives way to a gate beside it", async () => {
+  using at = host();
+  Deno.mkdirSync(`${at.hook}.d`, { recursive: true });
+  Deno.copyFileSync(at.program, at.hook);
+  Deno.copyFileSync(at.program.replace(/program$/, "gate"), `${at.hook}.d/autorevert`);
+  assertEquals((await at.install()).code, 0);
+  assertEquals(at.hooks(), ["autorevert", "config", "qemu.d"]);
+});
+
+Deno.test("a hook that waits for its standard input keeps no installation waiting", async () => {
+  using at = host();
+  Deno.mkdirSync(at.hook.slice(0, -"/qemu".length), { recursive: true });
+  Deno.writeTextFileSync(at.hook, "#!/bin/sh\nxml=$(cat)\n", { mode: 0o755 });
+  // A pipe that nobody writes to, and that stays open.
+  assertEquals((await at.install('mkfifo "$DESTDIR/in"; exec 3<>"$DESTDIR/in" 0<&3')).code, 0);
+});
+
+Deno.test("a package's hook is taken away by that package alone", async () => {
+  using at = host();
+  await at.install();
+  const packaged = `${at.root}/usr/sbin/autorevert`;
+  Deno.mkdirSync(packaged.slice(0, -"/autorevert".length), { recursive: true });
+  Deno.writeTextFileSync(packaged, "program");
+  const { code, stderr } = await at.uninstall();
+  assertEquals([code, stderr], [
+    1,
+    "error: autorevert is installed from a package, as /usr/sbin/autorevert\n" +
+    "hint: remove that: apt remove autorevert, or: dnf remove autorevert\n",
+  ]);
+  assertEquals(at.hooks(), ["autorevert", "config", "qemu"]);
+});
+
+Deno.test("a command that is needed is not taken for a folder with its name", async () => {
+  const folder = Deno.makeTempDirSync();
+  Deno.mkdirSync(`${folder}/npm`);
+  for (const [name, text] of [["apt-get", 'echo "$*"'], ["id", "echo 0"]] as const) {
+    Deno.writeTextFileSync(`${folder}/${name}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  }
+  const command = new Deno.Command("/bin/sh", {
+    args: [`${ROOT}build/need`, "npm:npm", "/bin/sh:dash", "/nowhere/file:ovmf"],
+    cwd: folder,
+    env: { PATH: folder },
+    clearEnv: true,
+  });
+  const { stderr } = await command.output();
+  Deno.removeSync(folder, { recursive: true });
+  assertStringIncludes(new TextDecoder().decode(stderr), "Installing npm ovmf with apt-get\n");
+});

@@ -6,6 +6,7 @@ import { gate, isGate } from "../hook/gate.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import type { Settings } from "../settings.ts";
+import { folderOf } from "../state/paths.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** Longest time in milliseconds that a program may take to tell its version. */
@@ -55,7 +56,7 @@ async function checkHook(settings: Settings): Promise<void> {
     });
   }
   const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
-  const [program, second] = ours;
+  const [program, second = copyOfGate(programs)] = ours;
   if (program === undefined) {
     throw new UserError(`${quoted(there[0])} is another hook: libvirt doesn't call this one`, {
       hint: `put this one beside it: make install`,
@@ -82,6 +83,18 @@ async function checkHook(settings: Settings): Promise<void> {
       } --version with autorevert --version, and install the one you want: ${install}`,
     });
   }
+}
+
+/** A gate under another name where libvirt runs every executable file: an editor's copy, or one that was left by an installation. */
+function copyOfGate(programs: readonly string[]): string | undefined {
+  const folders = programs.map(folderOf).filter((folder) => folder.endsWith("/qemu.d"));
+  return folders.flatMap((folder) => files.listNames(folder).map((name) => `${folder}/${name}`))
+    .find((path) => !programs.includes(path) && isExecutable(path) && isGate(script(path) ?? ""));
+}
+
+function isExecutable(path: string): boolean {
+  const { isFile, mode } = files.lstat(path) ?? {};
+  return isFile === true && ((mode ?? 0) & 0o111) !== 0;
 }
 
 const REINSTALL = "apt install --reinstall autorevert, or: dnf reinstall autorevert";

@@ -96,9 +96,9 @@ function checkNames(layer: string, { image }: Names): void {
     } has another name elsewhere, a hard link: what is merged into it would change there, too`,
     {
       hint:
-        `find it with find -samefile ${
+        `find it: find "$(stat -c %m ${shellWord(layer)})" -xdev -samefile ${
           shellWord(layer)
-        }, and remove it, or give the disk a file of its own: ` +
+        }; and remove it, or give the disk a file of its own: ` +
         `cp -a ${shellWord(layer)} ${shellWord(`${layer}.own`)} && mv ${shellWord(`${layer}.own`)} ${
           shellWord(layer)
         }`,

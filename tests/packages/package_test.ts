@@ -65,10 +65,11 @@ Deno.test("an upgrade leaves a guest in its session, and a merge under way", asy
     await merging.start();
     await merging.write(900);
     await merging.destroy();
-    assertEquals(merging.files().length, 3);
+    // The two layers, the image, and the mark of the merge.
+    await until("the merge is under way", () => Promise.resolve(merging.files().length === 4));
     const said = await good(dpkg("-i", "/packages/new.deb"));
     assert(!said.includes("restart"), said);
-    assertEquals(merging.files().length, 3, "the merge is still under way");
+    assertEquals(merging.files().length, 4, "the merge is still under way");
     await bystander.survives();
   }
   await ok("flock", "--wait", "60", `${CONFIG}/merging.merging`, "true");
