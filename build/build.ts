@@ -4,7 +4,7 @@
  * exports them.
  */
 import { gate } from "../lib/hook/gate.ts";
-import { defaults, type Settings } from "../lib/settings.ts";
+import { defaults, foldersOfHooks, type Settings } from "../lib/settings.ts";
 import { settle, settled } from "./pieces.ts";
 import project from "../deno.json" with { type: "json" };
 
@@ -78,6 +78,7 @@ export function permissions(settings: Settings): string[] {
     daemons,
     log,
     programs,
+    foldersOfHooks(settings),
     Object.values(settings.confinement),
   ];
   return [

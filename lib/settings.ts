@@ -56,3 +56,10 @@ export const defaults: Settings = {
   },
   configOwner: 0,
 };
+
+/** Folders of which libvirt runs every executable file. */
+export function foldersOfHooks({ programs }: Settings): string[] {
+  return programs.map((path) => path.slice(0, path.lastIndexOf("/"))).filter((path) =>
+    path.endsWith("/qemu.d")
+  );
+}

@@ -433,3 +433,15 @@ Deno.test("enable makes the folder of the configurations", async () => {
     disks: [{ target: "vda", "one-shot-commit": false }],
   }]);
 });
+
+Deno.test("the folder of the configurations may be a link to one that only root can write to", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  const folder = `${fixture.root}/shared`;
+  Deno.renameSync(fixture.config, folder);
+  Deno.symlinkSync(folder, fixture.config);
+  await fixture.start();
+  await fixture.stop();
+  Deno.chmodSync(folder, 0o777);
+  const { said } = await fixture.event("prepare");
+  assertStringIncludes(said[0]!, "can be written by others than root (mode 777)");
+});

@@ -5,8 +5,7 @@ import { asUserError, UserError } from "../errors.ts";
 import { gate, isGate } from "../hook/gate.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
-import type { Settings } from "../settings.ts";
-import { folderOf } from "../state/paths.ts";
+import { foldersOfHooks, type Settings } from "../settings.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** Longest time in milliseconds that a program may take to tell its version. */
@@ -56,7 +55,7 @@ async function checkHook(settings: Settings): Promise<void> {
     });
   }
   const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
-  const [program, second = copyOfGate(programs)] = ours;
+  const [program, second = copyOfGate(settings)] = ours;
   if (program === undefined) {
     throw new UserError(`${quoted(there[0])} is another hook: libvirt doesn't call this one`, {
       hint: `put this one beside it: make install`,
@@ -86,10 +85,10 @@ async function checkHook(settings: Settings): Promise<void> {
 }
 
 /** A gate under another name where libvirt runs every executable file: an editor's copy, or one that was left by an installation. */
-function copyOfGate(programs: readonly string[]): string | undefined {
-  const folders = programs.map(folderOf).filter((folder) => folder.endsWith("/qemu.d"));
-  return folders.flatMap((folder) => files.listNames(folder).map((name) => `${folder}/${name}`))
-    .find((path) => !programs.includes(path) && isExecutable(path) && isGate(script(path) ?? ""));
+function copyOfGate(settings: Settings): string | undefined {
+  return foldersOfHooks(settings)
+    .flatMap((folder) => files.listNames(folder).map((name) => `${folder}/${name}`))
+    .find((path) => !settings.programs.includes(path) && isExecutable(path) && isGate(script(path) ?? ""));
 }
 
 function isExecutable(path: string): boolean {
@@ -111,12 +110,12 @@ function gateAt(hook: string): string | undefined {
 
 /** The text of what is too short to be the program. */
 function script(hook: string): string | undefined {
-  const { size } = files.lstat(files.resolve(hook)) ?? { size: 0 };
+  const { size } = files.stat(hook) ?? { size: 0 };
   return size < LONGEST_GATE ? files.read(hook) : undefined;
 }
 
 function checkMode(program: string): void {
-  const { mode } = files.lstat(files.resolve(program)) ?? {};
+  const { mode } = files.stat(program) ?? {};
   if (((mode ?? 0) & 0o111) === 0) {
     throw new UserError(
       `${quoted(program)} is not marked as executable: guests start without it, or not at all`,

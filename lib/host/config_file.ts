@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import { lstat, ownerOf, read, remove, write } from "./files.ts";
+import { lstat, ownerOf, read, remove, stat, write } from "./files.ts";
 import { type Config, parseConfig, withoutFlags } from "../input/config.ts";
 import { folderOf } from "../state/paths.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -15,7 +15,7 @@ export async function readConfig(path: string, owner: number): Promise<Config | 
   const info = lstat(path);
   if (info === undefined) return undefined;
   const folder = folderOf(path);
-  checkWriters(folder, lstat(folder)!, owner);
+  checkWriters(folder, stat(folder)!, owner);
   if (!info.isFile) {
     throw new UserError(`${quoted(path)} is not a regular file`, {
       hint: "put the configuration itself there, not a link",

@@ -219,6 +219,11 @@ export function lstat(path: string): Deno.FileInfo | undefined {
   return attempt("look at", path, () => ifThere(() => Deno.lstatSync(path)));
 }
 
+/** The same of what a link leads to, wherever that is. */
+export function stat(path: string): Deno.FileInfo | undefined {
+  return attempt("look at", path, () => ifThere(() => Deno.statSync(path)));
+}
+
 /** What differs for every other content that a file has had: its size and time; undefined if there is no file. */
 export function version(path: string): string | undefined {
   const info = lstat(path);
@@ -392,11 +397,22 @@ function attempt<T>(
     return call();
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
+    if (cause instanceof Deno.errors.NotCapable) throw notPermitted(path, cause);
     throw new UserError(`cannot ${verb} ${quoted(path)}: ${asUserError(cause).message}`, {
       cause,
       hint: hint?.(cause),
     });
   }
+}
+
+/** Only a build for other folders than the one before comes upon such a path. */
+function notPermitted(path: string, cause: Deno.errors.NotCapable): UserError {
+  return new UserError(`${quoted(path)} is outside the folders that this build of the program was made for`, {
+    cause,
+    hint:
+      `see those: autorevert --version; build it for all of them: make install IMAGE_DIRS=…, or for a package: ` +
+      "make deb IMAGE_DIRS=…",
+  });
 }
 
 function codeOf(error: unknown): string {

@@ -196,10 +196,12 @@ Deno.test("a hook from before is noticed: no two of them on one image", async ()
   const other = "/etc/libvirt/hooks/qemu";
   await ok("mkdir", "-p", "/etc/libvirt/hooks");
   await ok("cp", "/source/dist/qemu", other);
+  const said = await bad(dpkg("-i", "/packages/old.deb"));
   assertStringIncludes(
-    await bad(dpkg("-i", "/packages/old.deb")),
+    said,
     `error: autorevert is installed already, not from a package, as ${other}, and would run twice\nhint: `,
   );
+  assertStringIncludes(said, `configurations and sessions stay: rm -f ${other}\n`);
   Deno.writeTextFileSync(at(other), '#!/usr/bin/python3\nbacking = image + ".backing_file"\n', {
     mode: 0o755,
   });
