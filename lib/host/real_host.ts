@@ -52,7 +52,10 @@ function readStandardInput(): string {
 function startMerge({ programs, gated, packaged }: Settings, domain: string): void {
   const places = [...programs, gated, packaged];
   // The name that it may run: /usr/sbin is another name of /usr/bin on some systems.
-  const self = Deno.build.standalone ? Deno.execPath() : new URL(Deno.mainModule).pathname;
+  // One that was replaced since it was called leaves the merge to the new one.
+  const self = Deno.build.standalone
+    ? Deno.execPath().replace(/ \(deleted\)$/, "")
+    : new URL(Deno.mainModule).pathname;
   const isSelf = (path: string) => path === self || (lstat(path) !== undefined && resolve(path) === self);
   const program = places.find(isSelf) ?? (Deno.build.standalone ? self : programs[0]!);
   try {
