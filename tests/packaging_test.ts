@@ -47,7 +47,7 @@ function host() {
     unpack: (program: string) => {
       write("/program", program);
       write(
-        "/hooks/qemu.d/autorevert",
+        "/share/gate",
         gate({ ...defaults, gated: "/nowhere", packaged: `${root}/program` }),
       );
     },
@@ -73,7 +73,7 @@ Deno.test("a package doesn't come beside a second hook on the same images", () =
   const twice = (path: string) =>
     `error: autorevert is installed already, not from a package, as ${path}, and would run twice\n` +
     "hint: let no guest start or stop meanwhile, take it away, and try again; configurations and sessions stay: " +
-    "rm -f /hooks/qemu /hooks/autorevert /hooks/qemu.d/autorevert\n";
+    `rm -f ${path}\n`;
   const reverts = (path: string) =>
     `error: ${path} is another hook that reverts disks: both would change the same images\n` +
     `hint: shut its guests down, take it away, and try again: mv ${path} /root/\n`;
@@ -94,20 +94,27 @@ Deno.test("a package doesn't come beside a second hook on the same images", () =
   ) {
     using at = host();
     at.write(path, text);
-    for (const args of [["install"], ["upgrade", "0.9"], ["1"], ["2"]]) {
+    for (const args of [["install"], ["1"]]) {
       assertEquals(at.run("preinst", ...args), { code: 1, stdout: "", stderr });
+    }
+    // An upgrade has been asked before whether another hook reverts disks.
+    for (const args of [["upgrade", "0.9"], ["2"]]) {
+      assertEquals(at.run("preinst", ...args).code, text === python ? 0 : 1);
     }
     assertEquals(at.run("preinst", "abort-upgrade", "1").code, 0);
   }
 });
 
-Deno.test("a restart is recommended at the first installation, after the hook was seen to run", () => {
+Deno.test("a restart is recommended where the hook was not on, after it was seen to run", () => {
   using at = host();
   at.unpack(OURS);
-  for (const args of [["configure", ""], ["1"]]) {
+  for (const args of [["configure", ""], ["1"], ["configure", "0.9"]]) {
     const { code, stdout } = at.run("postinst", ...args);
     assertEquals([code, stdout.includes("systemctl restart libvirtd")], [0, true]);
+    assertEquals(at.mode("/hooks/qemu.d/autorevert"), 0o755);
+    Deno.chmodSync(`${at.root}/hooks/qemu.d/autorevert`, 0o644);
   }
+  at.run("postinst", "configure", "0.9");
   for (const args of [["configure", "0.9"], ["2"], ["triggered", "/x"], ["abort-remove"]]) {
     assertEquals(at.run("postinst", ...args), { code: 0, stdout: "", stderr: "" });
   }
@@ -115,8 +122,10 @@ Deno.test("a restart is recommended at the first installation, after the hook wa
 
 Deno.test("a hook that doesn't run is switched off, and on again by the next installation", () => {
   using at = host();
-  at.unpack("#!/no/such/shell\n");
-  for (const args of [["configure", ""], ["1"], ["2"]]) {
+  at.unpack(OURS);
+  at.run("postinst", "configure", "");
+  at.write("/program", "#!/no/such/shell\n");
+  for (const args of [["configure", "0.9"], ["1"], ["2"]]) {
     const { code, stdout, stderr } = at.run("postinst", ...args);
     assertEquals([code, stdout], [1, ""]);
     assert(stderr.startsWith("error: /hooks/qemu.d/autorevert doesn't run: "), stderr);
@@ -143,7 +152,7 @@ Deno.test("a package isn't removed while a disk needs it, and upgraded all the s
         "hint: autorevert disable 'win10', then start it and shut it down once;\n" +
         "      if it names another image now, name that one again with virsh edit before;\n" +
         "      if a disk is detached and gone for good: autorevert recover --discard 'win10' TARGET;\n" +
-        "      if guest and images are gone, or live on another host now: rm '/hooks/config/win10.session'\n",
+        "      if guest and images are gone, or live on another host that has a folder of configurations of its own: rm '/hooks/config/win10.session'\n",
     });
   }
   at.write("/hooks/config/.dotted.session", "[]");
