@@ -47,20 +47,36 @@ export function checkGuest(context: GuestCommand): void {
  * @throws {UserError} if something does, or the image isn't named
  */
 async function checkReplaced(disk: ObservedDisk, context: GuestCommand): Promise<void> {
-  const { host, domain, targets } = context;
+  const { domain, targets } = context;
   const { image } = disk.names;
-  if (!targets.includes(image)) throw otherFile(disk, domain);
+  if (!targets.includes(image) || await isInChain(image, context)) throw otherFile(disk, domain);
+}
+
+/**
+ * Whether a disk of the domain, as it runs or is defined, leads to a file.
+ *
+ * @param isBelow only as what another file stands on
+ */
+export async function isInChain(
+  image: string,
+  { host, domain }: GuestCommand,
+  { isBelow = false }: { readonly isBelow?: boolean } = {},
+): Promise<boolean> {
   const { liveFolder, definedFolder } = host.settings;
   const named = [liveFolder, definedFolder].flatMap((folder) => disksIn(folder, domain) ?? []);
   for (const { file, firmware } of named) {
     const seen = new Set<string>();
     for (let path = firmware ? undefined : file; path !== undefined && !seen.has(path);) {
-      if (files.sameFile(path, image)) throw otherFile(disk, domain);
+      if (files.sameFile(path, image)) {
+        if (!isBelow || path !== file) return true;
+        break;
+      }
       seen.add(path);
       const look = await host.qemuImg.info(path, { unlocked: true });
       path = look.kind === "free" ? look.backing : undefined;
     }
   }
+  return false;
 }
 
 /** Only a file that stands on the top layer, and that nobody has open, is a session. */

@@ -8,11 +8,11 @@ import {
   refuseOnSeats,
   refuseWhileStarted,
 } from "./guest_command.ts";
-import { goesWithIt, onWhichSaved, waitsForSaved } from "./recover_checks.ts";
+import { goesWithIt, isInChain, onWhichSaved, waitsForSaved } from "./recover_checks.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
-import { disksIn } from "../hook/definitions.ts";
+import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { openElsewhere } from "../hook/image_errors.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
@@ -21,10 +21,11 @@ import { layerStoodOn } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
 import { isSeatAwaited } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
-import { recoverCommand, shellWord } from "../text.ts";
+import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** A seat with all that lies there of its sessions. */
 interface SeatFiles {
@@ -68,7 +69,7 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
     }
     return nothing;
   }
-  checkClaims(asked.map(namedSeat), context);
+  checkOwners(asked, context);
   for (const seat of asked) {
     const { target, image, paths: [first] } = seat;
     if (first === undefined) continue;
@@ -104,7 +105,7 @@ async function discardSeats(
       hint: "try again",
     });
   }
-  checkClaims(there.map(namedSeat), context);
+  checkOwners(there, context);
   for (const seat of there) await checkSession(seat, context);
   run.locks.claim(there.map(({ image }) => image));
   for (const { target, paths } of there) {
@@ -156,8 +157,29 @@ function isSession(image: string, master: string, { host }: GuestCommand): boole
     size !== undefined && layerStoodOn(namesOf(master), host.backingOf(image)) !== undefined;
 }
 
-function namedSeat({ target, image, master }: SeatFiles) {
-  return { target, names: namesOf(image), master: namesOf(master) };
+/** @throws {UserError} if what lies there is another guest's, by its note, or where none tells of it by its definition */
+function checkOwners(seats: readonly SeatFiles[], context: GuestCommand): void {
+  const { definedFolder } = context.host.settings;
+  checkClaims(
+    seats.map(({ target, image, master }) => ({ target, names: namesOf(image), master: namesOf(master) })),
+    context,
+  );
+  const others = domains(context.host.settings).filter((domain) => domain !== context.domain);
+  for (const { target, image } of seats.filter(({ record }) => record === undefined)) {
+    const isNamed = ({ file }: DomainDisk) =>
+      file !== undefined && (file === image || files.sameFile(file, image));
+    const other = others.find((domain) => readableDisksIn(definedFolder, domain)?.some(isNamed));
+    if (other === undefined) continue;
+    throw withContext(
+      target,
+      new UserError(
+        `${quoted(image)} is a disk of the guest ${quoted(other)}, too, and may have been left by that`,
+        {
+          hint: `give each an image of its own: virsh edit ${shellWord(context.domain)}`,
+        },
+      ),
+    );
+  }
 }
 
 function neededBy({ image, record, paths }: SeatFiles): string {
@@ -192,7 +214,7 @@ function checkShutOff(context: GuestCommand): void {
 /** @throws {UserError} if what lies there may be needed, or is no session */
 async function checkSession(
   { target, image, record, paths }: SeatFiles,
-  { host }: GuestCommand,
+  context: GuestCommand,
 ): Promise<void> {
   const refuse = (message: string, hint?: string) => withContext(target, new UserError(message, { hint }));
   if (record?.left) {
@@ -201,7 +223,15 @@ async function checkSession(
       "end it there, or start it here",
     );
   }
-  if (paths.includes(image) && (await host.qemuImg.info(image)).kind === "busy") {
+  if (await isInChain(image, context, { isBelow: true })) {
+    throw refuse(
+      `the domain names another file, which stands on ${quoted(image)}`,
+      `see what it names: virsh domblklist --inactive ${shellWord(context.domain)}; and name ${
+        shellWord(image)
+      } again with virsh edit, where that is not needed`,
+    );
+  }
+  if (paths.includes(image) && (await context.host.qemuImg.info(image)).kind === "busy") {
     throw withContext(target, openElsewhere(image));
   }
 }

@@ -17,6 +17,7 @@ import { namesOf } from "../state/paths.ts";
 import { beginsSeat, isSeatAwaited, type ObservedSeat, type StandsOn } from "../state/seat.ts";
 import { isSeatRefusal } from "../state/seat_table.ts";
 import { parse } from "../state/state.ts";
+import { shellWord } from "../text.ts";
 
 /** A seat of a guest. */
 export interface InspectedSeat {
@@ -128,7 +129,12 @@ async function judge(
     if (decision === "keep" || decision === "put back") return fine("saved", on ?? seat.endedStandsOn);
     if (!beginsSeat(decision)) {
       if (decision === "nothing") return fine("clean");
-      throw new UserError(`it is left as it is: ${reason}`);
+      throw new UserError(`it is left as it is: ${reason}`, {
+        hint: seat.source === "other"
+          ? `see what the domain names: virsh domblklist --inactive ${shellWord(context.domain)}; ` +
+            `once that is not needed, name ${shellWord(seat.names.image)} again with virsh edit`
+          : undefined,
+      });
     }
     const next = newLayer(seat, context);
     if (decision === "set aside, new session") return fine(isSeatAwaited(seat) ? "awaited" : "is set aside");
