@@ -133,7 +133,11 @@ export async function whateverIsNext(fixture: Fixture, past: Past, history: Hist
 }
 
 /** An undo goes one back in history, or is refused with nothing changed. */
-export async function checkUndo(fixture: Fixture, { targets }: Past, history: History): Promise<void> {
+export async function checkUndo(
+  fixture: Fixture,
+  { targets, keepCommits }: Past,
+  history: History,
+): Promise<void> {
   const before = targets.map((target) => placeOf(fixture, history, target));
   const finished = targets.some((target) => fixture.completes(target) === "undo");
   // After recovery: a headless disk counts by its layers, too.
@@ -147,7 +151,9 @@ export async function checkUndo(fixture: Fixture, { targets }: Past, history: Hi
   if (torn !== undefined) {
     assertEquals(said, [
       `error: guest ${torn}: the commit is already being merged into the disk, and can't be undone any more`,
-      `hint: to have the next ones kept: autorevert enable guest --keep-commits 1`,
+      ...keepCommits > 0
+        ? []
+        : [`hint: to have the next ones kept: autorevert enable guest ${torn} --keep-commits 1`],
     ]);
   }
   const goesBack = (target: string) => !refused && !finished && have.includes(target);
