@@ -365,3 +365,12 @@ Deno.test("a command that is needed is not taken for a folder with its name", as
   Deno.removeSync(folder, { recursive: true });
   assertStringIncludes(new TextDecoder().decode(stderr), "Installing npm ovmf with apt-get\n");
 });
+
+Deno.test("a program that libvirtd's PATH doesn't run is not installed", async () => {
+  using at = host();
+  const folder = at.program.slice(0, -"/program".length);
+  Deno.writeTextFileSync(`${folder}/runtime`, "#!/bin/sh\necho autorevert 9.9\n", { mode: 0o755 });
+  Deno.writeTextFileSync(at.program, "#!/usr/bin/env runtime\n", { mode: 0o755 });
+  const { code, stderr } = await at.install(`PATH=${folder}:$PATH`);
+  assertEquals([code, stderr.split("\n")[0]], [1, `error: ${at.program} doesn't run here`]);
+});
