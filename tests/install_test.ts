@@ -374,3 +374,20 @@ Deno.test("a program that libvirtd's PATH doesn't run is not installed", async (
   const { code, stderr } = await at.install(`PATH=${folder}:$PATH`);
   assertEquals([code, stderr.split("\n")[0]], [1, `error: ${at.program} doesn't run here`]);
 });
+
+Deno.test("a program for another folder of configurations doesn't replace one that may have sessions noted in its own", async () => {
+  using at = host();
+  const says = (folder: string) => `#!/bin/sh\necho autorevert 9.9\necho "configuration   ${folder}"\n`;
+  Deno.writeTextFileSync(at.program, says("/srv/cfg"), { mode: 0o755 });
+  await at.install();
+  Deno.writeTextFileSync(at.program, says("/etc/libvirt/hooks/config"), { mode: 0o755 });
+  const { code, stderr } = await at.install();
+  assertEquals([code, stderr.split("\n")[0]], [
+    1,
+    "error: the program that is installed has its configurations in /srv/cfg, this one in /etc/libvirt/hooks/config",
+  ]);
+  // A removal looks for notes where the program that is installed keeps them.
+  Deno.mkdirSync(`${at.root}/srv/cfg`, { recursive: true });
+  Deno.writeTextFileSync(`${at.root}/srv/cfg/win10.session`, "[]");
+  assertEquals((await at.uninstall()).code, 1);
+});

@@ -105,6 +105,16 @@ Deno.test("a package doesn't come beside a second hook on the same images", () =
   }
 });
 
+Deno.test("a package for another folder of configurations doesn't replace one that may have sessions noted in its own", () => {
+  using at = host();
+  at.write("/program", '#!/bin/sh\necho autorevert 9.9\necho "configuration   /srv/cfg"\n');
+  const { code, stderr } = at.run("preinst", "upgrade", "0.9");
+  assertEquals([code, stderr.split("\n")[0]], [
+    1,
+    "error: the package that is installed has its configurations in /srv/cfg, this one in /hooks/config",
+  ]);
+});
+
 Deno.test("a restart is recommended where the hook was not on, after it was seen to run", () => {
   using at = host();
   at.unpack(OURS);
