@@ -153,8 +153,13 @@ function seatsMeant(config: Config | undefined, context: GuestCommand): SeatFile
 /** Whether a seat's image is its session, and not a file that somebody has put there since. */
 function isSession(image: string, master: string, { host }: GuestCommand): boolean {
   const size = files.lstat(image)?.size;
-  return size === 0 ||
-    size !== undefined && layerStoodOn(namesOf(master), host.backingOf(image)) !== undefined;
+  if (size === undefined || size === 0) return size === 0;
+  try {
+    return layerStoodOn(namesOf(master), host.backingOf(image)) !== undefined;
+  } catch {
+    // A session that is damaged.
+    return true;
+  }
 }
 
 /** @throws {UserError} if what lies there is another guest's, by its note, or where none tells of it by its definition */
