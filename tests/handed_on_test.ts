@@ -4,25 +4,30 @@ import { assertEquals } from "@std/assert";
 import { Fixture } from "./fixture.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
+/** The guest gets another image, and its old one another guest, which runs on it. */
+async function handOn(fixture: Fixture, keys: Readonly<Record<string, unknown>>) {
+  const { vda } = fixture;
+  fixture.save(fixture.image("new"), null, { base: "new" });
+  fixture.sources.set("vda", fixture.image("new"));
+  fixture.define();
+  const other = { domain: "other", xml: domainXml([diskXml("vda", vda)]) };
+  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/other.xml`, other.xml);
+  const disks = [{ target: "vda", ...keys }];
+  Deno.writeTextFileSync(`${fixture.config}/other.json`, JSON.stringify({ disks }));
+  await fixture.good("prepare", "-", other);
+  await fixture.good("started", "-", { domain: "other" });
+  fixture.write(vda, "theirs");
+  return other;
+}
+
 for (const reason of ["saved", "died in maintenance"]) {
   Deno.test(`what check says of an image that was handed on throws no session of its new guest away: ${reason}`, async () => {
     using fixture = new Fixture().disks({ vda: false }).define();
     await fixture.start();
     // Before libvirt 10.5, a shutdown: it may have been a save.
     await fixture.stop("-");
-    // The guest gets another image, and its old one another guest.
     const { vda } = fixture;
-    fixture.save(fixture.image("new"), null, { base: "new" });
-    fixture.sources.set("vda", fixture.image("new"));
-    fixture.define();
-    const other = { domain: "other", xml: domainXml([diskXml("vda", vda)]) };
-    Deno.writeTextFileSync(`${fixture.settings.definedFolder}/other.xml`, other.xml);
-    const flagged = reason !== "saved";
-    const disks = [{ target: "vda", "one-shot-commit": flagged }];
-    Deno.writeTextFileSync(`${fixture.config}/other.json`, JSON.stringify({ disks }));
-    await fixture.good("prepare", "-", other);
-    await fixture.good("started", "-", { domain: "other" });
-    fixture.write(vda, "theirs");
+    const other = await handOn(fixture, { "one-shot-commit": reason !== "saved" });
     if (reason === "saved") await fixture.good("release", "saved", other);
     else fixture.boot();
     const { printed } = await fixture.type("check guest");
@@ -84,17 +89,7 @@ Deno.test("the commits that another guest keeps on an image are not merged for t
   using fixture = new Fixture().disks({ vda: false }).define();
   await fixture.start();
   await fixture.stop("-");
-  const { vda } = fixture;
-  fixture.save(fixture.image("new"), null, { base: "new" });
-  fixture.sources.set("vda", fixture.image("new"));
-  fixture.define();
-  const other = { domain: "other", xml: domainXml([diskXml("vda", vda)]) };
-  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/other.xml`, other.xml);
-  const disks = [{ target: "vda", "one-shot-commit": true, "keep-commits": 3 }];
-  Deno.writeTextFileSync(`${fixture.config}/other.json`, JSON.stringify({ disks }));
-  await fixture.good("prepare", "-", other);
-  await fixture.good("started", "-", { domain: "other" });
-  fixture.write(vda, "theirs");
+  const other = await handOn(fixture, { "one-shot-commit": true, "keep-commits": 3 });
   await fixture.good("release", "shutdown", other);
   await fixture.type("merge guest");
   const undone = await fixture.type("undo other --yes");

@@ -3,18 +3,23 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { dyingAt } from "./fault.ts";
 import { Fixture } from "./fixture.ts";
-import { poolTest } from "./pool.ts";
+import { type Pool, poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
+
+/** A master by hand, on which a seat has run, with two commits. */
+async function commitTwo(pool: Pool, fixture: Fixture): Promise<void> {
+  fixture.keys = { publish: "by hand", "keep-commits": 3 };
+  fixture.configure({ vda: false });
+  await pool.start("seat1");
+  await pool.stop("seat1");
+  for (const version of ["one", "two"]) await pool.commit(version);
+}
 
 poolTest(
   "publish of a disk that the guest hasn't says so, and does nothing for another one",
   1,
   async (pool, fixture) => {
-    fixture.keys = { publish: "by hand", "keep-commits": 3 };
-    fixture.configure({ vda: false });
-    await pool.start("seat1");
-    await pool.stop("seat1");
-    for (const version of ["one", "two"]) await pool.commit(version);
+    await commitTwo(pool, fixture);
     for (const words of ["publish guest vdx", "publish guest vda vdx"]) {
       const { code, said } = await fixture.type(words);
       assertEquals(code, 1, words);
@@ -27,11 +32,7 @@ poolTest(
   "no seat begins with a commit that an undo which was cut short is about to take",
   1,
   async (pool, fixture) => {
-    fixture.keys = { publish: "by hand", "keep-commits": 3 };
-    fixture.configure({ vda: false });
-    await pool.start("seat1");
-    await pool.stop("seat1");
-    for (const version of ["one", "two"]) await pool.commit(version);
+    await commitTwo(pool, fixture);
     fixture.configure({ vda: false });
     await fixture.type("undo guest --yes", true, { perform: dyingAt("remove") });
     await fixture.type("publish guest");

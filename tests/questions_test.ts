@@ -8,48 +8,41 @@ import { fixtureWithDisk, install } from "./program.ts";
 import { lock } from "../lib/host/lock.ts";
 import { guestNames } from "../lib/state/paths.ts";
 
-Deno.test("a question that is answered with yes is answered with yes", async () => {
-  using fixture = fixtureWithDisk();
-  fixture.define();
-  await fixture.start();
+/** What the terminal shows of a command that is typed there, and answered. */
+async function answered(line: string, answer: string): Promise<string> {
   const { NO_COLOR: _, ...inherited } = Deno.env.toObject();
   const child = new Deno.Command("script", {
-    args: ["-qec", `${install(fixture)} recover --discard guest`, "/dev/null"],
+    args: ["-qec", line, "/dev/null"],
     env: { ...inherited, TERM: "xterm" },
     clearEnv: true,
     stdin: "piped",
     stdout: "piped",
   }).spawn();
   const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode("yes\n"));
+  await writer.write(new TextEncoder().encode(`${answer}\n`));
   const timer = setTimeout(() => child.kill(), 20_000);
   const { stdout } = await child.output();
   clearTimeout(timer);
   await writer.close().catch(() => {});
-  assertStringIncludes(new TextDecoder().decode(stdout), "the session is thrown away");
+  return new TextDecoder().decode(stdout);
+}
+
+Deno.test("a question that is answered with yes is answered with yes", async () => {
+  using fixture = fixtureWithDisk();
+  fixture.define();
+  await fixture.start();
+  const shown = await answered(`${install(fixture)} recover --discard guest`, "yes");
+  assertStringIncludes(shown, "the session is thrown away");
 });
 
 Deno.test("a question is seen where the answer of the command goes into a file, and is no part of that", async () => {
   using fixture = fixtureWithDisk();
   fixture.define();
   await fixture.start();
-  const { NO_COLOR: _, ...inherited } = Deno.env.toObject();
-  const answer = `${fixture.root}/answer`;
-  const child = new Deno.Command("script", {
-    args: ["-qec", `${install(fixture)} recover --discard guest > ${answer}`, "/dev/null"],
-    env: { ...inherited, TERM: "xterm" },
-    clearEnv: true,
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode("y\n"));
-  const timer = setTimeout(() => child.kill(), 20_000);
-  const { stdout } = await child.output();
-  clearTimeout(timer);
-  await writer.close().catch(() => {});
-  assertStringIncludes(new TextDecoder().decode(stdout), "away?");
-  assert(!Deno.readTextFileSync(answer).includes("away?"));
+  const file = `${fixture.root}/answer`;
+  const shown = await answered(`${install(fixture)} recover --discard guest > ${file}`, "y");
+  assertStringIncludes(shown, "away?");
+  assert(!Deno.readTextFileSync(file).includes("away?"));
 });
 
 Deno.test("a merge that made way for an undo goes on after it, also where the question is answered with no", async () => {

@@ -76,12 +76,17 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
 
   const listed = defined === undefined ? [] : config?.disks ?? [];
   const inForce = await attempt(() => readRecordsInForce(paths.note)) ?? [];
-  const named = live ?? defined ?? "unreadable";
-  const readable: SessionRecord[] = [];
-  for (const record of inForce) {
-    if (await attempt(() => observeRecorded([record], known, named))) readable.push(record);
-  }
-  const recorded = observeRecorded(readable, known, named);
+  const observe = (records: readonly SessionRecord[]) =>
+    observeRecorded(records, known, live ?? defined ?? "unreadable");
+  const isReadable = (record: SessionRecord) => {
+    try {
+      observe([record]);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const recorded = await attempt(() => observe(inForce)) ?? observe(inForce.filter(isReadable));
   const seen: FoundDisk[] = [];
   for (const configured of listed) {
     const { target } = configured;

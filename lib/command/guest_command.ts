@@ -50,9 +50,7 @@ export function checkTargets(
       throw withContext(
         target,
         new UserError(`it is not configured, configured is ${listed(known)}`, {
-          hint: `to configure it: ${
-            ["autorevert enable", ...[context.domain, target].map(shellWord)].join(" ")
-          }`,
+          hint: `to configure it: ${onSameDisks("enable", { domain: context.domain, targets: [target] })}`,
         }),
       );
     }

@@ -9,8 +9,9 @@ import { isSaved } from "../hook/decide.ts";
 import { openElsewhere, rebase } from "../hook/image_errors.ts";
 import { layerNamed } from "../hook/layer_names.ts";
 import { observeRecorded } from "../hook/observe.ts";
+import { otherOwner } from "../hook/session_owner.ts";
 import * as files from "../host/files.ts";
-import { otherGuests, readRecordsInForce } from "../host/session_records.ts";
+import { readRecordsInForce } from "../host/session_records.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type State, topOf } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -115,14 +116,15 @@ export async function nothingFor(
       const isNamed = [...disks.map(({ target }) => target), ...context.targets].includes(disk.target);
       return !disk.firmware && !isNamed && state.kind === "layered" && applies({ disk, state });
     });
-  const owner = await otherOwner(applies, context);
-  const named = ["autorevert", verb, context.domain, ...unlisted.map(({ target }) => target)];
+  const owner = await ownerElsewhere(applies, context);
   const hint = owner !== undefined
     ? `what lies beside ${quoted(owner.image)} is noted for another guest: autorevert ${verb} ${
       shellWord(owner.domain)
     }`
     : unlisted.length > 0
-    ? `a disk that isn't configured any more has to be named: ${named.map(shellWord).join(" ")}`
+    ? `a disk that isn't configured any more has to be named: ${
+      onSameDisks(verb, { ...context, targets: unlisted.map(({ target }) => target) })
+    }`
     : isSet
     ? undefined
     : enableKeeping(key, context);
@@ -130,19 +132,18 @@ export async function nothingFor(
 }
 
 /** Another guest that has one of the images, and whose note tells of what lies there. */
-async function otherOwner(
+async function ownerElsewhere(
   applies: Operation["applies"],
   context: GuestCommand,
 ): Promise<{ readonly domain: string; readonly image: string } | undefined> {
-  const images = (await disksAtNextStart(context)).flatMap((disk) => {
+  for (const disk of await disksAtNextStart(context)) {
     const state = stateOf(disk);
-    return disk.record === undefined && state.kind === "layered" && applies({ disk, state })
-      ? disk.names.image
-      : [];
-  });
-  return otherGuests(context.paths.note, images).flatMap(({ domain, records }) =>
-    records.flatMap(({ image }) => images.includes(image) ? { domain, image } : [])
-  )[0];
+    if (disk.record !== undefined || state.kind !== "layered" || !applies({ disk, state })) continue;
+    const { image } = disk.names;
+    const owner = otherOwner(image, context);
+    if (owner !== undefined) return { domain: owner.domain, image };
+  }
+  return undefined;
 }
 
 /** What has the next commits, or sessions, of the disks that are meant kept. */

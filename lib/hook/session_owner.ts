@@ -11,7 +11,11 @@ import { guestNames } from "../state/paths.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
-function otherOwner(image: string, { paths }: EventContext, guests = otherGuests(paths.note, [image])) {
+export function otherOwner(
+  image: string,
+  { paths }: EventContext,
+  guests = otherGuests(paths.note, [image]),
+) {
   const others = guests.flatMap(({ domain, records }) =>
     records.filter((record) => record.image === image).map(({ target, started, waits, pending }) => ({
       ...{ domain, target, started, waits, pending },

@@ -15,10 +15,8 @@ export function readRecords(path: string): SessionRecord[] {
  * configured for both. Of one on which the guest was saved it stays known that its session is gone.
  */
 export function readOwnRecords(path: string): SessionRecord[] {
-  const records = readRecords(path);
-  const others = readOtherRecords(path, records.map(({ image }) => image));
-  return records.flatMap((record) => {
-    if (!others.some((other) => supersedes(other, record))) return record;
+  return readWithOwners(path).flatMap(({ record, isSuperseded }) => {
+    if (!isSuperseded) return record;
     const { waits, pending: _, ...rest } = record;
     return waits === "saved" || record.lost ? { ...rest, idle: true, lost: true } : [];
   });
@@ -26,9 +24,18 @@ export function readOwnRecords(path: string): SessionRecord[] {
 
 /** Those of them that say what lies there now: of the others it is only known that a saved guest's memory doesn't fit to it. */
 export function readRecordsInForce(path: string): SessionRecord[] {
+  return readWithOwners(path).flatMap(({ record, isSuperseded }) => isSuperseded ? [] : record);
+}
+
+function readWithOwners(
+  path: string,
+): { readonly record: SessionRecord; readonly isSuperseded: boolean }[] {
   const records = readRecords(path);
   const others = readOtherRecords(path, records.map(({ image }) => image));
-  return records.filter((record) => !others.some((other) => supersedes(other, record)));
+  return records.map((record) => ({
+    record,
+    isSuperseded: others.some((other) => supersedes(other, record)),
+  }));
 }
 
 /**
