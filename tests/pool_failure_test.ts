@@ -355,6 +355,18 @@ poolTest(
   },
 );
 
+poolTest("a guest that has just come back from a save is not taken for dead", 3, async (pool, fixture) => {
+  await pool.start("seat1");
+  await pool.commit("second");
+  await pool.stop("seat1", "saved", { mergeDies: true });
+  fixture.now = () => new Date(Date.now() + 11 * 60_000);
+  await pool.restore("seat1");
+  // It has written nothing since, and QEMU has not opened it yet.
+  fixture.busy.clear();
+  await pool.merge();
+  assert(exists(pool.image("seat1")), "its session");
+});
+
 poolTest("a guest whose coming up was not noted is not taken for saved", 3, async (pool, fixture) => {
   await pool.commit("second");
   await pool.commit("third");

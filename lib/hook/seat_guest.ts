@@ -7,7 +7,7 @@ import type { SeatRecord } from "../state/seat_record.ts";
 
 type WithHost = Pick<EventContext, "host">;
 
-/** Who wrote so short a time ago may have an end yet, of which libvirt tells, in milliseconds. */
+/** Who wrote, or was started, so short a time ago may have an end yet, of which libvirt tells, in milliseconds. */
 const LONGEST_END = 600_000;
 
 /** Whether a guest is up here, or is about to be, here or at another host: its QEMU has all layers open, or will have. */
@@ -30,11 +30,11 @@ export function isOfEarlierBoot(domain: string, { host }: WithHost): boolean {
 
 /** Whether a seat's guest that isn't {@link isComingUp} here may be up all the same, or about to end; a look at the image may tell that it isn't. */
 export function mayRun(record: SeatRecord, domain: string, { host }: WithHost): boolean {
-  const { image, started } = record;
+  const { image, started, continued = started } = record;
   if (isOfAnotherHost(record, { host })) return true;
   if (isOfEarlierBoot(domain, { host })) return false;
-  const written = files.lstat(image)?.mtime?.getTime() ?? Date.parse(started);
-  return host.now().getTime() - written < LONGEST_END;
+  const heard = Math.max(files.lstat(image)?.mtime?.getTime() ?? 0, Date.parse(continued));
+  return host.now().getTime() - heard < LONGEST_END;
 }
 
 /**
