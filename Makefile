@@ -15,11 +15,15 @@ LIVE_DIR ?= /run/libvirt/qemu
 DAEMONS ?= /run/libvirtd.pid,/run/virtqemud.pid
 LOG ?= /var/log/libvirt/qemu/hooks.log
 QEMU_IMG ?= /usr/bin/qemu-img
+override CONFIG_DIR := $(patsubst %/,%,$(CONFIG_DIR))
+# Of Debian's builders, and another thing.
+unexport DIST
 export IMAGE_DIRS FIRMWARE_DIRS CONFIG_DIR SAVE_DIR DOMAIN_DIR LIVE_DIR DAEMONS LOG QEMU_IMG PROGRAMS GATED
 
 # Where it is installed, and in which form: binary, or script for a host that has Deno.
 DESTDIR ?=
 HOOK_DIR ?= /etc/libvirt/hooks
+override HOOK_DIR := $(patsubst %/,%,$(HOOK_DIR))
 PREFIX ?= /usr/local
 PROGRAMS = $(HOOK_DIR)/qemu,$(HOOK_DIR)/qemu.d/autorevert
 GATED = $(HOOK_DIR)/autorevert

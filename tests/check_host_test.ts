@@ -71,15 +71,16 @@ Deno.test("check finds a gate, or its program, that can't be executed or that ot
     for (const name of ["qemu", "autorevert"]) {
       using fixture = installed();
       Deno.chmodSync(`${fixture.root}/${name}`, mode);
-      assertEquals(await findings(fixture), [`"ROOT/${name}" ${wrong}`, `chmod 755 ROOT/${name}`]);
+      // An installation that finds that libvirt may not execute the gate switches it off.
+      const hint = mode === 0o644 ? "make install" : `chmod 755 ROOT/${name}`;
+      assertEquals(await findings(fixture), [`"ROOT/${name}" ${wrong}`, hint]);
     }
   }
 });
 
 const another = [
   '"ROOT/qemu" is another build than this command',
-  "compare ROOT/qemu --version with autorevert --version, and install the one you want: " +
-  "make install, or by hand: install -m 755 dist/qemu ROOT/qemu",
+  "compare ROOT/qemu --version with autorevert --version, and install the one you want: make install",
 ];
 
 Deno.test("check finds a gate of another build", async () => {
@@ -132,7 +133,7 @@ Deno.test("check finds nothing wrong with a package, and names a package's comma
   Deno.writeTextFileSync(packaged, "#!/bin/sh\n");
   assertEquals(await findings(fixture), [
     'the hook calls "ROOT/packaged", which doesn\'t tell its version',
-    "see why: ROOT/packaged --version; then apt install --reinstall autorevert, or: dnf reinstall autorevert",
+    "see why: ROOT/packaged --version; then install the package's file again: apt install --reinstall ./autorevert_*.deb, or: dnf reinstall ./autorevert-*.rpm",
   ]);
 });
 
@@ -149,4 +150,50 @@ Deno.test("check finds another hook that reverts disks, too", async () => {
     '"ROOT/other" is another hook that reverts disks: both change the same images',
     "shut its guests down, then take it away: mv ROOT/other /root/",
   ]);
+});
+
+Deno.test("check finds a hook that reverts disks, and a copy of the program, under any name where libvirt runs all", async () => {
+  using fixture = installed();
+  const { programs: [hook] } = fixture.settings;
+  const folder = `${fixture.root}/qemu.d`;
+  fixture.settings = { ...fixture.settings, programs: [hook!, `${folder}/autorevert`] };
+  program(fixture.settings.gated, about(fixture.settings) + " ".repeat(70_000));
+  Deno.writeTextFileSync(hook!, gate(fixture.settings));
+  Deno.mkdirSync(folder);
+  assertEquals(await findings(fixture), []);
+  program(`${folder}/50-revert`, 'image += ".backing_file"');
+  assertEquals(
+    (await findings(fixture))[0],
+    '"ROOT/qemu.d/50-revert" is another hook that reverts disks: both change the same images',
+  );
+  Deno.copyFileSync(fixture.settings.gated, `${folder}/old`);
+  assertEquals(
+    (await findings(fixture))[0],
+    'the hook is installed twice, as "ROOT/qemu" and "ROOT/qemu.d/old"',
+  );
+});
+
+Deno.test("of a package's hook and another one check names the other one", async () => {
+  using fixture = installed();
+  const { programs: [hook], packaged, gated } = fixture.settings;
+  const own = `${fixture.root}/qemu.d/autorevert`;
+  fixture.settings = { ...fixture.settings, programs: [hook!, own] };
+  Deno.renameSync(gated, packaged);
+  program(packaged, about(fixture.settings));
+  program(hook!, about(fixture.settings));
+  Deno.mkdirSync(`${fixture.root}/qemu.d`);
+  Deno.writeTextFileSync(own, gate(fixture.settings), { mode: 0o755 });
+  assertEquals((await findings(fixture))[1], "remove one: rm ROOT/qemu");
+});
+
+Deno.test("enable says so where libvirt doesn't call the hook", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  fixture.hasHook = false;
+  Deno.removeSync(fixture.configFile);
+  const { code, said, printed } = await fixture.type("enable guest vda");
+  assertEquals([code, printed], [0, ["guest vda: every start begins clean from now on"]]);
+  assertEquals(
+    said[0]!.replaceAll(fixture.root, ""),
+    'warning: guests start unprotected for now: the hook is not installed: there is no "/qemu"',
+  );
 });

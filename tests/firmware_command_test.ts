@@ -71,7 +71,7 @@ Deno.test("firmware where the program may not go refuses the start, and check sa
   assertEquals([code, said[0]], [1, `error: guest ${error}`]);
   assertEquals(
     said[1],
-    `hint: build the hook for it: make install FIRMWARE_DIRS='/elsewhere,${fixture.root}/firmware'`,
+    `hint: build the hook for it: make install FIRMWARE_DIRS='/elsewhere,${fixture.root}/firmware', or for a package make deb (or make rpm) with the same, and install that`,
   );
   const { printed } = await fixture.type(["check"]);
   assert(printed.some((line) => line.startsWith(`error: guest ${error}`)), printed.join("\n"));

@@ -3,6 +3,7 @@
  * files. The events themselves, the steps and the files are the real ones.
  */
 
+import { about } from "../lib/command/help.ts";
 import { UserError } from "../lib/errors.ts";
 import type { EventContext } from "../lib/hook/context.ts";
 import { handle } from "../lib/hook/hook.ts";
@@ -111,6 +112,8 @@ export class Fixture implements Disposable {
   booted = LONG_AGO;
   /** The host's. */
   name = "here";
+  /** The hook is installed where somebody enables a disk. */
+  hasHook = true;
   /** The system's clock, unless a test says otherwise: files are made by that. */
   now: () => Date = () => new Date();
 
@@ -321,11 +324,18 @@ export class Fixture implements Disposable {
       return typeof answer === "function" ? answer() : answer;
     };
     const words = typeof line === "string" ? line.split(" ") : line;
+    if (words[0] === "enable" && this.hasHook) this.#installHook();
     const { runCommand } = await import("../lib/command/run.ts");
     return await this.#run((host, print) => {
       const terminal = { print, confirm, width: this.width, colour: false, draw: undefined };
       return runCommand(words, host, terminal, (event) => handle(event, host));
     }, how);
+  }
+
+  #installHook(): void {
+    const [hook] = this.settings.programs;
+    if (exists(hook!)) return;
+    Deno.writeTextFileSync(hook!, `#!/bin/sh\ncat <<'END'\n${about(this.settings)}\nEND\n`, { mode: 0o755 });
   }
 
   /** The host comes up again: whatever session lies there, its guest is dead. */

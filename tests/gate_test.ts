@@ -251,29 +251,52 @@ for (const shell of shells) {
     }
   });
 
-  Deno.test(`in ${shell[0]} a gate whose program was removed leaves, but for a guest that needs it`, () => {
+  Deno.test(`in ${shell[0]} a gate whose program was removed leaves, but for the start of a guest that needs it`, () => {
     using fixture = fixtureWithGate();
     const { gated: program } = fixture.settings;
     Deno.removeSync(program);
-    kinds.text!(`${fixture.config}/guest.json`);
     for (const operation of operations) {
       assertEquals(asked(fixture, shell, ["guest", operation, "begin", "-"]), undefined);
     }
     assertEquals(asked(fixture, shell, ["--version"]), undefined);
 
-    kinds.text!(fixture.note);
-    for (const operation of operations.filter((operation) => operation !== "prepare")) {
-      assertEquals(asked(fixture, shell, ["guest", operation, "begin", "-"]), undefined);
+    const config = `${fixture.config}/guest.json`;
+    for (
+      const [file, hint] of [
+        [
+          config,
+          `install autorevert again; to start the guest on the disks themselves: mv '${config}' '${config}.off'`,
+        ],
+        [fixture.note, "install autorevert again"],
+      ] as const
+    ) {
+      kinds.text!(file);
+      for (const operation of operations.filter((operation) => operation !== "prepare")) {
+        assertEquals(asked(fixture, shell, ["guest", operation, "begin", "-"]), undefined);
+      }
+      const { code, stderr } = call(fixture, shell, ["guest", "prepare", "begin", "-"]);
+      assertEquals([code, stderr], [
+        1,
+        `error: disks of this guest need autorevert, as ${file} says, and there is neither ${program} nor ${fixture.settings.packaged}\nhint: ${hint}\n`,
+      ]);
     }
-    const { code, stderr } = call(fixture, shell, ["guest", "prepare", "begin", "-"]);
-    assertEquals([code, stderr], [
-      1,
-      `error: disks of this guest still need autorevert, and there is neither ${program} nor ${fixture.settings.packaged}\nhint: install autorevert again\n`,
-    ]);
 
     // With its folder, too: a package takes that away where it is empty.
     Deno.removeSync(fixture.config, { recursive: true });
     assertEquals(asked(fixture, shell, ["guest", "prepare", "begin", "-"]), undefined);
+  });
+
+  Deno.test(`in ${shell[0]} a copy of the gate in the program's place doesn't call itself for ever`, () => {
+    using fixture = fixtureWithGate();
+    const { gated: program } = fixture.settings;
+    Deno.copyFileSync(`${fixture.root}/gate`, program);
+    kinds.text!(`${fixture.config}/guest.json`);
+    const { code, stderr } = call(fixture, shell, ["guest", "prepare", "begin", "-"]);
+    assertEquals([code, stderr], [
+      1,
+      `error: ${program} is a copy of the hook, where the program should be\nhint: install autorevert again\n`,
+    ]);
+    assertEquals(call(fixture, shell, ["guest", "reconnect", "begin", "-"]).code, 0);
   });
 
   Deno.test(`in ${shell[0]} a program that doesn't run stops no running guest`, () => {

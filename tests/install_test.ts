@@ -3,13 +3,19 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { gate } from "../lib/hook/gate.ts";
 import { defaults } from "../lib/settings.ts";
 
+/** A program of this name: what is none of it begins otherwise. */
+const OURS = "#!/bin/sh\n# Stands for: exec deno run --no-prompt \necho autorevert 9.9\n";
 const ROOT = new URL("..", import.meta.url).pathname;
 
 /** A host to install on: a folder, and a program that says that it is autorevert. */
 function host() {
   const folder = Deno.makeTempDirSync({ prefix: "autorevert-" });
   const program = `${folder}/program`;
-  Deno.writeTextFileSync(program, "#!/bin/sh\necho autorevert 9.9\n", { mode: 0o755 });
+  Deno.writeTextFileSync(
+    program,
+    "#!/bin/sh\n# Stands for: exec deno run --no-prompt \necho autorevert 9.9\n",
+    { mode: 0o755 },
+  );
   Deno.writeTextFileSync(`${folder}/gate`, gate(defaults), { mode: 0o755 });
   const env = {
     DESTDIR: `${folder}/host`,
@@ -66,9 +72,13 @@ Deno.test("the first installation makes the folders and says that libvirtd must 
 
 Deno.test("the command runs the program with its words, and says so itself where that can't be executed", async () => {
   using at = host();
-  Deno.writeTextFileSync(at.program, '#!/bin/sh\necho autorevert "$@"\n[ "$1" = --version ] || exit 3\n', {
-    mode: 0o755,
-  });
+  Deno.writeTextFileSync(
+    at.program,
+    '#!/bin/sh\n# Stands for: exec deno run --no-prompt \necho autorevert "$@"\n[ "$1" = --version ] || exit 3\n',
+    {
+      mode: 0o755,
+    },
+  );
   await at.install();
   const command = Deno.readTextFileSync(at.command).replace(/^program=.*$/m, `program=${at.place}`);
   const call = async () => {
@@ -164,7 +174,10 @@ Deno.test("a file that takes its name was whole, and was run, in the hooks' fold
   await at.install();
   const before = Deno.readTextFileSync(at.place);
   // It runs where it was built, and not beside the hooks, as on a file system without execution.
-  Deno.writeTextFileSync(at.program, `#!/bin/sh\ncase $0 in *.new) exit 126 ;; esac\necho autorevert 10\n`);
+  Deno.writeTextFileSync(
+    at.program,
+    `#!/bin/sh\n# Stands for: exec deno run --no-prompt \ncase $0 in *.new) exit 126 ;; esac\necho autorevert 10\n`,
+  );
   const refused = await at.install();
   assertEquals(refused.code, 1);
   assertEquals(
@@ -183,7 +196,10 @@ Deno.test("on a full disk the hook stays as it was", async () => {
   await at.install();
   const before = Deno.readTextFileSync(at.place);
   // As much as the file may be long: what is written is cut short there.
-  Deno.writeTextFileSync(at.program, `#!/bin/sh\necho autorevert 10\n${"#".repeat(16 * 1024)}\n`);
+  Deno.writeTextFileSync(
+    at.program,
+    `#!/bin/sh\n# Stands for: exec deno run --no-prompt \necho autorevert 10\n${"#".repeat(16 * 1024)}\n`,
+  );
   const { code, stderr } = await at.install("ulimit -f 16; trap '' XFSZ");
   assertEquals(code, 1);
   assertStringIncludes(
@@ -369,7 +385,11 @@ Deno.test("a command that is needed is not taken for a folder with its name", as
 Deno.test("a program that libvirtd's PATH doesn't run is not installed", async () => {
   using at = host();
   const folder = at.program.slice(0, -"/program".length);
-  Deno.writeTextFileSync(`${folder}/runtime`, "#!/bin/sh\necho autorevert 9.9\n", { mode: 0o755 });
+  Deno.writeTextFileSync(
+    `${folder}/runtime`,
+    "#!/bin/sh\n# Stands for: exec deno run --no-prompt \necho autorevert 9.9\n",
+    { mode: 0o755 },
+  );
   Deno.writeTextFileSync(at.program, "#!/usr/bin/env runtime\n", { mode: 0o755 });
   const { code, stderr } = await at.install(`PATH=${folder}:$PATH`);
   assertEquals([code, stderr.split("\n")[0]], [1, `error: ${at.program} doesn't run here`]);
@@ -377,7 +397,8 @@ Deno.test("a program that libvirtd's PATH doesn't run is not installed", async (
 
 Deno.test("a program for another folder of configurations doesn't replace one that may have sessions noted in its own", async () => {
   using at = host();
-  const says = (folder: string) => `#!/bin/sh\necho autorevert 9.9\necho "configuration   ${folder}"\n`;
+  const says = (folder: string) =>
+    `#!/bin/sh\n# Stands for: exec deno run --no-prompt \necho autorevert 9.9\necho "configuration   ${folder}"\n`;
   Deno.writeTextFileSync(at.program, says("/srv/cfg"), { mode: 0o755 });
   await at.install();
   Deno.writeTextFileSync(at.program, says("/etc/libvirt/hooks/config"), { mode: 0o755 });
@@ -390,4 +411,92 @@ Deno.test("a program for another folder of configurations doesn't replace one th
   Deno.mkdirSync(`${at.root}/srv/cfg`, { recursive: true });
   Deno.writeTextFileSync(`${at.root}/srv/cfg/win10.session`, "[]");
   assertEquals((await at.uninstall()).code, 1);
+});
+
+Deno.test("a program for fewer folders doesn't replace one that guests have their images in", async () => {
+  using at = host();
+  const says = (folders: string) => `${OURS}echo "image folders   ${folders}"\n`;
+  Deno.writeTextFileSync(at.program, says("/srv/vm\n                /images"), { mode: 0o755 });
+  await at.install();
+  for (const [folders, lost] of [["/images", "/srv/vm"], ["/srv/v", "/srv/vm,/images"]]) {
+    Deno.writeTextFileSync(at.program, says(folders!), { mode: 0o755 });
+    const { code, stderr } = await at.install();
+    assertEquals([code, stderr.split(":")[1]], [
+      1,
+      ` the program that is installed is also for images or firmware in ${lost}`,
+    ]);
+  }
+  Deno.writeTextFileSync(at.program, says("/srv\n                /images"), { mode: 0o755 });
+  assertEquals((await at.install()).code, 0);
+});
+
+Deno.test("a bare program for another folder of configurations is not replaced, either", async () => {
+  using at = host();
+  Deno.mkdirSync(at.hook.replace(/\/qemu$/, ""), { recursive: true });
+  Deno.writeTextFileSync(at.hook, `${OURS}echo "configuration   /srv/cfg"\n`, { mode: 0o755 });
+  const { code, stderr } = await at.install();
+  assertEquals([code, stderr.includes("has its configurations in /srv/cfg")], [1, true]);
+  assertStringIncludes(Deno.readTextFileSync(at.hook), "/srv/cfg");
+});
+
+Deno.test("what only calls autorevert, or has its name, is somebody else's: nothing is written over it, nor is what it calls removed", async () => {
+  const calls = '#!/bin/sh\n/etc/libvirt/hooks/autorevert "$@" && exec /root/vfio "$@"\n';
+  const says = "#!/bin/sh\necho autorevert by hand\n";
+  for (
+    const [path, text, message] of [
+      ["/etc/libvirt/hooks/qemu", calls, "calls autorevert itself, which would run twice"],
+      ["/etc/libvirt/hooks/qemu.d/50-both", calls, "calls autorevert itself, which would run twice"],
+      ["/etc/libvirt/hooks/qemu.d/autorevert", "#!/bin/sh\n", "is another hook, too"],
+      ["/etc/libvirt/hooks/autorevert", says, "is no program of this name, or doesn't run"],
+      ["/usr/local/sbin/autorevert", says, "is another program"],
+      [
+        "/etc/libvirt/hooks/qemu.d/10-autorevert",
+        gate(defaults),
+        "is a copy of the hook, and would run, too",
+      ],
+    ] as const
+  ) {
+    using at = host();
+    Deno.mkdirSync(`${at.root}${path}`.replace(/\/[^/]+$/, ""), { recursive: true });
+    Deno.writeTextFileSync(`${at.root}${path}`, text, { mode: 0o755 });
+    const { code, stderr } = await at.install();
+    assertEquals([code, stderr.split("\n")[0]], [1, `error: ${path} ${message}`]);
+    assertEquals(Deno.readTextFileSync(`${at.root}${path}`), text);
+    // One that came later.
+    Deno.removeSync(`${at.root}${path}`);
+    await at.install();
+    if (text !== calls) continue;
+    const later = `${at.root}/etc/libvirt/hooks/qemu.d/later`;
+    Deno.mkdirSync(later.replace(/\/later$/, ""), { recursive: true });
+    Deno.writeTextFileSync(later, text, { mode: 0o755 });
+    const refused = await at.uninstall();
+    assertEquals([refused.code, refused.stderr.includes("calls autorevert, and would fail without it")], [
+      1,
+      true,
+    ]);
+    assertStringIncludes(at.hooks().join(), "autorevert,config,qemu");
+  }
+});
+
+Deno.test("a session that is noted while the hook is taken away keeps the program, and the hook comes back", async () => {
+  using at = host();
+  // It notes one as soon as it is asked for the second time.
+  Deno.writeTextFileSync(at.program, `${OURS}echo "configuration   /etc/libvirt/hooks/config"\n`, {
+    mode: 0o755,
+  });
+  await at.install();
+  const noting = (async () => {
+    while (at.hooks().includes("qemu")) await new Promise((done) => setTimeout(done, 20));
+    Deno.writeTextFileSync(`${at.config}/win10.session`, "[]");
+  })();
+  const { code } = await at.uninstall();
+  await noting;
+  assertEquals([code, at.hooks()], [1, ["autorevert", "config", "qemu"]]);
+});
+
+Deno.test("a hook that was switched off is on after an installation, which says that libvirtd must be restarted", async () => {
+  using at = host();
+  await at.install();
+  Deno.chmodSync(at.hook, 0o644);
+  assertStringIncludes((await at.install()).stdout, "systemctl restart libvirtd");
 });

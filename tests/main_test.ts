@@ -62,7 +62,7 @@ Deno.test("a build's permissions end at its image folders, and the error tells h
   assertEquals(
     stderr,
     `error: guest vda: image "/usr/share/os.img" is outside the permitted folders, which are "${fixture.images}"\n` +
-      `hint: build the hook for it: make install IMAGE_DIRS='${fixture.images},/usr/share'\n`,
+      `hint: build the hook for it: make install IMAGE_DIRS='${fixture.images},/usr/share', or for a package make deb (or make rpm) with the same, and install that\n`,
   );
 });
 

@@ -57,7 +57,7 @@ function host() {
   };
 }
 
-const OURS = "#!/bin/sh\necho autorevert 9.9\n";
+const OURS = "#!/bin/sh\n# Stands for: exec deno run --no-prompt \necho autorevert 9.9\n";
 
 Deno.test("a package comes to a host without a hook, beside another one, and over itself", () => {
   using at = host();
@@ -88,12 +88,12 @@ Deno.test("a package doesn't come beside a second hook on the same images", () =
       [
         "/hooks/qemu.d/autorevert",
         OURS,
-        "error: /hooks/qemu.d/autorevert is another hook\nhint: move it away, and try again\n",
+        "error: /hooks/qemu.d/autorevert is another hook\nhint: move it out of that folder, and try again\n",
       ],
     ] as const
   ) {
     using at = host();
-    at.write(path, text);
+    at.write(path, text.replaceAll(defaults.configFolder, `${at.root}/hooks/config`));
     for (const args of [["install"], ["1"]]) {
       assertEquals(at.run("preinst", ...args), { code: 1, stdout: "", stderr });
     }
@@ -111,7 +111,7 @@ Deno.test("a package for another folder of configurations doesn't replace one th
   const { code, stderr } = at.run("preinst", "upgrade", "0.9");
   assertEquals([code, stderr.split("\n")[0]], [
     1,
-    "error: the package that is installed has its configurations in /srv/cfg, this one in /hooks/config",
+    "error: the program that is installed has its configurations in /srv/cfg, this one in /hooks/config",
   ]);
 });
 
@@ -154,6 +154,7 @@ Deno.test("a package isn't removed while a disk needs it, and upgraded all the s
   using at = host();
   at.unpack("#!/bin/sh\necho status of $2\n");
   at.write("/hooks/config/win10.session", "[]");
+  at.write("/hooks/config/win10.json", "{}");
   for (const action of ["remove", "0"]) {
     assertEquals(at.run("prerm", action), {
       code: 1,
@@ -168,7 +169,6 @@ Deno.test("a package isn't removed while a disk needs it, and upgraded all the s
   at.write("/hooks/config/.dotted.session", "[]");
   for (const action of ["upgrade", "1", "deconfigure"]) assertEquals(at.run("prerm", action).code, 0);
   // However it went: what the disk needs stays.
-  at.write("/hooks/config/win10.json", "{}");
   assertEquals(at.run("postrm", "purge").code, 0);
   Deno.removeSync(`${at.root}/hooks/config/win10.session`);
   assertEquals([at.run("prerm", "remove").code, at.run("postrm", "purge").code], [1, 0]);
@@ -187,7 +187,7 @@ Deno.test("a removal takes locks along, a purge configurations and log", () => {
   assertEquals(at.run("postrm", "remove").code, 0);
   assertEquals(at.names("/hooks/config"), ["win10.json"]);
   assertEquals(at.run("postrm", "purge").code, 0);
-  assertEquals(at.names("/hooks"), ["qemu.d"]);
+  assertEquals(at.names("/hooks"), []);
   assert(!at.names("").includes("hooks.log"));
 });
 
@@ -234,11 +234,88 @@ Deno.test("a package stays as long as a seat's session stands on its master", ()
     stdout: "",
     stderr:
       'error: a session of "seat07" stands on its master, and needs the hook to end:\nstatus of seat07\n' +
-      "hint: shut it down; if it is shut off: autorevert recover --discard 'seat07'\n",
+      "hint: shut it down; if it was saved, restore it before; if it is shut off otherwise: autorevert recover --discard 'seat07'\n",
   });
   at.write("/hooks/config/seat07.json", "{}");
   at.run("postrm", "purge");
   assertEquals(at.names("/hooks/config"), ["seat07.json", "seat07.seats"]);
   Deno.removeSync(`${at.root}/hooks/config/seat07.seats`);
   assertEquals(at.run("prerm", "remove").code, 0);
+});
+
+Deno.test("a removal leaves what is not the package's, links among it, and what can't be taken back fails none", () => {
+  using at = host();
+  at.unpack(OURS);
+  at.write("/hooks/qemu.d/autorevert", "#!/bin/sh\n");
+  assertEquals(at.run("prerm", "remove").code, 0);
+  assertEquals(at.names("/hooks/qemu.d"), ["autorevert"]);
+  assertEquals(
+    at.run("postinst", "configure", "").stderr,
+    "error: /hooks/qemu.d/autorevert is another hook\nhint: move it out of that folder\n",
+  );
+
+  Deno.removeSync(`${at.root}/hooks/qemu.d/autorevert`);
+  assertEquals(at.run("postinst", "configure", "").code, 0);
+  at.write("/bin/getenforce", "#!/bin/sh\necho Enforcing\n");
+  at.write("/bin/semodule", "#!/bin/sh\n[ $1 = -l ] && echo autorevert\n");
+  const { code, stderr } = at.run("prerm", "remove");
+  assertEquals([code, stderr], [0, "warning: AppArmor or SELinux still allows what the hook needed\n"]);
+
+  Deno.removeSync(`${at.root}/hooks/config`, { recursive: true });
+  Deno.mkdirSync(`${at.root}/elsewhere`);
+  Deno.symlinkSync(`${at.root}/elsewhere`, `${at.root}/hooks/config`);
+  at.write("/elsewhere/win10.json", "{}");
+  assertEquals(at.run("postrm", "remove").code, 0);
+  assertEquals(at.names("/hooks"), ["config"]);
+  // Not mounted: nothing is put into the link's place.
+  Deno.removeSync(`${at.root}/elsewhere`, { recursive: true });
+  assertEquals(at.run("postinst", "configure", "0.9").code, 1);
+  assert(Deno.lstatSync(`${at.root}/hooks/config`).isSymlink);
+});
+
+Deno.test("dpkg removes what was only unpacked without a question: the hook stays where a disk needs it, and goes where none does", () => {
+  using at = host();
+  at.unpack(OURS);
+  at.run("postinst", "configure", "");
+  at.write("/hooks/config/win10.session", "[]");
+  Deno.removeSync(`${at.root}/program`);
+  const { code, stderr } = at.run("postrm", "remove");
+  assertEquals([code, stderr.split("\n")[0]], [
+    0,
+    "error: disks still need the hook, as these say: /hooks/config/win10.session",
+  ]);
+  assertEquals(at.names("/hooks/qemu.d"), ["autorevert"]);
+  Deno.removeSync(`${at.root}/hooks/config/win10.session`);
+  assertEquals(at.run("postrm", "remove").code, 0);
+  assertEquals(at.names("/hooks"), []);
+});
+
+Deno.test("what the gate would call in the program's place keeps a package from being installed", () => {
+  using at = host();
+  at.write("/hooks/autorevert", "#!/bin/sh\necho autorevert by hand\n");
+  assertEquals(
+    at.run("preinst", "install").stderr.split("\n")[0],
+    "error: /hooks/autorevert is in the way: the hook would call it for its program",
+  );
+  // One that make install has put there, and that doesn't run.
+  at.write("/hooks/qemu", gate({ ...defaults, configFolder: `${at.root}/hooks/config` }));
+  const { stderr } = at.run("preinst", "install");
+  assert(stderr.includes("rm -f /hooks/autorevert /hooks/qemu"), stderr);
+  at.write("/hooks/qemu", '#!/bin/sh\n/usr/sbin/autorevert "$@" && exec /root/vfio "$@"\n');
+  Deno.removeSync(`${at.root}/hooks/autorevert`);
+  assertEquals(
+    at.run("preinst", "install").stderr.split("\n")[0],
+    "error: /hooks/qemu calls autorevert itself, which would run twice",
+  );
+});
+
+Deno.test("a session of a seat that is set aside, of which no note tells, keeps the package", () => {
+  using at = host();
+  at.unpack(`#!/bin/sh\n[ "$2" != --json ] || echo '  "setAside": { "bytes": 1 },'\n`);
+  at.write("/hooks/config/a seat.json", '{ "disks": [{ "target": "vda", "master": "/m" }] }');
+  const { code, stderr } = at.run("prerm", "remove");
+  assertEquals([code, stderr.split("\n")[0]], [
+    1,
+    'error: a session of "a seat" is set aside, and stands on its master:',
+  ]);
 });

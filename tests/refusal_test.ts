@@ -37,7 +37,8 @@ function outside(by: string, path: (fixture: Fixture) => string): Refused {
     if: `the image is outside the permitted folders${by}`,
     arrange: (fixture) => fixture.sources.set("vda", path(fixture)),
     error: 'vda: image "ROOT/os.img" is outside the permitted folders, which are "ROOT/images"',
-    hint: "build the hook for it: make install IMAGE_DIRS='ROOT/images,ROOT'",
+    hint:
+      "build the hook for it: make install IMAGE_DIRS='ROOT/images,ROOT', or for a package make deb (or make rpm) with the same, and install that",
   };
 }
 

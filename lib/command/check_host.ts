@@ -12,63 +12,79 @@ import { quoted, shellWord } from "../text.ts";
 const PATIENCE = 10_000;
 
 /** What is wrong with the hook, with libvirtd, with qemu-img, and with what confines them. */
-export async function hostFindings({ settings }: Host): Promise<Finding[]> {
-  const found: Finding[] = [];
-  const attempt = async (look: () => void | Promise<void>, severity: Finding["severity"] = "error") => {
-    try {
-      await look();
-    } catch (error) {
-      found.push(finding(severity, asUserError(error)));
-    }
-  };
-  await attempt(() => checkHook(settings));
-  await attempt(() => checkDaemon(settings), "warning");
-  await attempt(() => checkQemuImg(settings));
-  await attempt(() => void found.push(...confinementFindings(settings)), "warning");
-  return found;
+export async function hostFindings(host: Host): Promise<Finding[]> {
+  const { settings } = host;
+  return [
+    ...await hookFindings(host),
+    ...await failing(() => checkQemuImg(settings)),
+    ...await failing(() => confinementFindings(settings), "warning"),
+  ];
+}
+
+/** Why libvirt doesn't call the hook, or the wrong one. */
+export async function hookFindings({ settings }: Host): Promise<Finding[]> {
+  return [
+    ...await failing(() => checkHook(settings)),
+    ...await failing(() => checkDaemon(settings), "warning"),
+  ];
+}
+
+/** What a look finds, and why it can't be had. */
+async function failing(
+  look: () => Promise<void> | void | Finding[],
+  severity: Finding["severity"] = "error",
+): Promise<Finding[]> {
+  try {
+    return await look() ?? [];
+  } catch (error) {
+    return [finding(severity, asUserError(error))];
+  }
 }
 
 async function checkHook(settings: Settings): Promise<void> {
   const { programs } = settings;
   const there = programs.filter((program) => files.lstat(program) !== undefined);
-  const install = isPackaged(settings)
-    ? REINSTALL
-    : `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
+  const install = isPackaged(settings) ? REINSTALL : "make install";
   if (there.length === 0) {
-    throw new UserError(`the hook is not installed: there is no ${quoted(programs[0])}`, { hint: install });
+    const byHand = `make install, or by hand: install -m 755 dist/qemu ${shellWord(programs[0]!)}`;
+    throw new UserError(`the hook is not installed: there is no ${quoted(programs[0])}`, {
+      hint: isPackaged(settings) ? REINSTALL : byHand,
+    });
   }
-  const gates = there.map(gateAt);
+  const gates = there.map((hook) => gateAt(hook, install));
   const gated = [settings.gated, settings.packaged].find((path) => files.lstat(path) !== undefined);
   const isGated = gates.some((text) => text !== undefined);
   if (isGated && gated === undefined) {
     throw new UserError(`the hook calls ${quoted(settings.gated)}, which is not there`, {
-      hint: "make install",
+      hint: install,
     });
   }
-  if (isGated) checkMode(gated!);
+  if (isGated) checkMode(gated!, install);
   const versions = await Promise.all(there.map(versionOf));
   if (there.some((_, index) => gates[index] !== undefined && versions[index] === "")) {
     throw new UserError(`the hook calls ${quoted(gated)}, which doesn't tell its version`, {
-      hint: `see why: ${shellWord(gated!)} --version; then ${
-        isPackaged(settings) ? REINSTALL : "make install"
-      }`,
+      hint: `see why: ${shellWord(gated!)} --version; then ${install}`,
     });
   }
   const ours = there.filter((_, index) => versions[index]!.startsWith("autorevert "));
-  const [program, second = copyOfGate(settings)] = ours;
+  const sizes = [...ours, ...gated === undefined ? [] : [gated]].map((path) => files.stat(path)?.size);
+  const isCopy = (path: string) => {
+    const text = script(path);
+    return text === undefined ? sizes.includes(files.stat(path)?.size) : isGate(text);
+  };
+  const [program, second = otherHook(settings, isCopy)] = ours;
   if (program === undefined) {
     throw new UserError(`${quoted(there[0])} is another hook: libvirt doesn't call this one`, {
-      hint: `put this one beside it: make install`,
+      hint: isPackaged(settings) ? REINSTALL : "put this one beside it: make install",
     });
   }
   if (second !== undefined) {
     throw new UserError(`the hook is installed twice, as ${quoted(program)} and ${quoted(second)}`, {
-      hint: `remove one: rm ${shellWord(second)}`,
+      hint: `remove one: rm ${shellWord(isPackaged(settings) && there.includes(second) ? program : second)}`,
     });
   }
-  const other = there.find((path) =>
-    !ours.includes(path) && /\.backing_file|one-shot-commit/.test(script(path) ?? "")
-  );
+  const other = there.find((path) => !ours.includes(path) && isReverting(path)) ??
+    otherHook(settings, isReverting);
   if (other !== undefined) {
     throw new UserError(`${quoted(other)} is another hook that reverts disks: both change the same images`, {
       hint: `shut its guests down, then take it away: mv ${shellWord(other)} /root/`,
@@ -84,11 +100,20 @@ async function checkHook(settings: Settings): Promise<void> {
   }
 }
 
-/** A gate under another name where libvirt runs every executable file: an editor's copy, or one that was left by an installation. */
-function copyOfGate(settings: Settings): string | undefined {
+/**
+ * A hook under any other name where libvirt runs every executable file: an editor's copy, say, or what was moved out of the way.
+ *
+ * @param isMeant whether it is looked for
+ */
+function otherHook(settings: Settings, isMeant: (path: string) => boolean): string | undefined {
   return foldersOfHooks(settings)
     .flatMap((folder) => files.listNames(folder).map((name) => `${folder}/${name}`))
-    .find((path) => !settings.programs.includes(path) && isExecutable(path) && isGate(script(path) ?? ""));
+    .find((path) => !settings.programs.includes(path) && isExecutable(path) && isMeant(path));
+}
+
+/** Whether a script is a hook that does the same, as the Python hook of this name did. */
+function isReverting(hook: string): boolean {
+  return /\.backing_file|one-shot-commit/.test(script(hook) ?? "");
 }
 
 function isExecutable(path: string): boolean {
@@ -96,16 +121,19 @@ function isExecutable(path: string): boolean {
   return isFile === true && ((mode ?? 0) & 0o111) !== 0;
 }
 
-const REINSTALL = "apt install --reinstall autorevert, or: dnf reinstall autorevert";
+const REINSTALL =
+  "install the package's file again: apt install --reinstall ./autorevert_*.deb, or: dnf reinstall ./autorevert-*.rpm";
 
 /** Far longer than any gate, and far shorter than the program. */
 const LONGEST_GATE = 64 * 1024;
 
 /** The text of a gate, if this hook is one. */
-function gateAt(hook: string): string | undefined {
-  checkMode(hook);
+function gateAt(hook: string, install: string): string | undefined {
   const text = script(hook);
-  return text !== undefined && isGate(text) ? text : undefined;
+  const found = text !== undefined && isGate(text) ? text : undefined;
+  // An installation that finds that it can't be executed has switched it off.
+  checkMode(hook, found === undefined ? undefined : install);
+  return found;
 }
 
 /** The text of what is too short to be the program. */
@@ -114,12 +142,12 @@ function script(hook: string): string | undefined {
   return size < LONGEST_GATE ? files.read(hook) : undefined;
 }
 
-function checkMode(program: string): void {
+function checkMode(program: string, install = `chmod 755 ${shellWord(program)}`): void {
   const { mode } = files.stat(program) ?? {};
   if (((mode ?? 0) & 0o111) === 0) {
     throw new UserError(
       `${quoted(program)} is not marked as executable: guests start without it, or not at all`,
-      { hint: `chmod 755 ${shellWord(program)}` },
+      { hint: install },
     );
   }
   if (((mode ?? 0) & 0o022) !== 0) {

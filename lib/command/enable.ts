@@ -1,4 +1,5 @@
 import { listDisk, setFirmware, setKey } from "./config_edit.ts";
+import { hookFindings } from "./check_host.ts";
 import { masterFindings } from "./check_seats.ts";
 import { configure, finishRecovery, warnOfBase } from "./configure.ts";
 import {
@@ -78,6 +79,15 @@ export async function enable(context: GuestCommand): Promise<void> {
   }
   for (const line of firmwareSaid(firmware, config?.firmware, defined, domain)) terminal.print(line);
   if (firmware === false) await tellSeats(config, defined, context);
+  await warnOfHook(context);
+}
+
+/** What was just said comes true only where libvirt calls the hook. */
+async function warnOfHook({ host }: GuestCommand): Promise<void> {
+  for (const { message, hint } of await hookFindings(host)) {
+    host.say(`warning: guests start unprotected for now: ${message}`);
+    if (hint !== null) host.say(`hint: ${hint}`);
+  }
 }
 
 /** What is wrong with the masters of these seats. */

@@ -4,8 +4,7 @@
  *
  * It leaves only where `filter.ts` would, or ends a start as `hook.ts` does; in doubt the program is asked.
  *
- * A package leaves it behind when the program is removed, since it is a file of the configuration. It leaves at once then,
- * but for the start of a guest whose disks still need the program. Packages refuse to be removed as long as there is one.
+ * Where its program is gone it leaves at once, but for the start of a guest whose disks need that.
  */
 
 import type { Settings } from "../settings.ts";
@@ -71,9 +70,21 @@ for program in ${gated} ${packaged}; do
 done
 if ! [ -e "$program" ]; then
   if [ "$2" != prepare ]; then exit 0; fi
-  if ! [ -e "$config/$1.session" ] && ! [ -e "$config/$1.seats" ]; then exit 0; fi
-  echo "error: disks of this guest still need autorevert, and there is neither ${gated} nor ${packaged}" >&2
+  for file in "$config/$1.session" "$config/$1.seats" "$config/$1.json"; do
+    if ! [ -e "$file" ] && ! [ -L "$file" ]; then continue; fi
+    echo "error: disks of this guest need autorevert, as $file says, and there is neither ${gated} nor ${packaged}" >&2
+    case $file in
+      *.json) echo "hint: install autorevert again; to start the guest on the disks themselves: mv '$file' '$file.off'" >&2 ;;
+      *) echo "hint: install autorevert again" >&2 ;;
+    esac
+    exit 1
+  done
+  exit 0
+fi
+if [ "$0" = "$program" ]; then
+  echo "error: $program is a copy of the hook, where the program should be" >&2
   echo "hint: install autorevert again" >&2
+  if [ "$2" = reconnect ]; then exit 0; fi
   exit 1
 fi
 # libvirt stops a running guest if its hook fails here.

@@ -153,7 +153,7 @@ export function permitted(file: string, folders: readonly string[], isFirmware =
     new UserError(`${noun} ${quoted(path)} is outside the permitted folders, which are ${listed(folders)}`, {
       hint: `build the hook for it: make install ${variable}=${
         shellWord([...folders, folderOf(path)].join(","))
-      }`,
+      }, or for a package make deb (or make rpm) with the same, and install that`,
     });
   if (!file.startsWith("/")) throw refuse(`/${file}`);
   let image: string;
