@@ -41,7 +41,7 @@ poolTest(
       const { code, text } = await typed(fixture, verb, "seat1");
       assertEquals(code, 1);
       assertStringIncludes(text, "is committed by its own guest");
-      assertStringIncludes(text, `hint: autorevert ${verb} guest`);
+      assertStringIncludes(text, `autorevert ${verb === "keep" ? "commit" : verb} guest`);
     }
   },
 );
@@ -418,3 +418,52 @@ poolTest(
     );
   },
 );
+
+poolTest(
+  "what is refused of a seat names no command that ends or changes another session",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 2 };
+    await pool.commit("good");
+    await pool.commit("bad");
+    fixture.configure({ vda: false });
+    await fixture.type(["undo", DOMAIN, "--yes"]);
+    const hint = async (line: string) =>
+      (await fixture.type(line)).said.find((line) => line.startsWith("hint: "));
+    // After an undo, keep of the master's guest would bring the commit back.
+    assertEquals(
+      await hint("keep seat1"),
+      "hint: do what is to be kept in a session of that guest: autorevert commit guest",
+    );
+    assertEquals(
+      await hint("recover --keep seat1"),
+      "hint: do what is to be kept in a session of that guest: autorevert commit guest",
+    );
+    assertEquals(
+      await hint("commit --cancel seat1"),
+      "hint: no session of a seat is kept, so there is nothing to cancel",
+    );
+  },
+);
+
+poolTest(
+  "the session of a disk of its own is kept of a guest that has a seat, too",
+  1,
+  async (pool, fixture) => {
+    const own = pool.mix("seat1");
+    await pool.start("seat1");
+    fixture.write(own, "work", "own");
+    pool.powerCut();
+    const { printed, said } = await fixture.type("recover --keep seat1 --yes");
+    assertEquals([printed[0], said], ["seat1 vda: is a seat, and stays as it is", []]);
+    assertEquals(fixture.read(own)["work"], "own");
+    assert(exists(pool.image("seat1")), "the seat's session");
+  },
+);
+
+poolTest("disable of a seat says that a guest was saved on its session", 1, async (pool, fixture) => {
+  await pool.start("seat1");
+  await pool.stop("seat1", "saved");
+  const { printed } = await fixture.type("disable seat1");
+  assertStringIncludes(printed[0]!, "a guest was saved on its session: restore it and shut it down");
+});

@@ -1,9 +1,11 @@
 /** Seats that migrate between two hosts with one folder of images. The master's guest is at the first. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { before } from "./fault.ts";
+import { before, dyingAt } from "./fault.ts";
 import { exists, Fixture, LATER, type Result } from "./fixture.ts";
 import { Pool } from "./pool.ts";
+import { TwoHosts } from "./two_hosts.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 class Hosts implements Disposable {
   readonly first = new Fixture();
@@ -532,4 +534,26 @@ Deno.test("a seat that came by migration and was saved finds its session there",
   assertEquals(there.fixture.read(there.image("seat1"))["work"], "yes");
   assertEquals((await there.stop("seat1")).said, []);
   assertEquals(there.fixture.files().filter((name) => name.startsWith("seat1")), []);
+});
+
+Deno.test("seats of another host don't begin with one disk of a commit that was cut short", async () => {
+  using hosts = new TwoHosts({ vda: true, vdb: true });
+  const { here, there } = hosts;
+  const targets = ["vda", "vdb"];
+  const xml = domainXml(targets.map((target) => diskXml(target, here.image(`seat-${target}`))));
+  const disks = targets.map((target) => ({ target, master: here.image(target) }));
+  Deno.writeTextFileSync(`${there.config}/seat.json`, JSON.stringify({ disks }));
+  Deno.removeSync(there.configFile);
+  Deno.writeTextFileSync(`${there.settings.definedFolder}/seat.xml`, xml);
+  const start = () => there.event("prepare", "-", { domain: "seat", xml });
+  assertEquals((await start()).code, 0);
+  await there.event("started", "-", { domain: "seat" });
+  await there.event("release", "shutdown", { domain: "seat", xml });
+  await here.start();
+  await here.event("release", "shutdown", {
+    mergeDies: true,
+    perform: dyingAt((step) => step.kind === "rename" && step.from.includes("vdb.img.autorevert-committing")),
+  });
+  const { code, said } = await start();
+  assertEquals([code, said.join().includes("was cut short on its host")], [1, true]);
 });

@@ -1,7 +1,7 @@
 /** Who stands on a master, where files are seen twice, can't be read, or tell it in an unusual way. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { Fixture } from "./fixture.ts";
+import { DOMAIN, type Fixture } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { UserError } from "../lib/errors.ts";
@@ -272,3 +272,18 @@ for (const target of ["vda", "sda"]) {
     },
   );
 }
+
+poolTest(
+  "a session of a host that has the folder at another place stands on the master all the same",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 3 };
+    await pool.commit("one");
+    fixture.save(`${fixture.images}/far.img`, "/srv/pool/vda.img.backing_file.1", { work: "far" });
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    fixture.configure({ vda: false });
+    assertEquals((await fixture.type(["undo", DOMAIN, "--yes"])).code, 1);
+    assertEquals(pool.layers, [0, 1]);
+  },
+);

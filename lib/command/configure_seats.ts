@@ -235,11 +235,15 @@ export function tellDisabledSeats(seats: Config["seats"], context: GuestCommand)
   const { paths, domain, terminal } = context;
   const records = readSeats(paths.seats);
   for (const { target } of seats) {
-    const session = records.some((record) => record.target === target)
-      ? isLive(context) || isSaved(context)
-        ? "this session is still thrown away when it ends; "
-        : `a session lies there still, to end it: ${recoverCommand("--discard", domain, target)}; `
-      : "";
+    const record = records.find((record) => record.target === target);
+    const end = recoverCommand("--discard", domain, target);
+    const session = record === undefined
+      ? ""
+      : isLive(context) || isSaved(context)
+      ? "this session is still thrown away when it ends; "
+      : record.waits
+      ? `a guest was saved on its session: restore it and shut it down, or end that session: ${end}; `
+      : `a session lies there still, to end it: ${end}; `;
     terminal.print(
       `${domain} ${target}: is no seat any more; ${session}it needs an image of its own before its next start`,
     );

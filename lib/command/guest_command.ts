@@ -108,17 +108,22 @@ export async function refuseOnSeats(verb: string, context: GuestCommand): Promis
   const meant = seats.find(({ target }) => context.targets.includes(target)) ??
     ((config?.disks.length ?? 0) === 0 && context.targets.length === 0 ? seats[0] : undefined);
   if (meant === undefined) return;
-  const guest = guestOf(meant.master, context);
   throw withContext(
     meant.target,
     new UserError(
       `it is a seat of ${quoted(meant.master)}: what is kept of that is committed by its own guest`,
-      {
-        hint: ["autorevert", verb, ...optionWords(context), guest === undefined ? "DOMAIN" : shellWord(guest)]
-          .join(" "),
-      },
+      { hint: hintOnSeats(verb, meant.master, context) },
     ),
   );
+}
+
+/** What is to be typed instead, to the same end: no other session of the master's guest, and no commit of it, is meant. */
+function hintOnSeats(verb: string, master: string, context: GuestCommand): string {
+  const guest = guestOf(master, context);
+  const word = guest === undefined ? "DOMAIN" : shellWord(guest);
+  if (context.options.has("cancel")) return "no session of a seat is kept, so there is nothing to cancel";
+  if (verb === "keep") return `do what is to be kept in a session of that guest: autorevert commit ${word}`;
+  return ["autorevert", verb, ...optionWords(context), word].join(" ");
 }
 
 /** Whether libvirt has the guest running. */

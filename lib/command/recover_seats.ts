@@ -20,6 +20,7 @@ import { observeListedSeat } from "../hook/seat_observe.ts";
 import { layerStoodOn } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
+import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
@@ -48,7 +49,15 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
   const config = await configOf(context).catch(() => undefined);
   const seats = seatsMeant(config, context);
   if (seats.length === 0) return undefined;
-  if (options.has("keep")) await refuseOnSeats("commit", { ...context, targets: [seats[0]!.target] });
+  if (options.has("keep")) {
+    const hasDisks = readRecords(context.paths.note).some(({ firmware }) => !firmware);
+    if (context.targets.length > 0 || !hasDisks) {
+      await refuseOnSeats("keep", { ...context, targets: [seats[0]!.target] });
+    }
+    // Of a guest that has disks of its own, too, those are meant.
+    for (const { target } of seats) terminal.print(`${domain} ${target}: is a seat, and stays as it is`);
+    return undefined;
+  }
   const asked = seats.filter(isThere);
   if (asked.length === 0 || isLive(context) && !options.has("discard")) {
     terminal.print(`${domain}: nothing to recover`);

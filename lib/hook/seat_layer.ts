@@ -68,11 +68,22 @@ export function layerFor({ seat, decision }: DecidedSeat, context: EventContext)
  */
 export function checkOneVersion(masters: readonly Names[], context: EventContext): void {
   const images = new Set(masters.map(({ image }) => image));
+  const isCommitting = (image: string) =>
+    parse(namesOf(image), context.run.listing(image)).kind === "committing";
+  // Of its guest this host may know nothing.
+  const alone = images.size > 1
+    ? [...images].find((image) => isCommitting(image) && masterGuests(namesOf(image), context).length === 0)
+    : undefined;
+  if (alone !== undefined) {
+    throw new UserError(`a commit of the master ${quoted(alone)} was cut short on its host`, {
+      hint: "complete it there: autorevert recover DOMAIN",
+      healedBy: "event",
+    });
+  }
   const noted = [...images].flatMap((image) => masterGuests(namesOf(image), context));
   for (const guest of new Set(noted.map(({ domain }) => domain))) {
     const records = noted.filter(({ domain }) => domain === guest).flatMap(({ records }) => records);
-    const isCut = ({ image, pending }: SessionRecord) =>
-      pending !== undefined || parse(namesOf(image), context.run.listing(image)).kind === "committing";
+    const isCut = ({ image, pending }: SessionRecord) => pending !== undefined || isCommitting(image);
     if (records.length < 2 || !records.some(isCut)) continue;
     throw new UserError(
       `a commit, undo or keep of ${quoted(guest)}, whose disks are the masters, was cut short`,
