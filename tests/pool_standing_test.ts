@@ -210,6 +210,31 @@ for (const event of ["merge", "undo", "discard"] as const) {
   );
 }
 
+for (const event of ["merge", "undo"] as const) {
+  poolTest(
+    `nor is it lost for a session that is set aside, of which no note tells: ${event}`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      if (event === "undo") {
+        await pool.stop("seat1");
+        fixture.keys = { "keep-commits": 3 };
+        await pool.commit("second");
+        await pool.start("seat1");
+      }
+      await pool.stop("seat1", "-");
+      if (event === "merge") await pool.commit("second");
+      Deno.removeSync(namesOf(pool.master).master);
+      if (event === "merge") await pool.merge();
+      else assertEquals((await fixture.command("undo")).code, 1);
+      await pool.event("seat1", "restore");
+      assertEquals((await pool.event("seat1", "prepare")).said, []);
+      assertEquals(pool.version("seat1"), event === "undo" ? "second" : "first");
+      assert(fixture.files().includes("vda.img.autorevert-master"), "it is there again");
+    },
+  );
+}
+
 poolTest(
   "a seat whose disk was detached is told as what a person has to end, with the command",
   1,
