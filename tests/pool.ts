@@ -29,6 +29,44 @@ export function poolTest(
   });
 }
 
+/** A seat of another host, with configurations of its own, on the same images. */
+export class FarSeat implements Disposable {
+  readonly host: Fixture;
+  readonly image: string;
+  readonly #how: Circumstance;
+
+  constructor({ fixture, master }: Pool, readonly domain = "far") {
+    this.host = new Fixture(undefined, fixture.images);
+    this.host.busy = fixture.busy;
+    this.host.name = "there";
+    this.image = this.host.image(domain);
+    const xml = domainXml([diskXml("vda", this.image)]);
+    this.#how = { domain, xml };
+    const config = { disks: [{ target: "vda", master }] };
+    Deno.writeTextFileSync(`${this.host.config}/${domain}.json`, JSON.stringify(config));
+    Deno.writeTextFileSync(`${this.host.settings.definedFolder}/${domain}.xml`, xml);
+  }
+
+  async event(operation: string, extra = "-", how: Circumstance = {}): Promise<Result> {
+    return await this.host.event(operation, extra, { ...this.#how, ...how });
+  }
+
+  async start(): Promise<void> {
+    await this.host.good("prepare", "-", this.#how);
+    await this.host.good("started", "-", this.#how);
+    this.host.busy.add(this.image);
+  }
+
+  async stop(reason = "shutdown"): Promise<void> {
+    this.host.busy.delete(this.image);
+    await this.host.good("release", reason, this.#how);
+  }
+
+  [Symbol.dispose](): void {
+    this.host[Symbol.dispose]();
+  }
+}
+
 export class Pool {
   readonly master: string;
   /** Seats whose guests have a disk of their own, too. */

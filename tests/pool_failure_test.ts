@@ -1,10 +1,10 @@
 /** Starts of seats that are refused, events of theirs that are cut short, and hosts that die. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { atEveryStep } from "./fault.ts";
+import { atEveryStep, dyingAt } from "./fault.ts";
 import { afterClockTick, type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { makeBorn } from "./file_times.ts";
-import { poolTest } from "./pool.ts";
+import { FarSeat, poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { LONGEST_IMAGE_NAME } from "../lib/state/paths.ts";
 
@@ -629,3 +629,38 @@ for (const what of ["commit", "undo", "keep"]) {
     });
   });
 }
+
+poolTest(
+  "an undo that was cut short takes no commit from under a session that another host has begun since",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 3 };
+    await pool.commit("one");
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    fixture.configure({ vda: false });
+    await fixture.type(["undo", DOMAIN, "--yes"], true, { perform: dyingAt("remove") });
+    using far = new FarSeat(pool);
+    await far.start();
+    for (const command of ["recover guest", "publish guest", "undo guest --yes"]) {
+      const { code, said } = await fixture.type(command);
+      assertEquals(code, 1, command);
+      assertStringIncludes(
+        said.join("\n"),
+        `vda: an undo that was cut short waits: sessions stand on the commit`,
+      );
+      assertStringIncludes(said.join("\n"), "a session of another host goes with its guest's end");
+    }
+    assertEquals((await fixture.event("prepare")).code, 1);
+    await fixture.event("release", "failed");
+    await pool.merge();
+    assertEquals(far.host.read(far.image)["version"], "one");
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "first", "this host knows of the undo");
+    await pool.stop("seat1");
+    await far.stop();
+    const { printed } = await fixture.type("recover guest");
+    assertStringIncludes(printed.join("\n"), "undo was interrupted, and is completed now");
+    assertEquals(pool.layers, [0]);
+  },
+);

@@ -2,15 +2,14 @@ import { described, type GuestCommand } from "./guest_command.ts";
 import { onIdleDisks } from "./idle_disks.ts";
 import { enableKeeping, type Idle, type Layered } from "./idle_operation.ts";
 import { UserError } from "../errors.ts";
-import { guestOf } from "../hook/definitions.ts";
 import { endDeadOnMasters } from "../hook/merge.ts";
 import { leftByUndo } from "../hook/pending_operation.ts";
-import { onTop, standingOn, tellStanding, wayOut } from "../hook/standing.ts";
+import { topBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readOtherRecords, readRecordsInForce } from "../host/session_records.ts";
 import { lastCommitted, wasCommittedWith } from "../state/firmware_commits.ts";
 import { isTorn, type ObservedDisk } from "../state/observed_disk.ts";
-import { imageOf, namesOf } from "../state/paths.ts";
+import { namesOf } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
 import { listed, shellWord } from "../text.ts";
 
@@ -110,21 +109,6 @@ function checkSeats({ target, names }: ObservedDisk, state: Layered, context: Gu
       }`,
     });
   }
-  const standing = onTop(standingOn(names, context), state);
-  if (standing.length === 0) return;
-  const owners = standing.map(({ domain, file, how }) =>
-    how === "unreadable note" ? undefined : domain ?? guestOf(imageOf(file) ?? file, context)
-  );
-  const seats = [...new Set(owners.flatMap((domain) => domain ?? []))].map(shellWord).join(" ");
-  // What is set aside and no guest's is as unknown as all else that nobody tells of.
-  const others = standing.filter((_, index) => owners[index] === undefined)
-    .map((one) => one.how === "set aside" ? { ...one, how: "unknown" as const } : one);
-  const ways = [
-    seats && `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
-      `autorevert recover --discard GUEST; they are ${seats}`,
-    wayOut(others),
-  ];
-  throw new UserError(`sessions stand on the commit: ${tellStanding(standing)}`, {
-    hint: ways.filter(Boolean).join("; "),
-  });
+  const block = topBlock(names, state, context);
+  if (block !== undefined) throw block;
 }

@@ -2,6 +2,8 @@
 
 import type { EventContext } from "./context.ts";
 import { madeAt } from "./observe.ts";
+import { topBlock } from "./standing.ts";
+import { UserError, withContext } from "../errors.ts";
 import { version } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import { versionBefore, withUndone } from "../state/firmware_commits.ts";
@@ -66,11 +68,14 @@ export function leftByUndo(records: readonly SessionRecord[], states: LayeredSta
  * Does the operations that are pending, and clears them from the note. The caller holds the guest's lock and its folders'.
  *
  * @returns the undos and keeps that are done now, also by what was cut short before it could note that
- * @throws {UserError} if a step fails; then the order stands
+ * @throws {UserError} if a step fails, or a session of another host stands on a commit that is to be taken back: it may have begun
+ * since the order was noted, and can't know of it; then the order stands
  */
-export async function resumePending({ run, paths }: EventContext): Promise<PendingOperation[]> {
+export async function resumePending(context: EventContext): Promise<PendingOperation[]> {
+  const { run, paths } = context;
   const records = readOwnRecords(paths.note);
   if (records.every(({ pending }) => pending === undefined)) return [];
+  for (const record of records) checkNobodyOnTop(record, context);
   const done: PendingOperation[] = [];
   for (const record of records) {
     if (record.pending === undefined) continue;
@@ -91,8 +96,26 @@ export async function resumePending({ run, paths }: EventContext): Promise<Pendi
   return done;
 }
 
+/** @throws {UserError} if sessions stand on a commit that is to be taken back */
+function checkNobodyOnTop({ target, image, pending }: SessionRecord, context: EventContext): void {
+  if (pending?.verb !== "undo") return;
+  const names = namesOf(image);
+  const state = parse(names, context.run.listing(image));
+  if (!("layers" in state) || !state.master || !isTop(pending, names, state)) return;
+  const block = topBlock(names, state, context);
+  if (block === undefined) return;
+  throw withContext(
+    target,
+    new UserError(`an undo that was cut short waits: ${block.message}`, { hint: block.hint }),
+  );
+}
+
 /** Whether the top layer is still the one at the time of the order: another host may have merged it, and committed another. */
-function isTop({ top, topVersion }: PendingOperation, names: Names, { layers }: Layered): boolean {
+function isTop(
+  { top, topVersion }: PendingOperation,
+  names: Names,
+  { layers }: { readonly layers: Layers },
+): boolean {
   return topOf(layers) === top && (topVersion === undefined || topVersion === version(names.layer(top)));
 }
 

@@ -4,6 +4,7 @@
  */
 
 import type { EventContext } from "./context.ts";
+import { guestOf } from "./definitions.ts";
 import { isComingUp, isOfAnotherHost, mayRun } from "./seat_guest.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
@@ -181,7 +182,7 @@ export function inTheWay(
 }
 
 /** Those that keep the newest commit from being taken back. */
-export function onTop(standing: readonly Standing[], { layers }: { readonly layers: Layers }): Standing[] {
+function onTop(standing: readonly Standing[], { layers }: { readonly layers: Layers }): Standing[] {
   return standing.filter(({ layer }) => layer === undefined || layer === topOf(layers));
 }
 
@@ -236,6 +237,31 @@ export function mergeBlock(
     `the merge waits for the end of those who stand on the layers: ${tellStanding(blocking)}`,
     { healedBy: "event", hint: ways.length > 0 ? ways.join("; ") : undefined },
   );
+}
+
+/** Why the newest commit can't be taken back, if sessions stand on it. */
+export function topBlock(
+  names: Names,
+  state: { readonly layers: Layers },
+  context: Pick<EventContext, "host">,
+): UserError | undefined {
+  const standing = onTop(standingOn(names, context), state);
+  if (standing.length === 0) return undefined;
+  const owners = standing.map(({ domain, file, how }) =>
+    how === "unreadable note" ? undefined : domain ?? guestOf(imageOf(file) ?? file, context)
+  );
+  const seats = [...new Set(owners.flatMap((domain) => domain ?? []))].map(shellWord).join(" ");
+  // What is set aside and no guest's is as unknown as all else that nobody tells of.
+  const others = standing.filter((_, index) => owners[index] === undefined)
+    .map((one) => one.how === "set aside" ? { ...one, how: "unknown" as const } : one);
+  const ways = [
+    seats && `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
+      `autorevert recover --discard GUEST; they are ${seats}`,
+    wayOut(others),
+  ];
+  return new UserError(`sessions stand on the commit: ${tellStanding(standing)}`, {
+    hint: ways.filter(Boolean).join("; "),
+  });
 }
 
 /** What an administrator can do about those that nothing ends by itself; undefined where there is none. */
