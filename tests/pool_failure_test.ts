@@ -1,7 +1,7 @@
 /** Starts of seats that are refused, events of theirs that are cut short, and hosts that die. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { atEveryStep, dyingAt } from "./fault.ts";
+import { atEveryStep, before, beforeFirst, dyingAt } from "./fault.ts";
 import { afterClockTick, type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { makeBorn } from "./file_times.ts";
 import { FarSeat, poolTest } from "./pool.ts";
@@ -664,3 +664,37 @@ poolTest(
     assertEquals(pool.layers, [0]);
   },
 );
+
+for (const moment of ["begins", "has begun"]) {
+  poolTest(
+    `the last seat that is taken out on one host leaves what another host ${moment} in that second protected`,
+    1,
+    async (pool, fixture) => {
+      fixture.keys = { "keep-commits": 1 };
+      await pool.start("seat1");
+      await pool.stop("seat1");
+      await pool.commit("one");
+      using far = new FarSeat(pool);
+      if (moment === "begins") {
+        const disable = beforeFirst("create", async () => void await fixture.type("disable seat1"));
+        const { code, said } = await far.event("prepare", "-", { perform: disable });
+        assertEquals(code, 1);
+        assertStringIncludes(said.join("\n"), `vda.img.autorevert-master" was taken away by another host`);
+        assertStringIncludes(said.join("\n"), "hint: try again");
+        await far.event("release", "failed");
+        assert(!exists(far.image));
+        await far.start();
+      } else {
+        const perform = before("remove", async (step) => {
+          if (step.kind === "remove" && step.path.endsWith(".autorevert-master")) await far.start();
+        });
+        assertEquals((await fixture.type("disable seat1", true, { perform })).code, 0);
+      }
+      await far.stop("saved");
+      for (const version of ["two", "three"]) await pool.commit(version, {});
+      await far.event("restore");
+      await far.start();
+      assertEquals(far.host.read(far.image)["version"], "one");
+    },
+  );
+}

@@ -102,7 +102,13 @@ export async function releaseMasters(
       using _folder = await run.locks.folders([master.image]);
       const listing = run.listing(master.image);
       if (listing.has(master.master) && seatsOn(master, context).length === 0) {
-        await run.take("", ceaseMaster(master, listing));
+        await run.take("", [{ kind: "remove", path: master.master }]);
+        // Another host has locks of its own: it makes its overlay and then looks for the mark, so one of both sees the other.
+        const isWanted = standingOn(master, context).length > 0;
+        await run.take(
+          "",
+          isWanted ? [{ kind: "mark", path: master.master }] : ceaseMaster(master, run.listing(master.image)),
+        );
       }
     } catch (error) {
       run.report(error);

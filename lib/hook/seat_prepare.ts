@@ -194,8 +194,9 @@ async function place(
   const begun = decided.filter(({ decision }) => beginsSeat(decision)).map(({ seat }) => seat.master);
   checkOneVersion(begun, context);
   const placed = decided.map((one): PlacedSeat => ({ ...one, on: layerFor(one, context) }));
-  for (const { seat: { target, master }, decision } of placed) {
-    if (!beginsSeat(decision)) continue;
+  for (const { seat: { target }, on } of placed) {
+    if (on === undefined) continue;
+    const master = namesOf(on.master);
     const listing = run.listing(master.image);
     await run.take(target, becomeMaster(master, parse(master, listing), listing));
   }
@@ -282,14 +283,15 @@ function isMerged(master: Names, context: EventContext): boolean {
 /**
  * Another host has locks of its own.
  *
- * @throws {UserError} if it took the layer away meanwhile
+ * @throws {UserError} if it took the layer away meanwhile, or the mark by which its merges know that sessions may stand there
  */
 function checkStillThere({ seat: { target, names, listing }, on }: PlacedSeat, { run }: EventContext): void {
-  const layer = namesOf(on!.master).layer(on!.layer);
-  const isGone = !run.listing(on!.master).has(layer);
+  const { master, layer } = namesOf(on!.master);
+  const there = run.listing(on!.master);
+  const gone = [layer(on!.layer), master].find((path) => !there.has(path));
   const isReplaced = run.listing(names.image).get(names.image) !== listing.get(names.image);
-  if (!isGone && !isReplaced) return;
-  const what = isGone ? `${quoted(layer)} was taken away` : `${quoted(names.image)} was replaced`;
+  if (gone === undefined && !isReplaced) return;
+  const what = gone === undefined ? `${quoted(names.image)} was replaced` : `${quoted(gone)} was taken away`;
   throw withContext(
     target,
     new UserError(`${what} by another host while a session was begun`, {
