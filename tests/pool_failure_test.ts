@@ -698,3 +698,38 @@ for (const moment of ["begins", "has begun"]) {
     },
   );
 }
+
+poolTest(
+  "a merge before the folder of the seats is mounted takes nothing from under a session that died there",
+  1,
+  async (pool, fixture) => {
+    const folder = `${fixture.root}/seats`;
+    Deno.mkdirSync(folder);
+    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, folder] };
+    pool.image = (seat) => `${folder}/${seat}.img`;
+    pool.configure("seat1");
+    await pool.start("seat1");
+    await pool.commit("second");
+    pool.powerCut();
+    Deno.renameSync(folder, `${folder}.disk`);
+    Deno.mkdirSync(folder);
+    const { log } = await pool.merge();
+    assertStringIncludes(log.join("\n"), `"seat1" has left a session behind`);
+    assertStringIncludes(log.join("\n"), "autorevert recover --discard seat1");
+    assertEquals(pool.layers, [0, 1]);
+    Deno.removeSync(folder);
+    Deno.renameSync(`${folder}.disk`, folder);
+    await pool.event("seat1", "restore");
+    assertEquals((await pool.event("seat1", "prepare")).said, []);
+    assertEquals(pool.version("seat1"), "first");
+    await pool.event("seat1", "started");
+    pool.powerCut(new Date(LATER.getTime() + 1000));
+    // It has ended at another host: a person says so.
+    Deno.removeSync(pool.image("seat1"));
+    await pool.merge();
+    assertEquals(pool.layers, [0, 1]);
+    assertEquals((await fixture.type("recover --discard seat1 --yes")).said, []);
+    await pool.merge();
+    assertEquals(pool.layers, [1]);
+  },
+);

@@ -15,7 +15,7 @@ import { allSeats, readSeats } from "../host/seat_records.ts";
 import { readConfig } from "../host/config_file.ts";
 import { readRecords } from "../host/session_records.ts";
 import { Run } from "../host/run.ts";
-import { guestNames, type Names, namesOf } from "../state/paths.ts";
+import { folderOf, guestNames, type Names, namesOf } from "../state/paths.ts";
 import { type DecidedSeat, isSeatAwaited, seatAtRelease, seatRecordsAtRelease } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import type { SeatDecision } from "../state/seat_table.ts";
@@ -139,6 +139,7 @@ async function endDead(context: EventContext): Promise<void> {
   // Of a session that is there nobody could tell what stands on it.
   const isThere = left.some(({ image }) => files.lstat(image) !== undefined);
   if (disks === undefined && isThere) return;
+  if (left.some(mayBeUnmounted)) return;
   // Another host may have begun a session in its place since, or it has become a disk of its own.
   const config = await readConfig(paths.config, host.settings.configOwner);
   const managed = readRecords(paths.note).map(({ image }) => image);
@@ -155,6 +156,15 @@ async function endDead(context: EventContext): Promise<void> {
   // None of their ends was noted: it may have been a save. What a start that never came up has set aside is what may be saved then.
   const start = theirs.some(({ aside }) => aside !== undefined) ? "fresh" : "up";
   await endSessions({ start, end: "unknown", config, disks: disks ?? [], isTold: false }, context);
+}
+
+/**
+ * Whether nothing is there of a session that had its name: it has ended elsewhere, or its folder isn't mounted yet. One beside its
+ * master is gone.
+ */
+function mayBeUnmounted({ image, master, made, continued }: SeatRecord): boolean {
+  return folderOf(image) !== folderOf(master) && (made !== undefined || continued !== undefined) &&
+    [image, namesOf(image).ended].every((path) => files.lstat(path) === undefined);
 }
 
 /**
