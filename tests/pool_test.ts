@@ -308,3 +308,18 @@ for (const event of ["merge", "undo"]) {
     },
   );
 }
+
+poolTest(
+  "the end of a seat merges nothing of a master's guest that was renamed, and whose note was not yet",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 3 };
+    for (const version of ["one", "two"]) await pool.commit(version);
+    const { definedFolder } = fixture.settings;
+    Deno.renameSync(`${definedFolder}/guest.xml`, `${definedFolder}/guest2.xml`);
+    Deno.renameSync(fixture.configFile, `${fixture.config}/guest2.json`);
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    assertEquals(pool.layers, [0, 1, 2]);
+  },
+);
