@@ -1,7 +1,7 @@
 /** Which versions of a master `publish` gives to seats, and which it refuses. */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import { dyingAt } from "./fault.ts";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { atEveryStep, dyingAt } from "./fault.ts";
 import { Fixture } from "./fixture.ts";
 import { type Pool, poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
@@ -47,35 +47,112 @@ poolTest(
   },
 );
 
-Deno.test("seats never begin with versions of a guest's disks that were not there together: publish --back", async () => {
-  using fixture = new Fixture();
-  fixture.keys = { "keep-commits": 3, publish: "by hand" };
-  fixture.disks({ vda: false, vdb: false }).define();
-  const targets = ["vda", "vdb"];
-  const xml = domainXml(targets.map((target) => diskXml(target, fixture.image(`seat-${target}`))));
-  const disks = targets.map((target) => ({ target, master: fixture.image(target) }));
-  Deno.writeTextFileSync(`${fixture.config}/seat.json`, JSON.stringify({ disks }));
-  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/seat.xml`, xml);
-  const versions = async () => {
-    await fixture.good("prepare", "-", { domain: "seat", xml });
+/** A guest with two disks that are published by hand, and a seat that has both as masters. */
+class TwoMasters implements Disposable {
+  readonly fixture = new Fixture();
+  readonly #targets = ["vda", "vdb"];
+  readonly #xml: string;
+
+  constructor() {
+    const { fixture } = this;
+    fixture.keys = { "keep-commits": 3, publish: "by hand" };
+    fixture.disks({ vda: false, vdb: false }).define();
+    this.#xml = domainXml(this.#targets.map((target) => diskXml(target, fixture.image(`seat-${target}`))));
+    const disks = this.#targets.map((target) => ({ target, master: fixture.image(target) }));
+    Deno.writeTextFileSync(`${fixture.config}/seat.json`, JSON.stringify({ disks }));
+    Deno.writeTextFileSync(`${fixture.settings.definedFolder}/seat.xml`, this.#xml);
+  }
+
+  /** What the seat finds in a life, or why it doesn't start. */
+  async versions(): Promise<string> {
+    const { fixture } = this;
+    const { code, said } = await fixture.event("prepare", "-", { domain: "seat", xml: this.#xml });
+    if (code !== 0) {
+      await fixture.event("release", "failed", { domain: "seat", xml: this.#xml });
+      return said.join("\n");
+    }
     await fixture.good("started", "-", { domain: "seat" });
-    const read = targets.map((target) => fixture.read(fixture.image(`seat-${target}`))["version"] ?? "none");
-    await fixture.good("release", "shutdown", { domain: "seat", xml });
+    const read = this.#targets.map((target) =>
+      fixture.read(fixture.image(`seat-${target}`))["version"] ?? "none"
+    );
+    await fixture.good("release", "shutdown", { domain: "seat", xml: this.#xml });
     return read.join(" ");
-  };
-  const session = async (version: string, ...flagged: string[]) => {
-    fixture.configure(Object.fromEntries(targets.map((target) => [target, flagged.includes(target)])));
+  }
+
+  /** A session of the masters' guest, of which these disks are committed. */
+  async session(version: string, ...flagged: string[]): Promise<void> {
+    const { fixture } = this;
+    fixture.configure(Object.fromEntries(this.#targets.map((target) => [target, flagged.includes(target)])));
     await fixture.start();
     for (const target of flagged) fixture.write(fixture.image(target), "version", version);
     await fixture.event("release", "shutdown", { mergeDies: true });
+    fixture.configure({ vda: false, vdb: false });
+  }
+
+  [Symbol.dispose](): void {
+    this.fixture[Symbol.dispose]();
+  }
+}
+
+Deno.test("seats never begin with versions of a guest's disks that were not there together: publish --back", async () => {
+  using masters = new TwoMasters();
+  const { fixture } = masters;
+  const seen = [await masters.versions()];
+  for (const [version, ...flagged] of [["1", "vda", "vdb"], ["2", "vda"]] as const) {
+    await masters.session(version, ...flagged);
     await fixture.type("publish guest");
-  };
-  const seen = [await versions()];
-  await session("1", "vda", "vdb");
-  seen.push(await versions());
-  await session("2", "vda");
-  seen.push(await versions());
+    seen.push(await masters.versions());
+  }
   assertEquals(seen, ["none none", "1 1", "2 1"]);
   await fixture.type("publish --back guest");
-  assertEquals(await versions(), "1 1");
+  assertEquals(await masters.versions(), "1 1");
+});
+
+const CUT =
+  'error: seat: a commit, undo, keep or publish of "guest", whose disks are the masters, was cut short\n' +
+  "hint: complete it: autorevert recover guest";
+
+for (const fault of ["dies before", "dies after", "fails before"] as const) {
+  Deno.test(`nor where publish is cut short between them, which is completed: it ${fault} a step`, async () => {
+    await atEveryStep(fault, async ({ perform }) => {
+      using masters = new TwoMasters();
+      const { fixture } = masters;
+      await masters.versions();
+      await masters.session("1", "vda", "vdb");
+      await fixture.type("publish guest", true, { perform });
+      const now = await masters.versions();
+      assert(["none none", "1 1", CUT].includes(now), now);
+      await fixture.type("recover guest");
+      assertEquals(await masters.versions(), now === CUT ? "1 1" : now);
+      await masters.session("2", "vda", "vdb");
+      assertEquals(await masters.versions(), now === CUT ? "1 1" : now);
+    });
+  });
+}
+
+/** Between the two disks. */
+const halfway = () => dyingAt((step) => step.kind === "rename" && step.from.includes("vdb"));
+
+Deno.test("going back that was cut short goes back by one when it is typed again, also while the guest runs", async () => {
+  using masters = new TwoMasters();
+  const { fixture } = masters;
+  await masters.versions();
+  for (const version of ["1", "2"]) await masters.session(version, "vda", "vdb");
+  await fixture.type("publish guest");
+  assertEquals(await masters.versions(), "2 2");
+  await fixture.type("publish --back guest", true, { perform: halfway() });
+  assertEquals(await masters.versions(), CUT);
+  await fixture.type("publish --back guest");
+  assertEquals(await masters.versions(), "1 1");
+  await fixture.start();
+  await fixture.type("publish guest", true, { perform: halfway() });
+  assertEquals(await masters.versions(), CUT);
+  await fixture.event("release", "shutdown");
+  assertEquals(await masters.versions(), CUT);
+  assertStringIncludes(
+    (await fixture.type("check guest")).printed.join("\n"),
+    "now: autorevert recover guest",
+  );
+  await fixture.start();
+  assertEquals(await masters.versions(), "2 2");
 });

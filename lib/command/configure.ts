@@ -14,21 +14,25 @@ import { resumePending } from "../hook/pending_operation.ts";
 import { readOwnRecords, readRecords, readRecordsInForce } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
-import { formatRecords } from "../state/session_record.ts";
+import { formatRecords, type PendingOperation } from "../state/session_record.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /**
  * What was cut short is completed before any change: a commit clears its flag with the next event, which tells it by the time of the
  * file, and an undo takes away what a command would work on.
+ *
+ * @returns the orders of an administrator that it has completed
  */
-export async function finishRecovery(context: GuestCommand): Promise<void> {
+export async function finishRecovery(context: GuestCommand): Promise<readonly PendingOperation[]> {
   const { run, domain, paths, terminal } = context;
   await noteIdleDisks(context);
   const images = readRecords(paths.note).map(({ image }) => image);
   using _folders = await run.locks.folders(images);
+  let done: readonly PendingOperation[] = [];
   if (readOwnRecords(paths.note).some(({ pending }) => pending !== undefined)) {
     await interruptMerges(context, images);
-    const [first] = await resumePending(context);
+    done = await resumePending(context);
+    const [first] = done;
     if (first !== undefined) terminal.print(`${domain}: ${first.verb} was interrupted, and is completed now`);
     await resumeMerges(images, context);
   }
@@ -38,6 +42,7 @@ export async function finishRecovery(context: GuestCommand): Promise<void> {
     await run.take(subject, steps);
     terminal.print(`${domain} ${subject}: interrupted event completed`);
   }
+  return done;
 }
 
 /** The disks that are meant, out of those that the configuration lists. */

@@ -87,7 +87,11 @@ export async function checkEnded(
 }
 
 /** The error of an operation that was noted: it is done all the same. */
-export function withOrder(verb: Operation["verb"], error: UserError, context: GuestCommand): UserError {
+export function withOrder(
+  verb: Operation["verb"] | "publish",
+  error: UserError,
+  context: GuestCommand,
+): UserError {
   const back = verb === "undo" ? `; to have the commit back after that: ${onSameDisks("keep", context)}` : "";
   const stands = `the ${verb} is completed at the next start, end or merge, or now: ${
     recoverCommand("complete", context.domain)

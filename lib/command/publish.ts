@@ -1,28 +1,31 @@
 import { finishRecovery } from "./configure.ts";
 import { checkTargets, described, type GuestCommand } from "./guest_command.ts";
-import { UserError, withContext } from "../errors.ts";
+import { withOrder } from "./idle_operation.ts";
+import { asUserError, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { startMerge } from "../hook/merge.ts";
 import { observeListed } from "../hook/observe.ts";
+import { resumePending, withPublishing } from "../hook/pending_operation.ts";
 import { readOtherRecords, readOwnRecords } from "../host/session_records.ts";
 import { lastCommitted } from "../state/firmware_commits.ts";
 import { isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { type Layers, publishedOf, topOf } from "../state/state.ts";
-import { publish as publishSteps } from "../state/master_transitions.ts";
+import { publishAsMaster } from "../state/master_transitions.ts";
 import { shellWord } from "../text.ts";
 
 /**
  * Has seats take the newest commit of the disks at their next start, or go back by one.
  *
- * One rename: after a crash seats take the old version or the new one.
+ * After a crash seats take the old version of all disks, or the new one of all: those with several of the masters are refused until
+ * the next event of the master's guest, or `recover`, has completed it.
  *
  * @throws {UserError} if it is not done by hand, or there is no such version
  */
 export async function publish(context: GuestCommand): Promise<void> {
   const { run, domain, host, paths, targets } = context;
   using _guest = await run.locks.guest();
-  await finishRecovery(context);
+  const isDone = (await finishRecovery(context)).some(({ verb }) => verb === "publish");
   const config = await configOf(context);
   checkTargets(targets, config?.disks ?? [], context);
   const disks = (config?.disks ?? []).filter(({ target, byHand }) =>
@@ -42,8 +45,11 @@ export async function publish(context: GuestCommand): Promise<void> {
     );
   {
     using _folders = await run.locks.folders(observe().map(({ names }) => names.image));
-    const versions = meantBy(observe(), context).map((disk) => [disk, versionMeant(disk, context)] as const);
-    for (const [disk, number] of versions) await publishDisk(disk, number, context);
+    // Whoever types it again after it was cut short doesn't mean to go back once more.
+    const versions = isDone && context.options.has("back")
+      ? []
+      : meantBy(observe(), context).map((disk) => [disk, versionMeant(disk, context)] as const);
+    await publishAll(versions, context);
   }
   await startMerge(observe().filter((disk) => stateOf(disk).kind === "layered"), context);
 }
@@ -63,15 +69,29 @@ function publishedNow(disk: ObservedDisk): number | undefined {
   return publishedOf(disk.names, disk.listing) ?? ("layers" in state ? topOf(state.layers) : undefined);
 }
 
-async function publishDisk(disk: ObservedDisk, number: number, context: GuestCommand): Promise<void> {
-  const { run, domain, terminal } = context;
-  const { target, names, listing } = disk;
-  const mark = listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const];
-  await run.take(target, [...mark, ...publishSteps(names, listing, number)]);
-  terminal.print(
-    `${domain} ${target}: published is the version ${described(names.layer(number))}; ` +
-      "seats take it at their next start",
-  );
+/** Several are noted first, so that what is cut short between them is completed. */
+async function publishAll(
+  versions: readonly (readonly [disk: ObservedDisk, number: number])[],
+  context: GuestCommand,
+): Promise<void> {
+  const { run, domain, paths, terminal } = context;
+  if (versions.length > 1) {
+    const numbers = new Map(versions.map(([{ names }, number]) => [names.image, number]));
+    const records = withPublishing(readOwnRecords(paths.note), numbers);
+    await run.take("", [{ kind: "note", path: paths.note, records }]);
+    try {
+      await resumePending(context);
+    } catch (error) {
+      throw withOrder("publish", asUserError(error), context);
+    }
+  }
+  for (const [{ target, names }, number] of versions) {
+    await run.take(target, publishAsMaster(names, run.listing(names.image), number));
+    terminal.print(
+      `${domain} ${target}: published is the version ${described(names.layer(number))}; ` +
+        "seats take it at their next start",
+    );
+  }
 }
 
 /** @throws {UserError} if there is none */

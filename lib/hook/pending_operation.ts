@@ -10,8 +10,9 @@ import { versionBefore, withUndone } from "../state/firmware_commits.ts";
 import { wasSavedOn } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import type { PendingOperation, SessionRecord } from "../state/session_record.ts";
-import { hasEnded, type Layers, parse, type State, topOf } from "../state/state.ts";
+import { hasEnded, type Layers, type Listing, parse, type State, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
+import { publishAsMaster } from "../state/master_transitions.ts";
 import { recover } from "../state/recovery.ts";
 import * as moves from "../state/transitions.ts";
 
@@ -57,6 +58,17 @@ export function withPending(
   });
 }
 
+/** The same for versions that are to be published, by image. */
+export function withPublishing(
+  records: readonly SessionRecord[],
+  versions: ReadonlyMap<string, number>,
+): SessionRecord[] {
+  return records.map((record) => {
+    const top = versions.get(record.image);
+    return top === undefined ? record : { ...record, pending: { verb: "publish", top } };
+  });
+}
+
 /** What was undone before of other disks than these: with what goes now of these, it belongs to nothing that is left. */
 export function leftByUndo(records: readonly SessionRecord[], states: LayeredStates): SessionRecord[] {
   const undone = records.filter(({ undone }) => undone);
@@ -67,7 +79,7 @@ export function leftByUndo(records: readonly SessionRecord[], states: LayeredSta
 /**
  * Does the operations that are pending, and clears them from the note. The caller holds the guest's lock and its folders'.
  *
- * @returns the undos and keeps that are done now, also by what was cut short before it could note that
+ * @returns the orders of an administrator that are done now, also by what was cut short before it could note that
  * @throws {UserError} if a step fails, or a session of another host stands on a commit that is to be taken back: it may have begun
  * since the order was noted, and can't know of it; then the order stands
  */
@@ -80,10 +92,13 @@ export async function resumePending(context: EventContext): Promise<PendingOpera
   for (const record of records) {
     if (record.pending === undefined) continue;
     const names = namesOf(record.image);
-    await run.take(record.target, recover(names, run.listing(record.image)));
-    const state = parse(names, run.listing(record.image));
-    if (state.kind === "missing") continue;
-    await run.take(record.target, stepsOf(record, record.pending, state));
+    // Versions are published whatever the guest is doing.
+    if (record.pending.verb !== "publish") {
+      await run.take(record.target, recover(names, run.listing(record.image)));
+    }
+    const listing = run.listing(record.image);
+    if (parse(names, listing).kind === "missing") continue;
+    await run.take(record.target, stepsOf(record, record.pending, listing));
     if (record.pending.verb !== "forget") done.push(record.pending);
   }
   // A disk whose folder isn't mounted yet still has its order.
@@ -120,9 +135,13 @@ function isTop(
 }
 
 /** An undo and a keep leave another layer at the top: an order that is done is never done again. */
-function stepsOf({ image, owner }: SessionRecord, pending: PendingOperation, state: State): Step[] {
+function stepsOf({ image, owner }: SessionRecord, pending: PendingOperation, listing: Listing): Step[] {
   const names = namesOf(image);
+  const state = parse(names, listing);
   const { verb, top, to = top } = pending;
+  if (verb === "publish") {
+    return "layers" in state && state.layers.includes(top) ? publishAsMaster(names, listing, top) : [];
+  }
   if (verb === "forget") return hasEnded(state) ? moves.removeSetAside(names) : [];
   if (state.kind !== "layered" || !isTop(pending, names, state)) return [];
   switch (verb) {

@@ -87,10 +87,13 @@ export async function firmwareOfMaster(
   }
   const cut = masterGuests(names, context).find(({ records }) => records.some(({ pending }) => pending));
   if (cut !== undefined) {
-    throw new UserError(`an undo or keep of ${quoted(cut.domain)}, whose disk is the master, was cut short`, {
-      hint: `complete it: ${recoverCommand("complete", cut.domain)}`,
-      healedBy: "event",
-    });
+    throw new UserError(
+      `an undo, keep or publish of ${quoted(cut.domain)}, whose disk is the master, was cut short`,
+      {
+        hint: `complete it: ${recoverCommand("complete", cut.domain)}`,
+        healedBy: "event",
+      },
+    );
   }
   const state = parse(names, run.listing(master));
   const isIn = ["session", "committing"].includes(state.kind) &&

@@ -62,7 +62,7 @@ export function layerFor({ seat, decision }: DecidedSeat, context: EventContext)
 }
 
 /**
- * Disks of one guest are committed, undone and kept together. Where that was cut short, some are done and others are not.
+ * Disks of one guest are committed, undone, kept and published together. Where that was cut short, some are done and others are not.
  *
  * @throws {UserError} if sessions are about to begin with such masters
  */
@@ -86,7 +86,7 @@ export function checkOneVersion(masters: readonly Names[], context: EventContext
     const isCut = ({ image, pending }: SessionRecord) => pending !== undefined || isCommitting(image);
     if (records.length < 2 || !records.some(isCut)) continue;
     throw new UserError(
-      `a commit, undo or keep of ${quoted(guest)}, whose disks are the masters, was cut short`,
+      `a commit, undo, keep or publish of ${quoted(guest)}, whose disks are the masters, was cut short`,
       {
         hint: `complete it: ${recoverCommand("complete", guest)}`,
         healedBy: "event",

@@ -34,10 +34,13 @@ export function holdPublished(names: Names, listing: Listing, byHand: boolean): 
   const state = parse(names, listing);
   if (!byHand) return publish(names, listing, undefined);
   if (!("layers" in state)) return [];
-  return [
-    ...listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const],
-    ...publish(names, listing, topOf(state.layers)),
-  ];
+  return publishAsMaster(names, listing, topOf(state.layers));
+}
+
+/** The same as {@link publish}, of a disk that may be no master yet. */
+export function publishAsMaster(names: Names, listing: Listing, number: number): Step[] {
+  const mark = listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const];
+  return [...mark, ...publish(names, listing, number)];
 }
 
 /** Has seats stand on this layer from their next start on; undefined: on the newest one, whatever comes. */

@@ -96,11 +96,11 @@ export interface FirmwareCommit {
 
 /**
  * An order, and the top layer at that time: with another one it is done, or none of this host's any more. What is to be forgotten stands
- * on no certain one.
+ * on no certain one; of what is to be published it is the layer that seats are to begin with.
  */
 export interface PendingOperation {
   /** `forget`: what was undone of this disk goes with what an undo takes of another one. */
-  readonly verb: "undo" | "keep" | "forget";
+  readonly verb: "undo" | "keep" | "forget" | "publish";
   readonly top: number;
   /** Size and time of that layer. */
   readonly topVersion?: string;
@@ -177,7 +177,7 @@ function parseRecord(value: unknown): SessionRecord {
   };
 }
 
-const verbs: readonly PendingOperation["verb"][] = ["undo", "keep", "forget"];
+const verbs: readonly PendingOperation["verb"][] = ["undo", "keep", "forget", "publish"];
 
 function isCommitTime(value: unknown): value is CommitTime {
   const { layer, at } = Object(value);
@@ -210,7 +210,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
   "target image firmware started continued uid gid mode made ahead idle over held waits flagged flagVersion came " +
-  "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep forget topVersion to"
+  "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep forget publish topVersion to"
 ).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */
