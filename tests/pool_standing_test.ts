@@ -312,3 +312,38 @@ poolTest(
     assertEquals(pool.layers, [0, 1]);
   },
 );
+
+poolTest(
+  "no session begins in a hidden folder, where no merge looks; one that lies there comes back",
+  1,
+  async (pool, fixture) => {
+    const image = pool.image.bind(pool);
+    const folder = `${fixture.images}/.seats`;
+    Deno.mkdirSync(folder);
+    pool.image = (seat) => `${folder}/${seat}.img`;
+    pool.configure("seat1");
+    for (
+      const said of [
+        (await pool.event("seat1", "prepare")).said,
+        (await fixture.type("enable seat1 vda --preview")).said,
+        (await fixture.type("check seat1")).printed,
+      ]
+    ) {
+      assertStringIncludes(said.join("\n"), `${folder}/seat1.img" lies in a hidden folder`);
+      assertStringIncludes(said.join("\n"), "virsh edit seat1");
+    }
+    await pool.event("seat1", "release", "failed");
+    assert(pool.isIdle("seat1"));
+    pool.image = image;
+    pool.configure("seat1");
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    // By an earlier version.
+    pool.image = (seat) => `${folder}/${seat}.img`;
+    Deno.renameSync(image("seat1"), pool.image("seat1"));
+    const note = `${fixture.config}/seat1.seats`;
+    Deno.writeTextFileSync(note, Deno.readTextFileSync(note).replace(image("seat1"), pool.image("seat1")));
+    pool.configure("seat1");
+    await pool.restore("seat1");
+  },
+);

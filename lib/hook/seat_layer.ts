@@ -5,7 +5,7 @@ import { masterGuests } from "./seat_masters.ts";
 import { isLayerName } from "./seat_observe.ts";
 import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
-import { type Names, namesOf } from "../state/paths.ts";
+import { folderOf, type Names, namesOf } from "../state/paths.ts";
 import { beginsSeat, type DecidedSeat, type ObservedSeat, type StandsOn } from "../state/seat.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, publishedOf, type State, topOf } from "../state/state.ts";
@@ -98,10 +98,23 @@ export function checkOneVersion(masters: readonly Names[], context: EventContext
 /**
  * What a session that begins now stands on.
  *
- * @throws {UserError} if the master is gone, or can't be one
+ * @throws {UserError} if the master is gone or can't be one, or nobody would see that the session stands on it
  */
-export function newLayer({ master, preview }: ObservedSeat, context: EventContext): StandsOn {
+export function newLayer({ names, master, preview }: ObservedSeat, context: EventContext): StandsOn {
   const { run, host } = context;
+  const folders = [...host.settings.imageFolders, folderOf(master.image)];
+  if (files.isHidden(names.image, folders)) {
+    throw new UserError(
+      `${
+        quoted(names.image)
+      } lies in a hidden folder: its master would be merged with no look at what is set aside there`,
+      {
+        hint: `name an image in a folder without a dot before its name: virsh edit ${
+          shellWord(context.domain)
+        }`,
+      },
+    );
+  }
   const listing = run.listing(master.image);
   const state = parse(master, listing);
   if (state.kind === "missing" || state.kind === "stray") {

@@ -203,6 +203,13 @@ export function walk(folder: string, missed: (folder: string) => void): string[]
   });
 }
 
+/** Whether {@link walk} of these folders leaves a file out, since it lies in a hidden one of them. */
+export function isHidden(path: string, folders: readonly string[]): boolean {
+  const above = outermost(folders).filter((folder) => path.startsWith(`${folder}/`));
+  return above.length > 0 &&
+    above.every((folder) => folderOf(path).slice(folder.length).includes("/."));
+}
+
 /** These folders without those that lie in another one of them. */
 export function outermost(folders: readonly string[]): string[] {
   return folders.filter((folder) => !folders.some((other) => folder.startsWith(`${other}/`)));
