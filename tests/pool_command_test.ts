@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { DOMAIN, exists, Fixture } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
+import { namesOf } from "../lib/state/paths.ts";
 import { checkFails } from "./typed.ts";
 
 /** The words of a command, with all that it says. */
@@ -467,3 +468,35 @@ poolTest("disable of a seat says that a guest was saved on its session", 1, asyn
   const { printed } = await fixture.type("disable seat1");
   assertStringIncludes(printed[0]!, "a guest was saved on its session: restore it and shut it down");
 });
+
+poolTest(
+  "check says of a master that has lost its mark how it gets that, and not that its seats are to stand on nothing",
+  1,
+  async (pool, fixture) => {
+    await pool.commit("one");
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    const { master } = namesOf(pool.master);
+    Deno.removeSync(master);
+    const { printed } = await fixture.type("check");
+    assertStringIncludes(printed.join("\n"), "has lost its mark of a master");
+    assertStringIncludes(printed.join("\n"), `hint: touch ${master}`);
+    assert(!printed.join("\n").includes("rebase"), printed.join("\n"));
+  },
+);
+
+poolTest(
+  "no two seats get one image: enable refuses that, and check tells of it",
+  2,
+  async (pool, fixture) => {
+    const image = pool.image("seat1");
+    pool.image = () => image;
+    pool.configure("seat2");
+    const text = `${image}", the image of a seat, is a disk of "seat1", too`;
+    assertStringIncludes((await fixture.type("check seat2")).printed.join("\n"), text);
+    Deno.removeSync(`${fixture.config}/seat2.json`);
+    const { code, said } = await fixture.type(["enable", "seat2", "vda", "--master", pool.master]);
+    assertEquals(code, 1);
+    assertStringIncludes(said.join("\n"), text);
+  },
+);

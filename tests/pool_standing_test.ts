@@ -5,6 +5,7 @@ import { DOMAIN, type Fixture } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { UserError } from "../lib/errors.ts";
+import { standingOn } from "../lib/hook/standing.ts";
 import { namesOf } from "../lib/state/paths.ts";
 
 poolTest("a file that no note tells of keeps a merge waiting, too", 3, async (pool, fixture) => {
@@ -347,3 +348,17 @@ poolTest(
     await pool.restore("seat1");
   },
 );
+
+poolTest("what a guest writes into its raw disk makes that no session", 1, async (pool, fixture) => {
+  await pool.commit("one");
+  await pool.start("seat1");
+  await pool.stop("seat1");
+  const path = `${fixture.images}/raw-guest.img`;
+  // As a header of qcow2 looks.
+  fixture.save(path, namesOf(pool.master).layer(0), {});
+  const standing = () => standingOn(namesOf(pool.master), { host: fixture.host() }).map(({ file }) => file);
+  assertEquals(standing(), [path]);
+  const xml = domainXml([diskXml("vda", path).replace("qcow2", "raw")]);
+  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/raw.xml`, xml);
+  assertEquals(standing(), []);
+});

@@ -138,12 +138,44 @@ function sources(domain: string, { definedFolder, liveFolder }: Settings): strin
   }
 }
 
+/** Which images each domain names. */
+export function imagesOfDomains(settings: Settings) {
+  return domains(settings).map((domain) => ({ domain, images: sources(domain, settings).map(realPath) }));
+}
+
+/** @throws {UserError} if another guest has the image of this one's seat */
+export function checkSeatsImage(
+  image: string,
+  domain: string,
+  users: ReturnType<typeof imagesOfDomains>,
+): void {
+  const others = users.filter((user) => user.domain !== domain && user.images.includes(image))
+    .map((user) => user.domain);
+  if (others.length === 0) return;
+  throw new UserError(`${quoted(image)}, the image of a seat, is a disk of ${listed(others)}, too`, {
+    hint: `give each its own image: virsh edit ${shellWord(others[0]!)}`,
+  });
+}
+
+/** Images of seats that another guest has, too: one would begin with, or throw away, what the other has saved. */
+export function sharedSeats(guests: readonly Guest[], settings: Settings): Finding[] {
+  const users = imagesOfDomains(settings);
+  return guests.flatMap(({ domain, seats }) =>
+    seats.flatMap(({ target, seat }) => {
+      if (seat === undefined) return [];
+      try {
+        checkSeatsImage(seat.names.image, domain, users);
+        return [];
+      } catch (error) {
+        return [finding("error", asUserError(error), domain, target)];
+      }
+    })
+  );
+}
+
 /** Images that a second disk has, too: each disk would write, or stand on, what is the other's. */
 export function sharedImages(guests: readonly Guest[], settings: Settings): Finding[] {
-  const users = domains(settings).map((domain) => ({
-    domain,
-    images: sources(domain, settings).map(realPath),
-  }));
+  const users = imagesOfDomains(settings);
   const managed = managedGuests(settings);
   const known = new Set<string>();
   return guests.flatMap(({ domain, disks }) =>

@@ -1,5 +1,6 @@
 import { type Finding, finding } from "./finding.ts";
 import { type Guest, managedGuests } from "./guest.ts";
+import { rawImages } from "../hook/definitions.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { isMaster, stateOf } from "../state/observed_disk.ts";
@@ -97,18 +98,32 @@ export function clonesOn(guests: readonly Guest[], { settings, backingOf }: Host
     disks.flatMap(({ target, disk }) => disk?.listed && !isMaster(disk) ? { domain, target, disk } : [])
   );
   if (managed.length === 0) return [];
+  const raw = rawImages({ host: { settings } });
+  const seats = new Set(
+    guests.flatMap(({ seats }) => seats).flatMap(({ seat }) =>
+      seat === undefined ? [] : [seat.names.image, seat.names.ended]
+    ),
+  );
   return files.outermost(settings.imageFolders).flatMap((folder) => files.walk(folder, () => {})).flatMap(
     (file) => {
       const backing = backingOrNone(file, backingOf);
-      if (backing === undefined) return [];
+      if (backing === undefined || raw.has(file)) return [];
       return managed.filter(({ disk: { names, listing } }) =>
         !belongsTo(names.image, file) && [...listing.keys()].some((path) => files.sameFile(path, backing))
-      ).map(({ domain, target, disk: { names: { image } } }) => {
+      ).map(({ domain, target, disk: { names: { image, master } } }) => {
+        if (seats.has(file)) {
+          const message = `${quoted(file)}, a session of a seat, stands on ${
+            quoted(image)
+          }, which has lost its mark of a master: a merge would take from under it what it stands on`;
+          return finding("error", { message, hint: `touch ${shellWord(master)}` }, domain, target);
+        }
         const message = `${quoted(file)} stands on ${
           quoted(image)
         }: a commit would change the disk that it is a part of`;
         const hint =
-          `with its guest shut off, have it stand on nothing: qemu-img rebase -b '' ${shellWord(file)}; ` +
+          `with its guest shut off, have it stand on nothing: qemu-img rebase -f qcow2 -b '' ${
+            shellWord(file)
+          }; ` +
           "or make it a seat: docs/classroom.md";
         return finding("warning", { message, hint }, domain, target);
       });

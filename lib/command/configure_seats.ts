@@ -1,6 +1,7 @@
 /** What `enable` and `disable` do with seats, and with disks as masters. */
 
 import { Usage } from "./arguments.ts";
+import { checkSeatsImage, imagesOfDomains } from "./check_guest.ts";
 import { listSeat, setKey } from "./config_edit.ts";
 import { managedGuests } from "./guest.ts";
 import { type GuestCommand, isLive } from "./guest_command.ts";
@@ -125,6 +126,7 @@ export async function enableSeats(
         if (isSeatRefusal(decision)) throw explainSeat(decision, seat, domain);
         checkClaims([seat], context);
       }
+      checkSeatsImage(seat.names.image, domain, imagesOfDomains(host.settings));
       const on = newLayer(seat, context);
       if (hasFirmware) await firmwareOfMaster(on, context);
       checkMastersDisks(seat.master.image, context);

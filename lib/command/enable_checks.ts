@@ -36,7 +36,9 @@ export function checkNoSeat(
     throw withContext(
       standing.target,
       new UserError(`a session of it stands on ${quoted(standing.master)} still`, {
-        hint: `end that first, or throw it away: ${recoverCommand("--discard", domain)}`,
+        hint: `${
+          standing.waits ? "a guest was saved on it: restore it, and " : ""
+        }end that first, or throw it away: ${recoverCommand("--discard", domain)}`,
       }),
     );
   }

@@ -44,3 +44,14 @@ export function guestsOf(
 export function guestOf(image: string, context: Parameters<typeof guestsOf>[1]): string | undefined {
   return guestsOf(image, context)[0];
 }
+
+/** Images that a guest has as raw disks: what it writes there may look like a header. */
+export function rawImages({ host: { settings } }: Parameters<typeof guestsOf>[1]): ReadonlySet<string> {
+  const { definedFolder, liveFolder } = settings;
+  const disks = domains(settings).flatMap((domain) =>
+    [definedFolder, liveFolder].flatMap((folder) => readableDisksIn(folder, domain) ?? [])
+  );
+  return new Set(
+    disks.flatMap(({ raw, file }) => raw && file !== undefined ? files.resolveIfThere(file) ?? file : []),
+  );
+}

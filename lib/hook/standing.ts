@@ -4,7 +4,7 @@
  */
 
 import type { EventContext } from "./context.ts";
-import { guestOf } from "./definitions.ts";
+import { guestOf, rawImages } from "./definitions.ts";
 import { isComingUp, isOfAnotherHost, mayRun } from "./seat_guest.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
@@ -109,7 +109,8 @@ function foundOn(names: Names, noted: readonly Standing[], host: EventContext["h
     if (theirs.some((one) => one.layer === layer) && (file === image || file === scratch)) return [];
     return [{ domain: theirs[0]?.domain, file, layer, how: file === ended ? "set aside" : "unknown" }];
   });
-  return [...found, ...closed.map(unread)];
+  const raw = found.some(({ how }) => how === "unknown") ? rawImages({ host }) : undefined;
+  return [...found.filter(({ file }) => !raw?.has(file)), ...closed.map(unread)];
 }
 
 /** The number of the layer that a file stands on; undefined where it stands on none. */

@@ -11,6 +11,8 @@ export interface DomainDisk {
   readonly backing: string | undefined;
   /** It is a file of the guest's firmware: `nvram` for its UEFI variables, `tpm` for the state of its TPM. */
   readonly firmware?: true;
+  /** Its guest writes all of the file, the first bytes too: these say nothing of what it stands on. */
+  readonly raw?: true;
   /** Why it can't be managed, and what to do about it; undefined if it can. */
   readonly unfit: { readonly reason: string; readonly hint: string } | undefined;
 }
@@ -106,14 +108,22 @@ function parseDisk(disk: Node): DomainDisk {
   const type = attribute(disk, "type") ?? "file";
   const file = type === "file" ? attribute(source, "file") : undefined;
   const [backing] = children(disk, "backingStore").flatMap((store) => children(store, "source"));
-  return { target, file, backing: attribute(backing, "file"), unfit: unfitness(disk, type, source) };
+  const isRaw = formatOf(disk) === "raw";
+  return {
+    ...{ target, file, backing: attribute(backing, "file"), unfit: unfitness(disk, type, source) },
+    ...isRaw && { raw: true },
+  };
+}
+
+function formatOf(disk: Node): string {
+  return attribute(children(disk, "driver")[0], "type") ?? "raw";
 }
 
 /** First of the reasons why a disk can't go back to an earlier state by an overlay. */
 function unfitness(disk: Node, type: string, source: Node | undefined): DomainDisk["unfit"] {
   const has = (name: string, node: Node | undefined = disk) => children(node, name).length > 0;
   const device = attribute(disk, "device") ?? "disk";
-  const format = attribute(children(disk, "driver")[0], "type") ?? "raw";
+  const format = formatOf(disk);
   const remove = (element: string) => ({
     hint: `take <${element}/> out of the disk with virsh edit, or its entry out of the configuration`,
   });
