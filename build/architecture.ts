@@ -61,6 +61,7 @@ const seatWords: Readonly<Record<Exclude<keyof SeatFacts, "event">, Readonly<Rec
   saved: words.saved,
   came: words.came,
   waits: words.waits,
+  stays: words.stays,
   look: { busy: "in use" },
 };
 

@@ -733,3 +733,101 @@ poolTest(
     assertEquals(pool.layers, [1]);
   },
 );
+
+for (const keeps of [true, "unreadable"]) {
+  poolTest(
+    `what a guest was saved on outlives the next session's end, and is what it comes back to, with keep-session ${keeps}`,
+    1,
+    async (pool, fixture) => {
+      pool.configure("seat1", { "keep-session": true });
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "saved");
+      await pool.stop("seat1", "saved");
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "other");
+      const config = `${fixture.config}/seat1.json`;
+      const text = Deno.readTextFileSync(config);
+      if (keeps === "unreadable") Deno.writeTextFileSync(config, "{");
+      await pool.stop("seat1");
+      Deno.writeTextFileSync(config, text);
+      assertEquals(pool.record("seat1")?.beside, "ended");
+      await pool.restore("seat1");
+      assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
+    },
+  );
+}
+
+poolTest(
+  "a session that was left beside another one is set aside by the next start, and nothing stays for ever",
+  1,
+  async (pool, fixture) => {
+    pool.configure("seat1", { "keep-session": true });
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    await pool.start("seat1");
+    fixture.write(pool.image("seat1"), "other");
+    await pool.stop("seat1");
+    const ended = `${pool.image("seat1")}.autorevert-ended`;
+    pool.configure("seat1");
+    await pool.start("seat1");
+    assertEquals(fixture.read(ended)["other"], "yes");
+    await pool.stop("seat1");
+    assert(pool.isIdle("seat1"));
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    assert(pool.isIdle("seat1"));
+    assert(!exists(ended));
+  },
+);
+
+poolTest("with keep-session each end but that one sets its session aside", 1, async (pool) => {
+  pool.configure("seat1", { "keep-session": true });
+  await pool.start("seat1");
+  await pool.stop("seat1", "saved");
+  for (const isIdle of [false, true, true]) {
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    assertEquals(pool.isIdle("seat1"), isIdle);
+  }
+});
+
+for (
+  const cut of ["a power cut", "a power cut and a merge", "a lost end and a merge", "an end without a reason"]
+) {
+  for (const on of ["older", "newer"]) {
+    poolTest(
+      `after ${cut} a guest that was saved on one of two sessions is refused, and the way out leads to the ${on} one`,
+      1,
+      async (pool, fixture) => {
+        await pool.start("seat1");
+        fixture.write(pool.image("seat1"), "older");
+        await pool.stop("seat1", "saved");
+        await pool.commit("second");
+        await pool.start("seat1");
+        fixture.write(pool.image("seat1"), "newer");
+        if (cut === "a lost end and a merge") {
+          fixture.busy.clear();
+          const later = Date.now() + 3_600_000;
+          fixture.now = () => new Date(later);
+        } else if (cut === "an end without a reason") await pool.stop("seat1", "-");
+        else pool.powerCut();
+        if (cut.includes("merge")) await pool.merge();
+        await pool.event("seat1", "restore");
+        const { code, said } = await pool.event("seat1", "prepare");
+        await pool.event("seat1", "release", "failed");
+        assertEquals(code, 1);
+        assertStringIncludes(said[0]!, "nobody can tell on which session the guest was saved");
+        const way = on === "older" ? /second, (mv .* && mv .*?);/ : /first, (mv .*?);/;
+        const command = way.exec(said.join("\n"))?.[1];
+        assert(command !== undefined, said.join("\n"));
+        assert(new Deno.Command("sh", { args: ["-c", command] }).outputSync().success);
+        await pool.restore("seat1");
+        assertEquals(fixture.read(pool.image("seat1"))[on], "yes");
+        await pool.stop("seat1");
+        await pool.start("seat1");
+        await pool.stop("seat1");
+        assert(pool.isIdle("seat1"));
+      },
+    );
+  }
+}

@@ -406,6 +406,26 @@ Deno.test("a seat that was restored here and has migrated away is not ended here
   assertEquals([r.code, r.said], [0, []]);
 });
 
+Deno.test("a seat that is saved at one host finds its session after a start and an end without a reason at another", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  here.fixture.write(here.image("seat1"), "saved");
+  await here.stop("seat1", "saved");
+  await there.start("seat1");
+  there.fixture.write(there.image("seat1"), "other");
+  await there.stop("seat1", "-");
+  await here.restore("seat1");
+  assertEquals(here.fixture.read(here.image("seat1"))["saved"], "yes");
+  await here.stop("seat1");
+  // Nothing of it is left at either.
+  for (let times = 0; times < 2; times++) {
+    await there.start("seat1");
+    await there.stop("seat1");
+  }
+  assert(there.isIdle("seat1"));
+});
+
 Deno.test("a restore that was refused, since another host's session lies there, is refused again", async () => {
   using hosts = new Hosts();
   const { here, there } = hosts;

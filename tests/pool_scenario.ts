@@ -89,6 +89,19 @@ export const poolScenarios: readonly PoolScenario[] = [
     next: [[fresh], [["release", "daemon"], fresh]],
   },
   {
+    name: "a start that sets a session aside which was left beside another one",
+    setUp: async (pool) => {
+      await busyPool(pool);
+      pool.configure("seat1", { "keep-session": true });
+      await pool.start("seat1");
+      await pool.stop("seat1", "saved");
+      await pool.start("seat1");
+      await pool.stop("seat1");
+    },
+    args: ["seat1", "prepare", "begin", "-"],
+    next: [[failed, fresh], [fresh]],
+  },
+  {
     name: "a start from a save",
     setUp: async (pool) => {
       await busyPool(pool);

@@ -1,6 +1,14 @@
 import type { EventContext } from "./context.ts";
 import { isSaved } from "./decide.ts";
-import { hasSetAside, isAnotherSession, isNoted, isSeatUnborn, type ObservedSeat } from "../state/seat.ts";
+import {
+  hasSetAside,
+  hasStaying,
+  isAnotherSession,
+  isNoted,
+  isSavedOn,
+  isSeatUnborn,
+  type ObservedSeat,
+} from "../state/seat.ts";
 import { decideSeat, type SeatFacts } from "../state/seat_table.ts";
 
 /** The row of the table that decides about a seat, looking up only what it asks for. Changes nothing. */
@@ -9,6 +17,7 @@ export async function seatDecision(
   circumstances: Pick<SeatFacts, "event" | "start" | "end" | "came" | "waits" | "saved">,
   context: Pick<EventContext, "host" | "domain">,
 ) {
+  const isTold = () => circumstances.event === "prepare" && (isSavedOn(seat) || isSaved(context));
   let facts: SeatFacts = {
     ...circumstances,
     ended: hasSetAside(seat, circumstances.start),
@@ -18,6 +27,7 @@ export async function seatDecision(
     keeps: seat.keepSession,
     unborn: isSeatUnborn(seat),
     another: isAnotherSession(seat),
+    stays: hasStaying(seat) && !isTold(),
     source: seat.source,
   };
   while (true) {

@@ -143,7 +143,8 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
           )
           ? madeOf(record.image)
           : undefined;
-        return made === undefined ? record : { ...record, made };
+        const { beside: _beside, ...begun } = record;
+        return made === undefined ? record : { ...begun, made };
       });
       if (placed.some(({ decision }) => beginsSeat(decision))) {
         await run.take("", [{ kind: "seats", path: paths.seats, records: noted }]);

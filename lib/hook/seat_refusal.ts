@@ -7,7 +7,7 @@ import { quoted, recoverCommand, shellWord } from "../text.ts";
 /** Why a start is refused for a seat, with what an administrator can do about it. */
 export function explainSeat(
   kind: SeatRefusal,
-  { target, names, master }: ObservedSeat,
+  { target, names, master, written, endedWritten }: ObservedSeat,
   domain: string,
 ): UserError {
   const image = quoted(names.image);
@@ -37,6 +37,19 @@ export function explainSeat(
       return new UserError(`the session of ${image} that the guest was saved on is gone`, {
         hint: `bring it back, or drop the saved guest: virsh managedsave-remove ${guest}`,
       });
+    case "refuse: not its session": {
+      const [ended, other] = [names.ended, `${names.image}.other`].map(shellWord);
+      return new UserError(
+        `nobody can tell on which session the guest was saved: ${image}, last written to at ${
+          timeOf(written)
+        }, or the one that is set aside, at ${timeOf(endedWritten)}`,
+        {
+          hint: `put the other one away, and restore the guest again: if it was saved on the first, ` +
+            `mv -n ${ended} ${other}; if on the second, mv -n ${word} ${other} && mv -n ${ended} ${word}; ` +
+            "merges wait until what is put away is removed",
+        },
+      );
+    }
     case "refuse: no session to migrate":
       return new UserError(`the guest migrates here without the session of ${image} that it runs on`, {
         hint:
@@ -45,4 +58,8 @@ export function explainSeat(
     default:
       return kind satisfies never;
   }
+}
+
+function timeOf(written: number | undefined): string {
+  return written === undefined ? "a time that can't be told" : new Date(written).toISOString();
 }

@@ -16,7 +16,13 @@ import { readConfig } from "../host/config_file.ts";
 import { readRecords } from "../host/session_records.ts";
 import { Run } from "../host/run.ts";
 import { folderOf, guestNames, type Names, namesOf } from "../state/paths.ts";
-import { type DecidedSeat, isSeatAwaited, seatAtRelease, seatRecordsAtRelease } from "../state/seat.ts";
+import {
+  type DecidedSeat,
+  isSeatAwaited,
+  seatAtRelease,
+  seatRecordOnceUp,
+  seatRecordsAtRelease,
+} from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import type { SeatDecision } from "../state/seat_table.ts";
 import { quoted } from "../text.ts";
@@ -59,7 +65,11 @@ async function endSessions(
     }, context);
     if (decision !== "nothing") run.logInfo(seat.target, `${decision}: ${reason}`);
     if (decision === "leave to a person") tellLeft(seat, context);
-    const one: DecidedSeat = { seat, decision, isOpen: when.look === "busy" };
+    const one: DecidedSeat = {
+      ...{ seat, decision },
+      isOpen: when.look === "busy",
+      ...when.stays && { beside: end === "unknown" ? "unknown" : "ended" },
+    };
     const isDone = await run.takeOrReport(seat.target, () => seatAtRelease(one, isUp));
     decided.push(isDone ? one : { seat, decision: "leave" });
   }
@@ -177,11 +187,7 @@ export async function seatsUp({ run, paths }: EventContext): Promise<() => Promi
   const records = readSeats(paths.seats);
   if (records.every(({ aside, waits }) => aside === undefined && waits === undefined)) return async () => {};
   run.locks.claim(records.map(({ image }) => image));
-  const left = records.map(({ aside: _, waits, written, ...rest }) => ({
-    ...rest,
-    ...rest.detached && waits && { waits, ...written !== undefined && { written } },
-  }));
-  await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
+  await run.take("", [{ kind: "seats", path: paths.seats, records: records.map(seatRecordOnceUp) }]);
   return async () => {
     for (const { target, image, aside } of records) {
       if (aside !== "forget") continue;

@@ -8,6 +8,7 @@ import type { EndedGuest } from "./records_at_release.ts";
 import type { Owner } from "./session_record.ts";
 import type { Listing } from "./state.ts";
 import type { Step } from "./step.ts";
+import { isUnwrittenSinceRestore } from "./observed_disk.ts";
 import { makeScratch } from "./transitions.ts";
 
 /** One seat at one event: all that is known of it before anything changes. */
@@ -30,6 +31,8 @@ export interface ObservedSeat {
   readonly endedStandsOn: StandsOn | undefined;
   /** Which file the session is, as the record has it. */
   readonly made: string | undefined;
+  /** The same of the one that is set aside. */
+  readonly endedMade: string | undefined;
   /** Last writes of both, in milliseconds. */
   readonly written: number | undefined;
   readonly endedWritten: number | undefined;
@@ -49,6 +52,8 @@ export interface DecidedSeat {
   readonly decision: SeatDecision;
   /** It was left since another process has it open. */
   readonly isOpen?: boolean;
+  /** It was left since what its start has set aside stays; its end was no save, or nobody can tell. */
+  readonly beside?: SeatRecord["beside"];
 }
 
 export function beginsSeat(decision: SeatDecision): boolean {
@@ -56,16 +61,46 @@ export function beginsSeat(decision: SeatDecision): boolean {
 }
 
 /** Whether the session was begun by a start that never came up: the one that is set aside is the guest's last. */
-export function isSeatUnborn({ file, names, listing, record }: ObservedSeat): boolean {
-  return file === "session" && listing.has(names.ended) && record?.aside !== undefined;
+export function isSeatUnborn(seat: ObservedSeat): boolean {
+  const { file, names, listing, record } = seat;
+  return file === "session" && listing.has(names.ended) && record?.aside !== undefined &&
+    !waitsToBeSetAside(seat);
+}
+
+type Lying =
+  & Pick<ObservedSeat, "file" | "names" | "listing" | "record">
+  & Partial<Pick<ObservedSeat, "made">>;
+
+/** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
+function waitsToBeSetAside({ file, names, listing, record, made }: Lying): boolean {
+  if (file !== "session" || record?.aside !== "stay") return false;
+  return !listing.has(names.ended) || made !== undefined && record.setsAside === made;
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
-export function isSeatAwaited(
-  { file, names, listing, record }: Pick<ObservedSeat, "file" | "names" | "listing" | "record">,
-): boolean {
-  return record?.waits === true ||
-    file === "session" && record?.aside === "stay" && !listing.has(names.ended);
+export function isSeatAwaited(seat: Lying): boolean {
+  return seat.record?.waits === true || waitsToBeSetAside(seat);
+}
+
+/** Whether what the session's own start has set aside is still there, and outlives the session. */
+export function hasStaying(seat: ObservedSeat): boolean {
+  const { endedMade, record } = seat;
+  if (endedMade === undefined) return false;
+  return record?.stays === true && record.setsAside === endedMade || besideOf(seat) === "unknown";
+}
+
+/** What is noted of the end of the session that lies there, if that has left it beside another one. */
+function besideOf(seat: ObservedSeat): SeatRecord["beside"] {
+  const { file, made, record } = seat;
+  const isIts = record?.made === undefined ? waitsToBeSetAside(seat) : record.made === made;
+  return file === "session" && isIts ? record?.beside : undefined;
+}
+
+/** Whether it is known that the guest was saved on the session that lies there, or its memory came back to it and may have to again. */
+export function isSavedOn(seat: ObservedSeat): boolean {
+  const { record } = seat;
+  return isNoted(seat) &&
+    (record?.waits === true && record.beside === undefined || isUnwrittenSinceRestore(seat));
 }
 
 /** Whether the session that lies there is the one of which the note tells, and not one that another host has begun since. */
@@ -73,9 +108,12 @@ export function isNoted({ file, made, record }: ObservedSeat): boolean {
   return record !== undefined && (file !== "session" || record.made === undefined || record.made === made);
 }
 
-/** Whether another session lies there than the one that a guest was saved on here: it was written to since. */
-export function isAnotherSession({ file, written, record }: ObservedSeat): boolean {
-  return file === "session" && record?.written !== undefined && written !== record.written;
+/** Whether another session lies there than the one that a guest was saved on here: it was written to since, or was never saved. */
+export function isAnotherSession(seat: ObservedSeat): boolean {
+  const { file, written, record } = seat;
+  if (file !== "session") return false;
+  return record?.written !== undefined && written !== record.written ||
+    besideOf(seat) === "ended";
 }
 
 /** Whether a session is set aside, at a restore the one that the guest was saved on. */
@@ -187,7 +225,13 @@ export function seatRecordAtPrepare(
       : hasEnded
       ? record?.aside ?? "forget"
       : undefined;
-    return { ...base, started: now.toISOString(), ...came && { came }, ...aside && { aside } };
+    return {
+      ...base,
+      ...{ started: now.toISOString() },
+      ...came && { came },
+      ...aside && { aside },
+      ...decision === "set aside, new session" ? setAsideBy(seat) : aside === "stay" && asideOf(record),
+    };
   }
   if (decision === "leave" || decision === "leave to a person") {
     return record && { ...record, detached: true };
@@ -208,6 +252,41 @@ export function seatRecordAtPrepare(
     ...came === "migration" && (!isNoted(seat) || record?.left) &&
       { visits: record === undefined ? "first" : "again" } as const,
     ...decision === "keep" && record?.aside && { aside: record.aside },
+    ...decision === "keep" && asideOf(record),
+  };
+}
+
+/** What is noted of the session that a start sets aside, and until then of the older one. */
+function setAsideBy(seat: ObservedSeat): Partial<SeatRecord> {
+  const { record, made } = seat;
+  // Begun again, before anything was set aside: what is noted is the next session already.
+  const isAgain = waitsToBeSetAside(seat);
+  const stays = isAgain ? record?.stays : !isNoted(seat) || isSavedOn(seat);
+  // Until it has been, the guest may come back to what lies there.
+  const beside = besideOf(seat) ?? (!isAgain && !stays && hasStaying(seat) ? "unknown" : undefined);
+  return {
+    ...made !== undefined && { setsAside: made },
+    ...stays && { stays: true },
+    ...beside && { beside },
+  };
+}
+
+/** What a record tells of the session that its start has set aside. */
+function asideOf(record: SeatRecord | undefined): Partial<SeatRecord> {
+  const { setsAside, stays } = record ?? {};
+  return { ...setsAside !== undefined && { setsAside }, ...stays && { stays } };
+}
+
+/** The note of a guest that is up: no memory has to come back for its session. What its start has set aside is told only if it stays. */
+export function seatRecordOnceUp(
+  { aside: _aside, waits, written, beside, setsAside, ...rest }: SeatRecord,
+): SeatRecord {
+  // The guest runs on another file.
+  const isElsewhere = rest.detached && waits;
+  return {
+    ...rest,
+    ...isElsewhere && { waits, ...written !== undefined && { written }, ...beside && { beside } },
+    ...rest.stays && setsAside !== undefined && { setsAside },
   };
 }
 
@@ -217,13 +296,17 @@ export function seatRecordsAtRelease(
   { isUp, isSaved = false, isRefused = false, isMigrated = false, isGone = false, isAborted = false }:
     EndedGuest,
 ): SeatRecord[] {
-  return decided.flatMap(({ seat: { record, file, written }, decision, isOpen = false }) => {
+  return decided.flatMap(({ seat: { record, file, written }, decision, isOpen = false, beside }) => {
     if (record === undefined || decision === "discard" || decision === "set aside") return [];
     const isLeft = decision === "leave";
     // The guest did not come, and its session is its own host's matter.
     const isTheirs = record.visits !== undefined && isAborted && isLeft && !isSaved && !isGone;
     if (isTheirs && record.visits === "first") return [];
     const { aside, visits, ...rest } = record;
+    if (beside) {
+      const { written: _written, ...left } = rest;
+      return [{ ...left, waits: true as const, beside }];
+    }
     // Where both hosts have one note, a session that came by migration is the other's already.
     const isOwn = record.came !== "migration" || visits !== undefined;
     const isElsewhere = isLeft && (isTheirs || isOwn && (isGone || isOpen));

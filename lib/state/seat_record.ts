@@ -42,6 +42,15 @@ export interface SeatRecord {
    * from the record as soon as the guest is up.
    */
   readonly aside?: "forget" | "stay";
+  /** Which file its start has set aside, as `made`; also once the guest is up, where that stays. */
+  readonly setsAside?: string;
+  /** That outlives the session's end: a guest is saved on it, or may be at another host. */
+  readonly stays?: true;
+  /**
+   * It waits to be set aside by the next start: its end was no save, or nobody can tell whether it was one. Its end has left it in
+   * place, since what its start has set aside stays.
+   */
+  readonly beside?: "ended" | "unknown";
 }
 
 /** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
@@ -71,6 +80,9 @@ function parseSeat(value: unknown): SeatRecord {
     visits,
     left,
     aside,
+    setsAside,
+    stays,
+    beside,
   } = Object(
     value,
   );
@@ -92,6 +104,9 @@ function parseSeat(value: unknown): SeatRecord {
     ...visits !== undefined && { visits: visits === "again" ? "again" : "first" },
     ...left === true && { left },
     ...(aside === "forget" || aside === "stay") && { aside },
+    ...typeof setsAside === "string" && { setsAside },
+    ...stays === true && { stays },
+    ...(beside === "ended" || beside === "unknown") && { beside },
   };
 }
 

@@ -16,6 +16,11 @@ export interface SeatFacts
   readonly unborn: boolean;
   /** The session that lies there is another one than the guest was saved on. */
   readonly another: boolean;
+  /**
+   * What the session's own start has set aside is still there, and outlives the session. At a start: nor does anything tell on which
+   * of the two the guest was saved.
+   */
+  readonly stays: boolean;
   readonly source: Facts["source"];
   readonly waits?: boolean;
   readonly saved?: boolean;
@@ -44,6 +49,7 @@ export type SeatRefusal =
   | "refuse: no seat any more"
   | "refuse: in use"
   | "refuse: nothing to resume"
+  | "refuse: not its session"
   | "refuse: no session to migrate";
 
 export function isSeatRefusal(decision: SeatDecision): decision is SeatRefusal {
@@ -105,6 +111,11 @@ const prepare = rows([
     "it was saved on this session, and no start came up since",
   ],
   [
+    { start: "resume", file: "session", ended: true, stays: true },
+    "refuse: not its session",
+    "the guest was saved on the session that is set aside, or on this one",
+  ],
+  [
     { start: "resume", file: "session", ended: true, saved: false },
     "put back",
     "the guest was saved on the session that is set aside",
@@ -153,13 +164,28 @@ const release = rows([
   ],
   // libvirtd and QEMU may have died just when the save was complete.
   [{ end: ["crashed", "failed"], saved: true }, "leave", "libvirt holds a managed save"],
+  [
+    { keeps: "unreadable", stays: true },
+    "leave",
+    "nobody can tell whether it is to be kept, and what is set aside stays until the next start",
+  ],
   [{ keeps: "unreadable" }, "set aside", "nobody can tell whether it is to be kept"],
+  [
+    { end: ["crashed", "failed", "normal", "destroyed"], keeps: true, stays: true },
+    "leave",
+    "keep-session is set, and what is set aside stays until the next start",
+  ],
   [{ end: ["crashed", "failed", "normal", "destroyed"], keeps: true }, "set aside", "keep-session is set"],
   [{ end: ["crashed", "failed"] }, "discard", "a crash reverts, too"],
   [{ end: ["normal", "destroyed"] }, "discard", "every session is forgotten"],
   // libvirt before 10.5 gives no reason, and a save looks like a shutdown.
   [{ saved: true }, "leave", "libvirt holds a managed save"],
   [{ look: "busy" }, "leave", "a process has it open: it goes on there"],
+  [
+    { stays: true },
+    "leave",
+    "it may have been saved to a file, and what is set aside stays until the next start",
+  ],
   [{}, "set aside", "it may have been saved to a file"],
 ]);
 
