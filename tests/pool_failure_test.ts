@@ -831,3 +831,22 @@ for (
     );
   }
 }
+
+poolTest(
+  "a start for which there is no room leaves what an earlier one has set aside",
+  1,
+  async (pool, fixture) => {
+    for (const which of ["first", "second"]) {
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), which);
+      await pool.stop("seat1", "saved");
+    }
+    const ended = `${pool.image("seat1")}.autorevert-ended`;
+    fixture.full.add(`${pool.image("seat1")}.autorevert-new`);
+    assertEquals((await pool.event("seat1", "prepare")).code, 1);
+    await pool.event("seat1", "release", "failed");
+    assertEquals(fixture.read(ended)["first"], "yes");
+    await pool.restore("seat1");
+    assertEquals(fixture.read(pool.image("seat1"))["second"], "yes");
+  },
+);

@@ -119,6 +119,21 @@ export const poolScenarios: readonly PoolScenario[] = [
     finds: "saved",
   },
   {
+    name: "a start in place of a saved guest, beside what an earlier one has set aside",
+    setUp: async (pool) => {
+      await busyPool(pool);
+      await pool.fixture.type(["recover", "seat3", "--discard", "--yes"]);
+      for (const which of ["older", "saved"]) {
+        await pool.start("seat3");
+        pool.fixture.write(pool.image("seat3"), which);
+        await pool.stop("seat3", "saved");
+      }
+    },
+    args: ["seat3", "prepare", "begin", "-"],
+    next: [[failed, restore, fresh], [restore, fresh]],
+    finds: "saved",
+  },
+  {
     name: "a save",
     setUp: async (pool) => {
       await busyPool(pool);

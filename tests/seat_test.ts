@@ -164,7 +164,7 @@ Deno.test("a note of seats is read as it was written", () => {
       visits: "again",
       left: true,
       aside: "stay",
-      setsAside: "7 2026-01-01T00:00:00.000Z",
+      setsAside: 8.5,
       stays: true,
       beside: "unknown",
     },

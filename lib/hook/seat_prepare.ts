@@ -134,6 +134,7 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
       await run.take("", [startingStep(paths, from.start, [...others, ...records], marks)]);
       for (const one of placed) {
         if (one.on !== undefined) checkStillThere(one, context);
+        await run.take(one.seat.target, forgetOlder(one, run.listing(one.seat.names.image)));
         for (const step of seatAtPrepare(one)) await takeOwn(one.seat.target, step, own, context);
       }
       // From here on, no other file is taken for them.
@@ -201,7 +202,6 @@ async function place(
     const listing = run.listing(master.image);
     await run.take(target, becomeMaster(master, parse(master, listing), listing));
   }
-  for (const one of placed) await run.take(one.seat.target, forgetOlder(one));
   const records = recordsOf(placed, start, context);
   if (run.isDry || JSON.stringify(records) !== JSON.stringify(readSeats(paths.seats))) {
     await run.take("", [{ kind: "seats", path: paths.seats, records }]);

@@ -31,8 +31,6 @@ export interface ObservedSeat {
   readonly endedStandsOn: StandsOn | undefined;
   /** Which file the session is, as the record has it. */
   readonly made: string | undefined;
-  /** The same of the one that is set aside. */
-  readonly endedMade: string | undefined;
   /** Last writes of both, in milliseconds. */
   readonly written: number | undefined;
   readonly endedWritten: number | undefined;
@@ -69,12 +67,12 @@ export function isSeatUnborn(seat: ObservedSeat): boolean {
 
 type Lying =
   & Pick<ObservedSeat, "file" | "names" | "listing" | "record">
-  & Partial<Pick<ObservedSeat, "made">>;
+  & Partial<Pick<ObservedSeat, "written">>;
 
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
-function waitsToBeSetAside({ file, names, listing, record, made }: Lying): boolean {
+function waitsToBeSetAside({ file, names, listing, record, written }: Lying): boolean {
   if (file !== "session" || record?.aside !== "stay") return false;
-  return !listing.has(names.ended) || made !== undefined && record.setsAside === made;
+  return !listing.has(names.ended) || written !== undefined && record.setsAside === written;
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
@@ -84,9 +82,9 @@ export function isSeatAwaited(seat: Lying): boolean {
 
 /** Whether what the session's own start has set aside is still there, and outlives the session. */
 export function hasStaying(seat: ObservedSeat): boolean {
-  const { endedMade, record } = seat;
-  if (endedMade === undefined) return false;
-  return record?.stays === true && record.setsAside === endedMade || besideOf(seat) === "unknown";
+  const { endedWritten, record } = seat;
+  if (endedWritten === undefined) return false;
+  return record?.stays === true && record.setsAside === endedWritten || besideOf(seat) === "unknown";
 }
 
 /** What is noted of the end of the session that lies there, if that has left it beside another one. */
@@ -125,9 +123,9 @@ export function hasSetAside(
   return listing.has(names.ended) && (start !== "resume" || isIts);
 }
 
-/** What is removed before it is noted that a start sets another session aside. */
-export function forgetOlder({ seat: { names, listing }, decision }: DecidedSeat): Step[] {
-  return decision === "set aside, new session" && listing.has(names.ended)
+/** What goes just before a start sets another session aside. */
+export function forgetOlder({ seat: { names }, decision }: DecidedSeat, now: Listing): Step[] {
+  return decision === "set aside, new session" && now.has(names.ended)
     ? [{ kind: "remove", path: names.ended }]
     : [];
 }
@@ -258,14 +256,14 @@ export function seatRecordAtPrepare(
 
 /** What is noted of the session that a start sets aside, and until then of the older one. */
 function setAsideBy(seat: ObservedSeat): Partial<SeatRecord> {
-  const { record, made } = seat;
+  const { record, written } = seat;
   // Begun again, before anything was set aside: what is noted is the next session already.
   const isAgain = waitsToBeSetAside(seat);
   const stays = isAgain ? record?.stays : !isNoted(seat) || isSavedOn(seat);
   // Until it has been, the guest may come back to what lies there.
   const beside = besideOf(seat) ?? (!isAgain && !stays && hasStaying(seat) ? "unknown" : undefined);
   return {
-    ...made !== undefined && { setsAside: made },
+    ...written !== undefined && { setsAside: written },
     ...stays && { stays: true },
     ...beside && { beside },
   };

@@ -42,8 +42,8 @@ export interface SeatRecord {
    * from the record as soon as the guest is up.
    */
   readonly aside?: "forget" | "stay";
-  /** Which file its start has set aside, as `made`; also once the guest is up, where that stays. */
-  readonly setsAside?: string;
+  /** Of the session that its start has set aside: its last write, in milliseconds; once the guest is up only where that stays. */
+  readonly setsAside?: number;
   /** That outlives the session's end: a guest is saved on it, or may be at another host. */
   readonly stays?: true;
   /**
@@ -104,7 +104,7 @@ function parseSeat(value: unknown): SeatRecord {
     ...visits !== undefined && { visits: visits === "again" ? "again" : "first" },
     ...left === true && { left },
     ...(aside === "forget" || aside === "stay") && { aside },
-    ...typeof setsAside === "string" && { setsAside },
+    ...typeof setsAside === "number" && { setsAside },
     ...stays === true && { stays },
     ...(beside === "ended" || beside === "unknown") && { beside },
   };
