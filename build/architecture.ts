@@ -57,7 +57,7 @@ const seatWords: Readonly<Record<Exclude<keyof SeatFacts, "event">, Readonly<Rec
   source: words.source,
   keeps: { true: "`keep-session`", unreadable: "configuration unreadable" },
   unborn: words.unborn,
-  another: { true: "not the session that the guest was saved on" },
+  another: { true: "not the session that the guest was saved on, or that the note tells of" },
   saved: words.saved,
   came: words.came,
   waits: words.waits,

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { before, dyingAt } from "./fault.ts";
-import { exists, Fixture, LATER, type Result } from "./fixture.ts";
+import { afterClockTick, exists, Fixture, LATER, type Result } from "./fixture.ts";
 import { Pool } from "./pool.ts";
 import { TwoHosts } from "./two_hosts.ts";
 import { diskXml, domainXml } from "./xml.ts";
@@ -576,4 +576,36 @@ Deno.test("seats of another host don't begin with one disk of a commit that was 
   });
   const { code, said } = await start();
   assertEquals([code, said.join().includes("was cut short on its host")], [1, true]);
+});
+for (const reason of ["shutdown", "destroyed", "crashed", "-", "saved"]) {
+  Deno.test(`nor by an end, ${reason}, of the guest that its file server had forgotten`, async () => {
+    using hosts = new Hosts();
+    const { here, there } = hosts;
+    await here.start("seat1");
+    here.fixture.write(here.image("seat1"), "here");
+    // The server has lost the first host's locks.
+    here.fixture.busy.clear();
+    await there.start("seat1");
+    there.fixture.write(there.image("seat1"), "there");
+    await there.stop("seat1", "saved");
+    await here.stop("seat1", reason);
+    await there.event("seat1", "restore");
+    const r = await there.event("seat1", "prepare");
+    assertEquals([r.code, r.said], [0, []]);
+    assertEquals(there.fixture.read(there.image("seat1"))["there"], "yes");
+  });
+}
+
+Deno.test("a guest that was saved beside another host's session never comes up on that", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  here.fixture.busy.clear();
+  await there.start("seat1");
+  await afterClockTick();
+  here.fixture.write(`${here.image("seat1")}.autorevert-ended`, "here");
+  await here.stop("seat1", "saved");
+  await there.stop("seat1", "saved");
+  await here.restore("seat1");
+  assertEquals(here.fixture.read(here.image("seat1"))["here"], "yes");
 });

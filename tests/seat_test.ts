@@ -103,6 +103,8 @@ const atEnd: readonly Case[] = [
   [{ source: "unreadable" }, "leave"],
   [{ source: "gone" }, "leave"],
   [{ file: "other" }, "leave"],
+  [{ another: true }, "leave"],
+  [{ another: true, start: "fresh", end: "failed" }, "leave"],
   [{ came: "restore", end: "failed" }, "leave"],
   [{ end: "suspended" }, "leave"],
   [{ came: "migration", look: "busy" }, "leave"],

@@ -26,7 +26,7 @@ export async function seatDecision(
     file: seat.file,
     keeps: seat.keepSession,
     unborn: isSeatUnborn(seat),
-    another: isAnotherSession(seat),
+    another: circumstances.event === "prepare" ? isAnotherSession(seat) : !isNoted(seat),
     stays: hasStaying(seat) && !isTold(),
     source: seat.source,
   };

@@ -127,6 +127,7 @@ function lookAt(names: Names, listing: Listing, masters: readonly Names[], host:
     // No note tells of what an end without a reason has set aside, and the seat may have another master since.
     endedStandsOn: on(names.ended, masterBy),
     made: madeOf(names.image),
+    endedMade: madeOf(names.ended),
     written: written(names.image),
     endedWritten: written(names.ended),
   } as const;

@@ -31,6 +31,8 @@ export interface ObservedSeat {
   readonly endedStandsOn: StandsOn | undefined;
   /** Which file the session is, as the record has it. */
   readonly made: string | undefined;
+  /** The same of the one that is set aside. */
+  readonly endedMade: string | undefined;
   /** Last writes of both, in milliseconds. */
   readonly written: number | undefined;
   readonly endedWritten: number | undefined;
@@ -288,13 +290,23 @@ export function seatRecordOnceUp(
   };
 }
 
+/** No session was last written to then. */
+const NEVER = 0;
+
+/** When the session that the note tells of was last written to, wherever it lies. */
+function lastWrite(seat: ObservedSeat): number | undefined {
+  if (isNoted(seat)) return seat.written;
+  return seat.endedMade === seat.record?.made ? seat.endedWritten : NEVER;
+}
+
 /** What the note says of the seats at an end, as long as a session of theirs stands on something. */
 export function seatRecordsAtRelease(
   decided: readonly DecidedSeat[],
   { isUp, isSaved = false, isRefused = false, isMigrated = false, isGone = false, isAborted = false }:
     EndedGuest,
 ): SeatRecord[] {
-  return decided.flatMap(({ seat: { record, file, written }, decision, isOpen = false, beside }) => {
+  return decided.flatMap(({ seat, decision, isOpen = false, beside }) => {
+    const { record, file } = seat;
     if (record === undefined || decision === "discard" || decision === "set aside") return [];
     const isLeft = decision === "leave";
     // The guest did not come, and its session is its own host's matter.
@@ -312,7 +324,7 @@ export function seatRecordsAtRelease(
     const isMigratedAway = isGone || record.came === "migration";
     // One that goes on elsewhere is written to there. That a restored guest came up may not have been noted.
     const isLast = isSaved && !isRefused && !isMigratedAway;
-    const last = isLast ? written : record.written;
+    const last = isLast ? lastWrite(seat) : record.written;
     return [{
       ...rest,
       ...isWaiting && { waits: true as const, ...last !== undefined && { written: last } },

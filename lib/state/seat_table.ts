@@ -14,7 +14,7 @@ export interface SeatFacts
   readonly file: "none" | "session" | "other";
   readonly keeps: boolean | "unreadable";
   readonly unborn: boolean;
-  /** The session that lies there is another one than the guest was saved on. */
+  /** The session that lies there is another one than the guest was saved on; at an end: than the note tells of. */
   readonly another: boolean;
   /**
    * What the session's own start has set aside is still there, and outlives the session. At a start: nor does anything tell on which
@@ -146,6 +146,7 @@ const release = rows([
   [{ source: "unreadable" }, "leave", "nobody can tell what stands on it"],
   [{ file: "none" }, "discard", "no session is left"],
   [{ file: "other" }, "leave", "another file was put in the session's place"],
+  [{ another: true }, "leave", "another host has begun a session in its place"],
   // libvirt tells of a guest that is up before its memory has come.
   [
     { came: ["restore", "migration"], end: "failed" },
