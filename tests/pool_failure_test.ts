@@ -850,3 +850,40 @@ poolTest(
     assertEquals(fixture.read(pool.image("seat1"))["second"], "yes");
   },
 );
+
+poolTest("a saved seat finds its session after a copy that keeps times in whole seconds", 1, async (pool) => {
+  for (const isAside of [false, true]) {
+    const image = pool.image("seat1");
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    const session = pool.fixture.read(image);
+    const seconds = Math.floor(Deno.lstatSync(image).mtime!.getTime() / 1000);
+    Deno.utimeSync(image, seconds, seconds);
+    if (isAside) Deno.renameSync(image, `${image}.autorevert-ended`);
+    await pool.restore("seat1");
+    assertEquals(pool.fixture.read(image), { ...session, "by seat1": "yes" });
+    await pool.stop("seat1");
+  }
+});
+
+poolTest(
+  "a saved seat whose session was mended since is refused, with both times, and comes back as the hint says",
+  1,
+  async (pool, fixture) => {
+    const image = pool.image("seat1");
+    await pool.start("seat1");
+    fixture.write(image, "saved");
+    await pool.stop("seat1", "saved");
+    const written = Deno.lstatSync(image).mtime!;
+    Deno.utimeSync(image, LONG_AGO, LONG_AGO);
+    await pool.event("seat1", "restore");
+    const { code, said } = await pool.event("seat1", "prepare");
+    await pool.event("seat1", "release", "failed");
+    assertEquals(code, 1);
+    for (const time of [written, LONG_AGO]) assertStringIncludes(said[0]!, time.toISOString());
+    const command = /(touch .*?);/.exec(said.join("\n"))?.[1];
+    assert(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success, said.join("\n"));
+    await pool.restore("seat1");
+    assertEquals(fixture.read(image)["saved"], "yes");
+  },
+);

@@ -7,7 +7,7 @@ import { quoted, recoverCommand, shellWord } from "../text.ts";
 /** Why a start is refused for a seat, with what an administrator can do about it. */
 export function explainSeat(
   kind: SeatRefusal,
-  { target, names, master, written, endedWritten }: ObservedSeat,
+  { target, names, master, file, record, written, endedWritten }: ObservedSeat,
   domain: string,
 ): UserError {
   const image = quoted(names.image);
@@ -33,10 +33,21 @@ export function explainSeat(
       );
     case "refuse: in use":
       return openElsewhere(names.image, "event");
-    case "refuse: nothing to resume":
-      return new UserError(`the session of ${image} that the guest was saved on is gone`, {
-        hint: `bring it back, or drop the saved guest: virsh managedsave-remove ${guest}`,
-      });
+    case "refuse: nothing to resume": {
+      const gone = `the session of ${image} that the guest was saved on is gone`;
+      const drop = `bring it back, or drop the saved guest: virsh managedsave-remove ${guest}`;
+      const saved = record?.beside ? undefined : record?.written;
+      if (file !== "session" || !saved) return new UserError(gone, { hint: drop });
+      return new UserError(
+        `${gone}: what lies there was last written to at ${timeOf(written)}, and the guest saved on one of ${
+          timeOf(saved)
+        }`,
+        {
+          hint: "if it is the same, and only its file was copied or mended since: " +
+            `touch -d ${timeOf(saved)} ${word}; else ${drop}`,
+        },
+      );
+    }
     case "refuse: not its session": {
       const [ended, other] = [names.ended, `${names.image}.other`].map(shellWord);
       return new UserError(

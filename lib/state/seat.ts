@@ -86,7 +86,8 @@ export function isSeatAwaited(seat: Lying): boolean {
 export function hasStaying(seat: ObservedSeat): boolean {
   const { endedWritten, record } = seat;
   if (endedWritten === undefined) return false;
-  return record?.stays === true && record.setsAside === endedWritten || besideOf(seat) === "unknown";
+  return record?.stays === true && isSameTime(endedWritten, record.setsAside) ||
+    besideOf(seat) === "unknown";
 }
 
 /** What is noted of the end of the session that lies there, if that has left it beside another one. */
@@ -112,8 +113,15 @@ export function isNoted({ file, made, record }: ObservedSeat): boolean {
 export function isAnotherSession(seat: ObservedSeat): boolean {
   const { file, written, record } = seat;
   if (file !== "session") return false;
-  return record?.written !== undefined && written !== record.written ||
+  return record?.written !== undefined && !isSameTime(written, record.written) ||
     besideOf(seat) === "ended";
+}
+
+/** Whether two times, in milliseconds, are one that many a copy of a file has in whole seconds only. */
+function isSameTime(one: number | undefined, other: number | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  const [first, second] = [one, other].map((time) => Math.floor(time / 1000) * 1000);
+  return one === other || first === second && (one === first || other === second);
 }
 
 /** Whether a session is set aside, at a restore the one that the guest was saved on. */
@@ -121,7 +129,7 @@ export function hasSetAside(
   { names, listing, endedWritten, record }: ObservedSeat,
   start: SeatFacts["start"],
 ): boolean {
-  const isIts = record?.written === undefined || record.written === endedWritten;
+  const isIts = record?.written === undefined || isSameTime(endedWritten, record.written);
   return listing.has(names.ended) && (start !== "resume" || isIts);
 }
 
