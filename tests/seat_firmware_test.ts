@@ -299,3 +299,50 @@ for (const isMade of [true, false]) {
     assertEquals([seats.content("seat1"), fixture.files(folder)], [{ own: "yes" }, ["seat1_VARS.fd"]]);
   });
 }
+
+for (const next of ["a start that failed", "no start"]) {
+  Deno.test(`after a power cut, a merge and ${next}, a saved seat finds its session with its variables`, async () => {
+    using fixture = new FirmwareFixture();
+    const seats = new FirmwarePool(fixture, ["seat1"]);
+    Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ own: "yes" }));
+    await seats.commit("one");
+    await seats.start("seat1");
+    Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ session: "yes" }));
+    await seats.commit("two");
+    seats.powerCut();
+    await seats.merge();
+    if (next === "a start that failed") {
+      assertEquals((await seats.event("seat1", "prepare")).said, []);
+      await seats.event("seat1", "release", "failed");
+    }
+    await seats.restore("seat1");
+    assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { session: "yes" }]);
+    await seats.stop("seat1");
+    for (let times = 0; times < 2; times++) {
+      await seats.start("seat1");
+      await seats.stop("seat1");
+    }
+    assertEquals(seats.content("seat1"), { own: "yes" });
+    assertEquals([seats.isIdle("seat1"), seats.files("seat1").length], [true, 1]);
+  });
+}
+
+Deno.test("a seat with firmware that died with its host keeps no merge waiting above what it stands on", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = new FirmwarePool(fixture, ["seat1"]);
+  Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ own: "yes" }));
+  await seats.commit("one");
+  await seats.commit("two");
+  await seats.start("seat1");
+  await seats.commit("three");
+  seats.powerCut();
+  await seats.merge();
+  assertEquals(seats.layers, [2, 3]);
+  for (let times = 0; times < 3; times++) {
+    await seats.start("seat1");
+    await seats.stop("seat1");
+  }
+  await seats.merge();
+  assertEquals(seats.layers.length, 1);
+  assertEquals([seats.isIdle("seat1"), seats.files("seat1").length], [true, 1]);
+});

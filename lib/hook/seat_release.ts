@@ -85,7 +85,8 @@ async function endSessions(
  * Ends the sessions on a master whose guests died without a word, as a power cut leaves them: nothing else would end them before
  * those guests start again. One that may still be needed stays: of a guest that libvirt runs, starts or holds saved, that came from
  * another host or went there, or that somebody has open; one of this boot after ten minutes in which nothing was heard of it. They
- * are set aside until their guests' next start, since their ends may have been saves; what they stand on stays, and no more.
+ * are set aside until their guests' next start, since their ends may have been saves; what they stand on stays, and no more. Of a guest
+ * with firmware, and beside a session that stays, they are left to that start.
  *
  * Takes the locks of other guests, so the caller holds none.
  */
@@ -162,10 +163,23 @@ async function endDead(context: EventContext): Promise<void> {
     await run.take("", [{ kind: "seats", path: paths.seats, records: theirs }]);
   }
   if (theirs.length === 0) return;
+  // Set aside by itself, its session would lack its firmware: both wait for the next start, and keep no other merge waiting either.
+  if (readRecords(paths.note).some(({ firmware, idle }) => firmware && !idle)) {
+    return await run.take("", [{ kind: "seats", path: paths.seats, records: leftWithFirmware(theirs) }]);
+  }
   run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
   // None of their ends was noted: it may have been a save. What a start that never came up has set aside is what may be saved then.
   const start = theirs.some(({ aside }) => aside !== undefined) ? "fresh" : "up";
   await endSessions({ start, end: "unknown", config, disks: disks ?? [], isTold: false }, context);
+}
+
+/** The note of a guest with firmware that is gone without a word: its sessions wait to be set aside, whichever of them are there. */
+function leftWithFirmware(records: readonly SeatRecord[]): SeatRecord[] {
+  return records.flatMap((record) => {
+    if (files.lstat(record.image) === undefined) return [];
+    // What a start that never came up has set aside is what its guest comes back to.
+    return record.aside ? record : { ...record, waits: true, beside: "unknown" };
+  });
 }
 
 /**
