@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { before, dyingAt } from "./fault.ts";
-import { afterClockTick, exists, Fixture, LATER, type Result } from "./fixture.ts";
-import { Pool } from "./pool.ts";
+import { afterClockTick, exists, Fixture, LATER, LONG_AGO, type Result } from "./fixture.ts";
+import { Pool, poolTest } from "./pool.ts";
 import { TwoHosts } from "./two_hosts.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
@@ -609,3 +609,45 @@ Deno.test("a guest that was saved beside another host's session never comes up o
   await here.restore("seat1");
   assertEquals(here.fixture.read(here.image("seat1"))["here"], "yes");
 });
+
+poolTest(
+  "the restore of a seat that was saved here leaves the session on which it was saved at another host",
+  1,
+  async (pool, fixture) => {
+    const note = `${fixture.config}/seat1.seats`;
+    await pool.start("seat1");
+    fixture.write(pool.image("seat1"), "work", "here");
+    await pool.stop("seat1", "saved");
+    const here = Deno.readTextFileSync(note);
+    Deno.removeSync(note);
+    fixture.name = "there";
+    await pool.start("seat1");
+    fixture.write(pool.image("seat1"), "work", "there");
+    await pool.stop("seat1", "saved");
+    fixture.name = "here";
+    Deno.writeTextFileSync(note, here);
+    await pool.event("seat1", "restore");
+    const { code, said } = await pool.event("seat1", "prepare");
+    assertEquals([code, said[0]!.includes("nobody can tell on which session")], [1, true]);
+    const read = (path: string) => fixture.read(path)["work"];
+    assertEquals([read(pool.image("seat1")), read(`${pool.image("seat1")}.autorevert-ended`)], [
+      "there",
+      "here",
+    ]);
+  },
+);
+
+poolTest(
+  "a seat that went to another host as this one died, and is saved there, is set aside by a start here",
+  1,
+  async (pool, fixture) => {
+    const note = `${fixture.config}/seat1.seats`;
+    await pool.start("seat1");
+    pool.powerCut(new Date(Date.now() - 1000));
+    await afterClockTick();
+    fixture.write(pool.image("seat1"), "work", "there");
+    Deno.utimeSync(note, LONG_AGO, LONG_AGO);
+    await pool.start("seat1");
+    assertEquals(fixture.read(`${pool.image("seat1")}.autorevert-ended`)["work"], "there");
+  },
+);

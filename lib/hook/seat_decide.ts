@@ -3,6 +3,7 @@ import { isSaved } from "./decide.ts";
 import {
   hasSetAside,
   hasStaying,
+  isAnotherHosts,
   isAnotherSession,
   isNoted,
   isSavedOn,
@@ -18,6 +19,7 @@ export async function seatDecision(
   context: Pick<EventContext, "host" | "domain">,
 ) {
   const isTold = () => circumstances.event === "prepare" && (isSavedOn(seat) || isSaved(context));
+  const isAnothers = () => circumstances.event === "prepare" && isAnotherHosts(seat);
   let facts: SeatFacts = {
     ...circumstances,
     ended: hasSetAside(seat, circumstances.start),
@@ -27,7 +29,7 @@ export async function seatDecision(
     keeps: seat.keepSession,
     unborn: isSeatUnborn(seat),
     another: circumstances.event === "prepare" ? isAnotherSession(seat) : !isNoted(seat),
-    stays: hasStaying(seat) && !isTold(),
+    stays: isAnothers() || hasStaying(seat) && !isTold(),
     source: seat.source,
   };
   while (true) {

@@ -6,6 +6,7 @@ import { interruptMerges, waitForOrphan } from "./merge_control.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
 import { seatDecision } from "./seat_decide.ts";
+import { isOfEarlierBoot } from "./seat_guest.ts";
 import { checkOneVersion, checkPlainMaster, layerFor } from "./seat_layer.ts";
 import { masterGuests, startMastersMerges } from "./seat_masters.ts";
 import { madeOf, observeSeatsAtPrepare } from "./seat_observe.ts";
@@ -164,11 +165,17 @@ async function decideAtPrepare(
     start,
     end: "none",
     saved: isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) ||
-      mayBeSavedUntold(seat.record, before, context),
+      mayBeSavedUntold(seat.record, before, context) || hasGoneOn(seat, context),
   }, context);
   context.run.logInfo(seat.target, `${decision}: ${reason}`);
   if (isSeatRefusal(decision)) throw withContext(seat.target, explainSeat(decision, seat, context.domain));
   return decision;
+}
+
+/** Whether the session was written to in this boot, in which nothing was noted of its guest here: it has gone on at another host. */
+function hasGoneOn({ record, written = 0 }: ObservedSeat, context: EventContext): boolean {
+  return record !== undefined && isOfEarlierBoot(context.domain, context) &&
+    written > context.host.booted().getTime();
 }
 
 /** Masters whose layers the seat's QEMU is about to open: of one that goes on, what it stands on. */

@@ -117,6 +117,11 @@ export function isAnotherSession(seat: ObservedSeat): boolean {
     besideOf(seat) === "ended";
 }
 
+/** Whether the session that lies there was begun at another host in place of the one that a guest was saved on here. */
+export function isAnotherHosts(seat: ObservedSeat): boolean {
+  return isAnotherSession(seat) && besideOf(seat) === undefined;
+}
+
 /** Whether two times, in milliseconds, are one that many a copy of a file has in whole seconds only. */
 function isSameTime(one: number | undefined, other: number | undefined): boolean {
   if (one === undefined || other === undefined) return false;

@@ -18,7 +18,7 @@ export interface SeatFacts
   readonly another: boolean;
   /**
    * What the session's own start has set aside is still there, and outlives the session. At a start: nor does anything tell on which
-   * of the two the guest was saved.
+   * of the two the guest was saved, or the newer one was begun at another host and may be saved there.
    */
   readonly stays: boolean;
   readonly source: Facts["source"];
@@ -94,6 +94,11 @@ const prepare = rows([
     { start: "resume", file: "session", another: true, look: "busy" },
     "refuse: in use",
     "a process has it open",
+  ],
+  [
+    { start: "resume", file: "session", another: true, ended: true, stays: true },
+    "refuse: not its session",
+    "another guest may be saved on the one that lies there",
   ],
   [
     { start: "resume", file: "session", another: true, ended: true },
