@@ -500,3 +500,69 @@ poolTest(
     assertStringIncludes(said.join("\n"), text);
   },
 );
+      'what is set aside goes with the next start of "seat1"',
+
+for (const count of [1, 2]) {
+  poolTest(
+    `check says how what is set aside ends, of seats that nobody starts any more: ${count}`,
+    count,
+    async (pool, fixture) => {
+      for (const seat of pool.seats) {
+        await pool.start(seat);
+        await pool.stop(seat, "-");
+      }
+      await pool.commit("second");
+      assertStringIncludes(
+        (await typed(fixture, "merge", "guest")).text,
+        "guest: what ends that: autorevert check guest",
+      );
+      const { text } = await typed(fixture, "check", "guest");
+      const start = "what is set aside goes with the next start of ";
+      if (count === 1) {
+        const command = "autorevert recover --discard seat1";
+        assertStringIncludes(
+          text,
+          `hint: ${start}"seat1"; to have it gone now, unless a guest was saved on it: ${command}\n`,
+        );
+        assertEquals((await fixture.type(command.replace("autorevert ", ""), true)).said, []);
+        assertEquals(pool.layers, [1]);
+      } else {
+        assertStringIncludes(
+          text,
+          `hint: ${start}"seat1", "seat2"; to have it gone now, unless a guest was saved on it: ` +
+            'for guest in seat1 seat2; do autorevert recover --discard "$guest"; done\n',
+        );
+      }
+    },
+  );
+}
+
+for (const where of ["libvirt's", "a file"]) {
+  poolTest(
+    `check says how the session of a saved seat ends, in ${where}`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      await pool.stop("seat1", "saved");
+      await pool.commit("second");
+      const save = `${fixture.settings.saveFolder}/seat1.save`;
+      if (where === "libvirt's") Deno.writeTextFileSync(save, "");
+      const { text } = await typed(fixture, "check", "guest");
+      if (where === "libvirt's") {
+        assertStringIncludes(text, 'hint: "seat1" comes back with: virsh start seat1\n');
+        await pool.restore("seat1");
+        Deno.removeSync(save);
+        await pool.stop("seat1");
+      } else {
+        const command = "autorevert recover --discard seat1";
+        assertStringIncludes(
+          text,
+          'hint: "seat1" comes back with virsh restore FILE; where there is no such file any more: ' +
+            `${command}\n`,
+        );
+        assertEquals((await fixture.type(command.replace("autorevert ", ""), true)).said, []);
+      }
+      assertEquals(pool.layers, [1]);
+    },
+  );
+}

@@ -3,6 +3,7 @@ import { type Finding, finding } from "./finding.ts";
 import type { Guest } from "./guest.ts";
 import { UserError } from "../errors.ts";
 import type { EventContext } from "../hook/context.ts";
+import { isSaved } from "../hook/decide.ts";
 import { disksIn, domains, guestOf, readableDisksIn } from "../hook/definitions.ts";
 import { isPending } from "../hook/merge_choice.ts";
 import { inTheWay, mergeBlock, standingOn } from "../hook/standing.ts";
@@ -38,9 +39,8 @@ export function seatFindings({ domain, seats, disks }: Guest, context: EventCont
     const waiting = state.layers.length - 1 - disk.keepCommits;
     const what = `${waiting} commit${waiting === 1 ? " waits" : "s wait"} to be merged`;
     const note = new UserError(`${what}: ${block.message}`, {
-      hint: [block.hint, endOfForsaken(disk.names, state, context)].filter((way) =>
-        way !== undefined
-      ).join("; ") ||
+      hint: [block.hint, ...endsOfIdle(disk.names, state, context)].filter((way) => way !== undefined)
+        .join("; ") ||
         "nothing is wrong: the merge goes on by itself when the last of them has ended",
     });
     found.push(finding("note", note, domain, target));
@@ -48,31 +48,64 @@ export function seatFindings({ domain, seats, disks }: Guest, context: EventCont
   return found;
 }
 
-/** What to do about sessions that are in the way, set aside by seats that are none any more: no start of those removes them. */
-function endOfForsaken(
-  names: Names,
-  state: { readonly layers: Layers },
-  context: EventContext,
-): string | undefined {
-  const images = imagesOfSeats(context);
-  const paths = inTheWay(standingOn(names, context), state)
-    .filter(({ how, file }) => how === "set aside" && !images.has(imageOf(file)!)).map(({ file }) => file);
-  if (paths.length === 0) return undefined;
-  return `${listed(paths)} belong${paths.length === 1 ? "s" : ""} to no seat that is configured here: ` +
-    "unless another host's guest uses it, or one was saved on it, remove it: rm " +
-    paths.map(shellWord).join(" ");
+/** How sessions end that are in the way and that no guest runs on: set aside, or saved. They wait for what may never come. */
+function endsOfIdle(names: Names, state: { readonly layers: Layers }, context: EventContext): string[] {
+  const seats = imagesOfSeats(context);
+  const blocking = inTheWay(standingOn(names, context), state);
+  const aside = blocking.filter(({ how }) => how === "set aside").map(({ file }) => file);
+  const forsaken = aside.filter((file) => !seats.has(imageOf(file)!));
+  const waiting = [...new Set(aside.flatMap((file) => seats.get(imageOf(file)!) ?? []))].sort();
+  const saved = [
+    ...new Set(blocking.flatMap(({ domain, how }) => how === "saved" && domain !== undefined ? domain : [])),
+  ];
+  const isHeld = (domain: string) => isSaved({ ...context, domain });
+  return [
+    ...waiting.length > 0
+      ? [
+        `what is set aside goes with the next start of ${listed(waiting)}; ` +
+        `to have it gone now, unless a guest was saved on it: ${forEach(waiting, discarding)}`,
+      ]
+      : [],
+    ...saved.filter(isHeld).map((domain) =>
+      `${quoted(domain)} comes back with: virsh start ${shellWord(domain)}`
+    ),
+    ...saved.filter((domain) => !isHeld(domain)).map((domain) =>
+      `${quoted(domain)} comes back with virsh restore FILE; where there is no such file any more: ` +
+      discarding(shellWord(domain))
+    ),
+    ...forsaken.length > 0
+      ? [
+        `${listed(forsaken)} belong${forsaken.length === 1 ? "s" : ""} to no seat that is configured here: ` +
+        "unless another host's guest uses it, or one was saved on it, remove it: rm " +
+        forsaken.map(shellWord).join(" "),
+      ]
+      : [],
+  ];
 }
 
-/** Images of the disks that are configured as seats, valid or not. */
-function imagesOfSeats({ host: { settings } }: EventContext): ReadonlySet<string> {
+/** @param guest as the shell reads it */
+function discarding(guest: string): string {
+  return `autorevert recover --discard ${guest}`;
+}
+
+/** One command, or a loop of it. */
+function forEach(guests: readonly string[], command: (guest: string) => string): string {
+  const [only, ...more] = guests.map(shellWord);
+  return more.length === 0
+    ? command(only!)
+    : `for guest in ${[only, ...more].join(" ")}; do ${command('"$guest"')}; done`;
+}
+
+/** Images of the disks that are configured as seats, valid or not, each with its guest. */
+function imagesOfSeats({ host: { settings } }: EventContext): ReadonlyMap<string, string> {
   const images = domains(settings).flatMap((domain) => {
     const text = files.read(`${settings.configFolder}/${domain}.json`) ?? "{}";
     const seats = (peekDisks(text) ?? []).filter(({ master }) => master !== undefined);
     const disks = readableDisksIn(settings.definedFolder, domain) ?? [];
     return disks.filter((disk) => seats.some(({ target }) => target === disk.target))
-      .flatMap(({ file }) => file === undefined ? [] : [realPath(file)]);
+      .flatMap(({ file }) => file === undefined ? [] : [[realPath(file), domain] as const]);
   });
-  return new Set(images);
+  return new Map(images);
 }
 
 /** Masters whose own guest would write into what seats stand on, since the hook does not know it. */

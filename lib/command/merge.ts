@@ -12,7 +12,7 @@ import { readRecordsInForce } from "../host/session_records.ts";
 import { isAway } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
 import { parse } from "../state/state.ts";
-import { quoted } from "../text.ts";
+import { quoted, shellWord } from "../text.ts";
 
 /**
  * Merges what is pending: the same for an administrator who waits for it and for the end of a guest that started it.
@@ -48,6 +48,7 @@ export async function merge(context: GuestCommand): Promise<boolean> {
       return block === undefined ? [] : [`${domain} ${target}: ${block.message}`];
     });
     for (const line of told) terminal.print(line);
+    if (told.length > 0) terminal.print(`${domain}: what ends that: autorevert check ${shellWord(domain)}`);
     return true;
   }
   if (outcome === "done") {
