@@ -287,7 +287,7 @@ poolTest(
     await fixture.type(["enable", "seat1", "vda", "--master", pool.master]);
     assertStringIncludes(
       (await typed(fixture, "check", "guest")).text,
-      "nothing is wrong: the merge goes on by itself",
+      'what is set aside goes with the next start of "seat1"',
     );
     Deno.removeSync(ended);
     await pool.merge();
@@ -500,8 +500,6 @@ poolTest(
     assertStringIncludes(said.join("\n"), text);
   },
 );
-      'what is set aside goes with the next start of "seat1"',
-
 for (const count of [1, 2]) {
   poolTest(
     `check says how what is set aside ends, of seats that nobody starts any more: ${count}`,

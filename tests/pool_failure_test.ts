@@ -887,3 +887,35 @@ poolTest(
     assertEquals(fixture.read(image)["saved"], "yes");
   },
 );
+
+poolTest(
+  "a seat whose session was committed into its master by hand gets its own image back, and the master stays as it is",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.commit("second");
+    const image = pool.image.bind(pool);
+    // virsh blockcommit --active --pivot
+    const layer = `${pool.master}.backing_file`;
+    pool.image = () => layer;
+    pool.configure("seat1");
+    fixture.busy.clear();
+    await pool.event("seat1", "release", "shutdown");
+    const names = fixture.files();
+    const { code, said } = await pool.event("seat1", "prepare");
+    assertEquals([code, ...said], [
+      1,
+      `error: seat1 vda: the seat's disk is "${layer}", a layer of its master "${pool.master}"`,
+      `hint: name ${image("seat1")} as the source again, without <backingStore>: virsh edit seat1; ` +
+      "a blockcommit has written its session into that version of the master, for all who stand on it: " +
+      "if it is not to be there, restore that file from a backup",
+    ]);
+    await pool.event("seat1", "release", "failed");
+    assertStringIncludes((await fixture.type("check seat1")).printed.join("\n"), "virsh edit seat1");
+    assertEquals(fixture.files(), names);
+    pool.image = image;
+    pool.configure("seat1");
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "second");
+  },
+);

@@ -58,6 +58,7 @@ export function observeListedSeat(
   host: Looks,
 ): ObservedSeat {
   const { imageFolders } = host.settings;
+  checkNotBelow(domain, target, disks, records);
   const image = imageAt(domain, target, disks, imageFolders, []);
   const names = namesOf(image);
   const masterNames = namesOf(permitted(master, imageFolders));
@@ -81,6 +82,26 @@ export function observeListedSeat(
     ...lookAt(names, listing, masters, host),
     owner: record?.owner ?? ownerOnDisk(masterNames, files.list(masterNames.image)),
   };
+}
+
+/** @throws {UserError} if the domain names a layer: after a blockcommit the seat's session is part of what others stand on */
+function checkNotBelow(
+  domain: string,
+  target: string,
+  disks: readonly DomainDisk[],
+  records: readonly SeatRecord[],
+): void {
+  const file = disks.find((disk) => disk.target === target && !disk.firmware)?.file;
+  if (file === undefined || !isLayerName(file)) return;
+  const own = records.find((record) => record.target === target)?.image;
+  throw new UserError(`the seat's disk is ${quoted(file)}, a layer of its master ${quoted(imageOf(file)!)}`, {
+    hint:
+      `name ${
+        own === undefined ? "the seat's own image" : shellWord(own)
+      } as the source again, without <backingStore>: virsh edit ${shellWord(domain)}; ` +
+      "a blockcommit has written its session into that version of the master, for all who stand on it: " +
+      "if it is not to be there, restore that file from a backup",
+  });
 }
 
 /** A seat by its record, whatever became of the configuration since. */
