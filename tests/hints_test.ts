@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Fixture, LATER } from "./fixture.ts";
+import { poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
 /** Types a part of the hint as it stands. */
@@ -267,3 +268,46 @@ Deno.test("the flag of a session that a blockcommit has brought into the disk do
   await fixture.stop();
   assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" }, said.join("\n"));
 });
+
+poolTest(
+  "what lies in a seat's place is moved away as often as something lies there, and replaces nothing",
+  1,
+  async (pool, fixture) => {
+    const image = pool.image("seat1");
+    const contents = ["one", "two", "three"];
+    for (const own of contents) {
+      fixture.save(image, null, { own });
+      const { code, said } = await pool.event("seat1", "prepare");
+      assertEquals(code, 1);
+      await pool.event("seat1", "release", "failed");
+      type(said[1]!, "move it away: ");
+    }
+    const moved = fixture.files().filter((name) => name.startsWith("seat1.img.old"));
+    assertEquals(moved.map((name) => fixture.read(`${fixture.images}/${name}`)["own"]), contents);
+    await pool.start("seat1");
+  },
+);
+
+poolTest(
+  "the note of a seat whose guest was renamed is moved to its new name, unless that has one",
+  2,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    const xml = pool.xml("seat1");
+    const note = (seat: string) => `${fixture.config}/${seat}.seats`;
+    Deno.copyFileSync(`${fixture.config}/seat1.json`, `${fixture.config}/seat9.json`);
+    const refused = async () => (await pool.event("seat9", "prepare", "-", { xml })).said[1]!;
+    await pool.start("seat2");
+    Deno.copyFileSync(note("seat2"), note("seat9"));
+    assert(!(await refused()).includes("mv "));
+    Deno.removeSync(note("seat9"));
+    await pool.event("seat9", "release", "failed", { xml });
+    const hint = await refused();
+    await pool.event("seat9", "release", "failed", { xml });
+    type(hint, "if it was renamed: ");
+    await pool.event("seat9", "restore", "-", { xml });
+    assertEquals((await pool.event("seat9", "prepare", "-", { xml })).said, []);
+    assertEquals(fixture.read(pool.image("seat1"))["by seat1"], "yes");
+  },
+);

@@ -213,13 +213,13 @@ testRefused([
     if: "a folder has the name of a layer",
     arrange: (fixture) => Deno.mkdirSync(layer(fixture)),
     error: 'vda: "IMAGE.backing_file" is not a regular file, but has a name that belongs to a disk',
-    hint: "move it away: mv IMAGE.backing_file IMAGE.backing_file.old",
+    hint: "move it away: mv -n IMAGE.backing_file IMAGE.backing_file.old",
   },
   {
     if: "a link has the name of a layer",
     arrange: (fixture, image) => Deno.symlinkSync(image, layer(fixture, 3)),
     error: 'vda: "IMAGE.backing_file.3" is not a regular file, but has a name that belongs to a disk',
-    hint: "move it away: mv IMAGE.backing_file.3 IMAGE.backing_file.3.old",
+    hint: "move it away: mv -n IMAGE.backing_file.3 IMAGE.backing_file.3.old",
   },
 ]);
 

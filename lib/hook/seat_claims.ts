@@ -3,6 +3,7 @@
 import type { EventContext } from "./context.ts";
 import { isForsaken } from "./seat_guest.ts";
 import { UserError, withContext } from "../errors.ts";
+import * as files from "../host/files.ts";
 import { allSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
 import { guestNames } from "../state/paths.ts";
@@ -54,13 +55,15 @@ export function checkClaims(
     for (const { domain: other, records } of others) {
       if (records === "unreadable") continue;
       if (records.some(({ image }) => image === names.image)) {
+        const [theirs, own] = [other, domain].map((guest) => guestNames(configFolder, guest).seats);
+        // This guest's own note is of other seats.
+        const renamed = files.lstat(own!) === undefined
+          ? [`if it was renamed: mv -n ${shellWord(theirs!)} ${shellWord(own!)}`]
+          : [];
         throw withContext(
           target,
           new UserError(`${quoted(names.image)} is a seat of the guest ${quoted(other)}, too`, {
-            hint: `give each an image of its own: virsh edit ${shellWord(domain)}; ` +
-              `if it was renamed: mv ${shellWord(guestNames(configFolder, other).seats)} ${
-                shellWord(guestNames(configFolder, domain).seats)
-              }`,
+            hint: [`give each an image of its own: virsh edit ${shellWord(domain)}`, ...renamed].join("; "),
           }),
         );
       }

@@ -1,5 +1,6 @@
 import { UserError } from "../errors.ts";
 import { openElsewhere } from "./image_errors.ts";
+import { movingAway } from "../host/files.ts";
 import type { ObservedSeat } from "../state/seat.ts";
 import type { SeatRefusal } from "../state/seat_table.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -18,7 +19,7 @@ export function explainSeat(
       return new UserError(
         `${image} is no session on ${quoted(master.image)}: a seat's image is made at each start`,
         {
-          hint: `see what it is: qemu-img info ${word}; and move it away: mv ${word} ${word}.old`,
+          hint: `see what it is: qemu-img info ${word}; and move it away: ${movingAway(names.image)}`,
         },
       );
     case "refuse: no seat any more":

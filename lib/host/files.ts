@@ -259,7 +259,7 @@ export function list(image: string): Listing {
 function notRegular(path: string, image: string, all: readonly string[]): UserError {
   const numbers = path === image ? all.flatMap((path) => layerNumber(image, path) ?? []) : [];
   const moved = numbers.length > 0 ? resolveIfThere(path) : undefined;
-  let hint = `move it away: mv ${shellWord(path)} ${shellWord(path + ".old")}`;
+  let hint = `move it away: ${movingAway(path)}`;
   if (moved !== undefined && moved !== path) {
     const top = shellWord(namesOf(image).layer(Math.max(...numbers)));
     hint =
@@ -269,6 +269,13 @@ function notRegular(path: string, image: string, all: readonly string[]): UserEr
   return new UserError(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
     hint,
   });
+}
+
+/** The command that moves a file away, to a name that nothing has. */
+export function movingAway(path: string): string {
+  let to = `${path}.old`;
+  for (let number = 2; lstat(to) !== undefined; number++) to = `${path}.old.${number}`;
+  return `mv -n ${shellWord(path)} ${shellWord(to)}`;
 }
 
 /** @throws {UserError} where such numbers can't tell one file from another */
