@@ -61,7 +61,10 @@ const atStart: readonly Case[] = [
   [{ start: "resume", file: "session", ended: true, saved: true }, "keep"],
   [{ start: "resume", file: "session", ended: true, stays: true }, "refuse: not its session"],
   [{ start: "resume", file: "session", ended: true, stays: true, unborn: true }, "put back"],
-  [{ start: "resume", file: "session", ended: true, stays: true, another: true }, "put back"],
+  [
+    { start: "resume", file: "session", ended: true, stays: true, another: true },
+    "refuse: not its session",
+  ],
   [{ start: "resume", file: "session", ended: true, unborn: true, saved: true }, "put back"],
   [{ start: "resume", ended: true }, "put back"],
   [{ start: "resume" }, "refuse: nothing to resume"],

@@ -18,8 +18,8 @@ export async function seatDecision(
   circumstances: Pick<SeatFacts, "event" | "start" | "end" | "came" | "waits" | "saved">,
   context: Pick<EventContext, "host" | "domain">,
 ) {
-  const isTold = () => circumstances.event === "prepare" && (isSavedOn(seat) || isSaved(context));
-  const isAnothers = () => circumstances.event === "prepare" && isAnotherHosts(seat);
+  const isAtStart = circumstances.event === "prepare";
+  const isTold = () => isAtStart && (isSavedOn(seat) || isSaved(context));
   let facts: SeatFacts = {
     ...circumstances,
     ended: hasSetAside(seat, circumstances.start),
@@ -28,8 +28,8 @@ export async function seatDecision(
     file: seat.file,
     keeps: seat.keepSession,
     unborn: isSeatUnborn(seat),
-    another: circumstances.event === "prepare" ? isAnotherSession(seat) : !isNoted(seat),
-    stays: isAnothers() || hasStaying(seat) && !isTold(),
+    another: isAtStart ? isAnotherSession(seat) : !isNoted(seat),
+    stays: isAtStart && isAnotherSession(seat) ? isAnotherHosts(seat) : hasStaying(seat) && !isTold(),
     source: seat.source,
   };
   while (true) {
