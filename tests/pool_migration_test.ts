@@ -662,3 +662,34 @@ poolTest(
     assertEquals(fixture.read(`${pool.image("seat1")}.autorevert-ended`)["work"], "there");
   },
 );
+
+Deno.test("a guest whose newer session has migrated away is not restored on that: it may have been saved on the older one", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  here.fixture.write(here.image("seat1"), "older");
+  await here.stop("seat1", "saved");
+  await here.start("seat1");
+  await hosts.migrate("seat1", here, there);
+  there.fixture.busy.clear();
+  await here.event("seat1", "restore");
+  const { code, said } = await here.event("seat1", "prepare");
+  assertEquals([code, said[0]!.includes("nobody can tell on which session")], [1, true]);
+});
+
+Deno.test("a session that came by migration and was saved is told from one that the other host has begun and saved since", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  await here.start("seat1");
+  await hosts.migrate("seat1", here, there);
+  there.fixture.write(there.image("seat1"), "migrated");
+  there.fixture.busy.clear();
+  await there.stop("seat1", "saved");
+  await afterClockTick();
+  await here.start("seat1");
+  here.fixture.write(here.image("seat1"), "since");
+  await here.stop("seat1", "saved");
+  await there.event("seat1", "restore");
+  const { code } = await there.event("seat1", "prepare");
+  assert(code === 1 || there.fixture.read(there.image("seat1"))["migrated"] === "yes");
+});

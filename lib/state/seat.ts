@@ -101,7 +101,7 @@ function besideOf(seat: ObservedSeat): SeatRecord["beside"] {
 export function isSavedOn(seat: ObservedSeat): boolean {
   const { record } = seat;
   return isNoted(seat) &&
-    (record?.waits === true && record.beside === undefined || isUnwrittenSinceRestore(seat));
+    (record?.waits === true && record.beside === undefined && !record.left || isUnwrittenSinceRestore(seat));
 }
 
 /** Whether the session that lies there is the one of which the note tells, and not one that another host has begun since. */
@@ -334,7 +334,7 @@ export function seatRecordsAtRelease(
     const isOwn = record.came !== "migration" || visits !== undefined;
     const isElsewhere = isLeft && (isTheirs || isOwn && (isGone || isOpen));
     const isWaiting = file === "session" && isLeft && (isSaved || isOwn && isMigrated || isElsewhere);
-    const isMigratedAway = isGone || record.came === "migration";
+    const isMigratedAway = isGone || record.came === "migration" && !isUp;
     // One that goes on elsewhere is written to there. That a restored guest came up may not have been noted.
     const isLast = isSaved && !isRefused && !isMigratedAway;
     const last = isLast ? lastWrite(seat) : record.written;
