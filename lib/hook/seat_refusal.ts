@@ -38,7 +38,7 @@ export function explainSeat(
       const gone = `the session of ${image} that the guest was saved on is gone`;
       const drop = `bring it back, or drop the saved guest: virsh managedsave-remove ${guest}`;
       const saved = record?.beside ? undefined : record?.written;
-      if (file !== "session" || !saved) return new UserError(gone, { hint: drop });
+      if (file !== "session" || saved === undefined) return new UserError(gone, { hint: drop });
       return new UserError(
         `${gone}: what lies there was last written to at ${timeOf(written)}, and the guest saved on one of ${
           timeOf(saved)

@@ -74,7 +74,9 @@ type Lying =
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
 function waitsToBeSetAside({ file, names, listing, record, written }: Lying): boolean {
   if (file !== "session" || record?.aside !== "stay") return false;
-  return !listing.has(names.ended) || written !== undefined && record.setsAside === written;
+  if (!listing.has(names.ended)) return true;
+  // Once the new one has taken its place, that is noted.
+  return record.made === undefined && written !== undefined && record.setsAside === written;
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
@@ -303,13 +305,10 @@ export function seatRecordOnceUp(
   };
 }
 
-/** No session was last written to then. */
-const NEVER = 0;
-
-/** When the session that the note tells of was last written to, wherever it lies. */
+/** When the session that the note tells of was last written to: another host may have set it aside. */
 function lastWrite(seat: ObservedSeat): number | undefined {
-  if (isNoted(seat)) return seat.written;
-  return seat.endedMade === seat.record?.made ? seat.endedWritten : NEVER;
+  const isAside = !isNoted(seat) && seat.endedMade === seat.record?.made;
+  return isAside ? seat.endedWritten : seat.written;
 }
 
 /** What the note says of the seats at an end, as long as a session of theirs stands on something. */
