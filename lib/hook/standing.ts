@@ -18,6 +18,7 @@ import {
   type Names,
   namesOf,
 } from "../state/paths.ts";
+import { isSameTime } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { type Layers, topOf } from "../state/state.ts";
 import { listed, quoted, recoverCommand, shellWord } from "../text.ts";
@@ -76,7 +77,7 @@ function howNoted(record: SeatRecord, domain: string, context: Pick<EventContext
 
 /** Whether a session was written to since its guest was saved: that was restored at another host. */
 function isWrittenSince({ image, written }: SeatRecord): boolean {
-  return written !== undefined && files.lstat(image)?.mtime?.getTime() !== written;
+  return written !== undefined && !isSameTime(files.lstat(image)?.mtime?.getTime(), written);
 }
 
 /** Files that stand on a layer, besides those of which is noted just that. */

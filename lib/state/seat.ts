@@ -125,7 +125,7 @@ export function isAnotherHosts(seat: ObservedSeat): boolean {
 }
 
 /** Whether two times, in milliseconds, are one that many a copy of a file has in whole seconds only. */
-function isSameTime(one: number | undefined, other: number | undefined): boolean {
+export function isSameTime(one: number | undefined, other: number | undefined): boolean {
   if (one === undefined || other === undefined) return false;
   const [first, second] = [one, other].map((time) => Math.floor(time / 1000) * 1000);
   return one === other || first === second && (one === first || other === second);
