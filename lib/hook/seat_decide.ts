@@ -29,7 +29,9 @@ export async function seatDecision(
     keeps: seat.keepSession,
     unborn: isSeatUnborn(seat),
     another: isAtStart ? isAnotherSession(seat) : !isNoted(seat),
-    stays: isAtStart && isAnotherSession(seat) ? isAnotherHosts(seat) : hasStaying(seat) && !isTold(),
+    stays: isAtStart && (isAnotherSession(seat) || seat.record?.left === true)
+      ? isAnotherHosts(seat)
+      : hasStaying(seat) && !isTold(),
     source: seat.source,
   };
   while (true) {

@@ -119,9 +119,9 @@ export function isAnotherSession(seat: ObservedSeat): boolean {
     besideOf(seat) === "ended";
 }
 
-/** Whether the session that lies there was begun at another host in place of the one that a guest was saved on here. */
+/** Whether the session that lies there was begun, or has gone on, at another host, where the guest may have been saved on it. */
 export function isAnotherHosts(seat: ObservedSeat): boolean {
-  return isAnotherSession(seat) && besideOf(seat) === undefined;
+  return seat.record?.left === true || isAnotherSession(seat) && besideOf(seat) === undefined;
 }
 
 /** Whether two times, in milliseconds, are one that many a copy of a file has in whole seconds only. */
