@@ -194,6 +194,6 @@ Deno.test("enable says so where libvirt doesn't call the hook", async () => {
   assertEquals([code, printed], [0, ["guest vda: every start begins clean from now on"]]);
   assertEquals(
     said[0]!.replaceAll(fixture.root, ""),
-    'warning: guests start unprotected for now: the hook is not installed: there is no "/qemu"',
+    'warning: the hook is not installed: there is no "/qemu"',
   );
 });

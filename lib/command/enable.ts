@@ -85,7 +85,7 @@ export async function enable(context: GuestCommand): Promise<void> {
 /** What was just said comes true only where libvirt calls the hook. */
 async function warnOfHook({ host }: GuestCommand): Promise<void> {
   for (const { message, hint } of await hookFindings(host)) {
-    host.say(`warning: guests start unprotected for now: ${message}`);
+    host.say(`warning: ${message}`);
     if (hint !== null) host.say(`hint: ${hint}`);
   }
 }
