@@ -33,6 +33,8 @@ const actions = [
     "firmware",
     "firmware_commits",
     "seat",
+    "seat_transitions",
+    "records_of_seats",
   ].map((name) => `lib/state/${name}.ts`),
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
   ...[

@@ -19,18 +19,15 @@ import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import { isTorn, isUnwrittenSinceRestore } from "../state/observed_disk.ts";
 import { startingStep, type StartMark } from "../state/step.ts";
+import { seatRecordAtPrepare } from "../state/records_of_seats.ts";
 import {
   beginsSeat,
-  createSeat,
   type DecidedSeat,
-  forgetOlder,
   isSeatAwaited,
   type ObservedSeat,
-  seatAtPrepare,
-  seatRecordAtPrepare,
   type StandsOn,
-  undoSeat,
 } from "../state/seat.ts";
+import { createSeat, forgetOlder, seatAtPrepare, undoSeat } from "../state/seat_transitions.ts";
 import { isSeatRefusal, type SeatDecision } from "../state/seat_table.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import type { SessionRecord } from "../state/session_record.ts";

@@ -16,13 +16,9 @@ import { readConfig } from "../host/config_file.ts";
 import { readRecords } from "../host/session_records.ts";
 import { Run } from "../host/run.ts";
 import { folderOf, guestNames, type Names, namesOf } from "../state/paths.ts";
-import {
-  type DecidedSeat,
-  isSeatAwaited,
-  seatAtRelease,
-  seatRecordOnceUp,
-  seatRecordsAtRelease,
-} from "../state/seat.ts";
+import { seatRecordOnceUp, seatRecordsAtRelease } from "../state/records_of_seats.ts";
+import { type DecidedSeat, isSeatAwaited } from "../state/seat.ts";
+import { seatAtRelease } from "../state/seat_transitions.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import type { SeatDecision } from "../state/seat_table.ts";
 import { quoted } from "../text.ts";

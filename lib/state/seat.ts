@@ -1,15 +1,11 @@
-/** A seat at one event, the steps that change it, and what is noted of it. Pure. */
+/** A seat at one event: what is known of it, and what that means. Pure. */
 
 import type { Names } from "./paths.ts";
 import type { SeatDecision, SeatFacts } from "./seat_table.ts";
 import type { SeatRecord } from "./seat_record.ts";
-import { ways } from "./records_at_prepare.ts";
-import type { EndedGuest } from "./records_at_release.ts";
 import type { Owner } from "./session_record.ts";
 import type { Listing } from "./state.ts";
-import type { Step } from "./step.ts";
 import { isUnwrittenSinceRestore } from "./observed_disk.ts";
-import { makeScratch } from "./transitions.ts";
 
 /** One seat at one event: all that is known of it before anything changes. */
 export interface ObservedSeat {
@@ -72,7 +68,7 @@ type Lying =
   & Partial<Pick<ObservedSeat, "written">>;
 
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
-function waitsToBeSetAside({ file, names, listing, record, written }: Lying): boolean {
+export function waitsToBeSetAside({ file, names, listing, record, written }: Lying): boolean {
   if (file !== "session" || record?.aside !== "stay") return false;
   if (!listing.has(names.ended)) return true;
   // Once the new one has taken its place, that is noted.
@@ -93,7 +89,7 @@ export function hasStaying(seat: ObservedSeat): boolean {
 }
 
 /** What is noted of the end of the session that lies there, if that has left it beside another one. */
-function besideOf(seat: ObservedSeat): SeatRecord["beside"] {
+export function besideOf(seat: ObservedSeat): SeatRecord["beside"] {
   const { file, made, record } = seat;
   const isIts = record?.made === undefined ? waitsToBeSetAside(seat) : record.made === made;
   return file === "session" && isIts ? record?.beside : undefined;
@@ -138,210 +134,4 @@ export function hasSetAside(
 ): boolean {
   const isIts = record?.written === undefined || isSameTime(endedWritten, record.written);
   return listing.has(names.ended) && (start !== "resume" || isIts);
-}
-
-/** What goes just before a start sets another session aside. */
-export function forgetOlder({ seat: { names }, decision }: DecidedSeat, now: Listing): Step[] {
-  return decision === "set aside, new session" && now.has(names.ended)
-    ? [{ kind: "remove", path: names.ended }]
-    : [];
-}
-
-/** The overlay of a new session, under a name that nobody looks for. */
-export function createSeat({ names, owner, listing }: ObservedSeat, backing: string): Step[] {
-  return [
-    ...listing.has(names.scratch) ? [{ kind: "remove", path: names.scratch } as const] : [],
-    ...makeScratch(names, { kind: "create", overlay: names.scratch, backing }, owner),
-  ];
-}
-
-/** The last steps of a start. */
-export function seatAtPrepare({ seat: { names }, decision }: DecidedSeat): Step[] {
-  switch (decision) {
-    case "new session":
-      return [{ kind: "rename", from: names.scratch, to: names.image }];
-    case "set aside, new session":
-      return [
-        { kind: "rename", from: names.image, to: names.ended },
-        { kind: "rename", from: names.scratch, to: names.image },
-      ];
-    case "put back":
-      return [{ kind: "rename", from: names.ended, to: names.image }];
-    default:
-      return [];
-  }
-}
-
-/** What a start has done to a seat: another host may be beginning a session of it at the same time. */
-export interface DoneToSeat {
-  /** The file that it has made. */
-  readonly made?: number | undefined;
-  /** Names that it has renamed something to. */
-  readonly names: ReadonlySet<string>;
-}
-
-/** Takes back what a start did to a seat, from wherever it stopped, and nothing else. */
-export function undoSeat(
-  { seat: { names, listing: before }, decision }: DecidedSeat,
-  now: Listing,
-  { made, names: own }: DoneToSeat,
-): Step[] {
-  const remove = (path: string): Step[] =>
-    made !== undefined && now.get(path) === made ? [{ kind: "remove", path }] : [];
-  const putBack: Step[] = [{ kind: "rename", from: names.image, to: names.ended }];
-  if (decision === "put back") return own.has(names.image) ? putBack : [];
-  const steps = [...remove(names.scratch), ...remove(names.image)];
-  // Of one that was set aside.
-  const isAside = own.has(names.ended) && now.get(names.ended) === before.get(names.image);
-  const isFree = !now.has(names.image) || now.get(names.image) === made;
-  return [
-    ...steps,
-    ...isAside && isFree ? [{ kind: "rename", from: names.ended, to: names.image } as const] : [],
-  ];
-}
-
-/** The steps of an end; `isUp` if the guest had come up. */
-export function seatAtRelease(
-  { seat: { names, listing, record }, decision }: DecidedSeat,
-  isUp: boolean,
-): Step[] {
-  const remove = (path: string): Step[] => listing.has(path) ? [{ kind: "remove", path }] : [];
-  switch (decision) {
-    case "discard":
-      // Nobody was told that the guest is up.
-      return [
-        ...remove(names.scratch),
-        ...isUp && record?.aside === "forget" ? remove(names.ended) : [],
-        ...remove(names.image),
-      ];
-    case "set aside":
-      return [...remove(names.ended), { kind: "rename", from: names.image, to: names.ended }];
-    default:
-      return [];
-  }
-}
-
-/** What the note says of a seat from this start on; undefined where nothing stands on anything. */
-export function seatRecordAtPrepare(
-  { seat, decision }: DecidedSeat,
-  on: StandsOn | undefined,
-  { now, host }: { readonly now: Date; readonly host: string },
-  start: keyof typeof ways,
-): SeatRecord | undefined {
-  const { target, names, record, listing, owner } = seat;
-  if (on === undefined) return decision === "nothing" ? undefined : record;
-  const came = ways[start];
-  const hasEnded = listing.has(names.ended);
-  const base = { target, image: names.image, ...on, host, owner: record?.owner ?? owner };
-  if (beginsSeat(decision)) {
-    // A start that was cut short is begun again: what it has set aside has not outlived any start yet.
-    const aside = decision === "set aside, new session"
-      ? "stay"
-      : hasEnded
-      ? record?.aside ?? "forget"
-      : undefined;
-    return {
-      ...base,
-      ...{ started: now.toISOString() },
-      ...came && { came },
-      ...aside && { aside },
-      ...decision === "set aside, new session" ? setAsideBy(seat) : aside === "stay" && asideOf(record),
-    };
-  }
-  if (decision === "leave" || decision === "leave to a person") {
-    return record && { ...record, detached: true };
-  }
-  if (decision !== "keep" && decision !== "put back") return record;
-  const resumed = decision === "put back" ? seat.endedWritten : seat.written;
-  return {
-    ...base,
-    started: record?.started ?? now.toISOString(),
-    continued: now.toISOString(),
-    // Until the guest is up, its memory may have to come back once more.
-    ...(decision === "put back" || record?.waits) && { waits: true },
-    ...record?.written !== undefined && { written: record.written },
-    ...decision === "keep" && isNoted(seat) && record?.made !== undefined && { made: record.made },
-    ...came && { came },
-    ...came === "restore" && resumed !== undefined && { resumed },
-    // What is noted is an earlier session, or an earlier stay here.
-    ...came === "migration" && (!isNoted(seat) || record?.left) &&
-      { visits: record === undefined ? "first" : "again" } as const,
-    ...decision === "keep" && record?.aside && { aside: record.aside },
-    ...decision === "keep" && asideOf(record),
-  };
-}
-
-/** What is noted of the session that a start sets aside, and until then of the older one. */
-function setAsideBy(seat: ObservedSeat): Partial<SeatRecord> {
-  const { record, written } = seat;
-  // Begun again, before anything was set aside: what is noted is the next session already.
-  const isAgain = waitsToBeSetAside(seat);
-  const stays = isAgain ? record?.stays : !isNoted(seat) || isSavedOn(seat);
-  // Until it has been, the guest may come back to what lies there.
-  const beside = besideOf(seat) ?? (!isAgain && !stays && hasStaying(seat) ? "unknown" : undefined);
-  return {
-    ...written !== undefined && { setsAside: written },
-    ...stays && { stays: true },
-    ...beside && { beside },
-  };
-}
-
-/** What a record tells of the session that its start has set aside. */
-function asideOf(record: SeatRecord | undefined): Partial<SeatRecord> {
-  const { setsAside, stays } = record ?? {};
-  return { ...setsAside !== undefined && { setsAside }, ...stays && { stays } };
-}
-
-/** The note of a guest that is up: no memory has to come back for its session. What its start has set aside is told only if it stays. */
-export function seatRecordOnceUp(
-  { aside: _aside, waits, written, beside, setsAside, ...rest }: SeatRecord,
-): SeatRecord {
-  // The guest runs on another file.
-  const isElsewhere = rest.detached && waits;
-  return {
-    ...rest,
-    ...isElsewhere && { waits, ...written !== undefined && { written }, ...beside && { beside } },
-    ...rest.stays && setsAside !== undefined && { setsAside },
-  };
-}
-
-/** When the session that the note tells of was last written to: another host may have set it aside. */
-function lastWrite(seat: ObservedSeat): number | undefined {
-  const isAside = !isNoted(seat) && seat.endedMade === seat.record?.made;
-  return isAside ? seat.endedWritten : seat.written;
-}
-
-/** What the note says of the seats at an end, as long as a session of theirs stands on something. */
-export function seatRecordsAtRelease(
-  decided: readonly DecidedSeat[],
-  { isUp, isSaved = false, isRefused = false, isMigrated = false, isGone = false, isAborted = false }:
-    EndedGuest,
-): SeatRecord[] {
-  return decided.flatMap(({ seat, decision, isOpen = false, beside }) => {
-    const { record, file } = seat;
-    if (record === undefined || decision === "discard" || decision === "set aside") return [];
-    const isLeft = decision === "leave";
-    // The guest did not come, and its session is its own host's matter.
-    const isTheirs = record.visits !== undefined && isAborted && isLeft && !isSaved && !isGone;
-    if (isTheirs && record.visits === "first") return [];
-    const { aside, visits, ...rest } = record;
-    if (beside) {
-      const { written: _written, ...left } = rest;
-      return [{ ...left, waits: true as const, beside }];
-    }
-    // Where both hosts have one note, a session that came by migration is the other's already.
-    const isOwn = record.came !== "migration" || visits !== undefined;
-    const isElsewhere = isLeft && (isTheirs || isOwn && (isGone || isOpen));
-    const isWaiting = file === "session" && isLeft && (isSaved || isOwn && isMigrated || isElsewhere);
-    const isMigratedAway = isGone || record.came === "migration" && !isUp;
-    // One that goes on elsewhere is written to there. That a restored guest came up may not have been noted.
-    const isLast = isSaved && !isRefused && !isMigratedAway;
-    const last = isLast ? lastWrite(seat) : record.written;
-    return [{
-      ...rest,
-      ...isWaiting && { waits: true as const, ...last !== undefined && { written: last } },
-      ...isElsewhere ? { left: true as const } : visits && { visits },
-      ...aside && !isUp && { aside },
-    }];
-  });
 }

@@ -30,6 +30,8 @@ const first: Readonly<Record<string, readonly string[]>> = {
   "lib/hook/merge_checks.ts": ["merge", "command"],
   "lib/state/seat_table.ts": ["seat"],
   "lib/state/seat.ts": ["pool", "pool_migration"],
+  "lib/state/seat_transitions.ts": ["pool", "pool_migration"],
+  "lib/state/records_of_seats.ts": ["pool", "pool_failure", "pool_migration"],
   "lib/hook/seat_claims.ts": ["pool_failure", "pool_command"],
   "lib/hook/seat_decide.ts": ["pool", "pool_migration"],
   "lib/hook/seat_firmware.ts": ["seat_firmware"],
