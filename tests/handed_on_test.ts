@@ -95,3 +95,18 @@ Deno.test("the commits that another guest keeps on an image are not merged for t
   const undone = await fixture.type("undo other --yes");
   assertEquals([undone.code, undone.said], [0, []]);
 });
+
+for (const left of ["died", "set aside"]) {
+  Deno.test(`a guest that was undefined with its storage is forgotten by the command that disable names: its session ${left}`, async () => {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    await fixture.start();
+    if (left === "set aside") await fixture.stop("-");
+    else fixture.boot();
+    for (const name of fixture.files()) Deno.removeSync(`${fixture.images}/${name}`);
+    Deno.removeSync(`${fixture.settings.definedFolder}/guest.xml`);
+    const { printed } = await fixture.type("disable guest");
+    const [, command] = /if it is gone for good, autorevert (.*)$/.exec(printed.join())!;
+    assertEquals((await fixture.type(`${command} --yes`)).code, 0);
+    assertEquals(fixture.files(fixture.config).filter((name) => name.endsWith(".session")), []);
+  });
+}

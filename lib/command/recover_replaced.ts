@@ -60,9 +60,11 @@ export async function forgetReplaced(context: GuestCommand): Promise<boolean> {
 }
 
 /** Those that are meant and that it applies to. */
-function replaced({ disks, config, problem }: Guest, { targets }: GuestCommand): ObservedDisk[] {
+function replaced({ disks, config, defined, problem }: Guest, { targets }: GuestCommand): ObservedDisk[] {
   const isListed = ({ target }: ObservedDisk) =>
-    config === undefined ? problem !== undefined : config.disks.some((disk) => disk.target === target);
+    config === undefined
+      ? problem !== undefined && defined !== undefined
+      : config.disks.some((disk) => disk.target === target);
   return disks.flatMap(({ disk }) => {
     if (disk === undefined) return [];
     const isMeant = [disk.names.image, nameOf(disk)].some((name) => targets.includes(name));
