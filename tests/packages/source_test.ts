@@ -81,5 +81,5 @@ Deno.test("where hooks can't be executed, the installation says so; a restart wo
   assertStringIncludes(await bad(install()), `error: programs can't be executed in ${HOOKS}; `);
   assertEquals(await bystander.state(), "running");
   await restart();
-  assertEquals(await bystander.state(), "shut off");
+  await until("libvirtd has stopped it", async () => await bystander.state() === "shut off");
 });
