@@ -1,4 +1,4 @@
-import { guestFindings, sharedImages, sharedSeats } from "./check_guest.ts";
+import { guestFindings, sharedImages } from "./check_guest.ts";
 import { clonesOn, leftovers, spaceFindings, untriedStores } from "./check_storage.ts";
 import { masterFindings, seatFindings } from "./check_seats.ts";
 import { firmwareFindings } from "./firmware.ts";
@@ -34,7 +34,6 @@ export async function check(
   findings.push(
     ...masterFindings(guests, { host }),
     ...sharedImages(guests, host.settings),
-    ...sharedSeats(guests, host.settings),
     ...await spaceFindings(guests, host),
     ...clonesOn(guests, host),
     ...leftovers(guests, host),

@@ -143,14 +143,18 @@ export function imagesOfDomains(settings: Settings) {
   return domains(settings).map((domain) => ({ domain, images: sources(domain, settings).map(realPath) }));
 }
 
+function othersWith(image: string, domain: string, users: ReturnType<typeof imagesOfDomains>): string[] {
+  return users.filter((user) => user.domain !== domain && user.images.includes(image))
+    .map((user) => user.domain);
+}
+
 /** @throws {UserError} if another guest has the image of this one's seat */
 export function checkSeatsImage(
   image: string,
   domain: string,
   users: ReturnType<typeof imagesOfDomains>,
 ): void {
-  const others = users.filter((user) => user.domain !== domain && user.images.includes(image))
-    .map((user) => user.domain);
+  const others = othersWith(image, domain, users);
   if (others.length === 0) return;
   throw new UserError(`${quoted(image)}, the image of a seat, is a disk of ${listed(others)}, too`, {
     hint: `give each its own image: virsh edit ${shellWord(others[0]!)}`,
@@ -158,8 +162,7 @@ export function checkSeatsImage(
 }
 
 /** Images of seats that another guest has, too: one would begin with, or throw away, what the other has saved. */
-export function sharedSeats(guests: readonly Guest[], settings: Settings): Finding[] {
-  const users = imagesOfDomains(settings);
+function sharedSeats(guests: readonly Guest[], users: ReturnType<typeof imagesOfDomains>): Finding[] {
   return guests.flatMap(({ domain, seats }) =>
     seats.flatMap(({ target, seat }) => {
       if (seat === undefined) return [];
@@ -178,13 +181,12 @@ export function sharedImages(guests: readonly Guest[], settings: Settings): Find
   const users = imagesOfDomains(settings);
   const managed = managedGuests(settings);
   const known = new Set<string>();
-  return guests.flatMap(({ domain, disks }) =>
+  const shared = guests.flatMap(({ domain, disks }) =>
     disks.flatMap(({ target, disk }) => {
       const image = disk?.listed ? disk.names.image : undefined;
       if (image === undefined || known.has(image)) return [];
       known.add(image);
-      const others = users.filter((user) => user.domain !== domain && user.images.includes(image))
-        .map((user) => user.domain);
+      const others = othersWith(image, domain, users);
       const [other] = others;
       if (other === undefined) return [];
       const shared = `${quoted(image)} is a disk of ${listed(others)}, too`;
@@ -201,6 +203,7 @@ export function sharedImages(guests: readonly Guest[], settings: Settings): Find
       return [finding("warning", problem, domain, target)];
     })
   );
+  return [...shared, ...sharedSeats(guests, users)];
 }
 
 /** The file behind a path, links resolved, as far as the program may look. */

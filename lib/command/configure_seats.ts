@@ -103,6 +103,7 @@ export async function enableSeats(
   let text = files.read(paths.config);
   const said: string[] = [];
   const left: string[] = [];
+  const users = imagesOfDomains(host.settings);
   for (const target of targets) {
     const old = config?.seats.find((seat) => seat.target === target);
     const wanted = {
@@ -126,7 +127,7 @@ export async function enableSeats(
         if (isSeatRefusal(decision)) throw explainSeat(decision, seat, domain);
         checkClaims([seat], context);
       }
-      checkSeatsImage(seat.names.image, domain, imagesOfDomains(host.settings));
+      checkSeatsImage(seat.names.image, domain, users);
       const on = newLayer(seat, context);
       if (hasFirmware) await firmwareOfMaster(on, context);
       checkMastersDisks(seat.master.image, context);
