@@ -115,21 +115,24 @@ uninstall: ## take the hook away, unless a session needs it
 
 # A package is this build at other places: the program in /usr/sbin, where AppArmor lets libvirtd's hooks execute it.
 version := $(shell sed -n 's/.*"version": "\(.*\)".*/\1/p' deno.json)
+# Deno is made for these two.
+MACHINE := $(shell uname -m)
+DEB_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(MACHINE)))
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
-export SOURCE_DATE_EPOCH
+export SOURCE_DATE_EPOCH MACHINE DEB_ARCH
 
 packaged = $(program_binary) $(wildcard packaging/* packaging/*/* man/* *.json *.md)
-deb = dist/autorevert_$(version)-1_amd64.deb
-rpm = dist/autorevert-$(version)-1.x86_64.rpm
+deb = dist/autorevert_$(version)-1_$(DEB_ARCH).deb
+rpm = dist/autorevert-$(version)-1.$(MACHINE).rpm
 
 .PHONY: deb
-deb: $(deb) ## dist/autorevert_VERSION-1_amd64.deb, a package for Debian and Ubuntu
+deb: $(deb) ## dist/autorevert_VERSION-1_ARCHITECTURE.deb, a package for Debian and Ubuntu
 $(deb): $(packaged)
 	@build/need dpkg-deb:dpkg
 	@packaging/make-deb $(version)
 
 .PHONY: rpm
-rpm: $(rpm) ## dist/autorevert-VERSION-1.x86_64.rpm, a package for Fedora, RHEL and their kin
+rpm: $(rpm) ## dist/autorevert-VERSION-1.ARCHITECTURE.rpm, a package for Fedora, RHEL and their kin
 $(rpm): $(packaged)
 	@build/need rpmbuild:rpm
 	@packaging/make-rpm $(version)

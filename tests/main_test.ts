@@ -86,3 +86,40 @@ Deno.test("a dry run prints one line a step and leaves no trace, not even a log"
   assertStringIncludes(stdout, `guest vda: link "${fixture.vda}" to `);
   assertEquals(snapshot(fixture.root).filter((line) => !/record\.ts|autorevert"/.test(line)), before);
 });
+
+Deno.test("where the folder of configurations is a link to what isn't mounted, no guest starts and no command answers for it", async () => {
+  using fixture = fixtureWithDisk();
+  const share = `${fixture.root}/share`;
+  Deno.renameSync(fixture.config, share);
+  Deno.symlinkSync(share, fixture.config);
+  const away = `${fixture.root}/away`;
+  Deno.renameSync(share, away);
+  const before = snapshot(fixture.images);
+  const said = `${JSON.stringify(fixture.config)} is a link to ${
+    JSON.stringify(share)
+  }, which isn't there: nobody can tell which guests' disks are to be reverted\nhint: mount what it leads to; if no guest of this host has a configuration: rm ${fixture.config}\n`;
+  const start = (operation: string, domain = "guest") =>
+    run(fixture, [domain, operation, "begin", "-"], fixture.xml());
+  for (const operation of ["prepare", "migrate", "restore"]) {
+    for (const domain of ["guest", "other"]) {
+      assertEquals(await start(operation, domain), {
+        code: 1,
+        stdout: "",
+        stderr: `error: ${domain}: ${said}`,
+      });
+    }
+  }
+  // An end is noted in the log; what runs goes on.
+  assertEquals((await start("release")).code, 0);
+  for (const operation of ["started", "reconnect", "stopped"]) {
+    assertEquals(await start(operation), { code: 0, stdout: "", stderr: "" });
+  }
+  for (const line of ["check", "status guest", "commit guest", "enable guest vda", "recover guest"]) {
+    const { code, stderr } = await run(fixture, line.split(" "));
+    assertEquals([code, stderr.replace("error: guest: ", "error: ")], [1, `error: ${said}`], line);
+  }
+  assertEquals(snapshot(fixture.images), before);
+
+  Deno.renameSync(away, share);
+  assertEquals(await start("prepare"), { code: 0, stdout: "", stderr: "" });
+});

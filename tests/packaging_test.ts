@@ -200,19 +200,22 @@ Deno.test("a release has both packages, the binary, their sums and the notes of 
       `${root}/CHANGELOG.md`,
       "# Changelog\n\n## 1.10.0 – x\n\nno\n\n## 1.1.0 – y\n\nyes\n\n## 1.0.0 – z\n",
     );
-    for (const name of ["autorevert_1.1.0-1_amd64.deb", "autorevert-1.1.0-1.x86_64.rpm", "qemu"]) {
+    for (const name of ["autorevert_1.1.0-1_arm64.deb", "autorevert-1.1.0-1.aarch64.rpm", "qemu"]) {
       Deno.writeTextFileSync(`${root}/dist/${name}`, name);
     }
     const release = (version: string) =>
-      new Deno.Command(`${root}/packaging/release`, { args: [version] }).outputSync();
+      new Deno.Command(`${root}/packaging/release`, {
+        args: [version],
+        env: { MACHINE: "aarch64", DEB_ARCH: "arm64" },
+      }).outputSync();
     assertEquals(release("1.1.0").code, 0);
     const read = (name: string) => Deno.readTextFileSync(`${root}/dist/release/${name}`);
     assertEquals(read("NOTES.md"), "## 1.1.0 – y\n\nyes\n\n");
     const summed = read("SHA256SUMS").trim().split("\n").map((line) => line.split("  ")[1]);
     assertEquals(summed, [
-      "autorevert-1.1.0-1.x86_64.rpm",
-      "autorevert-1.1.0-x86_64",
-      "autorevert_1.1.0-1_amd64.deb",
+      "autorevert-1.1.0-1.aarch64.rpm",
+      "autorevert-1.1.0-aarch64",
+      "autorevert_1.1.0-1_arm64.deb",
     ]);
     Deno.writeTextFileSync(`${root}/CHANGELOG.md`, "# Changelog\n");
     const { code, stderr } = release("1.1.0");

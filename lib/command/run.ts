@@ -19,6 +19,7 @@ import type { Terminal } from "./terminal.ts";
 import { undo } from "./undo.ts";
 import { asUserError, messageLines, UserError } from "../errors.ts";
 import { type EventContext, isManaged } from "../hook/context.ts";
+import { checkConfigFolder } from "../host/config_file.ts";
 import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
 import { checkDomainName, type Event } from "../input/event.ts";
@@ -102,6 +103,7 @@ async function dispatch(command: Command, host: Host, terminal: Terminal): Promi
 const ofOneGuest = { publish, undo, keep, merge, enable, disable, commit, recover };
 
 async function onGuest(verb: keyof typeof ofOneGuest, context: GuestCommand): Promise<boolean | void> {
+  checkConfigFolder(context.host.settings.configFolder);
   checkDomainName(context.domain);
   if (verb !== "enable") checkManaged(context);
   if (["commit", "keep", "undo", "merge", "publish"].includes(verb)) await refuseOnSeats(verb, context);
@@ -110,6 +112,7 @@ async function onGuest(verb: keyof typeof ofOneGuest, context: GuestCommand): Pr
 
 /** The guests that are meant, or all that are managed. */
 function contexts({ domains }: Command, host: Host): EventContext[] {
+  checkConfigFolder(host.settings.configFolder);
   const meant = domains.length > 0 ? domains : managedGuests(host.settings);
   return meant.map((domain) => {
     checkDomainName(domain);

@@ -26,7 +26,8 @@ export function isNoop({ domain, operation }: Event, settings: Settings): boolea
     }
     const up = operation === "started" || operation === "reconnect";
     // A guest with neither file is not ours, and one without the word has no start to end.
-    return (up ? [starting] : [config, note, seats]).every((path) => files.lstat(path) === undefined);
+    return (up ? [starting] : [config, note, seats]).every((path) => files.lstat(path) === undefined) &&
+      (up || !files.leadsNowhere(settings.configFolder));
   } catch {
     return false;
   }

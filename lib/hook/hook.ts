@@ -5,6 +5,7 @@ import { prepare } from "./prepare.ts";
 import { release } from "./release.ts";
 import { started } from "./started.ts";
 import { noteMissingMemory } from "./missing_memory.ts";
+import { checkConfigFolder } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { Run } from "../host/run.ts";
@@ -37,6 +38,7 @@ export async function handle(event: Event, host: Host): Promise<0 | 1> {
       return await up(operation, context);
     }
 
+    checkConfigFolder(host.settings.configFolder);
     using _guest = await lockGuest(operation, context);
     switch (operation) {
       case "restore":

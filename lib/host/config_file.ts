@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import { lstat, ownerOf, read, remove, stat, write } from "./files.ts";
+import { leadsNowhere, lstat, ownerOf, read, remove, stat, write } from "./files.ts";
 import { type Config, parseConfig, withoutFlags } from "../input/config.ts";
 import { folderOf } from "../state/paths.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -28,6 +28,21 @@ export async function readConfig(path: string, owner: number): Promise<Config | 
     changed: Math.max(info.mtime?.getTime() ?? Infinity, info.ctime?.getTime() ?? 0),
     version: versionOf(info),
   };
+}
+
+/**
+ * @throws {UserError} if the folder of configurations is a link to what isn't there, as to a share that isn't mounted: a guest without
+ * its file would run on its disks themselves
+ */
+export function checkConfigFolder(folder: string): void {
+  if (!leadsNowhere(folder)) return;
+  throw new UserError(
+    `${quoted(folder)} is a link to ${quoted(Deno.readLinkSync(folder))}, which isn't there: ` +
+      "nobody can tell which guests' disks are to be reverted",
+    {
+      hint: `mount what it leads to; if no guest of this host has a configuration: rm ${shellWord(folder)}`,
+    },
+  );
 }
 
 /**

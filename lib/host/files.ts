@@ -231,6 +231,11 @@ export function stat(path: string): Deno.FileInfo | undefined {
   return attempt("look at", path, () => ifThere(() => Deno.statSync(path)));
 }
 
+/** Whether a path is a link to what isn't there. */
+export function leadsNowhere(path: string): boolean {
+  return stat(path) === undefined && lstat(path) !== undefined;
+}
+
 /** What differs for every other content that a file has had: its size and time; undefined if there is no file. */
 export function version(path: string): string | undefined {
   const info = lstat(path);
