@@ -328,3 +328,47 @@ Deno.test("what another guest is told of a saved guest's session says that it wa
     said.join("\n"),
   );
 });
+
+Deno.test("a guest that was saved in maintenance, before libvirt 10.5, is restored on its commit also where another one's session was set aside since", async () => {
+  using fixture = await up(true);
+  await fixture.stop("-");
+  configureSecond(fixture);
+  await fixture.start(second);
+  fixture.write(fixture.vda, "second's");
+  await fixture.stop("-", second);
+  assertEquals(exists(`${fixture.vda}.autorevert-ended`), true);
+  await fixture.event("restore");
+  await fixture.good("prepare");
+  assertEquals(fixture.read(fixture.vda), session);
+  await fixture.good("started");
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), session);
+});
+
+for (const commits of [false, true]) {
+  const what = commits ? "committed" : "reverted";
+  Deno.test(`undo takes back what was committed last, also where another guest has ${what} a session of one of the images in between`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 3 };
+    fixture.disks({ vda: true, vdb: true }).define();
+    const vdb = fixture.image("vdb");
+    await fixture.start();
+    for (const image of [fixture.vda, vdb]) fixture.write(image, "first");
+    await fixture.stop();
+    Deno.writeTextFileSync(
+      `${fixture.config}/second.json`,
+      JSON.stringify({ disks: [{ target: "vda", "keep-commits": 3, "one-shot-commit": commits }] }),
+    );
+    await fixture.start(second);
+    await fixture.stop("shutdown", second);
+    fixture.configure({ vda: false, vdb: true });
+    await fixture.start();
+    fixture.write(vdb, "second");
+    await fixture.stop();
+    assertEquals((await fixture.type("undo guest --yes")).said, []);
+    assertEquals([fixture.disk("vda"), fixture.disk("vdb")], [
+      { base: "vda", first: "yes" },
+      { base: "vdb", first: "yes" },
+    ]);
+  });
+}

@@ -1,7 +1,7 @@
 import { UserError, withContext } from "../errors.ts";
 import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
-import { isSavedElsewhere, othersSession } from "./session_owner.ts";
+import { isOthersSetAside, isSavedElsewhere, othersSession } from "./session_owner.ts";
 import { standingOn } from "./standing.ts";
 import * as files from "../host/files.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
@@ -124,7 +124,7 @@ export async function decisionFor(
   let facts: Facts = {
     ...circumstances,
     state: state.kind,
-    ended: hasSetAside(disk, circumstances),
+    ended: hasSetAside(disk, context, circumstances),
     ours: isOurs(disk, circumstances.start) ||
       circumstances.start === "resume" && isSavedElsewhere(disk, context),
     unborn: isUnborn(disk) || circumstances.start === "resume" && disk.record?.lost === true,
@@ -141,10 +141,15 @@ export async function decisionFor(
   }
 }
 
-function hasSetAside(disk: ObservedDisk, { event, start }: EventFacts): Facts["ended"] {
+function hasSetAside(
+  disk: ObservedDisk,
+  context: EventContext,
+  { event, start }: EventFacts,
+): Facts["ended"] {
   const isThere = hasEnded(stateOf(disk));
+  if (event !== "prepare" || start !== "resume") return isThere;
   const isOther = disk.record?.lost === true || isThere && !wasSavedOn(disk);
-  return event === "prepare" && start === "resume" && isOther ? "other" : isThere;
+  return isOther ? "other" : isThere && !isOthersSetAside(disk, context);
 }
 
 async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): Promise<Partial<Facts>> {

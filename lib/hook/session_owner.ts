@@ -6,7 +6,7 @@ import { readableDisksIn } from "./definitions.ts";
 import { sourceOf } from "./image_path.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
-import { isMarked, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMarked, type ObservedDisk, stateOf, wasSavedOn } from "../state/observed_disk.ts";
 import { guestNames } from "../state/paths.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -30,6 +30,19 @@ export function isSavedElsewhere(disk: ObservedDisk, context: EventContext): boo
   const isAnother = disk.record?.waits === "saved" || disk.record?.lost === true ||
     disk.record?.setsAside !== undefined;
   return isMarked(disk) && !isAnother && otherOwner(disk.names.image, context) === undefined;
+}
+
+/**
+ * Whether what is set aside beside an image is another guest's, by its note, and of this one nothing is noted: it wasn't saved on that here.
+ */
+export function isOthersSetAside(
+  { names: { image }, endedMade, record }: ObservedDisk,
+  { paths }: EventContext,
+): boolean {
+  return record === undefined && endedMade !== undefined &&
+    otherGuests(paths.note, [image]).some(({ records }) =>
+      records.some((record) => record.image === image && wasSavedOn({ endedMade, record }))
+    );
 }
 
 /** Why a session of another guest is left alone, if it is one. */

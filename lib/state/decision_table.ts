@@ -16,7 +16,10 @@ export interface Facts {
   readonly came?: "restore" | "migration" | "not";
   /** After recovery. */
   readonly state: "plain" | "layered" | "session" | "stray" | "missing";
-  /** A session that was set aside is there; at a restore: another one than the guest was saved on, or a commit that was undone. */
+  /**
+   * A session that was set aside is there; at a restore, `other`: one that the guest wasn't saved on, or a commit that was undone, and false
+   * where the notes tell of it as another guest's alone.
+   */
   readonly ended: boolean | "other";
   /** The note says that the session is this guest's. */
   readonly ours: boolean;

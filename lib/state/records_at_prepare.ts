@@ -140,7 +140,6 @@ function begunRecord(
       ? mayBeKeptAfterwards(disk, all)
       : record?.stays && from.aside === "stay") && { stays: true } as const,
     ...record?.undone && decision === "new session" && { undone: true } as const,
-    ...record?.committed && { committed: record.committed },
     ...record?.commits && { commits: withoutMerged(record.commits, stateOfImage) },
   };
 }
@@ -205,6 +204,7 @@ export function newRecord(disk: ObservedDisk, now: Date, others: readonly Sessio
     ...{ target, image, started, owner, held: false },
     ...firmware && { firmware },
     ...tornLayer(disk, others),
+    ...committedLayers(disk, others),
   };
 }
 
@@ -231,4 +231,12 @@ function tornLayer(disk: ObservedDisk, others: readonly SessionRecord[]) {
     one.image === image && one.merging !== undefined && isTorn(state, [one])
   );
   return torn && { merging: torn.merging! };
+}
+
+/** When the layers were committed: they are the image's, and what the guest that had it last knows of them is the newest. */
+function committedLayers({ names: { image }, record }: ObservedDisk, others: readonly SessionRecord[]) {
+  const { committed } = [...record ? [record] : [], ...others]
+    .filter((one) => one.image === image)
+    .toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1) ?? {};
+  return committed && { committed };
 }
