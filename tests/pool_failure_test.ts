@@ -919,3 +919,27 @@ poolTest(
     assertEquals(pool.version("seat1"), "second");
   },
 );
+
+for (const failed of [1, 2]) {
+  poolTest(
+    `what a guest was saved on outlives ${failed} starts that failed in QEMU, and one that came up`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "saved");
+      await pool.commit("second");
+      await pool.stop("seat1", "saved");
+      for (let times = 0; times < failed; times++) {
+        assertEquals((await pool.event("seat1", "prepare")).said, []);
+        await pool.event("seat1", "release", "failed");
+        assertEquals(pool.record("seat1")?.layer, 0);
+      }
+      await pool.start("seat1");
+      assertEquals(pool.version("seat1"), "second");
+      await pool.stop("seat1");
+      await pool.event("seat1", "restore");
+      assertEquals((await pool.event("seat1", "prepare")).said, []);
+      assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
+    },
+  );
+}

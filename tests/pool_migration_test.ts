@@ -693,3 +693,22 @@ Deno.test("a session that came by migration and was saved is told from one that 
   const { code } = await there.event("seat1", "prepare");
   assert(code === 1 || there.fixture.read(there.image("seat1"))["migrated"] === "yes");
 });
+
+for (const end of ["-", "keep-session"]) {
+  Deno.test(`a session that has gone to another host outlives the end of the one that its guest begins here: ${end}`, async () => {
+    using hosts = new Hosts();
+    const { here, there } = hosts;
+    if (end === "keep-session") here.configure("seat1", { "keep-session": true });
+    await here.start("seat1");
+    await hosts.migrate("seat1", here, there);
+    there.fixture.write(there.image("seat1"), "work");
+    await there.stop("seat1", "saved");
+    await here.start("seat1");
+    await here.stop("seat1", end === "-" ? "-" : "shutdown");
+    const image = here.image("seat1");
+    const kept = [image, `${image}.autorevert-ended`].filter((path) =>
+      exists(path) && here.fixture.read(path)["work"] === "yes"
+    );
+    assertEquals(kept.length, 1, here.fixture.files().join());
+  });
+}

@@ -27,7 +27,7 @@ export async function seatDecision(
     listed: seat.listed,
     file: seat.file,
     keeps: seat.keepSession,
-    unborn: isSeatUnborn(seat),
+    unborn: isSeatUnborn(seat) && (isAtStart || seat.record?.aside === "stay"),
     another: isAtStart ? isAnotherSession(seat) : !isNoted(seat),
     stays: isAtStart && (isAnotherSession(seat) || seat.record?.left === true)
       ? isAnotherHosts(seat)

@@ -70,7 +70,7 @@ function setAsideBy(seat: ObservedSeat): Partial<SeatRecord> {
   const { record, written } = seat;
   // Begun again, before anything was set aside: what is noted is the next session already.
   const isAgain = waitsToBeSetAside(seat);
-  const stays = isAgain ? record?.stays : !isNoted(seat) || isSavedOn(seat);
+  const stays = isAgain ? record?.stays : !isNoted(seat) || record?.left || isSavedOn(seat);
   // Until it has been, the guest may come back to what lies there.
   const beside = besideOf(seat) ?? (!isAgain && !stays && hasStaying(seat) ? "unknown" : undefined);
   return {
@@ -114,6 +114,11 @@ export function seatRecordsAtRelease(
   return decided.flatMap(({ seat, decision, isOpen = false, beside }) => {
     const { record, file } = seat;
     if (record === undefined || decision === "discard" || decision === "set aside") return [];
+    // All is as when the start began that has set it aside.
+    if (decision === "put back") {
+      const { made: _made, ...begun } = record;
+      return [{ ...begun, ...seat.endedStandsOn }];
+    }
     const isLeft = decision === "leave";
     // The guest did not come, and its session is its own host's matter.
     const isTheirs = record.visits !== undefined && isAborted && isLeft && !isSaved && !isGone;

@@ -13,6 +13,7 @@ export interface SeatFacts
   /** What lies in the image's place: nothing or an empty file, an overlay on a layer of the master, anything else. */
   readonly file: "none" | "session" | "other";
   readonly keeps: boolean | "unreadable";
+  /** The session was begun beside one that is set aside, by a start that never came up; at an end only where that has set it aside. */
   readonly unborn: boolean;
   /** The session that lies there is another one than the guest was saved on; at an end: than the note tells of. */
   readonly another: boolean;
@@ -159,6 +160,11 @@ const release = rows([
     "its memory did not come, and the session goes on where that is",
   ],
   [{ start: "fresh", look: "busy" }, "leave", "a process has it open: a guest runs on it elsewhere"],
+  [
+    { start: "fresh", unborn: true },
+    "put back",
+    "the guest never came up: it may be saved on what this start has set aside",
+  ],
   [{ start: "fresh" }, "discard", "the guest never came up"],
   [{ source: "gone" }, "leave", "the disk was detached, and another file may stand on it"],
   [{ end: "suspended" }, "leave", "saved or migrated: it goes on"],

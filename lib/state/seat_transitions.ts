@@ -79,6 +79,8 @@ export function seatAtRelease(
         ...isUp && record?.aside === "forget" ? remove(names.ended) : [],
         ...remove(names.image),
       ];
+    case "put back":
+      return [...remove(names.scratch), { kind: "rename", from: names.ended, to: names.image }];
     case "set aside":
       return [...remove(names.ended), { kind: "rename", from: names.image, to: names.ended }];
     default:
