@@ -82,6 +82,13 @@ const atStart: readonly Case[] = [
 
 const unlistedAtStart: readonly Case[] = [
   [{ start: "resume", state: "layered", ended: true }, "put back"],
+  [{ start: "resume", state: "layered", ended: "other" }, "refuse: nothing to resume"],
+  [{ start: "resume", state: "session", ended: true }, "keep"],
+  [{ start: "resume", state: "session", ended: true, unborn: true }, "put back"],
+  [{ start: "resume", state: "session", ended: "other", unborn: true }, "refuse: nothing to resume"],
+  [{ start: "resume", state: "session", ended: true, unborn: true, ours: false }, "keep"],
+  [{ start: "migrate", state: "session", ended: true, unborn: true }, "keep"],
+  [{ state: "session", ended: true, unborn: true }, "discard"],
   [{ state: "session", source: "gone", held: true }, "leave to a person"],
   [{ state: "session", source: "gone", look: "busy" }, "leave to a person"],
   [{ state: "session" }, "discard"],

@@ -2,7 +2,7 @@ import type { Mutant } from "./mutant.ts";
 
 /** Tests by file: those first that kill most in the least time. */
 const first: Readonly<Record<string, readonly string[]>> = {
-  "lib/state/decision_table.ts": ["decision_table"],
+  "lib/state/decision_table.ts": ["decisions", "decision_table"],
   "lib/state/transitions.ts": ["transitions"],
   "lib/state/merge_transitions.ts": ["transitions", "merge"],
   "lib/state/master_transitions.ts": ["pool", "pool_command"],
