@@ -531,3 +531,16 @@ Deno.test("check of a guest whose image folder is gone tells what is wrong", asy
   assertEquals(said, []);
   assertStringIncludes(printed.join("\n"), "cannot resolve");
 });
+
+Deno.test("check takes no other guest of the same image for the one that was renamed", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  await fixture.start();
+  await fixture.stop("saved");
+  Deno.copyFileSync(xmlOf(fixture), xmlOf(fixture, "another"));
+  Deno.copyFileSync(fixture.configFile, `${fixture.config}/another.json`);
+  Deno.renameSync(xmlOf(fixture), xmlOf(fixture, "renamed"));
+  assertStringIncludes(
+    (await fixture.type("check guest")).printed.join(),
+    'if it is called "renamed" now: mv ',
+  );
+});

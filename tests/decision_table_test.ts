@@ -202,7 +202,7 @@ Deno.test("a disk that is no longer configured keeps no guest from starting but 
     if (isRefusal(decisions.get(facts)!)) {
       assert(
         facts.stood ||
-          facts.start === "resume" && (facts.ended === "other" || isIdle(facts) && facts.saved) ||
+          facts.start === "resume" && (facts.ended !== false || isIdle(facts) && facts.saved) ||
           facts.state === "session" &&
             (!facts.ours || facts.held || facts.saved || ["busy", "moved", "replaced"].includes(facts.look)),
       );

@@ -6,11 +6,12 @@ import { dyingAt, Failing, tearing } from "./fault.ts";
 import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 import { TwoHosts } from "./two_hosts.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 /** Another guest, configured for the same image. */
 const second = { domain: "second" };
-const configureSecond = ({ config }: Fixture) =>
-  Deno.writeTextFileSync(`${config}/second.json`, '{"disks": [{"target": "vda"}]}');
+const configureSecond = ({ config }: Fixture, keys = {}) =>
+  Deno.writeTextFileSync(`${config}/second.json`, JSON.stringify({ disks: [{ target: "vda", ...keys }] }));
 
 Deno.test("a guest doesn't take another one's session on the same image for its own of long ago", async () => {
   using fixture = new Fixture().disks({ vda: false });
@@ -355,10 +356,7 @@ for (const commits of [false, true]) {
     await fixture.start();
     for (const image of [fixture.vda, vdb]) fixture.write(image, "first");
     await fixture.stop();
-    Deno.writeTextFileSync(
-      `${fixture.config}/second.json`,
-      JSON.stringify({ disks: [{ target: "vda", "keep-commits": 3, "one-shot-commit": commits }] }),
-    );
+    configureSecond(fixture, { "keep-commits": 3, "one-shot-commit": commits });
     await fixture.start(second);
     await fixture.stop("shutdown", second);
     fixture.configure({ vda: false, vdb: true });
@@ -372,3 +370,145 @@ for (const commits of [false, true]) {
     ]);
   });
 }
+
+Deno.test("keep after a start that was cut short keeps no other guest's session", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  configureSecond(fixture, { "keep-session": true });
+  await fixture.start(second);
+  fixture.write(fixture.vda, "second's");
+  await fixture.stop("shutdown", second);
+  // The power fails when the start is noted.
+  await fixture.event("prepare", "-", { perform: dyingAt("create") });
+  fixture.boot();
+  const { code, printed } = await fixture.type("keep guest --yes", true);
+  assertEquals([code, fixture.disk("vda")], [1, base], printed.join());
+});
+
+for (const end of ["release", "power cut"]) {
+  Deno.test(`a guest that was saved, before libvirt 10.5, is not restored onto what another one has committed since its start was cut short, by a ${end}`, async () => {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await fixture.stop("-");
+    await fixture.event("prepare", "-", { perform: dyingAt("create") });
+    if (end === "release") await fixture.event("release", "-");
+    else fixture.boot();
+    configureSecond(fixture, { "one-shot-commit": true });
+    await fixture.start(second);
+    fixture.write(fixture.vda, "second's");
+    await fixture.stop("-", second);
+    // Also where a start of it was refused in between
+    await fixture.event("restore");
+    for (const _ of ["first", "again"]) {
+      assertEquals((await fixture.event("prepare")).code, 1);
+      await fixture.event("release", "failed");
+      await fixture.event("restore");
+    }
+  });
+}
+
+for (const then of ["its restore", "keep"]) {
+  Deno.test(`what is set aside for a guest is its own after another one's start has failed that was shut down before: ${then}`, async () => {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    configureSecond(fixture);
+    // Before libvirt 10.5 each of these ends may be a save.
+    await fixture.start();
+    await fixture.stop("-");
+    await fixture.start(second);
+    fixture.write(fixture.vda, "session");
+    await fixture.stop("-", second);
+    await fixture.good("prepare");
+    await fixture.stop("-");
+    if (then === "keep") {
+      await fixture.type("keep guest --yes", true);
+      assertEquals(fixture.disk("vda"), base);
+      return;
+    }
+    await fixture.event("restore", "-", second);
+    assertEquals((await fixture.event("prepare", "-", second)).said, []);
+    assertEquals(fixture.read(fixture.vda), session);
+  });
+}
+
+for (const refused of ["restore", "start"]) {
+  Deno.test(`a saved guest is restored after another one's start has failed, also where a ${refused} of it was refused in between`, async () => {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    configureSecond(fixture);
+    await fixture.start();
+    fixture.write(fixture.vda, "session");
+    await fixture.stop("-");
+    await fixture.good("prepare", "-", second);
+    if (refused === "restore") await fixture.event("restore");
+    assertEquals((await fixture.event("prepare")).code, 1);
+    await fixture.event("release", "-");
+    // QEMU can't be started.
+    await fixture.good("release", "-", second);
+    await fixture.event("restore");
+    assertEquals((await fixture.event("prepare")).said, []);
+    assertEquals(fixture.read(fixture.vda), session);
+  });
+}
+
+Deno.test("a saved guest that is not configured any more is not restored onto another guest's session", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  configureSecond(fixture, { "one-shot-commit": true });
+  await fixture.start();
+  await fixture.stop("-");
+  await fixture.type("disable guest");
+  await fixture.start(second);
+  fixture.write(fixture.vda, "session");
+  fixture.boot();
+  await fixture.event("restore");
+  assertEquals((await fixture.event("prepare")).code, 1);
+  await fixture.event("release", "failed");
+  await fixture.start(second);
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
+Deno.test("a guest's disk can be taken out while another guest's session of the same image is to be committed", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  configureSecond(fixture, { "one-shot-commit": true });
+  await fixture.start(second);
+  fixture.busy.add(fixture.vda);
+  assertEquals((await fixture.type("disable guest")).said, []);
+  fixture.busy.clear();
+  fixture.write(fixture.vda, "session");
+  await fixture.stop("shutdown", second);
+  assertEquals(fixture.disk("vda"), session);
+});
+
+for (const choice of ["--keep", "--discard"]) {
+  Deno.test(`a guest is started once the other one's session, which a commit that was cut short takes along, is dealt with as its refusal says: ${choice}`, async () => {
+    using fixture = new Fixture().disks({ vda: true, vdb: true }).define();
+    const vdb = fixture.image("vdb");
+    const other = { domain: "second", xml: domainXml([diskXml("vda", vdb)]) };
+    configureSecond(fixture);
+    await fixture.start();
+    for (const image of [fixture.vda, vdb]) fixture.write(image, "session");
+    let links = 0;
+    await fixture.event("release", "shutdown", {
+      perform: dyingAt((step) => step.kind === "link" && ++links === 2),
+    });
+    const refused = await fixture.event("prepare", "-", other);
+    assertStringIncludes(refused.said.join(), "autorevert recover --keep|--discard guest vdb");
+    await fixture.event("release", "failed", other);
+    const { said } = await fixture.type(`recover ${choice} guest vdb --yes`);
+    if (choice === "--discard") {
+      assertEquals(said, [
+        "error: guest: its session is part of the disk already, by a commit that was cut short",
+        "hint: complete that, and take it back: autorevert recover guest; autorevert undo guest",
+      ]);
+      assertEquals((await fixture.type("recover guest")).said, []);
+    } else assertEquals(said, []);
+    assertEquals((await fixture.event("prepare", "-", other)).said, []);
+    assertEquals([fixture.disk("vda"), fixture.read(vdb)], [session, { base: "vdb", session: "yes" }]);
+  });
+}
+
+Deno.test("recover asks before it keeps a session on which a guest was saved", async () => {
+  using fixture = await up(false);
+  await fixture.stop("saved");
+  await fixture.type("recover --keep guest");
+  assertStringIncludes(fixture.asked.join(), "keep the session, on which a guest was saved to a file");
+  assertEquals(fixture.state("vda").kind, "session");
+});

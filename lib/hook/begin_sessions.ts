@@ -36,7 +36,7 @@ import {
 } from "../state/observed_disk.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import { isAnnounced, isLeftAlone, marksOf, planPrepare } from "../state/prepare_plan.ts";
-import { recordsAtPrepare } from "../state/records_at_prepare.ts";
+import { hasLostSession, recordsAtPrepare } from "../state/records_at_prepare.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
@@ -271,7 +271,7 @@ export function eventFacts(
   const saved = stateOf(disk).kind === "session"
     ? isAwaited(disk) && !isEither || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk) ||
       mayBeSavedUntold(record, before, context)
-    : record?.waits === "saved" || record?.lost === true;
+    : record?.waits === "saved" || hasLostSession(disk);
   return { event: "prepare", start, end: "none", held, saved };
 }
 

@@ -12,13 +12,14 @@ export function readRecords(path: string): SessionRecord[] {
 
 /**
  * What the note of a guest lists and no other guest has begun a session on since: an image may be handed on, or be
- * configured for both. Of one on which the guest was saved it stays known that its session is gone.
+ * configured for both. Of one on which the guest was saved, or may have been, it stays known that its session is gone.
  */
 export function readOwnRecords(path: string): SessionRecord[] {
   return readWithOwners(path).flatMap(({ record, isSuperseded }) => {
     if (!isSuperseded) return record;
     const { waits, pending: _, ...rest } = record;
-    return waits === "saved" || record.lost ? { ...rest, idle: true, lost: true } : [];
+    const isLost = waits === "saved" || rest.lost || rest.setsAside !== undefined;
+    return isLost ? { ...rest, idle: true, lost: true } : [];
   });
 }
 
@@ -34,7 +35,7 @@ function readWithOwners(
   const others = readOtherRecords(path, records.map(({ image }) => image));
   return records.map((record) => ({
     record,
-    isSuperseded: others.some((other) => supersedes(other, record)),
+    isSuperseded: hasTakenNothing(record) || others.some((other) => supersedes(other, record)),
   }));
 }
 
@@ -43,22 +44,33 @@ function readWithOwners(
  * fails, they are what is known of the image.
  */
 export function withSuperseded(path: string, records: readonly SessionRecord[]): SessionRecord[] {
-  const images = records.map(({ image }) => image);
-  const rest = readRecords(path).filter(({ image }) => !images.includes(image));
-  if (rest.length === 0) return [...records];
-  const starting = otherGuests(path, rest.map(({ image }) => image)).filter(({ domain }) =>
+  // What is known of a superseded one is no change of it.
+  const isUnchanged = ({ image, started }: SessionRecord) => {
+    const next = records.find((record) => record.image === image);
+    return next === undefined || next.lost && next.started === started;
+  };
+  const unchanged = readRecords(path).filter(isUnchanged);
+  if (unchanged.length === 0) return [...records];
+  const starting = otherGuests(path, unchanged.map(({ image }) => image)).filter(({ domain }) =>
     lstat(guestNames(folderOf(path), domain).starting) !== undefined
   );
-  const superseded = rest.filter((record) =>
+  const superseded = unchanged.filter((record) =>
     starting.some(({ records }) => records.some((other) => supersedes(other, record)))
   );
-  return [...records, ...unfinished(superseded, listIfThere)];
+  const images = superseded.map(({ image }) => image);
+  return [
+    ...records.filter(({ image }) => !images.includes(image)),
+    ...unfinished(superseded, listIfThere),
+  ];
 }
 
-/** A start that was cut short before it made a session has taken nothing over. */
 function supersedes(other: SessionRecord, { image, started }: SessionRecord): boolean {
-  if (other.image !== image || other.started <= started) return false;
-  return other.aside !== "others" || parse(namesOf(image), listIfThere(image)).kind === "session";
+  return other.image === image && other.started > started && !hasTakenNothing(other);
+}
+
+/** A start that found another guest's session set aside, and was cut short before it made one, or failed, has taken nothing over. */
+function hasTakenNothing({ image, aside }: SessionRecord): boolean {
+  return aside === "others" && parse(namesOf(image), listIfThere(image)).kind !== "session";
 }
 
 /** What the notes of all other guests list, as {@link otherGuests}. */

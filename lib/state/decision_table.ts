@@ -132,79 +132,23 @@ const prepare = rows([
   // Disks that are only in the note: their entry in the configuration is gone, or the domain names another file.
   [{ listed: false, source: "other" }, "leave to a person", "that file may stand on this session"],
   [{ listed: false, source: "unreadable" }, "leave", "nobody can tell what stands on it"],
-  [
-    { listed: false, start: "resume", state: "session", ours: true, unborn: true, ended: "other" },
-    "refuse: nothing to resume",
-    other,
-  ],
-  [
-    { listed: false, start: "resume", state: "session", ours: true, unborn: true },
-    "put back",
-    "it was saved on this session, and no start came up since",
-  ],
-  [{ listed: false, start: "resume", state: "layered", ended: "other" }, "refuse: nothing to resume", other],
-  [
-    { listed: false, start: "resume", state: "layered", ended: true },
-    "put back",
-    "this is the session it was saved on",
-  ],
-  [
-    { listed: false, start: "resume", state: idle, saved: true },
-    "refuse: nothing to resume",
-    "the session that it was saved on is gone",
-  ],
-  [{ listed: false, start: resumed }, "keep", "the guest's memory expects it"],
-  [
-    { listed: false, state: ["plain", "layered", "session"], source: "same", stood: true },
-    "refuse: seats",
-    "its guest would write into what they stand on",
-  ],
-  [
-    { listed: false, state: "session", source: "gone" },
-    "leave to a person",
-    "the disk was detached: another guest may have it, or another file stand on it",
-  ],
-  [{ listed: false, state: "session", look: "busy" }, "refuse: in use", "it may be another guest's"],
-  [{ listed: false, state: "session", look: "replaced" }, "refuse: replaced", "somebody's own file"],
-  [{ listed: false, state: "session", look: "moved" }, "refuse: moved", "nobody can tell which disk it is"],
-  [
-    { listed: false, state: "session", ours: false },
-    "refuse: not ours",
-    "somebody's own overlay is never thrown away",
-  ],
-  [
-    { listed: false, state: "session", flag: "set" },
-    "resume",
-    "no longer configured, but to be committed, as its mark says",
-  ],
-  [
-    { listed: false, state: "session", held: true },
-    "refuse: not configured",
-    "its session is, or may be, to be kept, and nobody can tell any more",
-  ],
-  [
-    { listed: false, state: "session", saved: true },
-    "refuse: not configured",
-    "a guest may have been saved on it",
-  ],
-  [{ listed: false, state: "session" }, "discard", "no longer configured: plain from now on"],
-  [{ listed: false, ended: true }, "let go", "no longer configured: plain from now on"],
-  [{ listed: false, state: "layered" }, "let go", "no longer configured: plain from now on"],
-  [{ listed: false }, "nothing", "no longer configured, and idle"],
 
-  [{ state: "missing" }, "refuse: missing", "there is no disk"],
-  [{ state: "stray" }, "refuse: stray commit", "its layers are gone, and not by the hook"],
-
+  [{ listed: true, state: "missing" }, "refuse: missing", "there is no disk"],
+  [{ listed: true, state: "stray" }, "refuse: stray commit", "its layers are gone, and not by the hook"],
   [
-    { start: "migrate", state: idle },
+    { listed: true, start: "migrate", state: idle },
     "refuse: no session to migrate",
     "a session can only come on shared storage",
   ],
-  [{ state: idle, look: "busy" }, "refuse: in use", "a process has it open"],
-  [{ state: idle, look: "damaged" }, "refuse: unreadable", "there is no disk to stand on"],
-  [{ state: idle, look: "moved" }, "refuse: moved", "what it stands on lies elsewhere, or is gone"],
+  [{ listed: true, state: idle, look: "busy" }, "refuse: in use", "a process has it open"],
+  [{ listed: true, state: idle, look: "damaged" }, "refuse: unreadable", "there is no disk to stand on"],
+  [
+    { listed: true, state: idle, look: "moved" },
+    "refuse: moved",
+    "what it stands on lies elsewhere, or is gone",
+  ],
 
-  // The guest comes with a memory of its own, and the disk has to be the one that it remembers.
+  // The guest comes with a memory of its own, and the disk has to be the one that it remembers, listed or not.
   [
     { start: "resume", state: "session", ours: true, unborn: true, ended: "other" },
     "refuse: nothing to resume",
@@ -245,12 +189,55 @@ const prepare = rows([
     "the session that it was saved on is gone",
   ],
   [
+    { listed: false, start: resumed, state: [...idle, "missing", "stray"] },
+    "keep",
+    "no longer configured, and the guest's memory expects just this",
+  ],
+  [
     { start: "resume", state: idle, ours: false },
     "new session",
     "nothing is noted of a session that the guest was saved on; if it was saved before its disk was listed, " +
     "`autorevert commit` keeps what it does from now on",
   ],
   [{ start: "resume", state: idle }, "new session", "after a commit, the disk is what the memory expects"],
+
+  [
+    { listed: false, state: ["plain", "layered", "session"], source: "same", stood: true },
+    "refuse: seats",
+    "its guest would write into what they stand on",
+  ],
+  [
+    { listed: false, state: "session", source: "gone" },
+    "leave to a person",
+    "the disk was detached: another guest may have it, or another file stand on it",
+  ],
+  [{ listed: false, state: "session", look: "busy" }, "refuse: in use", "it may be another guest's"],
+  [{ listed: false, state: "session", look: "replaced" }, "refuse: replaced", "somebody's own file"],
+  [{ listed: false, state: "session", look: "moved" }, "refuse: moved", "nobody can tell which disk it is"],
+  [
+    { listed: false, state: "session", ours: false },
+    "refuse: not ours",
+    "somebody's own overlay is never thrown away",
+  ],
+  [
+    { listed: false, state: "session", flag: "set" },
+    "resume",
+    "no longer configured, but to be committed, as its mark says",
+  ],
+  [
+    { listed: false, state: "session", held: true },
+    "refuse: not configured",
+    "its session is, or may be, to be kept, and nobody can tell any more",
+  ],
+  [
+    { listed: false, state: "session", saved: true },
+    "refuse: not configured",
+    "a guest may have been saved on it",
+  ],
+  [{ listed: false, state: "session" }, "discard", "no longer configured: plain from now on"],
+  [{ listed: false, ended: true }, "let go", "no longer configured: plain from now on"],
+  [{ listed: false, state: "layered" }, "let go", "no longer configured: plain from now on"],
+  [{ listed: false }, "nothing", "no longer configured, and idle"],
 
   // A session at a fresh start: it died without a word, or it isn't ours.
   [{ state: "session", look: "busy" }, "refuse: in use", "a process has it open"],

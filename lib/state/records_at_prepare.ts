@@ -13,7 +13,7 @@ import {
   stateOf,
   wasSavedOn,
 } from "./observed_disk.ts";
-import type { SessionRecord } from "./session_record.ts";
+import { isAsideAwaited, type SessionRecord } from "./session_record.ts";
 import { hasEnded, type State } from "./state.ts";
 
 /** How a guest's memory comes to its sessions, by the kind of start. */
@@ -179,7 +179,9 @@ const goesOn: readonly Decision[] = ["keep", "resume", "put back"];
 export function hasLostSession(disk: ObservedDisk): boolean {
   const state = stateOf(disk);
   const isIdle = (state.kind === "plain" || state.kind === "layered") && !state.ended;
-  return disk.record?.lost === true || isIdle && disk.record?.waits === "saved";
+  const { record } = disk;
+  return record?.lost === true ||
+    isIdle && record !== undefined && (record.waits === "saved" || isAsideAwaited(record));
 }
 
 /** A start that is later than all that other guests' notes say of the image. */
@@ -217,7 +219,8 @@ function asideAtPrepare(disk: ObservedDisk, decision: Decision): SessionRecord["
   }
   // A start that was cut short, or failed in QEMU, is begun again: what it has set aside has not outlived any start yet.
   if (disk.record?.aside !== undefined) return disk.record.aside;
-  return disk.record === undefined ? "others" : "forget";
+  // Where the guest's own session is gone it is another's, too, but for a commit of its own that was undone.
+  return disk.record === undefined || disk.record.lost && !disk.record.undone ? "others" : "forget";
 }
 
 /**

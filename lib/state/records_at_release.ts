@@ -12,7 +12,7 @@ import {
   waitsToBeSetAside,
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
-import type { SessionRecord } from "./session_record.ts";
+import { isAsideAwaited, type SessionRecord } from "./session_record.ts";
 import { hasEnded, type Listing, parse, topOf } from "./state.ts";
 
 /** What happens to a session that is to go on at the next start, if its flag is set then: a commit may fail. */
@@ -76,7 +76,7 @@ export function recordsAtRelease(
       : record;
     const isEnded = ends.includes(decision);
     // The start came to nothing, and what is set aside there is another guest's.
-    if (isEnded && !isUp && aside === "others") return [];
+    if (isEnded && !isUp && aside === "others" && !lost) return [];
     const isPassedOn = decision === "pass on";
     // Its flag may be used up by what goes on: from here on the mark counts by itself.
     const isByMark = isPassedOn || decision === "leave to a person" && bearsMark(disk);
@@ -130,20 +130,22 @@ export function unfinished(
 ): SessionRecord[] {
   return records.flatMap((record) => {
     const state = parse(namesOf(record.image), listing(record.image));
+    const isIdle = state.kind === "plain" || state.kind === "layered";
+    const isOver = isIdle && !state.ended;
     // A guest that was saved must not find another disk than its own, whoever has thrown its session away.
-    if (
-      state.kind === "plain" && !state.ended && (record.firmware || record.waits !== "saved" && !record.lost)
-    ) return [];
+    const isLost = record.lost || isOver && isAsideAwaited(record);
+    if (state.kind === "plain" && isOver && (record.firmware || record.waits !== "saved" && !isLost)) {
+      return [];
+    }
     if (record.firmware && state.kind === "missing") return [];
     // As long as an order stands, nothing is known to be gone.
     const isAside = hasEnded(state) || record.aside === "stay" || record.pending !== undefined;
     const { merging, flagVersion, held, flagged, committed, commits, ...rest } = isAside
       ? record
       : withoutAside(record);
-    const isIdle = state.kind === "plain" || state.kind === "layered";
-    const isOver = isIdle && !state.ended;
     return [{
       ...rest,
+      ...isLost && { lost: true },
       ...committed && "layers" in state &&
         {
           committed: committed.filter(({ layer }) =>

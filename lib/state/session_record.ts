@@ -79,6 +79,11 @@ export interface SessionRecord {
   readonly pending?: PendingOperation;
 }
 
+/** Whether a guest may have been saved on what its last start has found set aside, or has set aside, and that start never came up. */
+export function isAsideAwaited({ aside, setsAside }: SessionRecord): boolean {
+  return aside !== undefined && setsAside !== undefined;
+}
+
 /** A layer by its number, when it was committed, and when the session had begun that it was, ISO 8601. */
 export interface CommitTime {
   readonly layer: number;
