@@ -111,8 +111,8 @@ function unknownDomain({ domain, records }: Guest, { host: { settings } }: Event
     left.map((path) => [path, path.replace(`/${domain}.`, `/${to}.`)] as const)
       .filter(([, to]) => files.lstat(to) === undefined)
       .map(([from, to]) => `mv ${shellWord(from)} ${shellWord(to)}`).join(" && ");
-  // Its configuration may have been renamed alone.
-  const renamed = known.find((name) =>
+  // Another guest may have the image in common. Its configuration may have been renamed alone.
+  const renamed = [...free, ...known].find((name) =>
     move(name) !== "" && sources(name, settings).some((file) => images.has(file))
   );
   // One with a similar name has other images than those that are noted.

@@ -6,6 +6,7 @@ import type { GuestCommand } from "./guest_command.ts";
 import type { InspectedDisk } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
 import { startMerge } from "../hook/merge.ts";
+import { othersSession } from "../hook/session_owner.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
 import * as files from "../host/files.ts";
 import { isAway, isMarked, isSessionAway, nameOf, stateOf } from "../state/observed_disk.ts";
@@ -35,6 +36,7 @@ export async function disable(context: GuestCommand): Promise<void> {
     const isMeant = commit || disk !== undefined && (isMarked(disk) || disk.record?.held);
     const isThere = disk === undefined || ["session", "committing"].includes(stateOf(disk).kind) ||
       isSessionAway(disk);
+    if (disk !== undefined && othersSession(disk, context) !== undefined) continue;
     if (!isMeant || !isThere || condition === "reverts" || condition === "unprotected") continue;
     throw withContext(
       target,

@@ -12,6 +12,7 @@ import {
 import { checkSessions, goesWithIt, onWhichSaved, waitsForSaved } from "./recover_checks.ts";
 import { forgetReplaced } from "./recover_replaced.ts";
 import { askOfSeats } from "./recover_seats.ts";
+import { UserError } from "../errors.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
 import { startMerge } from "../hook/merge.ts";
@@ -22,7 +23,7 @@ import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk
 import { namesOf } from "../state/paths.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
-import { recoverCommand } from "../text.ts";
+import { recoverCommand, shellWord } from "../text.ts";
 
 /**
  * Finishes what was cut short, as the guest's next event would, and ends a session that lies there, if the
@@ -72,7 +73,8 @@ async function completeAndEnd(asked: string | undefined, context: GuestCommand):
     terminal.print(`${domain} ${subject}: interrupted event completed`);
   }
   const sessions = sessionsOf(disks, targets);
-  if (options.has("keep") || options.has("discard")) {
+  const isCommitted = sessions.length === 0 && isCommitting(guest);
+  if (!isCommitted && (options.has("keep") || options.has("discard"))) {
     if (asked !== undefined) checkUnchanged(asked, sessions);
     await endSessions(sessions, firmwareOf(sessions, disks, context), guest, context);
     const ended = sessions.flatMap(({ target, names }) => [target, names.image]);
@@ -112,6 +114,14 @@ async function ask(context: GuestCommand): Promise<string> {
   const choice = options.has("keep") ? "--keep" : "--discard";
   refuseAway(`autorevert recover ${choice}`, disks.filter(({ record }) => !record?.idle), context);
   const sessions = sessionsOf(disks, targets);
+  if (sessions.length === 0 && isCommitting(guest)) {
+    if (options.has("keep")) return namesIn(sessions);
+    throw new UserError("its session is part of the disk already, by a commit that was cut short", {
+      hint: `complete that, and take it back: ${recoverCommand("complete", domain)}; autorevert undo ${
+        shellWord(domain)
+      }`,
+    });
+  }
   await checkSessions(sessions, context);
   for (const disk of sessions) {
     const { target, names, listing } = disk;
@@ -122,7 +132,11 @@ async function ask(context: GuestCommand): Promise<string> {
         `that of ${other.target}, which began with it, is not there any more`
       ),
     ];
-    const keeping = lost.length > 0 ? ["keep the session", ...lost].join("; ") : undefined;
+    // What an end has left to it: its memory fits to the disk as it is then, and no longer once another guest has written to that.
+    const isSavedOn = disk.record?.waits === "saved";
+    const keeping = isSavedOn || lost.length > 0
+      ? [`keep the session${isSavedOn ? saved : ""}`, ...lost].join("; ")
+      : undefined;
     const question = options.has("discard")
       ? `throw the session ${described(names.image)}${saved}, away`
       : keeping;
@@ -137,6 +151,11 @@ function endedWith({ record }: ObservedDisk, disks: readonly ObservedDisk[]): Ob
     record !== undefined && !other.firmware && stateOf(other).kind !== "session" && !other.record?.idle &&
     other.record?.started === record.started
   );
+}
+
+/** Whether a commit of a disk was cut short, and takes along the sessions that began with it. */
+function isCommitting(guest: Guest): boolean {
+  return filesOf(guest).some((disk) => stateOf(disk).kind === "committing");
 }
 
 /** The guest's disks, and the files of its firmware. */
