@@ -657,3 +657,26 @@ Deno.test("firmware that was committed has a session when a saved guest comes ba
   await fixture.stop();
   assertEquals(keysOf(fixture.variables).includes("later"), false);
 });
+
+for (const how of ["died", "has ended, but for its firmware"]) {
+  Deno.test(`what is said of another guest's session, of one disk and one firmware file, can be typed, and helps: it ${how}`, async () => {
+    using fixture = new FirmwareFixture();
+    fixture.disks({ vda: false }).define();
+    const other = { domain: "other", xml: fixture.xml() };
+    Deno.copyFileSync(fixture.configFile, `${fixture.config}/other.json`);
+    Deno.writeTextFileSync(`${fixture.settings.definedFolder}/other.xml`, other.xml);
+    for (const operation of ["prepare", "started"]) await fixture.event(operation, "-", other);
+    if (how === "died") fixture.boot();
+    else {
+      const isFirmware = (step: Step) =>
+        "to" in step && step.to.includes("VARS") || "path" in step && step.path.includes("VARS");
+      await fixture.event("release", "shutdown", { ...other, perform: dyingAt(isFirmware) });
+    }
+    const { code, said } = await fixture.event("prepare");
+    assertEquals(code, 1);
+    await fixture.event("release", "failed");
+    const [command] = /recover --keep\|--discard [^;]*/.exec(said.join("\n"))!;
+    assertEquals((await fixture.type(`${command.replace("--keep|", "")} --yes`)).said, [], said.join("\n"));
+    assertEquals((await fixture.event("prepare")).said, []);
+  });
+}

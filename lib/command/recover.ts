@@ -73,8 +73,8 @@ async function completeAndEnd(asked: string | undefined, context: GuestCommand):
     terminal.print(`${domain} ${subject}: interrupted event completed`);
   }
   const sessions = sessionsOf(disks, targets);
-  const isCommitted = sessions.length === 0 && isCommitting(guest);
-  if (!isCommitted && (options.has("keep") || options.has("discard"))) {
+  const isCompleted = sessions.length === 0 && stages.length > 0;
+  if (!isCompleted && (options.has("keep") || options.has("discard"))) {
     if (asked !== undefined) checkUnchanged(asked, sessions);
     await endSessions(sessions, firmwareOf(sessions, disks, context), guest, context);
     const ended = sessions.flatMap(({ target, names }) => [target, names.image]);
@@ -110,12 +110,12 @@ async function ask(context: GuestCommand): Promise<string> {
   const { domain, targets, options } = context;
   const guest = await inspectGuest(context);
   checkMeant(guest, context);
-  const { disks } = await planCheckedRecovery(filesOf(guest), context);
+  const { stages, disks } = await planCheckedRecovery(filesOf(guest), context);
   const choice = options.has("keep") ? "--keep" : "--discard";
   refuseAway(`autorevert recover ${choice}`, disks.filter(({ record }) => !record?.idle), context);
   const sessions = sessionsOf(disks, targets);
-  if (sessions.length === 0 && isCommitting(guest)) {
-    if (options.has("keep")) return namesIn(sessions);
+  if (sessions.length === 0 && stages.length > 0) {
+    if (options.has("keep") || !isCommitting(guest)) return namesIn(sessions);
     throw new UserError("its session is part of the disk already, by a commit that was cut short", {
       hint: `complete that, and take it back: ${recoverCommand("complete", domain)}; autorevert undo ${
         shellWord(domain)

@@ -20,6 +20,7 @@ import { beginsSession, type DecidedDisk } from "../state/decided_disk.ts";
 import { isRefusal } from "../state/decision_table.ts";
 import { firmwareAtPrepare } from "../state/firmware.ts";
 import {
+  disksFirst,
   hasStaying,
   isAwaited,
   isHeld,
@@ -300,7 +301,7 @@ function checkFirmware(decided: readonly DecidedDisk[], { domain }: EventContext
 }
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {
-  for (const { disk, decision } of decided) {
+  for (const { disk, decision } of disksFirst(decided, ({ disk }) => disk)) {
     if (isRefusal(decision)) throw withContext(disk.target, await whyRefused(decision, disk, context));
   }
 }

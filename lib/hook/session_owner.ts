@@ -17,8 +17,10 @@ export function otherOwner(
   guests = otherGuests(paths.note, [image]),
 ) {
   const others = guests.flatMap(({ domain, records }) =>
-    records.filter((record) => record.image === image).map(({ target, started, waits, pending }) => ({
-      ...{ domain, target, started, waits, pending },
+    records.filter((record) => record.image === image).map((
+      { target, firmware, started, waits, pending },
+    ) => ({
+      ...{ domain, target, firmware, started, waits, pending },
     }))
   );
   return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
@@ -65,7 +67,9 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
   return new UserError(`${quoted(image)} is a session of the guest ${quoted(owner.domain)}`, {
     hint: isReplaced
       ? `that guest has another image now: ${recoverCommand("--keep|--discard", owner.domain, image)}`
-      : `${first}; or: ${recoverCommand("--keep|--discard", owner.domain, owner.target)}`,
+      : `${first}; or: ${
+        recoverCommand("--keep|--discard", owner.domain, ...owner.firmware ? [] : [owner.target])
+      }`,
   });
 }
 
