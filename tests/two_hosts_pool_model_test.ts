@@ -4,10 +4,10 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { exists, Fixture, LONG_AGO } from "./fixture.ts";
+import { bootAgain, tick } from "./file_times.ts";
+import { exists, Fixture } from "./fixture.ts";
 import { Pool } from "./pool.ts";
 import { type Random, randomly } from "./random.ts";
-import { formatStart, parseStart } from "../lib/state/step.ts";
 import { namesOf } from "../lib/state/paths.ts";
 
 const SEQUENCES = Number(Deno.env.get("SEQUENCES") ?? 40);
@@ -122,7 +122,7 @@ class Life implements Disposable {
     await tick();
     this.running = { ...this.running!, host: to, work: this.write(to) };
     if (isNoted) await this.pools[from]!.event(SEAT, "release", "migrated");
-    else await this.boot(from);
+    else await bootAgain(this.fixtures[from]!);
   }
 
   async cut(host: number): Promise<void> {
@@ -130,22 +130,7 @@ class Life implements Disposable {
       this.first.fixture.busy.delete(this.image);
       this.running = undefined;
     }
-    await this.boot(host);
-  }
-
-  /** The host comes up again: what was noted of starts is of an earlier boot. */
-  async boot(host: number): Promise<void> {
-    const fixture = this.fixtures[host]!;
-    await tick();
-    fixture.booted = new Date(Date.now() + 2);
-    for (const name of fixture.files(fixture.config).filter((name) => name.endsWith(".starting"))) {
-      const path = `${fixture.config}/${name}`;
-      const start = parseStart(Deno.readTextFileSync(path));
-      const by = start.by && { ...start.by, at: LONG_AGO, booted: LONG_AGO };
-      Deno.writeTextFileSync(path, formatStart({ ...start, ...by && { by } }));
-      Deno.utimeSync(path, LONG_AGO, LONG_AGO);
-    }
-    await tick();
+    await bootAgain(this.fixtures[host]!);
   }
 
   async act(): Promise<void> {
@@ -192,11 +177,6 @@ class Life implements Disposable {
         return void await this.first.fixture.type(["undo", "guest", "--yes"]);
     }
   }
-}
-
-/** File systems stamp in steps, and what comes after is to be later. */
-function tick(): Promise<void> {
-  return new Promise((wake) => setTimeout(wake, 6));
 }
 
 async function sequence(seed: number, hosts: number): Promise<void> {
