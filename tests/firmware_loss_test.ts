@@ -680,3 +680,28 @@ for (const how of ["died", "has ended, but for its firmware"]) {
     assertEquals((await fixture.event("prepare")).said, []);
   });
 }
+
+Deno.test("undo of another guest of the image leaves no firmware at a commit that is taken back", async () => {
+  using fixture = new FirmwareFixture();
+  fixture.keys = { "keep-commits": 2 };
+  fixture.disks({ vda: true }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "commit");
+  await fixture.stop();
+  const other = { domain: "other" };
+  Deno.writeTextFileSync(
+    `${fixture.config}/other.json`,
+    JSON.stringify({ disks: [{ target: "vda", "keep-commits": 2 }] }),
+  );
+  await fixture.start(other);
+  await fixture.stop("shutdown", other);
+  assertEquals((await fixture.type("undo other --yes")).said, [
+    'error: other vda: firmware of the guest "guest" was committed with it, and would stay as it is',
+    "hint: start that guest and shut it down, then: autorevert undo guest",
+  ]);
+  await fixture.start();
+  await fixture.stop();
+  assertEquals((await fixture.type("undo guest --yes")).said, []);
+  await fixture.start();
+  assertEquals("commit" in fixture.read(fixture.vda), false);
+});

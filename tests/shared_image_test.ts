@@ -512,3 +512,48 @@ Deno.test("recover asks before it keeps a session on which a guest was saved", a
   assertStringIncludes(fixture.asked.join(), "keep the session, on which a guest was saved to a file");
   assertEquals(fixture.state("vda").kind, "session");
 });
+
+Deno.test("no end of another guest of the image merges the commits that a guest keeps", async () => {
+  using fixture = await committed({ "keep-commits": 2 });
+  fixture.define();
+  configureSecond(fixture);
+  fixture.define("second");
+  await fixture.start(second);
+  await fixture.event("release", "shutdown", second);
+  assertStringIncludes(
+    (await fixture.type("merge second")).printed.join(),
+    `the guest "guest" has "${fixture.vda}", too, and keeps its commits`,
+  );
+  assertStringIncludes((await fixture.type("check second")).printed.join(), "--keep-commits 0");
+  await fixture.type("undo second --yes");
+  assertEquals(fixture.disk("vda"), base);
+});
+
+for (const wish of ["restore", "keep"]) {
+  Deno.test(`what is said of another guest's start that was cut short leaves what is set aside: ${wish}`, async () => {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    configureSecond(fixture, { "keep-session": true });
+    fixture.define("second");
+    await fixture.start(second);
+    fixture.write(fixture.vda, "session");
+    await fixture.stop(wish === "restore" ? "-" : "shutdown", second);
+    await fixture.good("prepare");
+    fixture.boot();
+    const restore = async () => {
+      await fixture.event("restore", "-", second);
+      return await fixture.event("prepare", "-", second);
+    };
+    const said = wish === "restore"
+      ? (await restore()).said
+      : (await fixture.type("recover --discard second --yes")).said;
+    if (wish === "restore") await fixture.event("release", "failed", second);
+    assertEquals(said, [
+      `error: second vda: "${fixture.vda}" is a session of the guest "guest", which never came up on it`,
+      "hint: take it away, which leaves what is set aside as it is: autorevert recover --discard guest vda",
+    ]);
+    assertEquals((await fixture.type("recover --discard guest vda --yes")).said, []);
+    const { said: then } = wish === "restore" ? await restore() : await fixture.type("keep second --yes");
+    assertEquals(then, []);
+    assertEquals(wish === "restore" ? fixture.read(fixture.vda) : fixture.disk("vda"), session);
+  });
+}

@@ -6,12 +6,13 @@ import { endDeadOnMasters } from "../hook/merge.ts";
 import { leftByUndo } from "../hook/pending_operation.ts";
 import { topBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
-import { readOtherRecords, readRecordsInForce } from "../host/session_records.ts";
+import { otherGuests, readOtherRecords, readRecordsInForce } from "../host/session_records.ts";
 import { lastCommitted, wasCommittedWith } from "../state/firmware_commits.ts";
 import { isTorn, type ObservedDisk } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { topOf } from "../state/state.ts";
-import { listed, shellWord } from "../text.ts";
+import { listed, quoted, shellWord } from "../text.ts";
 
 /**
  * Takes back the newest commit of a disk, or of all of the guest's disks that were committed last, and sets it aside.
@@ -65,6 +66,7 @@ export async function undo(context: GuestCommand): Promise<void> {
       // A merge that another guest of the image began has torn the same layer.
       const { record, names: { image } } = disk;
       checkSeats(disk, state, context);
+      checkFirmware(disk, state, context);
       const others = readOtherRecords(context.paths.note, [image]).filter((other) => other.image === image);
       if (state.layers.length === 2 && isTorn(state, [...record ? [record] : [], ...others])) {
         throw new UserError(
@@ -97,6 +99,20 @@ function isWrittenSince({ disk: { names, record }, state }: Idle): boolean {
 function setAside({ run, paths }: GuestCommand): string[] {
   const images = readRecordsInForce(paths.note).filter(({ firmware }) => !firmware).map(({ image }) => image);
   return images.filter((image) => run.listing(image).has(namesOf(image).ended));
+}
+
+/** @throws {UserError} if firmware of another guest of the image was committed with it, which would not fit to the disk then */
+function checkFirmware({ names }: ObservedDisk, { layers }: Layered, { paths }: GuestCommand): void {
+  const top = names.layer(topOf(layers));
+  const isWithIt = ({ commits = [] }: SessionRecord) => commits.some(({ disks }) => disks.includes(top));
+  const other = otherGuests(paths.note, [names.image]).find(({ records }) => records.some(isWithIt));
+  if (other === undefined) return;
+  throw new UserError(
+    `firmware of the guest ${quoted(other.domain)} was committed with it, and would stay as it is`,
+    {
+      hint: `start that guest and shut it down, then: autorevert undo ${shellWord(other.domain)}`,
+    },
+  );
 }
 
 /** @throws {UserError} if a session stands on the newest commit, or it is published */

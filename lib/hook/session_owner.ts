@@ -8,6 +8,7 @@ import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
 import { isMarked, type ObservedDisk, stateOf, wasSavedOn } from "../state/observed_disk.ts";
 import { guestNames } from "../state/paths.ts";
+import { hasEnded } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The other guest that has begun the newest session on an image, by the notes; undefined where none has. */
@@ -17,11 +18,7 @@ export function otherOwner(
   guests = otherGuests(paths.note, [image]),
 ) {
   const others = guests.flatMap(({ domain, records }) =>
-    records.filter((record) => record.image === image).map((
-      { target, firmware, started, waits, pending },
-    ) => ({
-      ...{ domain, target, firmware, started, waits, pending },
-    }))
+    records.filter((record) => record.image === image).map((record) => ({ ...record, domain }))
   );
   return others.toSorted((a, b) => a.started < b.started ? -1 : 1).at(-1);
 }
@@ -64,6 +61,16 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
     ? "start that guest and end it"
     : `if it was renamed to ${quoted(context.domain)}: mv -n ${theirs} ${own}`;
   const isReplaced = isKnown && hasOtherImage({ ...owner, image }, context);
+  if (owner.aside === "others" && hasEnded(stateOf(disk))) {
+    return new UserError(
+      `${quoted(image)} is a session of the guest ${quoted(owner.domain)}, which never came up on it`,
+      {
+        hint: `take it away, which leaves what is set aside as it is: ${
+          recoverCommand("--discard", owner.domain, owner.target)
+        }`,
+      },
+    );
+  }
   return new UserError(`${quoted(image)} is a session of the guest ${quoted(owner.domain)}`, {
     hint: isReplaced
       ? `that guest has another image now: ${recoverCommand("--keep|--discard", owner.domain, image)}`

@@ -5,6 +5,7 @@
 
 import type { EventContext } from "./context.ts";
 import { guestOf, rawImages } from "./definitions.ts";
+import { keptForAnother } from "./kept_commits.ts";
 import { isComingUp, isOfAnotherHost, mayRun } from "./seat_guest.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
@@ -216,9 +217,16 @@ export function tellStanding(standing: readonly Standing[]): string {
 /** Why a merge has to wait, if it has. */
 export function mergeBlock(
   names: Names,
-  state: { readonly layers: Layers; readonly master?: true; readonly published?: number },
-  context: Pick<EventContext, "host">,
+  state: {
+    readonly layers: Layers;
+    readonly master?: true;
+    readonly published?: number;
+    readonly torn?: true;
+  },
+  context: Pick<EventContext, "host" | "domain">,
 ): UserError | undefined {
+  const kept = state.torn ? undefined : keptForAnother(names, state, context);
+  if (kept !== undefined) return kept;
   if (!state.master) return undefined;
   const [lower] = state.layers;
   if (state.published === lower) {

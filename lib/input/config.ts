@@ -36,7 +36,9 @@ export interface Listed {
 /** The disks that a text lists, valid or not; undefined where nobody can tell. */
 export function peekDisks(
   text: string,
-): readonly { readonly target?: unknown; readonly master?: unknown }[] | undefined {
+):
+  | readonly { readonly target?: unknown; readonly master?: unknown; readonly "keep-commits"?: unknown }[]
+  | undefined {
   try {
     const { disks } = JSON.parse(text);
     return Array.isArray(disks)
