@@ -157,7 +157,9 @@ Deno.test("nothing goes that a layer above stands on", async () => {
     `error: guest vda: "${
       fixture.upper.replace(/1$/, "2")
     }" stands on "${fixture.lower}", should be "${fixture.upper}"`,
-    `hint: see what stands on what: qemu-img info -U --backing-chain ${fixture.upper.replace(/1$/, "2")}`,
+    `hint: have it stand on that, and read as it does: qemu-img rebase -f qcow2 -F qcow2 -b ${fixture.upper} ${
+      fixture.upper.replace(/1$/, "2")
+    }`,
   ]]);
   assertEquals(snapshot(fixture.images), before);
 });

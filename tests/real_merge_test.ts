@@ -130,3 +130,17 @@ Deno.test("a layer that was made smaller is not merged into a larger one; the hi
   assertEquals([merged.code, merged.said, fixture.files()], [0, [], ["vda.img"]]);
   find(fixture.vda, 1, 2, 3);
 });
+
+Deno.test("layers of which a lower one was committed into the base by hand are merged once the hint's command was typed", async () => {
+  using fixture = await layered(2);
+  // virsh blockcommit --top .backing_file.1 --base .backing_file: QEMU has what stands on the top stand on the base then.
+  qemuIo(["commit", "-d", fixture.layer(1)]);
+  qemuIo(["rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", fixture.layer(0), fixture.layer(2)]);
+  const { code, said } = await fixture.merge();
+  assertEquals(code, 1);
+  type(said.at(-1)!, "and read as it does: ");
+  find(fixture.layer(2), 1, 2, 3);
+  const { code: again, said: more } = await fixture.merge();
+  assertEquals([again, more, fixture.files()], [0, [], ["vda.img"]]);
+  find(fixture.vda, 1, 2, 3);
+});

@@ -38,5 +38,14 @@ export function dataError(image: string, look: ImageInfo): UserError | undefined
 
 /** Has a file stand on another one, without copying or changing what it holds. */
 export function rebase(file: string, backing: string): string {
-  return `qemu-img rebase -u -f qcow2 -F qcow2 -b ${shellWord(backing)} ${shellWord(file)}`;
+  return `qemu-img rebase -u ${onto(file, backing)}`;
+}
+
+/** The same, and copies into it what it would lack: it reads as before. */
+export function rebaseReading(file: string, backing: string): string {
+  return `qemu-img rebase ${onto(file, backing)}`;
+}
+
+function onto(file: string, backing: string): string {
+  return `-f qcow2 -F qcow2 -b ${shellWord(backing)} ${shellWord(file)}`;
 }

@@ -1,6 +1,6 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
-import { dataError, markedCorrupt, openElsewhere, rebase } from "./image_errors.ts";
+import { dataError, markedCorrupt, openElsewhere, rebase, rebaseReading } from "./image_errors.ts";
 import { checkMergeMarks } from "./marks.ts";
 import { layerNamed, missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
@@ -187,7 +187,10 @@ async function checkClosed(
 function standsElsewhere(file: string, backing: string | undefined, right: string, names: Names): UserError {
   const missing = missingLayer(names, backing);
   if (missing !== undefined) return missingError(file, missing);
-  const isMoved = backing !== undefined && layerNamed(names, backing) === right && backing !== right;
+  const named = backing === undefined ? undefined : layerNamed(names, backing);
+  const isMoved = named === right && backing !== right;
+  // After a blockcommit of lower layers, or a blockpull.
+  const isLower = named !== undefined && named !== right && files.sameFile(backing!, named);
   return new UserError(
     `${quoted(file)} stands on ${backing === undefined ? "no file" : quoted(backing)}, should be ${
       quoted(right)
@@ -195,6 +198,8 @@ function standsElsewhere(file: string, backing: string | undefined, right: strin
     {
       hint: isMoved
         ? `if the layers were copied, moved or renamed together: ${rebase(file, right)}`
+        : isLower
+        ? `have it stand on that, and read as it does: ${rebaseReading(file, right)}`
         : `see what stands on what: qemu-img info -U --backing-chain ${shellWord(file)}`,
     },
   );
