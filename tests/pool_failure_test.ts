@@ -943,3 +943,21 @@ for (const failed of [1, 2]) {
     },
   );
 }
+
+poolTest(
+  "a restore that was cut short before its session had its name back comes to the same one again",
+  1,
+  async (pool, fixture) => {
+    pool.configure("seat1", { "keep-session": true });
+    await pool.start("seat1");
+    fixture.write(pool.image("seat1"), "saved");
+    await pool.stop("seat1", "saved");
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    await pool.event("seat1", "restore");
+    await pool.event("seat1", "prepare", "-", { perform: dyingAt("rename") });
+    pool.powerCut();
+    await pool.restore("seat1");
+    assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
+  },
+);

@@ -712,3 +712,32 @@ for (const end of ["-", "keep-session"]) {
     assertEquals(kept.length, 1, here.fixture.files().join());
   });
 }
+
+for (const how of ["put back", "came by migration", "restored here, and begun elsewhere"]) {
+  Deno.test(`a session that another host has begun and saved in the place of one that was ${how} outlives a start here`, async () => {
+    using hosts = new Hosts();
+    const { here, there } = hosts;
+    await (how === "put back" ? here : there).start("seat1");
+    if (how === "came by migration") await hosts.migrate("seat1", there, here);
+    else {
+      await (how === "put back" ? here : there).stop("seat1", "saved");
+      if (how === "put back") {
+        await here.start("seat1");
+        await here.stop("seat1");
+      }
+      await here.restore("seat1");
+    }
+    here.fixture.busy.clear();
+    await afterClockTick();
+    await there.start("seat1");
+    there.fixture.write(there.image("seat1"), "work");
+    await there.stop("seat1", "saved");
+    here.powerCut();
+    await here.start("seat1");
+    await here.stop("seat1");
+    await there.event("seat1", "restore");
+    const { code, said } = await there.event("seat1", "prepare");
+    assertEquals([code, said], [0, []]);
+    assertEquals(there.fixture.read(there.image("seat1"))["work"], "yes");
+  });
+}

@@ -136,20 +136,21 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
         for (const step of seatAtPrepare(one)) await takeOwn(one.seat.target, step, own, context);
       }
       // From here on, no other file is taken for them.
-      const noted = records.map((record) => {
-        const made = placed.some(({ seat, decision }) =>
-            seat.names.image === record.image && beginsSeat(decision)
-          )
-          ? madeOf(record.image)
-          : undefined;
-        const { beside: _beside, ...begun } = record;
-        return made === undefined ? record : { ...begun, made };
-      });
-      if (placed.some(({ decision }) => beginsSeat(decision))) {
+      const going = placed.filter(({ on }) => on !== undefined);
+      const images = going.map(({ seat }) => seat.names.image);
+      const noted = records.map((record) => images.includes(record.image) ? withFile(record) : record);
+      const isAnother = going.some(({ decision }) => decision !== "keep");
+      if (isAnother || JSON.stringify(noted) !== JSON.stringify(records)) {
         await run.take("", [{ kind: "seats", path: paths.seats, records: noted }]);
       }
     },
   };
+}
+
+/** The note of a session that has its image's name: which file it is. */
+function withFile({ beside: _beside, ...begun }: SeatRecord): SeatRecord {
+  const made = madeOf(begun.image);
+  return { ...begun, ...made !== undefined && { made } };
 }
 
 async function decideAtPrepare(

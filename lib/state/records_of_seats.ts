@@ -47,21 +47,24 @@ export function seatRecordAtPrepare(
   }
   if (decision !== "keep" && decision !== "put back") return record;
   const resumed = decision === "put back" ? seat.endedWritten : seat.written;
+  // What a start was about to set aside when it was cut short goes on.
+  const isLast = waitsToBeSetAside(seat);
   return {
     ...base,
     started: record?.started ?? now.toISOString(),
     continued: now.toISOString(),
     // Until the guest is up, its memory may have to come back once more.
-    ...(decision === "put back" || record?.waits) && { waits: true },
+    ...(decision === "put back" || record?.waits || isLast) && { waits: true },
     ...record?.written !== undefined && { written: record.written },
-    ...decision === "keep" && isNoted(seat) && record?.made !== undefined && { made: record.made },
+    // Of what lies there now, until the session has its name.
+    ...record?.made !== undefined && isNoted(seat) && { made: record.made },
+    ...record?.beside && { beside: record.beside },
     ...came && { came },
     ...came === "restore" && resumed !== undefined && { resumed },
     // What is noted is an earlier session, or an earlier stay here.
     ...came === "migration" && (!isNoted(seat) || record?.left) &&
       { visits: record === undefined ? "first" : "again" } as const,
-    ...decision === "keep" && record?.aside && { aside: record.aside },
-    ...decision === "keep" && asideOf(record),
+    ...decision === "keep" && !isLast && asideOf(record),
   };
 }
 
@@ -117,7 +120,11 @@ export function seatRecordsAtRelease(
     // All is as when the start began that has set it aside.
     if (decision === "put back") {
       const { made: _made, ...begun } = record;
-      return [{ ...begun, ...seat.endedStandsOn }];
+      return [{
+        ...begun,
+        ...seat.endedStandsOn,
+        ...seat.endedMade !== undefined && { made: seat.endedMade },
+      }];
     }
     const isLeft = decision === "leave";
     // The guest did not come, and its session is its own host's matter.
