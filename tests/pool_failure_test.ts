@@ -961,3 +961,24 @@ poolTest(
     assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
   },
 );
+
+for (const which of ["saved", "other"]) {
+  poolTest(
+    `a guest that is no seat any more, and was saved on one of two sessions, is restored on its own or not at all: ${which}`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "saved");
+      await pool.stop("seat1", "saved");
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "other");
+      if (which === "other") await pool.stop("seat1", "saved");
+      else pool.powerCut();
+      Deno.removeSync(`${fixture.config}/seat1.json`);
+      await pool.event("seat1", "restore");
+      const { code, said } = await pool.event("seat1", "prepare");
+      if (which === "saved") assertStringIncludes(said[0]!, "nobody can tell on which session");
+      else assertEquals([code, fixture.read(pool.image("seat1"))["other"]], [0, "yes"]);
+    },
+  );
+}

@@ -75,18 +75,14 @@ const prepare = rows([
   // Only in the note: the configuration does not list it as a seat any more, or the domain names another file.
   [{ listed: false, source: "other" }, "leave to a person", "that file may stand on this session"],
   [{ listed: false, source: "unreadable" }, "leave", "nobody can tell what stands on it"],
-  [{ listed: false, start: resumed }, "keep", "the guest's memory expects it"],
+  [{ listed: false, file: "other" }, "nothing", "no longer configured, and no session"],
+  [{ listed: false, source: "gone" }, "leave", "the disk was detached, and another file may stand on it"],
   [
-    { listed: false, file: "session", source: "gone" },
-    "leave",
-    "the disk was detached, and another file may stand on it",
-  ],
-  [
-    { listed: false, file: "session" },
+    { listed: false, start: "fresh", file: "session" },
     "refuse: no seat any more",
     "nobody would throw the next session away",
   ],
-  [{ listed: false }, "nothing", "no longer configured, and idle"],
+  [{ listed: false, start: "fresh" }, "nothing", "no longer configured, and idle"],
 
   [{ file: "other" }, "refuse: not a seat's", "somebody's own file is never thrown away"],
 
