@@ -982,3 +982,25 @@ for (const which of ["saved", "other"]) {
     },
   );
 }
+
+poolTest(
+  "what a guest was saved on still waits for it after the guest has run on another image for a while",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    fixture.write(pool.image("seat1"), "saved");
+    await pool.stop("seat1", "saved");
+    const image = pool.image.bind(pool);
+    pool.image = () => fixture.image("another");
+    pool.configure("seat1");
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    pool.image = image;
+    pool.configure("seat1");
+    pool.powerCut();
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    await pool.restore("seat1");
+    assertEquals(fixture.read(image("seat1"))["saved"], "yes");
+  },
+);

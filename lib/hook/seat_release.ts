@@ -199,8 +199,8 @@ export async function seatsUp({ run, paths }: EventContext): Promise<() => Promi
   run.locks.claim(records.map(({ image }) => image));
   await run.take("", [{ kind: "seats", path: paths.seats, records: records.map(seatRecordOnceUp) }]);
   return async () => {
-    for (const { target, image, aside } of records) {
-      if (aside !== "forget") continue;
+    for (const { target, image, aside, detached } of records) {
+      if (aside !== "forget" || detached) continue;
       const { ended } = namesOf(image);
       await run.takeOrReport(
         target,

@@ -23,6 +23,9 @@ export function seatRecordAtPrepare(
   start: keyof typeof ways,
 ): SeatRecord | undefined {
   const { target, names, record, listing, owner } = seat;
+  if (decision === "leave" || decision === "leave to a person") {
+    return record && { ...record, detached: true };
+  }
   if (on === undefined) return decision === "nothing" ? undefined : record;
   const came = ways[start];
   const hasEnded = listing.has(names.ended);
@@ -42,10 +45,6 @@ export function seatRecordAtPrepare(
       ...decision === "set aside, new session" ? setAsideBy(seat) : aside === "stay" && asideOf(record),
     };
   }
-  if (decision === "leave" || decision === "leave to a person") {
-    return record && { ...record, detached: true };
-  }
-  if (decision !== "keep" && decision !== "put back") return record;
   const resumed = decision === "put back" ? seat.endedWritten : seat.written;
   // What a start was about to set aside when it was cut short goes on.
   const isLast = waitsToBeSetAside(seat);
@@ -90,16 +89,11 @@ function asideOf(record: SeatRecord | undefined): Partial<SeatRecord> {
 }
 
 /** The note of a guest that is up: no memory has to come back for its session. What its start has set aside is told only if it stays. */
-export function seatRecordOnceUp(
-  { aside: _aside, waits, written, beside, setsAside, ...rest }: SeatRecord,
-): SeatRecord {
+export function seatRecordOnceUp(record: SeatRecord): SeatRecord {
   // The guest runs on another file.
-  const isElsewhere = rest.detached && waits;
-  return {
-    ...rest,
-    ...isElsewhere && { waits, ...written !== undefined && { written }, ...beside && { beside } },
-    ...rest.stays && setsAside !== undefined && { setsAside },
-  };
+  if (record.detached) return record;
+  const { aside: _aside, waits: _waits, written: _written, beside: _beside, setsAside, ...rest } = record;
+  return { ...rest, ...rest.stays && setsAside !== undefined && { setsAside } };
 }
 
 /** When the session that the note tells of was last written to: another host may have set it aside. */
@@ -147,7 +141,7 @@ export function seatRecordsAtRelease(
       ...rest,
       ...isWaiting && { waits: true as const, ...last !== undefined && { written: last } },
       ...isElsewhere ? { left: true as const } : visits && { visits },
-      ...aside && !isUp && { aside },
+      ...aside && (!isUp || record.detached) && { aside },
     }];
   });
 }
