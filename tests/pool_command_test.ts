@@ -466,7 +466,10 @@ poolTest("disable of a seat says that a guest was saved on its session", 1, asyn
   await pool.start("seat1");
   await pool.stop("seat1", "saved");
   const { printed } = await fixture.type("disable seat1");
-  assertStringIncludes(printed[0]!, "a guest was saved on its session: restore it and shut it down");
+  assertStringIncludes(
+    printed[0]!,
+    "a guest was saved on its session, or may have been: restore it and shut it down",
+  );
 });
 
 poolTest(
@@ -561,6 +564,28 @@ for (const where of ["libvirt's", "a file"]) {
         assertEquals((await fixture.type(command.replace("autorevert ", ""), true)).said, []);
       }
       assertEquals(pool.layers, [1]);
+    },
+  );
+}
+
+for (const cut of ["power cut", "lost end"]) {
+  poolTest(
+    `status and recover say of a restored session that died what the next start does with it: ${cut}`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      await pool.stop("seat1", "saved");
+      for (const operation of ["restore", "prepare", "started"]) await pool.event("seat1", operation);
+      fixture.busy.clear();
+      if (cut === "power cut") pool.powerCut();
+      const status = await fixture.type("status seat1");
+      await fixture.type("recover --discard seat1", false);
+      const { shown } = await pool.event("seat1", "prepare", "-", { dry: true });
+      assertStringIncludes(shown.join("\n"), "set aside, new session");
+      assertStringIncludes(status.printed.join("\n"), "session set aside");
+      assertStringIncludes(fixture.asked.join("\n"), "on which a guest was saved to a file");
+      const { printed } = await fixture.type("disable seat1");
+      assertStringIncludes(printed.join("\n"), "a guest was saved on its session, or may have been");
     },
   );
 }

@@ -6,14 +6,15 @@ import { listSeat, setKey } from "./config_edit.ts";
 import { managedGuests } from "./guest.ts";
 import { type GuestCommand, isLive } from "./guest_command.ts";
 import { UserError, withContext } from "../errors.ts";
+import { readStart } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
-import { seatDecision } from "../hook/seat_decide.ts";
+import { mayBeSavedOn, seatDecision } from "../hook/seat_decide.ts";
 import { firmwareOfMaster } from "../hook/seat_firmware.ts";
 import { newLayer } from "../hook/seat_layer.ts";
 import { releaseMasters, seatsListedOn, seatsOn, startMastersMerges } from "../hook/seat_masters.ts";
-import { observeListedSeat } from "../hook/seat_observe.ts";
+import { lyingAt, observeListedSeat } from "../hook/seat_observe.ts";
 import { explainSeat } from "../hook/seat_refusal.ts";
 import { standingOn, wayOut } from "../hook/standing.ts";
 import { readConfig } from "../host/config_file.ts";
@@ -22,7 +23,6 @@ import { readSeats } from "../host/seat_records.ts";
 import { type Config, peekDisks } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { guestNames, namesOf } from "../state/paths.ts";
-import { isSeatAwaited } from "../state/seat.ts";
 import { isSeatRefusal } from "../state/seat_table.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -121,7 +121,7 @@ export async function enableSeats(
           event: "prepare",
           start: "fresh",
           end: "none",
-          saved: isSeatAwaited(seat),
+          saved: mayBeSavedOn(seat, readStart(paths), context),
         } as const;
         const { decision } = await seatDecision(seat, circumstances, context);
         if (isSeatRefusal(decision)) throw explainSeat(decision, seat, domain);
@@ -237,6 +237,7 @@ export function checkNothingAside(seats: Config["seats"], { host, paths, domain 
 export function tellDisabledSeats(seats: Config["seats"], context: GuestCommand): void {
   const { paths, domain, terminal } = context;
   const records = readSeats(paths.seats);
+  const before = readStart(paths);
   for (const { target } of seats) {
     const record = records.find((record) => record.target === target);
     const end = recoverCommand("--discard", domain, target);
@@ -244,8 +245,8 @@ export function tellDisabledSeats(seats: Config["seats"], context: GuestCommand)
       ? ""
       : isLive(context) || isSaved(context)
       ? "this session is still thrown away when it ends; "
-      : record.waits
-      ? `a guest was saved on its session: restore it and shut it down, or end that session: ${end}; `
+      : mayBeSavedOn(lyingAt(record.image, record), before, context)
+      ? `a guest was saved on its session, or may have been: restore it and shut it down, or end that session: ${end}; `
       : `a session lies there still, to end it: ${end}; `;
     terminal.print(
       `${domain} ${target}: is no seat any more; ${session}it needs an image of its own before its next start`,

@@ -10,13 +10,14 @@ import {
 } from "./guest_command.ts";
 import { goesWithIt, isInChain, onWhichSaved, waitsForSaved } from "./recover_checks.ts";
 import { UserError, withContext } from "../errors.ts";
-import { configOf } from "../hook/context.ts";
+import { configOf, readStart } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
+import { mayBeSavedOn } from "../hook/seat_decide.ts";
 import { openElsewhere } from "../hook/image_errors.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
-import { observeListedSeat } from "../hook/seat_observe.ts";
+import { lyingAt, observeListedSeat } from "../hook/seat_observe.ts";
 import { layerStoodOn } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
@@ -24,7 +25,6 @@ import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
-import { isSeatAwaited } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -72,7 +72,7 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
       const { target } = seat;
       terminal.print(
         `${domain} ${target}: ${seat.paths.length > 0 ? "a session lies there" : "its session is gone"}${
-          neededBy(seat)
+          neededBy(seat, context)
         }; to end it now: ${recoverCommand("--discard", domain, target)}`,
       );
     }
@@ -85,7 +85,7 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
     const { ended } = namesOf(image);
     const also = first !== ended && seat.paths.includes(ended) ? `; ${goesWithIt(ended)}` : "";
     confirm(
-      `${domain} ${target}: throw the session ${described(first)}${neededBy(seat)}, away${also}?`,
+      `${domain} ${target}: throw the session ${described(first)}${neededBy(seat, context)}, away${also}?`,
       context,
     );
   }
@@ -196,11 +196,9 @@ function checkOwners(seats: readonly SeatFiles[], context: GuestCommand): void {
   }
 }
 
-function neededBy({ image, record, paths }: SeatFiles): string {
-  const names = namesOf(image);
-  const file = paths.includes(image) ? "session" : "none";
-  const listing = new Map(paths.map((path, index) => [path, index]));
-  return isSeatAwaited({ file, names, listing, record }) ? `, ${onWhichSaved}` : "";
+function neededBy({ image, record, paths }: SeatFiles, context: GuestCommand): string {
+  const lying = lyingAt(image, record, paths.includes(image) ? "session" : "none");
+  return mayBeSavedOn(lying, readStart(context.paths), context) ? `, ${onWhichSaved}` : "";
 }
 
 function isThere({ record, paths }: SeatFiles): boolean {

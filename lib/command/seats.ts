@@ -3,9 +3,9 @@
 import { asReadable, type Condition } from "./inspect.ts";
 import { UserError } from "../errors.ts";
 import { type EventContext, isBeingStarted, mayBeStarting, readStart } from "../hook/context.ts";
-import { isSaved, mayBeSavedUntold } from "../hook/decide.ts";
+import { isSaved } from "../hook/decide.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
-import { seatDecision } from "../hook/seat_decide.ts";
+import { mayBeSavedOn, seatDecision } from "../hook/seat_decide.ts";
 import { newLayer } from "../hook/seat_layer.ts";
 import { observeListedSeat, observeRecordedSeat } from "../hook/seat_observe.ts";
 import { explainSeat } from "../hook/seat_refusal.ts";
@@ -14,7 +14,7 @@ import * as files from "../host/files.ts";
 import type { Config, ConfiguredSeat } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
-import { beginsSeat, isSeatAwaited, type ObservedSeat, type StandsOn } from "../state/seat.ts";
+import { beginsSeat, isSavedOn, isSeatAwaited, type ObservedSeat, type StandsOn } from "../state/seat.ts";
 import { isSeatRefusal } from "../state/seat_table.ts";
 import { parse } from "../state/state.ts";
 import { shellWord } from "../text.ts";
@@ -121,7 +121,7 @@ async function judge(
       return fine("elsewhere");
     }
     const start = isSaved(context) ? "resume" : "fresh";
-    const saved = isSeatAwaited(seat) || mayBeSavedUntold(seat.record, readStart(context.paths), context);
+    const saved = mayBeSavedOn(seat, readStart(context.paths), context);
     const circumstances = { event: "prepare", start, end: "none", saved } as const;
     checkClaims([seat], context);
     const { decision, reason } = await seatDecision(seat, circumstances, context);
@@ -137,7 +137,9 @@ async function judge(
       });
     }
     const next = newLayer(seat, context);
-    if (decision === "set aside, new session") return fine(isSeatAwaited(seat) ? "awaited" : "is set aside");
+    if (decision === "set aside, new session") {
+      return fine(isSeatAwaited(seat) || isSavedOn(seat) ? "awaited" : "is set aside");
+    }
     return seat.file === "session" ? fine("reverts") : fine("clean", next);
   } catch (error) {
     return { condition: "attention", problem: asReadable(error), on };

@@ -1,5 +1,7 @@
-import type { EventContext } from "./context.ts";
-import { isSaved } from "./decide.ts";
+import type { EventContext, NotedStart } from "./context.ts";
+import { isSaved, mayBeSavedUntold } from "./decide.ts";
+import { isOfEarlierBoot } from "./seat_guest.ts";
+import { isUnwrittenSinceRestore } from "../state/observed_disk.ts";
 import {
   hasSetAside,
   hasStaying,
@@ -7,7 +9,9 @@ import {
   isAnotherSession,
   isNoted,
   isSavedOn,
+  isSeatAwaited,
   isSeatUnborn,
+  type Lying,
   type ObservedSeat,
 } from "../state/seat.ts";
 import { decideSeat, type SeatFacts } from "../state/seat_table.ts";
@@ -50,4 +54,24 @@ export async function seatDecision(
         verdict.lookUp satisfies never;
     }
   }
+}
+
+/**
+ * Whether the session that lies there is what a saved guest comes back to, or may be, as far as this host knows.
+ *
+ * @param before what is still noted of the guest's last start: nothing, where it came up
+ */
+export function mayBeSavedOn(
+  seat: Lying,
+  before: NotedStart | undefined,
+  context: Pick<EventContext, "host" | "domain">,
+): boolean {
+  return isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) ||
+    mayBeSavedUntold(seat.record, before, context) || hasGoneOn(seat, context);
+}
+
+/** Whether the session was written to in this boot, in which nothing was noted of its guest here: it has gone on at another host. */
+function hasGoneOn({ record, written = 0 }: Lying, context: Pick<EventContext, "host" | "domain">): boolean {
+  return record !== undefined && isOfEarlierBoot(context.domain, context) &&
+    written > context.host.booted().getTime();
 }

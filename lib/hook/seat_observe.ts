@@ -7,7 +7,7 @@ import type { Host } from "../host/host.ts";
 import type { Config, ConfiguredSeat } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { imageOf, layerNumber, type Names, namesOf } from "../state/paths.ts";
-import type { ObservedSeat, StandsOn } from "../state/seat.ts";
+import type { Lying, ObservedSeat, StandsOn } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { type Listing, parse } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -141,7 +141,6 @@ function lookAt(names: Names, listing: Listing, masters: readonly Names[], host:
   const standsOn = on(names.image);
   const isEmpty = !listing.has(names.image) || files.lstat(names.image)?.size === 0;
   const file = isEmpty ? "none" : standsOn === undefined ? "other" : "session";
-  const written = (path: string) => listing.has(path) ? files.lstat(path)?.mtime?.getTime() : undefined;
   return {
     file,
     standsOn,
@@ -149,9 +148,28 @@ function lookAt(names: Names, listing: Listing, masters: readonly Names[], host:
     endedStandsOn: on(names.ended, masterBy),
     made: madeOf(names.image),
     endedMade: madeOf(names.ended),
-    written: written(names.image),
-    endedWritten: written(names.ended),
+    written: writtenAt(names.image),
+    endedWritten: writtenAt(names.ended),
   } as const;
+}
+
+/** A seat's session by its name and its last write alone, whatever it holds. */
+export function lyingAt(
+  image: string,
+  record: SeatRecord | undefined,
+  file: Lying["file"] = "session",
+): Lying {
+  return {
+    names: namesOf(image),
+    record,
+    file,
+    listing: files.listIfThere(image),
+    written: writtenAt(image),
+  };
+}
+
+function writtenAt(path: string): number | undefined {
+  return files.lstat(path)?.mtime?.getTime();
 }
 
 /** The master whose layer a backing file is by its name alone. */

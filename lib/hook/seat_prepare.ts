@@ -1,12 +1,10 @@
 /** The start of a guest with seats. */
 
 import type { EventContext, NotedStart } from "./context.ts";
-import { mayBeSavedUntold } from "./decide.ts";
 import { interruptMerges, waitForOrphan } from "./merge_control.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
-import { seatDecision } from "./seat_decide.ts";
-import { isOfEarlierBoot } from "./seat_guest.ts";
+import { mayBeSavedOn, seatDecision } from "./seat_decide.ts";
 import { checkOneVersion, checkPlainMaster, layerFor } from "./seat_layer.ts";
 import { masterGuests, startMastersMerges } from "./seat_masters.ts";
 import { madeOf, observeSeatsAtPrepare } from "./seat_observe.ts";
@@ -17,16 +15,10 @@ import { readSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Names, namesOf } from "../state/paths.ts";
-import { isTorn, isUnwrittenSinceRestore } from "../state/observed_disk.ts";
+import { isTorn } from "../state/observed_disk.ts";
 import { startingStep, type StartMark } from "../state/step.ts";
 import { seatRecordAtPrepare } from "../state/records_of_seats.ts";
-import {
-  beginsSeat,
-  type DecidedSeat,
-  isSeatAwaited,
-  type ObservedSeat,
-  type StandsOn,
-} from "../state/seat.ts";
+import { beginsSeat, type DecidedSeat, type ObservedSeat, type StandsOn } from "../state/seat.ts";
 import { createSeat, forgetOlder, seatAtPrepare, undoSeat } from "../state/seat_transitions.ts";
 import { isSeatRefusal, type SeatDecision } from "../state/seat_table.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
@@ -162,18 +154,11 @@ async function decideAtPrepare(
     event: "prepare",
     start,
     end: "none",
-    saved: isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) ||
-      mayBeSavedUntold(seat.record, before, context) || hasGoneOn(seat, context),
+    saved: mayBeSavedOn(seat, before, context),
   }, context);
   context.run.logInfo(seat.target, `${decision}: ${reason}`);
   if (isSeatRefusal(decision)) throw withContext(seat.target, explainSeat(decision, seat, context.domain));
   return decision;
-}
-
-/** Whether the session was written to in this boot, in which nothing was noted of its guest here: it has gone on at another host. */
-function hasGoneOn({ record, written = 0 }: ObservedSeat, context: EventContext): boolean {
-  return record !== undefined && isOfEarlierBoot(context.domain, context) &&
-    written > context.host.booted().getTime();
 }
 
 /** Masters whose layers the seat's QEMU is about to open: of one that goes on, what it stands on. */

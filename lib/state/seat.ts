@@ -63,9 +63,8 @@ export function isSeatUnborn(seat: ObservedSeat): boolean {
     !waitsToBeSetAside(seat);
 }
 
-type Lying =
-  & Pick<ObservedSeat, "file" | "names" | "listing" | "record">
-  & Partial<Pick<ObservedSeat, "written">>;
+/** What tells whether a session that lies there is needed. */
+export type Lying = Pick<ObservedSeat, "file" | "names" | "listing" | "record" | "written">;
 
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
 export function waitsToBeSetAside({ file, names, listing, record, written }: Lying): boolean {
