@@ -70,8 +70,8 @@ export function mayBeSavedOn(
     mayBeSavedUntold(seat.record, before, context) || hasGoneOn(seat, context);
 }
 
-/** Whether the session was written to in this boot, in which nothing was noted of its guest here: it has gone on at another host. */
-function hasGoneOn({ record, written = 0 }: Lying, context: Pick<EventContext, "host" | "domain">): boolean {
-  return record !== undefined && isOfEarlierBoot(context.domain, context) &&
+/** Whether the session was written to in this boot, in which its guest has had no start here: it has gone on at another host. */
+function hasGoneOn({ record, written = 0 }: Lying, context: Pick<EventContext, "host">): boolean {
+  return record !== undefined && isOfEarlierBoot(record, context) &&
     written > context.host.booted().getTime();
 }

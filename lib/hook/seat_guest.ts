@@ -22,17 +22,16 @@ export function isOfAnotherHost({ host: name }: SeatRecord, { host }: WithHost):
   return name !== undefined && name !== host.name();
 }
 
-/** Whether nothing has been noted of a guest's seats in this boot: each start and each end does. */
-export function isOfEarlierBoot(domain: string, { host }: WithHost): boolean {
-  const noted = files.lstat(guestNames(host.settings.configFolder, domain).seats)?.mtime?.getTime();
-  return (noted ?? Infinity) < host.booted().getTime();
+/** Whether the session's last start was in an earlier boot of this host. */
+export function isOfEarlierBoot({ started, continued = started }: SeatRecord, { host }: WithHost): boolean {
+  return Date.parse(continued) < host.booted().getTime();
 }
 
 /** Whether a seat's guest that isn't {@link isComingUp} here may be up all the same, or about to end; a look at the image may tell that it isn't. */
-export function mayRun(record: SeatRecord, domain: string, { host }: WithHost): boolean {
+export function mayRun(record: SeatRecord, { host }: WithHost): boolean {
   const { image, started, continued = started } = record;
   if (isOfAnotherHost(record, { host })) return true;
-  if (isOfEarlierBoot(domain, { host })) return false;
+  if (isOfEarlierBoot(record, { host })) return false;
   const heard = Math.max(files.lstat(image)?.mtime?.getTime() ?? 0, Date.parse(continued));
   return host.now().getTime() - heard < LONGEST_END;
 }

@@ -35,7 +35,7 @@ export async function startMastersMerges(masters: readonly Names[], context: Eve
       records === "unreadable" ||
       records.some((record) =>
         isOn(master, record) &&
-        (isComingUp(domain, context) || !record.waits && mayRun(record, domain, context))
+        (isComingUp(domain, context) || !record.waits && mayRun(record, context))
       )
     );
     if (isBusy) continue;

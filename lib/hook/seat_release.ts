@@ -123,11 +123,12 @@ async function isDead(context: EventContext): Promise<boolean> {
   if (isComingUp(domain, context) || isSaved(context)) return false;
   if (
     records.length === 0 ||
-    records.some(({ waits, came, image }) =>
-      waits || came === "migration" && !isOfEarlierBoot(domain, context) && files.lstat(image)
+    records.some((record) =>
+      record.waits ||
+      record.came === "migration" && !isOfEarlierBoot(record, context) && files.lstat(record.image)
     )
   ) return false;
-  if (records.some((record) => mayRun(record, domain, context))) return false;
+  if (records.some((record) => mayRun(record, context))) return false;
   for (const { image } of records) {
     if (files.lstat(image) !== undefined && (await host.qemuImg.info(image)).kind === "busy") return false;
   }

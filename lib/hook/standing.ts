@@ -73,7 +73,7 @@ function howNoted(record: SeatRecord, domain: string, context: Pick<EventContext
   if (isComingUp(domain, context)) return "runs";
   if (record.waits) return record.left || isWrittenSince(record) ? "elsewhere" : "saved";
   if (isOfAnotherHost(record, context)) return "elsewhere";
-  return mayRun(record, domain, context) ? "runs" : "left";
+  return mayRun(record, context) ? "runs" : "left";
 }
 
 /** Whether a session was written to since its guest was saved: that was restored at another host. */
