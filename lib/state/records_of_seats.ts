@@ -63,7 +63,9 @@ export function seatRecordAtPrepare(
     // What is noted is an earlier session, or an earlier stay here.
     ...came === "migration" && (!isNoted(seat) || record?.left) &&
       { visits: record === undefined ? "first" : "again" } as const,
-    ...decision === "keep" && !isLast && asideOf(record),
+    // Whichever host has set it aside: a session that goes on does not replace it.
+    ...decision === "keep" && hasEnded &&
+      { ...seat.endedWritten !== undefined && { setsAside: seat.endedWritten }, stays: true },
   };
 }
 

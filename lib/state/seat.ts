@@ -131,6 +131,7 @@ export function hasSetAside(
   { names, listing, endedWritten, record }: ObservedSeat,
   start: SeatFacts["start"],
 ): boolean {
-  const isIts = record?.written === undefined || isSameTime(endedWritten, record.written);
+  const its = record?.written ?? record?.setsAside;
+  const isIts = its === undefined || isSameTime(endedWritten, its);
   return listing.has(names.ended) && (start !== "resume" || isIts);
 }
