@@ -61,6 +61,7 @@ const seatWords: Readonly<Record<Exclude<keyof SeatFacts, "event">, Readonly<Rec
   saved: words.saved,
   came: words.came,
   waits: words.waits,
+  either: { true: "nothing tells which of the two the guest was saved on" },
   stays: words.stays,
   look: { busy: "in use" },
 };

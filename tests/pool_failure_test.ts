@@ -1004,3 +1004,26 @@ poolTest(
     assertEquals(fixture.read(image("seat1"))["saved"], "yes");
   },
 );
+
+for (const [first, second] of [["killed", "killed"], ["killed", "without room"], ["lost", "killed"]]) {
+  poolTest(
+    `after two ends that could not be noted, ${first} and ${second}, a guest is restored on its own session or not at all`,
+    1,
+    async (pool, fixture) => {
+      const killed: NonNullable<Circumstance["perform"]> = () => () => Promise.reject(new Error("killed"));
+      const full: NonNullable<Circumstance["perform"]> = (inner) => (step, control) =>
+        step.kind === "seats" ? Promise.reject(new Error("No space left on device")) : inner(step, control);
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "older");
+      if (first === "killed") await pool.stop("seat1", "shutdown", { perform: killed });
+      else fixture.busy.clear();
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "newer");
+      await pool.stop("seat1", "saved", { perform: second === "killed" ? killed : full });
+      await pool.event("seat1", "restore");
+      const { code, said } = await pool.event("seat1", "prepare");
+      assertEquals([code, said[0]?.includes("nobody can tell on which session")], [1, true]);
+      assertEquals(fixture.read(pool.image("seat1"))["newer"], "yes");
+    },
+  );
+}

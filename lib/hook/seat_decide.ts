@@ -23,7 +23,9 @@ export async function seatDecision(
   context: Pick<EventContext, "host" | "domain">,
 ) {
   const isAtStart = circumstances.event === "prepare";
-  const isTold = () => isAtStart && (isSavedOn(seat) || isSaved(context));
+  // The session that lies there, by what is noted, or since libvirt's own save is the guest's last.
+  const isTold = () => isSavedOn(seat) || isSaved(context);
+  const isAnothers = isAnotherSession(seat) || seat.record?.left === true;
   let facts: SeatFacts = {
     ...circumstances,
     ended: hasSetAside(seat, circumstances.start),
@@ -33,9 +35,8 @@ export async function seatDecision(
     keeps: seat.keepSession,
     unborn: isSeatUnborn(seat) && (isAtStart || seat.record?.aside === "stay"),
     another: isAtStart ? isAnotherSession(seat) : !isNoted(seat),
-    stays: isAtStart && (isAnotherSession(seat) || seat.record?.left === true)
-      ? isAnotherHosts(seat)
-      : hasStaying(seat) && !isTold(),
+    either: isAtStart && (isAnothers ? isAnotherHosts(seat) : !isTold()),
+    stays: hasStaying(seat),
     source: seat.source,
   };
   while (true) {

@@ -17,10 +17,9 @@ export interface SeatFacts
   readonly unborn: boolean;
   /** The session that lies there is another one than the guest was saved on; at an end: than the note tells of. */
   readonly another: boolean;
-  /**
-   * What the session's own start has set aside is still there, and outlives the session. At a start: nor does anything tell on which
-   * of the two the guest was saved, or the newer one was begun at another host and may be saved there.
-   */
+  /** At a restore: nothing tells on which of the two sessions the guest was saved, or another one than this may be on the newer. */
+  readonly either: boolean;
+  /** At an end: what the session's own start has set aside is still there, and outlives the session. */
   readonly stays: boolean;
   readonly source: Facts["source"];
   readonly waits?: boolean;
@@ -93,7 +92,7 @@ const prepare = rows([
     "a process has it open",
   ],
   [
-    { start: "resume", file: "session", another: true, ended: true, stays: true },
+    { start: "resume", file: "session", another: true, ended: true, either: true },
     "refuse: not its session",
     "another guest may be saved on the one that lies there",
   ],
@@ -113,14 +112,9 @@ const prepare = rows([
     "it was saved on this session, and no start came up since",
   ],
   [
-    { start: "resume", file: "session", ended: true, stays: true },
+    { start: "resume", file: "session", ended: true, either: true },
     "refuse: not its session",
     "the guest was saved on the session that is set aside, or on this one",
-  ],
-  [
-    { start: "resume", file: "session", ended: true, saved: false },
-    "put back",
-    "the guest was saved on the session that is set aside",
   ],
   [{ start: "resume", file: "session" }, "keep", "it was saved on this session"],
   [{ start: "resume", ended: true }, "put back", "this is the session it was saved on"],
