@@ -1,6 +1,6 @@
 /** Firmware of a guest with a seat begins as the master's is, of the version that the seat stands on. */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { beforeFirst } from "./fault.ts";
 import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
 import { type Circumstance, Fixture } from "./fixture.ts";
@@ -346,3 +346,26 @@ Deno.test("a seat with firmware that died with its host keeps no merge waiting a
   assertEquals(seats.layers.length, 1);
   assertEquals([seats.isIdle("seat1"), seats.files("seat1").length], [true, 1]);
 });
+
+for (const on of ["older", "newer"]) {
+  Deno.test(`a guest that was saved on one of two sessions is refused, and the way out to the ${on} one brings its variables along`, async () => {
+    using fixture = new FirmwareFixture();
+    const seats = pool(fixture);
+    await seats.commit("one");
+    const image = seats.image("seat1");
+    for (const session of ["older", "newer"]) {
+      await seats.start("seat1");
+      fixture.write(image, "session", session);
+      Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ session }));
+      if (session === "older") await seats.stop("seat1", "saved");
+      else seats.powerCut();
+    }
+    await seats.event("seat1", "restore");
+    const { said } = await seats.event("seat1", "prepare");
+    await seats.event("seat1", "release", "failed");
+    const [, way] = (on === "older" ? /second, (mv .*?);/ : /first, (mv .*?);/).exec(said.join("\n"))!;
+    assert(new Deno.Command("sh", { args: ["-c", way!] }).outputSync().success);
+    await seats.restore("seat1");
+    assertEquals([fixture.read(image)["session"], seats.content("seat1")], [on, { session: on }]);
+  });
+}

@@ -49,19 +49,18 @@ export function explainSeat(
         },
       );
     }
-    case "refuse: not its session": {
-      const [ended, other] = [names.ended, `${names.image}.other`].map(shellWord);
+    case "refuse: not its session":
       return new UserError(
         `nobody can tell on which session the guest was saved: ${image}, last written to at ${
           timeOf(written)
         }, or the one that is set aside, at ${timeOf(endedWritten)}`,
         {
-          hint: `put the other one away, and restore the guest again: if it was saved on the first, ` +
-            `mv -n ${ended} ${other}; if on the second, mv -n ${word} ${other} && mv -n ${ended} ${word}; ` +
-            "merges wait until what is put away is removed",
+          // The restore puts back what is set aside itself, with its firmware.
+          hint: `put the other one away, and restore the guest again: if it was saved on the first, ${
+            movingAway(names.ended, names.image)
+          }; if on the second, ${movingAway(names.image)}; merges wait until what is put away is removed`,
         },
       );
-    }
     case "refuse: no session to migrate":
       return new UserError(`the guest migrates here without the session of ${image} that it runs on`, {
         hint:

@@ -276,10 +276,10 @@ function notRegular(path: string, image: string, all: readonly string[]): UserEr
   });
 }
 
-/** The command that moves a file away, to a name that nothing has. */
-export function movingAway(path: string): string {
-  let to = `${path}.old`;
-  for (let number = 2; lstat(to) !== undefined; number++) to = `${path}.old.${number}`;
+/** The command that moves a file away, to a name beside an image that nothing has. */
+export function movingAway(path: string, image = path): string {
+  let to = `${image}.old`;
+  for (let number = 2; lstat(to) !== undefined; number++) to = `${image}.old.${number}`;
   return `mv -n ${shellWord(path)} ${shellWord(to)}`;
 }
 
