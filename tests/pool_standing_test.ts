@@ -261,6 +261,20 @@ poolTest(
 );
 
 poolTest(
+  "a start that fails leaves the session of a seat's disk that was detached: another guest may have it",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    const without = domainXml([diskXml("vdb", fixture.image("other"))]);
+    Deno.removeSync(`${fixture.config}/seat1.json`);
+    await pool.stop("seat1", "shutdown", { xml: without });
+    assertEquals((await pool.event("seat1", "prepare", "-", { xml: without })).code, 0);
+    await pool.event("seat1", "release", "failed", { xml: without });
+    assertEquals(fixture.read(pool.image("seat1"))["by seat1"], "yes");
+  },
+);
+
+poolTest(
   "a guest whose note of its seats can't be read is named, with the command to type",
   2,
   async (pool, fixture) => {

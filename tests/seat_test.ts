@@ -117,6 +117,8 @@ const atEnd: readonly Case[] = [
   [{ source: "other" }, "leave to a person"],
   [{ source: "unreadable" }, "leave"],
   [{ source: "gone" }, "leave"],
+  [{ source: "gone", start: "fresh", end: "failed" }, "leave"],
+  [{ source: "gone", file: "none" }, "discard"],
   [{ file: "other" }, "leave"],
   [{ another: true }, "leave"],
   [{ another: true, start: "fresh", end: "failed" }, "leave"],

@@ -143,6 +143,7 @@ const release = rows([
   [{ file: "none" }, "discard", "no session is left"],
   [{ file: "other" }, "leave", "another file was put in the session's place"],
   [{ another: true }, "leave", "another host has begun a session in its place"],
+  [{ source: "gone" }, "leave", "the disk was detached, and another file may stand on it"],
   // libvirt tells of a guest that is up before its memory has come.
   [
     { came: ["restore", "migration"], end: "failed" },
@@ -156,7 +157,6 @@ const release = rows([
     "the guest never came up: it may be saved on what this start has set aside",
   ],
   [{ start: "fresh" }, "discard", "the guest never came up"],
-  [{ source: "gone" }, "leave", "the disk was detached, and another file may stand on it"],
   [{ end: "suspended" }, "leave", "saved or migrated: it goes on"],
   [{ came: "migration", look: "busy" }, "leave", "a process has it open: the guest runs on it elsewhere"],
   [
