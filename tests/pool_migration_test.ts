@@ -805,3 +805,24 @@ Deno.test("a guest that was saved here on the newer of two sessions is restored 
   await here.restore("seat1");
   assertEquals(here.fixture.read(here.image("seat1"))["work"], "newer");
 });
+
+Deno.test("a merge before the folder of the seats is mounted takes nothing from under a session that came by migration and died here", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  const folder = `${here.fixture.root}/seats`;
+  Deno.mkdirSync(folder);
+  for (const pool of [here, there]) {
+    const { fixture } = pool;
+    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, folder] };
+    pool.image = (seat) => `${folder}/${seat}.img`;
+    pool.configure("seat1");
+  }
+  await there.start("seat1");
+  await hosts.migrate("seat1", there, here);
+  await here.commit("second");
+  here.powerCut();
+  Deno.renameSync(folder, `${folder}.disk`);
+  Deno.mkdirSync(folder);
+  await here.merge();
+  assertEquals(here.layers, [0, 1]);
+});

@@ -138,6 +138,7 @@ async function isDead(context: EventContext): Promise<boolean> {
 async function endDead(context: EventContext): Promise<void> {
   const { host, domain, paths, run } = context;
   const records = readSeats(paths.seats);
+  if (records.some(mayBeUnmounted)) return;
   // It may go on where it came from, and its image says by itself what it stands on.
   const left = records.filter(({ came }) => came !== "migration");
   if (left.length < records.length) {
@@ -147,7 +148,6 @@ async function endDead(context: EventContext): Promise<void> {
   // Of a session that is there nobody could tell what stands on it.
   const isThere = left.some(({ image }) => files.lstat(image) !== undefined);
   if (disks === undefined && isThere) return;
-  if (left.some(mayBeUnmounted)) return;
   // Another host may have begun a session in its place since, or it has become a disk of its own.
   const config = await readConfig(paths.config, host.settings.configOwner);
   const managed = readRecords(paths.note).map(({ image }) => image);
