@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { before, dyingAt } from "./fault.ts";
-import { afterClockTick, exists, Fixture, LATER, type Result } from "./fixture.ts";
+import { afterClockTick, type Circumstance, exists, Fixture, LATER, type Result } from "./fixture.ts";
 import { Pool, poolTest } from "./pool.ts";
 import { TwoHosts } from "./two_hosts.ts";
 import { diskXml, domainXml } from "./xml.ts";
@@ -826,3 +826,35 @@ Deno.test("a merge before the folder of the seats is mounted takes nothing from 
   await here.merge();
   assertEquals(here.layers, [0, 1]);
 });
+
+for (const how of ["save that could not be noted", "restore after which nothing was written"]) {
+  for (const refusal of ["nobody can tell on which session", "is gone"]) {
+    Deno.test(`after a ${how} a guest isn't restored on what it is saved on at another host: ${refusal}`, async () => {
+      using hosts = new Hosts();
+      const { here, there } = hosts;
+      await here.start("seat1");
+      here.fixture.write(here.image("seat1"), "work", "here");
+      const perform: NonNullable<Circumstance["perform"]> = () => () => Promise.reject(new Error("killed"));
+      const isNoted = how !== "save that could not be noted";
+      await here.stop("seat1", "saved", isNoted ? {} : { perform });
+      if (isNoted) {
+        for (const operation of ["restore", "prepare", "started"]) await here.event("seat1", operation);
+      }
+      here.powerCut(new Date());
+      await afterClockTick();
+      if (refusal === "is gone") {
+        await there.start("seat1");
+        await there.stop("seat1");
+      }
+      await there.start("seat1");
+      there.fixture.write(there.image("seat1"), "work", "there");
+      await there.stop("seat1", "saved");
+      await here.event("seat1", "restore");
+      const { code, said } = await here.event("seat1", "prepare");
+      assertEquals([code, said[0]?.includes(refusal)], [1, true]);
+      await here.event("seat1", "release", "failed");
+      await there.restore("seat1");
+      assertEquals(there.fixture.read(there.image("seat1"))["work"], "there");
+    });
+  }
+}

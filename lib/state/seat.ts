@@ -106,12 +106,17 @@ export function isNoted({ file, made, record }: ObservedSeat): boolean {
   return record !== undefined && (file !== "session" || record.made === undefined || record.made === made);
 }
 
-/** Whether another session lies there than the one that a guest was saved on here: it was written to since, or was never saved. */
+/**
+ * Whether another session lies there than the one that a guest was saved on here: it was written to since, or was never saved. Where no
+ * last write is noted, the file tells; a restore that was cut short may have put it back.
+ */
 export function isAnotherSession(seat: ObservedSeat): boolean {
   const { file, written, record } = seat;
-  if (file !== "session") return false;
-  return record?.written !== undefined && !isSameTime(written, record.written) ||
-    besideOf(seat) === "ended";
+  if (file !== "session" || record === undefined) return false;
+  const isIts = record.written === undefined
+    ? isNoted(seat) || isUnwrittenSinceRestore(seat)
+    : isSameTime(written, record.written);
+  return !isIts || besideOf(seat) === "ended";
 }
 
 /** Whether the session that lies there was begun, or has gone on, at another host, where the guest may have been saved on it. */
