@@ -1030,3 +1030,29 @@ for (const [first, second] of [["killed", "killed"], ["killed", "without room"],
     },
   );
 }
+
+for (const end of ["-", "keep-session"]) {
+  poolTest(
+    `a session whose end could not be noted, since the guest may have been saved on it, outlives the end of the next one: ${end}`,
+    1,
+    async (pool, fixture) => {
+      if (end === "keep-session") pool.configure("seat1", { "keep-session": true });
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "work", "older");
+      await pool.stop("seat1", "saved", { perform: () => () => Promise.reject(new Error("killed")) });
+      for (const isThere of [true, false]) {
+        await pool.start("seat1");
+        fixture.write(pool.image("seat1"), "work", "newer");
+        await pool.stop("seat1", end === "-" ? "-" : "shutdown");
+        const ended = fixture.read(`${pool.image("seat1")}.autorevert-ended`);
+        assertEquals(ended["work"] === "older", isThere);
+      }
+      pool.configure("seat1");
+      for (let times = 0; times < 2; times++) {
+        await pool.start("seat1");
+        await pool.stop("seat1");
+      }
+      assertEquals(fixture.files().filter((name) => name.startsWith("seat1")), []);
+    },
+  );
+}

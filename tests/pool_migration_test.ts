@@ -705,22 +705,29 @@ Deno.test("a session that came by migration and was saved is told from one that 
 });
 
 for (const end of ["-", "keep-session"]) {
-  Deno.test(`a session that has gone to another host outlives the end of the one that its guest begins here: ${end}`, async () => {
-    using hosts = new Hosts();
-    const { here, there } = hosts;
-    if (end === "keep-session") here.configure("seat1", { "keep-session": true });
-    await here.start("seat1");
-    await hosts.migrate("seat1", here, there);
-    there.fixture.write(there.image("seat1"), "work");
-    await there.stop("seat1", "saved");
-    await here.start("seat1");
-    await here.stop("seat1", end === "-" ? "-" : "shutdown");
-    const image = here.image("seat1");
-    const kept = [image, `${image}.autorevert-ended`].filter((path) =>
-      exists(path) && here.fixture.read(path)["work"] === "yes"
-    );
-    assertEquals(kept.length, 1, here.fixture.files().join());
-  });
+  for (const how of ["as was told", "as this one died"]) {
+    Deno.test(`a session that has gone to another host, ${how}, outlives the end of the one that its guest begins here: ${end}`, async () => {
+      using hosts = new Hosts();
+      const { here, there } = hosts;
+      if (end === "keep-session") here.configure("seat1", { "keep-session": true });
+      await here.start("seat1");
+      if (how === "as was told") await hosts.migrate("seat1", here, there);
+      else {
+        await hosts.announce("seat1", there);
+        here.powerCut(new Date());
+        await afterClockTick();
+      }
+      there.fixture.write(there.image("seat1"), "work");
+      await there.stop("seat1", "saved");
+      await here.start("seat1");
+      await here.stop("seat1", end === "-" ? "-" : "shutdown");
+      const image = here.image("seat1");
+      const kept = [image, `${image}.autorevert-ended`].filter((path) =>
+        exists(path) && here.fixture.read(path)["work"] === "yes"
+      );
+      assertEquals(kept.length, 1, here.fixture.files().join());
+    });
+  }
 }
 
 for (const how of ["put back", "came by migration", "restored here, and begun elsewhere"]) {

@@ -6,9 +6,7 @@ import {
   beginsSeat,
   besideOf,
   type DecidedSeat,
-  hasStaying,
   isNoted,
-  isSavedOn,
   type ObservedSeat,
   type StandsOn,
   waitsToBeSetAside,
@@ -72,14 +70,13 @@ export function seatRecordAtPrepare(
 /** What is noted of the session that a start sets aside, and until then of the older one. */
 function setAsideBy(seat: ObservedSeat): Partial<SeatRecord> {
   const { record, written } = seat;
+  const beside = besideOf(seat);
   // Begun again, before anything was set aside: what is noted is the next session already.
-  const isAgain = waitsToBeSetAside(seat);
-  const stays = isAgain ? record?.stays : !isNoted(seat) || record?.left || isSavedOn(seat);
-  // Until it has been, the guest may come back to what lies there.
-  const beside = besideOf(seat) ?? (!isAgain && !stays && hasStaying(seat) ? "unknown" : undefined);
+  const stays = waitsToBeSetAside(seat) ? record?.stays : beside === undefined;
   return {
     ...written !== undefined && { setsAside: written },
     ...stays && { stays: true },
+    // Until it has been set aside, the guest may come back to what lies there.
     ...beside && { beside },
   };
 }

@@ -44,7 +44,7 @@ export interface SeatRecord {
   readonly aside?: "forget" | "stay";
   /** Of the session that its start has set aside: its last write, in milliseconds; once the guest is up only where that stays. */
   readonly setsAside?: number;
-  /** That outlives the session's end: a guest is saved on it, or may be at another host. */
+  /** That outlives the session's end: a guest is saved on it, or may be, here or at another host. */
   readonly stays?: true;
   /**
    * It waits to be set aside by the next start: its end was no save, or nobody can tell whether it was one. Its end has left it in
