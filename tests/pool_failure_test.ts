@@ -869,27 +869,33 @@ poolTest("a saved seat finds its session after a copy that keeps times in whole 
   }
 });
 
-poolTest(
-  "a saved seat whose session was mended since is refused, with both times, and comes back as the hint says",
-  1,
-  async (pool, fixture) => {
-    const image = pool.image("seat1");
-    await pool.start("seat1");
-    fixture.write(image, "saved");
-    await pool.stop("seat1", "saved");
-    const written = Deno.lstatSync(image).mtime!;
-    Deno.utimeSync(image, LONG_AGO, LONG_AGO);
-    await pool.event("seat1", "restore");
-    const { code, said } = await pool.event("seat1", "prepare");
-    await pool.event("seat1", "release", "failed");
-    assertEquals(code, 1);
-    for (const time of [written, LONG_AGO]) assertStringIncludes(said[0]!, time.toISOString());
-    const command = /(touch .*?);/.exec(said.join("\n"))?.[1];
-    assert(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success, said.join("\n"));
-    await pool.restore("seat1");
-    assertEquals(fixture.read(image)["saved"], "yes");
-  },
-);
+for (const isAside of [false, true]) {
+  poolTest(
+    `a saved seat whose session was mended since${
+      isAside ? ", and is set aside," : ""
+    } is refused, with both times, and comes back as the hint says`,
+    1,
+    async (pool, fixture) => {
+      const image = pool.image("seat1");
+      await pool.start("seat1");
+      fixture.write(image, "saved");
+      await pool.stop("seat1", "saved");
+      const written = Deno.lstatSync(image).mtime!;
+      Deno.utimeSync(image, LONG_AGO, LONG_AGO);
+      // By another host's start, say.
+      if (isAside) Deno.renameSync(image, `${image}.autorevert-ended`);
+      await pool.event("seat1", "restore");
+      const { code, said } = await pool.event("seat1", "prepare");
+      await pool.event("seat1", "release", "failed");
+      assertEquals(code, 1);
+      for (const time of [written, LONG_AGO]) assertStringIncludes(said[0]!, time.toISOString());
+      const command = /(touch .*?);/.exec(said.join("\n"))?.[1];
+      assert(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success, said.join("\n"));
+      await pool.restore("seat1");
+      assertEquals(fixture.read(image)["saved"], "yes");
+    },
+  );
+}
 
 poolTest(
   "a seat whose session was committed into its master by hand gets its own image back, and the master stays as it is",

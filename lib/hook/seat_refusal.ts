@@ -37,15 +37,17 @@ export function explainSeat(
     case "refuse: nothing to resume": {
       const gone = `the session of ${image} that the guest was saved on is gone`;
       const drop = `bring it back, or drop the saved guest: virsh managedsave-remove ${guest}`;
-      const saved = record?.beside ? undefined : record?.written;
-      if (file !== "session" || saved === undefined) return new UserError(gone, { hint: drop });
+      const [path, found, saved] = file === "session"
+        ? [names.image, written, record?.beside ? undefined : record?.written]
+        : [names.ended, endedWritten, record?.written ?? record?.setsAside];
+      if (found === undefined || saved === undefined) return new UserError(gone, { hint: drop });
       return new UserError(
-        `${gone}: what lies there was last written to at ${timeOf(written)}, and the guest saved on one of ${
+        `${gone}: ${quoted(path)} was last written to at ${timeOf(found)}, and the guest saved on one of ${
           timeOf(saved)
         }`,
         {
           hint: "if it is the same, and only its file was copied or mended since: " +
-            `touch -d ${timeOf(saved)} ${word}; else ${drop}`,
+            `touch -d ${timeOf(saved)} ${shellWord(path)}; else ${drop}`,
         },
       );
     }
