@@ -865,3 +865,22 @@ for (const how of ["save that could not be noted", "restore after which nothing 
     });
   }
 }
+
+Deno.test("undo names no command that ends what a guest is saved on at another host, and recover says that it may be", async () => {
+  using hosts = new Hosts();
+  const { here, there } = hosts;
+  here.fixture.keys = { "keep-commits": 3 };
+  await here.commit("one");
+  await there.start("seat1");
+  await there.stop("seat1", "saved");
+  here.fixture.configure({ vda: false });
+  const { code, said } = await here.fixture.type("undo guest --yes");
+  assertEquals(code, 1);
+  assertStringIncludes(said.join("\n"), "a session of another host goes with its guest's end");
+  assert(!said.join("\n").includes("--discard"), said.join("\n"));
+  await here.fixture.type("recover --discard seat1", false);
+  assertStringIncludes(
+    here.fixture.asked.join(),
+    ", of which no note here tells: a guest may be saved on it at another host, away?",
+  );
+});

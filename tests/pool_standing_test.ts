@@ -261,6 +261,25 @@ poolTest(
 );
 
 poolTest(
+  "recover leaves the disk that was detached from a seat's guest, and that another guest has now",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.commit("second");
+    const without = domainXml([diskXml("vdb", fixture.image("other"))]);
+    const definitions = fixture.settings.definedFolder;
+    Deno.removeSync(`${fixture.config}/seat1.json`);
+    Deno.writeTextFileSync(`${definitions}/seat1.xml`, without);
+    await pool.stop("seat1", "shutdown", { xml: without });
+    Deno.writeTextFileSync(`${definitions}/helper.xml`, domainXml([diskXml("vdb", pool.image("seat1"))]));
+    const { code, said } = await fixture.type("recover --discard seat1 --yes");
+    assertEquals(code, 1);
+    assertStringIncludes(said[0]!, `is a disk of the guest "helper", too`);
+    assertEquals(fixture.read(pool.image("seat1"))["by seat1"], "yes");
+  },
+);
+
+poolTest(
   "a start that fails leaves the session of a seat's disk that was detached: another guest may have it",
   1,
   async (pool, fixture) => {

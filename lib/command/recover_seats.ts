@@ -17,7 +17,7 @@ import { checkClaims } from "../hook/seat_claims.ts";
 import { mayBeSavedOn } from "../hook/seat_decide.ts";
 import { openElsewhere } from "../hook/image_errors.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
-import { lyingAt, observeListedSeat } from "../hook/seat_observe.ts";
+import { lyingAt, madeOf, observeListedSeat } from "../hook/seat_observe.ts";
 import { layerStoodOn } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
@@ -25,6 +25,7 @@ import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
+import { isNoted, isSameTime } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -83,7 +84,9 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
     const { target, image, paths: [first] } = seat;
     if (first === undefined) continue;
     const { ended } = namesOf(image);
-    const also = first !== ended && seat.paths.includes(ended) ? `; ${goesWithIt(ended)}` : "";
+    const also = first !== ended && seat.paths.includes(ended)
+      ? `; ${goesWithIt(ended)}${neededAside(seat)}`
+      : "";
     confirm(
       `${domain} ${target}: throw the session ${described(first)}${neededBy(seat, context)}, away${also}?`,
       context,
@@ -171,7 +174,7 @@ function isSession(image: string, master: string, { host }: GuestCommand): boole
   }
 }
 
-/** @throws {UserError} if what lies there is another guest's, by its note, or where none tells of it by its definition */
+/** @throws {UserError} if what lies there is another guest's, by its note or by its definition */
 function checkOwners(seats: readonly SeatFiles[], context: GuestCommand): void {
   const { definedFolder } = context.host.settings;
   checkClaims(
@@ -179,7 +182,7 @@ function checkOwners(seats: readonly SeatFiles[], context: GuestCommand): void {
     context,
   );
   const others = domains(context.host.settings).filter((domain) => domain !== context.domain);
-  for (const { target, image } of seats.filter(({ record }) => record === undefined)) {
+  for (const { target, image } of seats) {
     const isNamed = ({ file }: DomainDisk) =>
       file !== undefined && (file === image || files.sameFile(file, image));
     const other = others.find((domain) => readableDisksIn(definedFolder, domain)?.some(isNamed));
@@ -196,9 +199,22 @@ function checkOwners(seats: readonly SeatFiles[], context: GuestCommand): void {
   }
 }
 
-function neededBy({ image, record, paths }: SeatFiles, context: GuestCommand): string {
-  const lying = lyingAt(image, record, paths.includes(image) ? "session" : "none");
-  return mayBeSavedOn(lying, readStart(context.paths), context) ? `, ${onWhichSaved}` : "";
+function neededBy(seat: SeatFiles, context: GuestCommand): string {
+  const { image, record, paths } = seat;
+  const isIts = paths.includes(image);
+  if (isIts && !isNoted({ file: "session", record, made: madeOf(image) })) {
+    return ", of which no note here tells: a guest may be saved on it at another host";
+  }
+  const lying = lyingAt(image, record, isIts ? "session" : "none");
+  if (mayBeSavedOn(lying, readStart(context.paths), context)) return `, ${onWhichSaved}`;
+  return isIts ? "" : neededAside(seat);
+}
+
+/** The same of the session that is set aside. */
+function neededAside({ image, record }: SeatFiles): string {
+  const { ended } = namesOf(image);
+  const isIts = record?.stays && isSameTime(files.lstat(ended)?.mtime?.getTime(), record.setsAside);
+  return isIts ? `, ${onWhichSaved}` : "";
 }
 
 function isThere({ record, paths }: SeatFiles): boolean {

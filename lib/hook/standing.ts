@@ -258,7 +258,10 @@ export function topBlock(
   const standing = onTop(standingOn(names, context), state);
   if (standing.length === 0) return undefined;
   const owners = standing.map(({ domain, file, how }) =>
-    how === "unreadable note" ? undefined : domain ?? guestOf(imageOf(file) ?? file, context)
+    // What no note tells of may be another host's.
+    how === "unreadable note" || how === "unknown"
+      ? undefined
+      : domain ?? guestOf(imageOf(file) ?? file, context)
   );
   const seats = [...new Set(owners.flatMap((domain) => domain ?? []))].map(shellWord).join(" ");
   // What is set aside and no guest's is as unknown as all else that nobody tells of.

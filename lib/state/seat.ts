@@ -102,7 +102,7 @@ export function isSavedOn(seat: ObservedSeat): boolean {
 }
 
 /** Whether the session that lies there is the one of which the note tells, and not one that another host has begun since. */
-export function isNoted({ file, made, record }: ObservedSeat): boolean {
+export function isNoted({ file, made, record }: Pick<ObservedSeat, "file" | "made" | "record">): boolean {
   return record !== undefined && (file !== "session" || record.made === undefined || record.made === made);
 }
 
