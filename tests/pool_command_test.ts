@@ -589,3 +589,27 @@ for (const cut of ["power cut", "lost end"]) {
     },
   );
 }
+
+poolTest(
+  "a seat is not taken out beside what its guest was saved on: nothing would end that any more",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    await pool.start("seat1");
+    pool.live("seat1");
+    const refused = async () => {
+      const { code, said } = await fixture.type("disable seat1");
+      assertEquals([code, said[0]?.includes("its last session is set aside")], [1, true]);
+      return said.join("\n");
+    };
+    assertStringIncludes(await refused(), "hint: shut the guest down first");
+    Deno.removeSync(`${fixture.settings.liveFolder}/seat1.xml`);
+    await pool.stop("seat1");
+    assertStringIncludes(await refused(), "hint: unless the guest was saved on it, throw it away first");
+    await pool.restore("seat1");
+    await pool.stop("seat1");
+    assertEquals((await fixture.type("disable seat1")).code, 0);
+    assertEquals(fixture.files(), ["vda.img"]);
+  },
+);

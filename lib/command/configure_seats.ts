@@ -205,11 +205,13 @@ function checkMastersDisks(master: string, { host }: GuestCommand): void {
 }
 
 /**
- * Of a session that is set aside nothing is noted: without the configuration no event and no command would end it.
+ * Of a session that is set aside nothing is noted, or no longer than the one beside it lasts: without the configuration no event and no
+ * command would end it.
  *
  * @throws {UserError} if one of a seat that is to be taken out is
  */
-export function checkNothingAside(seats: Config["seats"], { host, paths, domain }: GuestCommand): void {
+export function checkNothingAside(seats: Config["seats"], context: GuestCommand): void {
+  const { host, paths, domain } = context;
   const records = readSeats(paths.seats);
   const defined = readableDisksIn(host.settings.definedFolder, domain) ?? [];
   for (const configured of seats) {
@@ -220,14 +222,16 @@ export function checkNothingAside(seats: Config["seats"], { host, paths, domain 
       // It was none, as its starts have said.
       continue;
     }
-    const { target, names, record, listing } = seat;
-    if (record !== undefined || !listing.has(names.ended)) continue;
+    const { target, names, listing } = seat;
+    if (!listing.has(names.ended)) continue;
     throw withContext(
       target,
       new UserError(`its last session is set aside, and keeps what it stands on from being merged`, {
-        hint: `unless the guest was saved on it, throw it away first: ${
-          recoverCommand("--discard", domain, target)
-        }`,
+        hint: isLive(context)
+          ? "shut the guest down first"
+          : `unless the guest was saved on it, throw it away first: ${
+            recoverCommand("--discard", domain, target)
+          }`,
       }),
     );
   }
