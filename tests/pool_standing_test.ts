@@ -332,20 +332,36 @@ for (const target of ["vda", "sda"]) {
   );
 }
 
-poolTest(
-  "a session of a host that has the folder at another place stands on the master all the same",
-  1,
-  async (pool, fixture) => {
-    fixture.keys = { "keep-commits": 3 };
-    await pool.commit("one");
-    fixture.save(`${fixture.images}/far.img`, "/srv/pool/vda.img.backing_file.1", { work: "far" });
-    await pool.start("seat1");
-    await pool.stop("seat1");
-    fixture.configure({ vda: false });
-    assertEquals((await fixture.type(["undo", DOMAIN, "--yes"])).code, 1);
-    assertEquals(pool.layers, [0, 1]);
-  },
-);
+for (const here of ["nothing", "a folder of its own", "what the program may not look at"]) {
+  poolTest(
+    `a session of a host that has the folder at another place stands on the master all the same, where this one has ${here}`,
+    1,
+    async (pool, fixture) => {
+      fixture.keys = { "keep-commits": 3 };
+      await pool.commit("one");
+      const folder = `${fixture.root}/pool`;
+      if (here === "a folder of its own") Deno.mkdirSync(folder);
+      fixture.save(`${fixture.images}/far.img`, `${folder}/vda.img.backing_file.1`, { work: "far" });
+      await pool.start("seat1");
+      await pool.stop("seat1");
+      fixture.configure({ vda: false });
+      const { lstatSync } = Deno;
+      if (here === "what the program may not look at") {
+        Deno.lstatSync = (path) => {
+          if (`${path}`.startsWith(folder)) throw new Deno.errors.NotCapable();
+          return lstatSync(path);
+        };
+      }
+      try {
+        const { code, said } = await fixture.type(["undo", DOMAIN, "--yes"]);
+        assertEquals([code, said[0]?.includes("sessions stand on the commit")], [1, true], said.join());
+      } finally {
+        Deno.lstatSync = lstatSync;
+      }
+      assertEquals(pool.layers, [0, 1]);
+    },
+  );
+}
 
 poolTest(
   "no session begins in a hidden folder, where no merge looks; one that lies there comes back",

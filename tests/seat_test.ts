@@ -232,6 +232,7 @@ Deno.test("who stands on a master is told by notes and images, in folders below 
   fixture.save(`${fixture.images}/b.img`, `${fixture.root}/link/vda.img.backing_file`, {});
   fixture.save(`${fixture.images}/c.img`, `json:{"file":{"filename":"${names.layer(1)}"}}`, {});
   fixture.save(`${fixture.images}/d.img.autorevert-ended`, names.layer(1), {});
+  fixture.save(`${below}/vda.img.backing_file`, null, {});
   fixture.save(`${fixture.images}/other.img`, `${below}/vda.img.backing_file`, {});
   fixture.save(names.layer(1), names.layer(0), {});
   Deno.writeTextFileSync(`${fixture.config}/torn.seats`, "[");

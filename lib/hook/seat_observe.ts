@@ -73,7 +73,7 @@ export function observeListedSeat(
     });
   }
   const record = records.find((record) => record.image === image);
-  const masters = [masterNames, ...record ? [namesOf(record.master)] : []];
+  const masters = [...record ? [namesOf(record.master)] : [], masterNames];
   return {
     ...{ target, names, record, preview, keepSession, listing },
     listed: true,

@@ -147,7 +147,7 @@ export function isOn({ image }: Names, { master }: SeatRecord): boolean {
   const name = (path: string) => path.slice(path.lastIndexOf("/"));
   return image === master ||
     name(image) === name(master) &&
-      (files.lstat(folderOf(master)) === undefined || files.sameFile(folderOf(image), folderOf(master)));
+      (!files.isSeen(master) || files.sameFile(folderOf(image), folderOf(master)));
 }
 
 /** The number of the image's layer that a backing file's name leads to; of QEMU's `json:` any name in it may be one. */
@@ -159,8 +159,8 @@ export function layerStoodOn({ image }: Names, backing: string | undefined): num
     const number = layerNumber(own, path.slice(path.lastIndexOf("/")));
     if (number === undefined) return undefined;
     const folder = folderOf(path);
-    // Another host may have the folder at another place.
-    const isElsewhere = folder.startsWith("/") && files.lstat(folder) === undefined;
+    // Another host may have the folder at another place, where this one has nothing, or something else.
+    const isElsewhere = folder.startsWith("/") && !files.isSeen(path);
     return isJson || isElsewhere || folder === folderOf(image) || files.sameFile(folder, folderOf(image))
       ? number
       : undefined;

@@ -226,7 +226,17 @@ export function lstat(path: string): Deno.FileInfo | undefined {
   return attempt("look at", path, () => ifThere(() => Deno.lstatSync(path)));
 }
 
-/** The same of what a link leads to, wherever that is. */
+/** Whether something is there that the program may look at. */
+export function isSeen(path: string): boolean {
+  try {
+    return lstat(path) !== undefined;
+  } catch (error) {
+    if (isForbidden(error)) return false;
+    throw error;
+  }
+}
+
+/** What stat(2) says, of what a link leads to, wherever that is. */
 export function stat(path: string): Deno.FileInfo | undefined {
   return attempt("look at", path, () => ifThere(() => Deno.statSync(path)));
 }
