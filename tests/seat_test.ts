@@ -123,6 +123,8 @@ const atEnd: readonly Case[] = [
   [{ another: true }, "leave"],
   [{ another: true, start: "fresh", end: "failed" }, "leave"],
   [{ came: "restore", end: "failed" }, "leave"],
+  [{ came: "migration", end: "failed" }, "leave"],
+  [{ file: "none", source: "unreadable" }, "leave"],
   [{ end: "suspended" }, "leave"],
   [{ came: "migration", look: "busy" }, "leave"],
   [{ came: "migration" }, "discard"],
