@@ -1,8 +1,6 @@
 /** Times of files that nobody can set, as tests have them: when one was made, and when it was put in place. */
 
-import { type Fixture, LONG_AGO } from "./fixture.ts";
 import type { Host } from "../lib/host/host.ts";
-import { formatStart, parseStart } from "../lib/state/step.ts";
 
 const { lstatSync } = Deno;
 const born = new Map<string, Date>();
@@ -33,23 +31,4 @@ export function stamping(now: () => Date): { perform: (inner: Host["perform"]) =
       makeBorn(step.overlay, now());
     },
   };
-}
-
-/** The host comes up again, at the time that it is: what was noted of starts is of an earlier boot. */
-export async function bootAgain(fixture: Fixture): Promise<void> {
-  await tick();
-  fixture.booted = new Date(Date.now() + 2);
-  for (const name of fixture.files(fixture.config).filter((name) => name.endsWith(".starting"))) {
-    const path = `${fixture.config}/${name}`;
-    const start = parseStart(Deno.readTextFileSync(path));
-    const by = start.by && { ...start.by, at: LONG_AGO, booted: LONG_AGO };
-    Deno.writeTextFileSync(path, formatStart({ ...start, ...by && { by } }));
-    Deno.utimeSync(path, LONG_AGO, LONG_AGO);
-  }
-  await tick();
-}
-
-/** File systems stamp in steps, and what comes after is to be later. */
-export function tick(): Promise<void> {
-  return new Promise((wake) => setTimeout(wake, 6));
 }

@@ -7,7 +7,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Failing, type Fault, faults } from "./fault.ts";
 import { type Content, exists, Fixture } from "./fixture.ts";
-import { bootAgain, tick } from "./file_times.ts";
+import { bootAgain, tick } from "./boot.ts";
 import { type Random, randomly } from "./random.ts";
 import { namesOf } from "../lib/state/paths.ts";
 

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { bootAgain, tick } from "./file_times.ts";
+import { bootAgain, tick } from "./boot.ts";
 import { exists, Fixture } from "./fixture.ts";
 import { Pool } from "./pool.ts";
 import { type Random, randomly } from "./random.ts";
