@@ -549,11 +549,37 @@ for (const wish of ["restore", "keep"]) {
     if (wish === "restore") await fixture.event("release", "failed", second);
     assertEquals(said, [
       `error: second vda: "${fixture.vda}" is a session of the guest "guest", which never came up on it`,
-      "hint: take it away, which leaves what is set aside as it is: autorevert recover --discard guest vda",
+      `hint: take it away, which leaves what is set aside as it is: autorevert recover --discard guest ${fixture.vda}`,
     ]);
-    assertEquals((await fixture.type("recover --discard guest vda --yes")).said, []);
+    assertEquals((await fixture.type(["recover", "--discard", "guest", fixture.vda, "--yes"])).said, []);
     const { said: then } = wish === "restore" ? await restore() : await fixture.type("keep second --yes");
     assertEquals(then, []);
     assertEquals(wish === "restore" ? fixture.read(fixture.vda) : fixture.disk("vda"), session);
   });
 }
+
+Deno.test("the command that a refusal names ends the other guest's session of this image, whatever that guest's targets are now", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false });
+  const vdb = fixture.image("vdb");
+  fixture.sources.delete("vdb");
+  fixture.configure({ vda: false });
+  fixture.define();
+  const define = (sources: Readonly<Record<string, string>>) => {
+    const xml = domainXml(Object.entries(sources).map(([target, file]) => diskXml(target, file)));
+    Deno.writeTextFileSync(`${fixture.settings.definedFolder}/second.xml`, xml);
+    const disks = Object.keys(sources).map((target) => ({ target, "one-shot-commit": true }));
+    Deno.writeTextFileSync(`${fixture.config}/second.json`, JSON.stringify({ disks }));
+    return { ...second, xml };
+  };
+  await fixture.start(define({ vda: fixture.vda, vdb }));
+  for (const image of [fixture.vda, vdb]) fixture.write(image, "session");
+  fixture.boot();
+  // virsh edit: the disks have each other's targets.
+  define({ vda: vdb, vdb: fixture.vda });
+  const { said } = await fixture.event("prepare");
+  await fixture.event("release", "failed");
+  const end = `autorevert recover --keep|--discard second ${fixture.vda}`;
+  assertEquals(said.at(-1), `hint: start that guest and end it; or: ${end}`);
+  assertEquals((await fixture.type(["recover", "--discard", "second", fixture.vda, "--yes"])).said, []);
+  assertEquals([fixture.disk("vda"), fixture.read(vdb)], [base, { base: "vdb", session: "yes" }]);
+});

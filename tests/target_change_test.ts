@@ -271,3 +271,17 @@ Deno.test("a session that lacks its end is set aside also where the guest has ha
     assertEquals(fixture.files().includes("vda.img.autorevert-ended"), true, `${isOther}`);
   }
 });
+
+Deno.test("what disable names ends the session of the disk that it speaks of, also where that had another target", async () => {
+  using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+  const [vda, vdb] = [fixture.image("vda"), fixture.image("vdb")];
+  await fixture.start();
+  await fixture.stop("saved");
+  fixture.sources.set("vda", vdb).set("vdb", vda);
+  fixture.define();
+  const { printed } = await fixture.type("disable guest");
+  assertStringIncludes(printed.join("\n"), `guest vda: its session stays for the guest that was saved on it`);
+  for (const image of [vda, vdb]) {
+    assertStringIncludes(printed.join("\n"), `autorevert recover --keep|--discard guest ${image}`);
+  }
+});

@@ -62,6 +62,7 @@ export async function disable(context: GuestCommand): Promise<void> {
 
 function afterDisable({ target, condition, disk }: InspectedDisk, domain: string): string {
   const state = disk && stateOf(disk);
+  const name = disk === undefined ? target : nameOf(disk);
   const also = [
     state && hasEnded(state) && "the session that was set aside goes at its next start",
     state?.kind === "layered" && state.layers.length > 1 && "its commits are merged in the background",
@@ -73,10 +74,10 @@ function afterDisable({ target, condition, disk }: InspectedDisk, domain: string
     case "awaited":
     case "goes on":
       return "its session stays for the guest that was saved on it, and a start without that is refused; to end it: " +
-        recoverCommand("--keep|--discard", domain, target);
+        recoverCommand("--keep|--discard", domain, name);
     case "is set aside":
       return "its session may be to be kept, and a start is refused until it is ended: " +
-        recoverCommand("--keep|--discard", domain, target);
+        recoverCommand("--keep|--discard", domain, name);
     case "reverts":
     case "resumes":
       return "the session that died is thrown away at the next start; then the disk is left alone";
@@ -84,14 +85,14 @@ function afterDisable({ target, condition, disk }: InspectedDisk, domain: string
     case "attention":
       if (disk !== undefined && isAway(disk)) {
         return "is left alone from now on; nothing of it can be seen: if it is gone for good, " +
-          recoverCommand("--discard", domain, nameOf(disk));
+          recoverCommand("--discard", domain, name);
       }
       if (state?.kind === "session" && (disk?.source === "gone" || disk?.source === "other")) {
         const why = disk.source === "gone"
           ? "the disk was detached and another guest may have it"
           : "the domain names another file, which may stand on it";
         return `its session stays, since ${why}; to end it: ${
-          recoverCommand("--keep|--discard", domain, nameOf(disk))
+          recoverCommand("--keep|--discard", domain, name)
         }`;
       }
       if (state?.kind === "session") {

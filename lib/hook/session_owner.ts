@@ -50,6 +50,13 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
   const isOwn = disk.record !== undefined && !disk.record.idle;
   const owner = !isOwn && stateOf(disk).kind === "session" ? otherOwner(image, context) : undefined;
   if (owner === undefined) return undefined;
+  const isSession = `${quoted(image)} is a session of the guest ${quoted(owner.domain)}`;
+  if (owner.aside === "others" && hasEnded(stateOf(disk))) {
+    const discard = recoverCommand("--discard", owner.domain, image);
+    return new UserError(`${isSession}, which never came up on it`, {
+      hint: `take it away, which leaves what is set aside as it is: ${discard}`,
+    });
+  }
   const { configFolder, definedFolder, liveFolder } = context.host.settings;
   const isKnown = [definedFolder, liveFolder].some((folder) => files.lstat(`${folder}/${owner.domain}.xml`));
   const [theirs, own] = [owner, context].map(({ domain }) =>
@@ -60,23 +67,11 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
     : isKnown
     ? "start that guest and end it"
     : `if it was renamed to ${quoted(context.domain)}: mv -n ${theirs} ${own}`;
-  const isReplaced = isKnown && hasOtherImage({ ...owner, image }, context);
-  if (owner.aside === "others" && hasEnded(stateOf(disk))) {
-    return new UserError(
-      `${quoted(image)} is a session of the guest ${quoted(owner.domain)}, which never came up on it`,
-      {
-        hint: `take it away, which leaves what is set aside as it is: ${
-          recoverCommand("--discard", owner.domain, owner.target)
-        }`,
-      },
-    );
-  }
-  return new UserError(`${quoted(image)} is a session of the guest ${quoted(owner.domain)}`, {
-    hint: isReplaced
-      ? `that guest has another image now: ${recoverCommand("--keep|--discard", owner.domain, image)}`
-      : `${first}; or: ${
-        recoverCommand("--keep|--discard", owner.domain, ...owner.firmware ? [] : [owner.target])
-      }`,
+  const { source, renamed } = namedNow({ ...owner, image }, context);
+  const name = source === "same" && !renamed ? owner.target : image;
+  const end = recoverCommand("--keep|--discard", owner.domain, ...owner.firmware ? [] : [name]);
+  return new UserError(isSession, {
+    hint: source === "same" ? `${first}; or: ${end}` : `that guest has another image now: ${end}`,
   });
 }
 
@@ -123,11 +118,11 @@ async function checkOwner(
   );
 }
 
-/** Whether the domain, as libvirt keeps it, names another image for the target now. */
-function hasOtherImage(
+/** What the domain, as libvirt keeps it, names for the target now. */
+function namedNow(
   { domain, ...session }: { readonly domain: string; readonly target: string; readonly image: string },
   { host: { settings } }: EventContext,
-): boolean {
+): ReturnType<typeof sourceOf> {
   const disks = readableDisksIn(settings.definedFolder, domain);
-  return disks !== undefined && sourceOf(session, disks).source !== "same";
+  return disks === undefined ? { source: "same", renamed: false } : sourceOf(session, disks);
 }

@@ -98,9 +98,10 @@ export function hasSuccessor(
     disks.some(({ target, source, renamed }) => target === disk.target && source === "same" && !renamed);
 }
 
-/** What a command names to mean this disk: its target, or its image where the target is another disk's now, or may be. */
-export function nameOf({ target, names, source, renamed }: ObservedDisk): string {
-  return source === "other" || renamed ? names.image : target;
+/** What a command names to mean this disk: its target, or its image where the target is, was or may be another disk's. */
+export function nameOf({ target, names, source, renamed, record }: ObservedDisk): string {
+  const hasChanged = source === "other" || renamed || record !== undefined && record.target !== target;
+  return hasChanged ? names.image : target;
 }
 
 /** Whether the session bears a mark, whoever has made it. */
