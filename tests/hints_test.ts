@@ -219,12 +219,49 @@ Deno.test("the hint for an image that was moved, with a symbolic link in its pla
   Deno.symlinkSync(moved, fixture.vda);
   fixture.write(moved, "resized");
   fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, fixture.root] };
-  const { said } = await fixture.event("prepare");
-  const [, command] = /newest of them: (mv .*)$/.exec(said.join("\n"))!;
-  assert(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success);
-  await fixture.event("release", "-");
+  for (const way of [/move it back: (mv .*)$/, /to make it the disk, move the layers away: (mkdir .*)$/]) {
+    const { said } = await fixture.event("prepare");
+    const [, command] = way.exec(said.join("\n"))!;
+    assert(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success);
+    await fixture.event("release", "-");
+  }
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), { base: "vda", resized: "yes" });
+});
+
+Deno.test("the hint for a session that was moved, with a symbolic link in its place, brings it back", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  fixture.boot();
+  const moved = `${fixture.root}/moved.img`;
+  Deno.renameSync(fixture.vda, moved);
+  Deno.symlinkSync(moved, fixture.vda);
+  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, fixture.root] };
+  const { said } = await fixture.event("prepare");
+  assertEquals(
+    said.at(-1),
+    `hint: what it belongs with lies here still; move it back: mv -f ${moved} ${fixture.vda}`,
+  );
+  await fixture.event("release", "failed");
+  Deno.renameSync(moved, fixture.vda);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
+});
+
+Deno.test("a session that is to be committed comes back by the hint about a file that was put in its place", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  fixture.boot();
+  fixture.save(`${fixture.root}/backup.img`, null, { base: "backup" });
+  Deno.renameSync(`${fixture.root}/backup.img`, fixture.vda);
+  const { said } = await fixture.event("prepare");
+  await fixture.event("release", "failed");
+  const [, command] = /that is to be committed: (mv [^;]*); to throw/.exec(said.join("\n"))!;
+  assert(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
 });
 
 Deno.test("a session that is set aside can be kept after its image was moved, or the message says how", async () => {

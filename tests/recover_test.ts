@@ -268,6 +268,16 @@ Deno.test("a session of a guest that was renamed without its note is kept as the
   }
 });
 
+Deno.test("a session that is to be kept is not handed on by its note to a guest whose own flag is clear", async () => {
+  using fixture = (await up(true)).define();
+  fixture.boot();
+  Deno.removeSync(`${fixture.settings.definedFolder}/guest.xml`);
+  fixture.define("win11");
+  Deno.writeTextFileSync(`${fixture.config}/win11.json`, '{"disks": [{"target": "vda"}]}');
+  const { code, said } = await fixture.event("prepare", "-", { domain: "win11" });
+  assertEquals([code, said[1]], [1, "hint: end it: autorevert recover --keep|--discard guest vda"]);
+});
+
 Deno.test("a damaged session whose mark says that it is to be kept can be given up as the message says", async () => {
   using fixture = (await up(true)).define();
   await fixture.stop("saved");

@@ -15,7 +15,14 @@ import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
 import type { QemuImg } from "../host/qemu_img.ts";
 import type { Refusal } from "../state/decision_table.ts";
-import { isMadeForIt, isMaster, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import {
+  bearsMark,
+  isMadeForIt,
+  isMaster,
+  nameOf,
+  type ObservedDisk,
+  stateOf,
+} from "../state/observed_disk.ts";
 import { mergeMarks } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -165,7 +172,17 @@ function messageAndHint(
           `mkdir ${old} && mv ${
             [...layers(disk), ...mergeMarks(names, disk.listing)].map(shellWord).join(" ")
           } ${old}`;
-      const waysOut = `to throw ${word} away: ${discarding(disk)}; ${making}`;
+      const waysOut = [
+        ...disk.listing.has(names.mark) && !bearsMark(disk)
+          ? [
+            `to have the session back that is to be committed: ${files.movingAway(names.image)} && ln ${
+              shellWord(names.mark)
+            } ${word}`,
+          ]
+          : [],
+        `to throw ${word} away: ${discarding(disk)}`,
+        making,
+      ].join("; ");
       const [what, hint] = isMadeForIt(disk)
         ? [
           "another one was copied over the session, or a blockpull has changed what it stands on",

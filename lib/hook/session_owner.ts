@@ -6,7 +6,7 @@ import { readableDisksIn } from "./definitions.ts";
 import { sourceOf } from "./image_path.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
-import { isMarked, type ObservedDisk, stateOf, wasSavedOn } from "../state/observed_disk.ts";
+import { bearsMark, isMarked, type ObservedDisk, stateOf, wasSavedOn } from "../state/observed_disk.ts";
 import { guestNames } from "../state/paths.ts";
 import { hasEnded } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -66,12 +66,19 @@ export function othersSession(disk: ObservedDisk, context: EventContext): UserEr
     ? "that guest was saved on it, or has gone to another host with it: restore it, and end it"
     : isKnown
     ? "start that guest and end it"
+    // Its flag is in the other configuration.
+    : disk.flag !== "set" && (bearsMark(disk) || owner.held || owner.flagged)
+    ? undefined
     : `if it was renamed to ${quoted(context.domain)}: mv -n ${theirs} ${own}`;
   const { source, renamed } = namedNow({ ...owner, image }, context);
   const name = source === "same" && !renamed ? owner.target : image;
   const end = recoverCommand("--keep|--discard", owner.domain, ...owner.firmware ? [] : [name]);
   return new UserError(isSession, {
-    hint: source === "same" ? `${first}; or: ${end}` : `that guest has another image now: ${end}`,
+    hint: source !== "same"
+      ? `that guest has another image now: ${end}`
+      : first === undefined
+      ? `end it: ${end}`
+      : `${first}; or: ${end}`,
   });
 }
 

@@ -5,7 +5,7 @@ import { rebase } from "./image_errors.ts";
 import { observeRecorded } from "./observe.ts";
 import { readRecordsInForce } from "../host/session_records.ts";
 import { lastCommitted } from "../state/firmware_commits.ts";
-import { isMaster, isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { bearsMark, isMaster, isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { topOf } from "../state/state.ts";
 import { cancelCommand, shellWord } from "../text.ts";
 
@@ -63,8 +63,8 @@ export function hasGap(disk: ObservedDisk): boolean {
 export function discarding(disk: ObservedDisk): string {
   const { names, listing } = disk;
   const move = layers(disk).length === 1 && !listing.has(names.ended) && !isMaster(disk) ? "mv" : "ln -f";
-  // Alone, it would be the mark of a session that was lost.
-  const unmark = listing.has(names.mark) ? `rm ${shellWord(names.mark)} && ` : "";
+  // Alone, it would be the mark of a session that was lost; of another file it is the only name of one that is to be kept.
+  const unmark = bearsMark(disk) ? `rm ${shellWord(names.mark)} && ` : "";
   return `${unmark}${move} ${shellWord(topLayer(disk))} ${shellWord(names.image)}`;
 }
 

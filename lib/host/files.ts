@@ -6,7 +6,7 @@
  */
 
 import { asUserError, UserError } from "../errors.ts";
-import { belongsTo, expectedNames, folderOf, layerNumber, namesOf, temporaryName } from "../state/paths.ts";
+import { belongsTo, expectedNames, folderOf, layerNumber, temporaryName } from "../state/paths.ts";
 import type { Owner } from "../state/session_record.ts";
 import type { Listing } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
@@ -272,17 +272,13 @@ export function list(image: string): Listing {
 
 /** @param all what belongs to the image */
 function notRegular(path: string, image: string, all: readonly string[]): UserError {
-  const numbers = path === image ? all.flatMap((path) => layerNumber(image, path) ?? []) : [];
-  const moved = numbers.length > 0 ? resolveIfThere(path) : undefined;
-  let hint = `move it away: ${movingAway(path)}`;
-  if (moved !== undefined && moved !== path) {
-    const top = shellWord(namesOf(image).layer(Math.max(...numbers)));
-    hint =
-      "its layers are the disk, and lie here still; to have the file that was moved as the newest of them: " +
-      `mv -f ${shellWord(moved)} ${top} && ln -f ${top} ${shellWord(path)}`;
-  }
+  const hasLayers = all.some((path) => layerNumber(image, path) !== undefined);
+  const moved = path === image && hasLayers ? resolveIfThere(path) : undefined;
   return new UserError(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
-    hint,
+    // It may be a session, which stands on these.
+    hint: moved !== undefined && moved !== path
+      ? `what it belongs with lies here still; move it back: mv -f ${shellWord(moved)} ${shellWord(path)}`
+      : `move it away: ${movingAway(path)}`,
   });
 }
 
