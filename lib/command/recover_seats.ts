@@ -15,9 +15,10 @@ import { isSaved } from "../hook/decide.ts";
 import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { mayBeSavedOn } from "../hook/seat_decide.ts";
+import { madeAt } from "../hook/observe.ts";
 import { openElsewhere } from "../hook/image_errors.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
-import { lyingAt, madeOf, observeListedSeat } from "../hook/seat_observe.ts";
+import { lyingAt, observeListedSeat } from "../hook/seat_observe.ts";
 import { layerStoodOn } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
@@ -202,7 +203,7 @@ function checkOwners(seats: readonly SeatFiles[], context: GuestCommand): void {
 function neededBy(seat: SeatFiles, context: GuestCommand): string {
   const { image, record, paths } = seat;
   const isIts = paths.includes(image);
-  if (isIts && !isNoted({ file: "session", record, made: madeOf(image) })) {
+  if (isIts && !isNoted({ file: "session", record, made: madeAt(image) })) {
     return ", of which no note here tells: a guest may be saved on it at another host";
   }
   const lying = lyingAt(image, record, isIts ? "session" : "none");

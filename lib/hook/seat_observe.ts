@@ -1,5 +1,5 @@
 import { imageAt, permitted, sourceOf } from "./image_path.ts";
-import { ownerOnDisk } from "./observe.ts";
+import { madeAt, ownerOnDisk } from "./observe.ts";
 import { layerStoodOn } from "./standing.ts";
 import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
@@ -146,8 +146,8 @@ function lookAt(names: Names, listing: Listing, masters: readonly Names[], host:
     standsOn,
     // No note tells of what an end without a reason has set aside, and the seat may have another master since.
     endedStandsOn: on(names.ended, masterBy),
-    made: madeOf(names.image),
-    endedMade: madeOf(names.ended),
+    made: madeAt(names.image),
+    endedMade: madeAt(names.ended),
     written: writtenAt(names.image),
     endedWritten: writtenAt(names.ended),
   } as const;
@@ -197,10 +197,4 @@ function checkMasterName({ image: master }: Names, image: string): void {
 export function isLayerName(backing: string | undefined): boolean {
   const image = backing === undefined ? undefined : imageOf(backing);
   return image !== undefined && layerNumber(image, backing!) !== undefined;
-}
-
-/** Which file lies there: its inode, and when it was made, as far as the file system tells. */
-export function madeOf(path: string): string | undefined {
-  const info = files.lstat(path);
-  return info && `${info.ino} ${info.birthtime?.toISOString() ?? ""}`;
 }

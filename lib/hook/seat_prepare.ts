@@ -2,12 +2,13 @@
 
 import type { EventContext, NotedStart } from "./context.ts";
 import { interruptMerges, waitForOrphan } from "./merge_control.ts";
+import { madeAt } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
 import { mayBeSavedOn, seatDecision } from "./seat_decide.ts";
 import { checkOneVersion, checkPlainMaster, layerFor } from "./seat_layer.ts";
 import { masterGuests, startMastersMerges } from "./seat_masters.ts";
-import { madeOf, observeSeatsAtPrepare } from "./seat_observe.ts";
+import { observeSeatsAtPrepare } from "./seat_observe.ts";
 import { explainSeat } from "./seat_refusal.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
@@ -141,7 +142,7 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
 
 /** The note of a session that has its image's name: which file it is. */
 function withFile({ beside: _beside, ...begun }: SeatRecord): SeatRecord {
-  const made = madeOf(begun.image);
+  const made = madeAt(begun.image);
   return { ...begun, ...made !== undefined && { made } };
 }
 

@@ -4,10 +4,11 @@ import type { EventContext } from "./context.ts";
 import { isSaved, tellLeft } from "./decide.ts";
 import { disksIn } from "./definitions.ts";
 import { type Ended, endedGuest } from "./ended.ts";
+import { madeAt } from "./observe.ts";
 import { seatDecision } from "./seat_decide.ts";
 import { isComingUp, isOfEarlierBoot, mayRun } from "./seat_guest.ts";
 import { releaseMasters, startMastersMerges } from "./seat_masters.ts";
-import { madeOf, observeRecordedSeat } from "./seat_observe.ts";
+import { observeRecordedSeat } from "./seat_observe.ts";
 import { isOn } from "./standing.ts";
 import { asUserError } from "../errors.ts";
 import * as files from "../host/files.ts";
@@ -153,7 +154,7 @@ async function endDead(context: EventContext): Promise<void> {
   const managed = readRecords(paths.note).map(({ image }) => image);
   const isTheirs = (record: SeatRecord) =>
     (record.made === undefined || files.lstat(record.image) === undefined ||
-      record.made === madeOf(record.image)) &&
+      record.made === madeAt(record.image)) &&
     !managed.includes(record.image) && !config?.disks.some(({ target }) => target === record.target);
   const theirs = left.filter(isTheirs);
   if (theirs.length < left.length) {

@@ -26,9 +26,9 @@ export interface ObservedSeat {
   /** The same of the session that is set aside. */
   readonly endedStandsOn: StandsOn | undefined;
   /** Which file the session is, as the record has it. */
-  readonly made: string | undefined;
+  readonly made: number | undefined;
   /** The same of the one that is set aside. */
-  readonly endedMade: string | undefined;
+  readonly endedMade: number | undefined;
   /** Last writes of both, in milliseconds. */
   readonly written: number | undefined;
   readonly endedWritten: number | undefined;

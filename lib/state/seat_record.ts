@@ -21,8 +21,8 @@ export interface SeatRecord {
   readonly host?: string;
   /** What the overlay of the next session belongs to. */
   readonly owner: Owner;
-  /** Which file the session is: its inode, and when it was made. Undefined until the image has its name. */
-  readonly made?: string;
+  /** When the session's file was made, or its inode's number, as of a disk's. Undefined until the image has its name. */
+  readonly made?: number;
   /** The session waits for a saved guest, or for one that has gone to another host. */
   readonly waits?: true;
   /** At the last start the domain named another file for its target, or none: that the guest is up says nothing of this session. */
@@ -95,7 +95,7 @@ function parseSeat(value: unknown): SeatRecord {
     ...{ target, image, master, layer, started, owner: { uid, gid, mode: Number.parseInt(mode, 8) } },
     ...typeof continued === "string" && { continued },
     ...typeof host === "string" && { host },
-    ...typeof made === "string" && { made },
+    ...typeof made === "number" && { made },
     ...waits === true && { waits },
     ...detached === true && { detached },
     ...typeof resumed === "number" && { resumed },
