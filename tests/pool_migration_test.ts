@@ -648,7 +648,7 @@ poolTest(
   },
 );
 
-for (const first of ["no other one", "one that is refused", "one that fails in QEMU"]) {
+for (const first of ["no other one", "one that is refused", "one that fails in QEMU", "another boot"]) {
   Deno.test(`a seat that went to another host as this one died, and is saved there, outlives a start here after ${first}`, async () => {
     using hosts = new Hosts();
     const { here, there } = hosts;
@@ -659,7 +659,8 @@ for (const first of ["no other one", "one that is refused", "one that fails in Q
     await afterClockTick();
     there.fixture.write(there.image("seat1"), "work");
     await there.stop("seat1", "saved");
-    if (first !== "no other one") {
+    if (first === "another boot") here.powerCut();
+    else if (first !== "no other one") {
       if (first === "one that is refused") here.fixture.full.add(`${here.image("seat1")}.autorevert-new`);
       const { code } = await here.event("seat1", "prepare");
       assertEquals(code, first === "one that is refused" ? 1 : 0);

@@ -1,6 +1,5 @@
 import type { EventContext, NotedStart } from "./context.ts";
-import { isSaved, mayBeSavedUntold } from "./decide.ts";
-import { isOfEarlierBoot } from "./seat_guest.ts";
+import { isSaved } from "./decide.ts";
 import { isUnwrittenSinceRestore } from "../state/observed_disk.ts";
 import {
   hasSetAside,
@@ -58,21 +57,18 @@ export async function seatDecision(
 }
 
 /**
- * Whether the session that lies there is what a saved guest comes back to, or may be, as far as this host knows.
+ * Whether the session that lies there is what a saved guest comes back to, or may be: its guest came up, and no end of it was told. It
+ * may also have gone to another host as this one died.
  *
- * @param before what is still noted of the guest's last start: nothing, where it came up
+ * @param before what is still noted of the guest's last start: nothing, where it came up; a refusal, where nothing came of the next one
  */
 export function mayBeSavedOn(
   seat: Lying,
   before: NotedStart | undefined,
   context: Pick<EventContext, "host" | "domain">,
 ): boolean {
-  return isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) ||
-    mayBeSavedUntold(seat.record, before, context) || hasGoneOn(seat, context);
-}
-
-/** Whether the session was written to in this boot, in which its guest has had no start here: it has gone on at another host. */
-function hasGoneOn({ record, written = 0 }: Lying, context: Pick<EventContext, "host">): boolean {
-  return record !== undefined && isOfEarlierBoot(record, context) &&
-    written > context.host.booted().getTime();
+  const { record } = seat;
+  const isUp = record !== undefined && (before === undefined || before.word === "refused");
+  return isSeatAwaited(seat) || isUnwrittenSinceRestore(seat) || isUp ||
+    record?.aside === undefined && isSaved(context);
 }

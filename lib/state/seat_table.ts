@@ -129,7 +129,7 @@ const prepare = rows([
     "a guest was saved on it, or may have been",
   ],
   [{ file: "session", ours: false }, "set aside, new session", "a guest may be saved on it at another host"],
-  [{ file: "session" }, "new session", "a power cut reverts, too"],
+  [{ file: "session" }, "new session", "its guest never came up"],
   [{}, "new session", "every start begins with the master"],
 ]);
 
