@@ -415,7 +415,7 @@ poolTest(
     await fixture.type("recover --discard seat1", false);
     assertStringIncludes(
       fixture.asked.join("\n"),
-      "goes with it, on which a guest was saved to a file, or has gone to another host?",
+      "goes with it, on which a guest may have been saved?",
     );
   },
 );
@@ -613,3 +613,25 @@ poolTest(
     assertEquals(fixture.files(), ["vda.img"]);
   },
 );
+
+for (const reason of ["-", "power cut", "power cut and merge"]) {
+  poolTest(
+    `recover says of a session, after ${reason}, that a guest may have been saved on it`,
+    1,
+    async (pool, fixture) => {
+      await pool.start("seat1");
+      await pool.commit("second");
+      if (reason === "-") await pool.stop("seat1", "-");
+      else pool.powerCut();
+      if (reason.endsWith("merge")) await pool.merge();
+      const { printed } = await fixture.type("recover seat1");
+      await fixture.type("recover --discard seat1", false);
+      const where = reason === "power cut" ? "lies there" : "is set aside";
+      assertStringIncludes(
+        printed[0]!,
+        `a session ${where}, on which a guest may have been saved; to end it now`,
+      );
+      assertStringIncludes(fixture.asked.join(), ", on which a guest may have been saved, away?");
+    },
+  );
+}

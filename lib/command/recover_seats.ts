@@ -26,7 +26,8 @@ import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
-import { isNoted, isSameTime } from "../state/seat.ts";
+import { isUnwrittenSinceRestore } from "../state/observed_disk.ts";
+import { isNoted, isSeatAwaited } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -71,11 +72,16 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
   }
   if (!options.has("discard")) {
     for (const seat of asked) {
-      const { target } = seat;
+      const { target, image, paths: [first] } = seat;
+      const found = first === undefined
+        ? "its session is gone"
+        : first === namesOf(image).ended
+        ? "a session is set aside"
+        : "a session lies there";
       terminal.print(
-        `${domain} ${target}: ${seat.paths.length > 0 ? "a session lies there" : "its session is gone"}${
-          neededBy(seat, context)
-        }; to end it now: ${recoverCommand("--discard", domain, target)}`,
+        `${domain} ${target}: ${found}${neededBy(seat, context)}; to end it now: ${
+          recoverCommand("--discard", domain, target)
+        }`,
       );
     }
     return nothing;
@@ -85,9 +91,7 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
     const { target, image, paths: [first] } = seat;
     if (first === undefined) continue;
     const { ended } = namesOf(image);
-    const also = first !== ended && seat.paths.includes(ended)
-      ? `; ${goesWithIt(ended)}${neededAside(seat)}`
-      : "";
+    const also = first !== ended && seat.paths.includes(ended) ? `; ${goesWithIt(ended)}, ${mayBeSaved}` : "";
     confirm(
       `${domain} ${target}: throw the session ${described(first)}${neededBy(seat, context)}, away${also}?`,
       context,
@@ -200,22 +204,20 @@ function checkOwners(seats: readonly SeatFiles[], context: GuestCommand): void {
   }
 }
 
-function neededBy(seat: SeatFiles, context: GuestCommand): string {
-  const { image, record, paths } = seat;
-  const isIts = paths.includes(image);
-  if (isIts && !isNoted({ file: "session", record, made: madeAt(image) })) {
+/** What is said of a session of which no end was told, or after whose end it was set aside. */
+const mayBeSaved = "on which a guest may have been saved";
+
+function neededBy({ image, record, paths: [first] }: SeatFiles, context: GuestCommand): string {
+  const file = first === image ? "session" : "none";
+  if (!isNoted({ file, record, made: madeAt(image) }) && file === "session") {
     return ", of which no note here tells: a guest may be saved on it at another host";
   }
-  const lying = lyingAt(image, record, isIts ? "session" : "none");
-  if (mayBeSavedOn(lying, readStart(context.paths), context)) return `, ${onWhichSaved}`;
-  return isIts ? "" : neededAside(seat);
-}
-
-/** The same of the session that is set aside. */
-function neededAside({ image, record }: SeatFiles): string {
-  const { ended } = namesOf(image);
-  const isIts = record?.stays && isSameTime(files.lstat(ended)?.mtime?.getTime(), record.setsAside);
-  return isIts ? `, ${onWhichSaved}` : "";
+  const lying = lyingAt(image, record, file);
+  if (isSeatAwaited(lying) || isUnwrittenSinceRestore(lying)) return `, ${onWhichSaved}`;
+  const mayBe = file === "session"
+    ? mayBeSavedOn(lying, readStart(context.paths), context)
+    : first === namesOf(image).ended;
+  return mayBe ? `, ${mayBeSaved}` : "";
 }
 
 function isThere({ record, paths }: SeatFiles): boolean {
