@@ -8,6 +8,7 @@ import { list } from "../lib/host/files.ts";
 import { isRecorded, wasSavedOn } from "../lib/state/observed_disk.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { formatRecords, parseRecords, type SessionRecord } from "../lib/state/session_record.ts";
+import { formatSeats, parseSeats, type SeatRecord } from "../lib/state/seat_record.ts";
 import { parse } from "../lib/state/state.ts";
 import { type Places, run } from "./places.ts";
 import { type Content, DOMAIN, exists } from "../tests/fixture.ts";
@@ -198,7 +199,8 @@ class DiskFixture extends RealFixture {
     removeIfThere(`${this.root}/log`);
     for (const name of this.files(this.config)) {
       const path = `${this.config}/${name}`;
-      if (name.endsWith(".session")) tellFiles(path, namedFiles);
+      if (name.endsWith(".session")) tellFiles(path, disks, namedFiles);
+      if (name.endsWith(".seats")) tellFiles(path, seats, namedSeat);
       if (/\.(session|seats)(\.autorevert-new)?$/.test(name)) withoutTime(path);
       if (/\.starting(\.autorevert-new)?$/.test(name)) withoutStamp(path);
     }
@@ -210,8 +212,10 @@ class DiskFixture extends RealFixture {
     // The compiled program is told the truth.
     tree.restore({ born: false });
     moved?.();
-    for (const name of this.files(this.config).filter((name) => name.endsWith(".session"))) {
-      tellFiles(`${this.config}/${name}`, filesNow);
+    for (const name of this.files(this.config)) {
+      const path = `${this.config}/${name}`;
+      if (name.endsWith(".session")) tellFiles(path, disks, filesNow);
+      if (name.endsWith(".seats")) tellFiles(path, seats, seatNow);
     }
     // The word of a start that comes from a save is of use for two minutes.
     const starting = `${this.config}/${DOMAIN}.starting`;
@@ -307,18 +311,44 @@ function filesNow({ image, made, setsAside }: SessionRecord): Told {
   };
 }
 
+function namedSeat({ image, made }: SeatRecord): Pick<SeatRecord, "made"> {
+  if (made === undefined) return {};
+  const [session, ended] = [image, namesOf(image).ended].map(madeAt);
+  return { made: made === session ? SESSION : made === ended ? ENDED : ANOTHER };
+}
+
+function seatNow({ image, made }: SeatRecord): Pick<SeatRecord, "made"> {
+  if (made === undefined) return {};
+  const [session = made, ended = made] = [image, namesOf(image).ended].map(madeAt);
+  return { made: made === SESSION ? session : made === ENDED ? ended : made };
+}
+
+const disks = {
+  parse: parseRecords,
+  format: formatRecords,
+  without: ({ made: _, setsAside: __, ...rest }: SessionRecord) => rest,
+};
+const seats = {
+  parse: parseSeats,
+  format: formatSeats,
+  without: ({ made: _, ...rest }: SeatRecord) => rest,
+};
+
 /** Notes anew of each disk which files are meant. What was cut short is left as it is. */
-function tellFiles(path: string, told: (record: SessionRecord) => Told): void {
+function tellFiles<One>(
+  path: string,
+  { parse, format, without }: {
+    readonly parse: (path: string, text: string) => One[];
+    readonly format: (records: readonly One[]) => string;
+    readonly without: (record: One) => Partial<One>;
+  },
+  told: (record: One) => Partial<One>,
+): void {
   const { mtime } = Deno.lstatSync(path);
   const text = Deno.readTextFileSync(path);
   let next: string;
   try {
-    next = formatRecords(
-      parseRecords(path, text).map((record) => {
-        const { made: _, setsAside: __, ...rest } = record;
-        return { ...rest, ...told(record) };
-      }),
-    );
+    next = format(parse(path, text).map((record) => ({ ...without(record), ...told(record) }) as One));
   } catch {
     return;
   }

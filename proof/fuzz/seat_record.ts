@@ -54,7 +54,7 @@ function record(random: Random): SeatRecord {
     ...{ image: path(), master: path(), layer: random.below(20), started: "2026-01-01T00:00:00.000Z" },
     owner: { uid: random.below(70000), gid: random.below(70000), mode: random.below(0o10000) },
     ...random.chance(0.5) && { host: random.one(["host 1.example", ""]) },
-    ...random.chance(0.5) && { made: "12 2026-01-01T00:00:00.000Z" },
+    ...random.chance(0.5) && { made: random.below(1e9) - 1000 },
     ...random.chance(0.3) && { waits: true },
     ...random.chance(0.3) && { written: random.below(1e9) / 7 },
     ...random.chance(0.3) && { came: random.one(["restore", "migration"] as const) },
