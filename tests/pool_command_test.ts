@@ -626,7 +626,7 @@ for (const reason of ["-", "power cut", "power cut and merge"]) {
       if (reason.endsWith("merge")) await pool.merge();
       const { printed } = await fixture.type("recover seat1");
       await fixture.type("recover --discard seat1", false);
-      const where = reason === "power cut" ? "lies there" : "is set aside";
+      const where = reason === "-" ? "is set aside" : "lies there";
       assertStringIncludes(
         printed[0]!,
         `a session ${where}, on which a guest may have been saved; to end it now`,
@@ -635,3 +635,17 @@ for (const reason of ["-", "power cut", "power cut and merge"]) {
     },
   );
 }
+
+poolTest(
+  "what disable says of a session that died is true after the merge that it starts",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.commit("second");
+    pool.powerCut();
+    const { printed } = await fixture.type("disable seat1");
+    const [, command] = /end that session: autorevert (.*?);/.exec(printed.join("\n"))!;
+    assertEquals((await fixture.type(`${command} --yes`)).said, []);
+    assertEquals(fixture.files().filter((name) => name.startsWith("seat1")), []);
+  },
+);

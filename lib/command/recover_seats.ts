@@ -15,7 +15,6 @@ import { isSaved } from "../hook/decide.ts";
 import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { mayBeSavedOn } from "../hook/seat_decide.ts";
-import { madeAt } from "../hook/observe.ts";
 import { openElsewhere } from "../hook/image_errors.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
 import { lyingAt, observeListedSeat } from "../hook/seat_observe.ts";
@@ -26,8 +25,7 @@ import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
-import { isUnwrittenSinceRestore } from "../state/observed_disk.ts";
-import { isNoted, isSeatAwaited } from "../state/seat.ts";
+import { isKnownAway, isNoted } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -209,11 +207,11 @@ const mayBeSaved = "on which a guest may have been saved";
 
 function neededBy({ image, record, paths: [first] }: SeatFiles, context: GuestCommand): string {
   const file = first === image ? "session" : "none";
-  if (!isNoted({ file, record, made: madeAt(image) }) && file === "session") {
+  const lying = lyingAt(image, record, file);
+  if (file === "session" && !isNoted(lying)) {
     return ", of which no note here tells: a guest may be saved on it at another host";
   }
-  const lying = lyingAt(image, record, file);
-  if (isSeatAwaited(lying) || isUnwrittenSinceRestore(lying)) return `, ${onWhichSaved}`;
+  if (isKnownAway(lying)) return `, ${onWhichSaved}`;
   const mayBe = file === "session"
     ? mayBeSavedOn(lying, readStart(context.paths), context)
     : first === namesOf(image).ended;

@@ -14,7 +14,7 @@ import * as files from "../host/files.ts";
 import type { Config, ConfiguredSeat } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
-import { beginsSeat, isSavedOn, isSeatAwaited, type ObservedSeat, type StandsOn } from "../state/seat.ts";
+import { beginsSeat, isKnownAway, type ObservedSeat, type StandsOn } from "../state/seat.ts";
 import { isSeatRefusal } from "../state/seat_table.ts";
 import { parse } from "../state/state.ts";
 import { shellWord } from "../text.ts";
@@ -138,7 +138,7 @@ async function judge(
     }
     const next = newLayer(seat, context);
     if (decision === "set aside, new session") {
-      return fine(isSeatAwaited(seat) || isSavedOn(seat) ? "awaited" : "is set aside");
+      return fine(isKnownAway(seat) ? "awaited" : "is set aside");
     }
     return seat.file === "session" ? fine("reverts") : fine("clean", next);
   } catch (error) {

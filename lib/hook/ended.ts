@@ -11,8 +11,6 @@ export interface Ended {
   readonly end: Facts["end"];
   readonly config: Config | "unreadable" | undefined;
   readonly disks: readonly DomainDisk[] | "unreadable";
-  /** Whether libvirt tells of it. */
-  readonly isTold?: boolean;
 }
 
 /**
@@ -21,7 +19,7 @@ export interface Ended {
  * @param isRestored the guest's memory had come from a save
  */
 export function endedGuest(
-  { start, end, isTold = true }: Pick<Ended, "start" | "end" | "isTold">,
+  { start, end }: Pick<Ended, "start" | "end">,
   isRestored: boolean,
   context: EventContext,
 ): EndedGuest {
@@ -35,7 +33,7 @@ export function endedGuest(
     // A restore may be tried again, whether libvirt has told that the guest is up or not.
     isSaved: start === "resume" || end === "failed" && isRestored || extra === "saved" ||
       ["unknown", "crashed", "failed"].includes(end) && isSaved(context),
-    isMigrated: isTold && isUp && (extra === "migrated" || end === "unknown"),
+    isMigrated: isUp && (extra === "migrated" || end === "unknown"),
     isGone: extra === "migrated",
     isAborted: isUp || start === "migrate",
   };

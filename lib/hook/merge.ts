@@ -12,7 +12,7 @@ import {
 } from "./merge_checks.ts";
 import { beginNext, type BegunJob, isPending, layered } from "./merge_choice.ts";
 import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
-import { endDeadSeats } from "./seat_release.ts";
+import { noteDeadSeats } from "./seat_release.ts";
 import { mergeBlock } from "./standing.ts";
 import { reporter, type Watch } from "./merge_progress.ts";
 import * as files from "../host/files.ts";
@@ -141,7 +141,7 @@ export async function endDeadOnMasters(context: EventContext): Promise<void> {
   for (const { image } of readRecords(paths.note)) {
     const names = namesOf(image);
     const state = parse(names, run.listing(image));
-    if ("layers" in state && state.master) await endDeadSeats(names, context);
+    if ("layers" in state && state.master) await noteDeadSeats(names, context);
   }
 }
 

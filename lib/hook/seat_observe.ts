@@ -160,10 +160,9 @@ export function lyingAt(
   file: Lying["file"] = "session",
 ): Lying {
   return {
-    names: namesOf(image),
-    record,
-    file,
+    ...{ names: namesOf(image), record, file },
     listing: files.listIfThere(image),
+    made: madeAt(image),
     written: writtenAt(image),
   };
 }

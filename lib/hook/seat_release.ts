@@ -2,7 +2,6 @@
 
 import type { EventContext } from "./context.ts";
 import { isSaved, tellLeft } from "./decide.ts";
-import { disksIn } from "./definitions.ts";
 import { type Ended, endedGuest } from "./ended.ts";
 import { madeAt } from "./observe.ts";
 import { seatDecision } from "./seat_decide.ts";
@@ -43,7 +42,7 @@ export async function endSeats(how: Ended, context: EventContext): Promise<SeatD
 }
 
 async function endSessions(
-  { start, end, config, disks, isTold = true }: Ended,
+  { start, end, config, disks }: Ended,
   context: EventContext,
 ): Promise<DecidedSeat[]> {
   const { run, host, paths } = context;
@@ -71,7 +70,7 @@ async function endSessions(
     decided.push(isDone ? one : { seat, decision: "leave" });
   }
   const isRestored = decided.some(({ seat }) => seat.record?.came === "restore");
-  const next = seatRecordsAtRelease(decided, endedGuest({ start, end, isTold }, isRestored, context));
+  const next = seatRecordsAtRelease(decided, endedGuest({ start, end }, isRestored, context));
   if (JSON.stringify(next) !== JSON.stringify(records)) {
     await run.takeOrReport("", () => [{ kind: "seats", path: paths.seats, records: next }]);
   }
@@ -79,15 +78,14 @@ async function endSessions(
 }
 
 /**
- * Ends the sessions on a master whose guests died without a word, as a power cut leaves them: nothing else would end them before
- * those guests start again. One that may still be needed stays: of a guest that libvirt runs, starts or holds saved, that came from
- * another host or went there, or that somebody has open; one of this boot after ten minutes in which nothing was heard of it. They
- * are set aside until their guests' next start, since their ends may have been saves; what they stand on stays, and no more. Of a guest
- * with firmware, and beside a session that stays, they are left to that start.
+ * Notes of the sessions on a master whose guests died without a word, as a power cut leaves them, that they are over: nothing else would
+ * before those guests start again. One that may still go on keeps its note: of a guest that libvirt runs, starts or holds saved, that
+ * came from another host or went there, or that somebody has open; one of this boot after ten minutes in which nothing was heard of it.
+ * Their ends may have been saves: their next starts set them aside, and until then they keep what they stand on, and no more.
  *
  * Takes the locks of other guests, so the caller holds none.
  */
-export async function endDeadSeats(master: Names, context: EventContext): Promise<void> {
+export async function noteDeadSeats(master: Names, context: EventContext): Promise<void> {
   const { configFolder } = context.host.settings;
   for (const { domain, records } of allSeats(configFolder)) {
     if (records === "unreadable" || domain === context.domain) continue;
@@ -103,7 +101,7 @@ export async function endDeadSeats(master: Names, context: EventContext): Promis
     try {
       if (await isDead(theirs)) {
         using _guest = await run.locks.guest({ patience: MOMENT });
-        if (await isDead(theirs)) await endDead(theirs);
+        if (await isDead(theirs)) await noteDead(theirs);
       }
     } catch (error) {
       // It is an event of theirs, or its matter.
@@ -136,48 +134,24 @@ async function isDead(context: EventContext): Promise<boolean> {
   return true;
 }
 
-async function endDead(context: EventContext): Promise<void> {
-  const { host, domain, paths, run } = context;
+async function noteDead(context: EventContext): Promise<void> {
+  const { host, paths, run } = context;
   const records = readSeats(paths.seats);
-  if (records.some(mayBeUnmounted)) return;
-  // It may go on where it came from, and its image says by itself what it stands on.
-  const left = records.filter(({ came }) => came !== "migration");
-  if (left.length < records.length) {
-    await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
-  }
-  const disks = disksIn(host.settings.definedFolder, domain);
-  // Of a session that is there nobody could tell what stands on it.
-  const isThere = left.some(({ image }) => files.lstat(image) !== undefined);
-  if (disks === undefined && isThere) return;
-  // Another host may have begun a session in its place since, or it has become a disk of its own.
   const config = await readConfig(paths.config, host.settings.configOwner);
   const managed = readRecords(paths.note).map(({ image }) => image);
-  const isTheirs = (record: SeatRecord) =>
-    (record.made === undefined || files.lstat(record.image) === undefined ||
-      record.made === madeAt(record.image)) &&
-    !managed.includes(record.image) && !config?.disks.some(({ target }) => target === record.target);
-  const theirs = left.filter(isTheirs);
-  if (theirs.length < left.length) {
-    await run.take("", [{ kind: "seats", path: paths.seats, records: theirs }]);
-  }
-  if (theirs.length === 0) return;
-  // Set aside by itself, its session would lack its firmware: both wait for the next start, and keep no other merge waiting either.
-  if (readRecords(paths.note).some(({ firmware, idle }) => firmware && !idle)) {
-    return await run.take("", [{ kind: "seats", path: paths.seats, records: leftWithFirmware(theirs) }]);
-  }
-  run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
-  // None of their ends was noted: it may have been a save. What a start that never came up has set aside is what may be saved then.
-  const start = theirs.some(({ aside }) => aside !== undefined) ? "fresh" : "up";
-  await endSessions({ start, end: "unknown", config, disks: disks ?? [], isTold: false }, context);
-}
-
-/** The note of a guest with firmware that is gone without a word: its sessions wait to be set aside, whichever of them are there. */
-function leftWithFirmware(records: readonly SeatRecord[]): SeatRecord[] {
-  return records.flatMap((record) => {
-    if (files.lstat(record.image) === undefined) return [];
-    // What a start that never came up has set aside is what its guest comes back to.
-    return record.aside ? record : { ...record, waits: true, beside: "unknown" };
+  const next = records.flatMap((record): SeatRecord[] => {
+    const { image, target, came, made } = record;
+    if (mayBeUnmounted(record)) return [record];
+    // It may go on where it came from, and its image says by itself what it stands on.
+    if (files.lstat(image) === undefined || came === "migration") return [];
+    // Another host has begun a session in its place since, or it has become a disk of its own.
+    const isAnother = made !== undefined && made !== madeAt(image);
+    const isManaged = managed.includes(image) || config?.disks.some((disk) => disk.target === target);
+    return isAnother || isManaged ? [] : [{ ...record, waits: true, beside: "died" }];
   });
+  if (JSON.stringify(next) === JSON.stringify(records)) return;
+  run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
+  await run.take("", [{ kind: "seats", path: paths.seats, records: next }]);
 }
 
 /**

@@ -42,6 +42,8 @@ type How =
   | "elsewhere"
   /** Its guest is shut off, and no end of it has told what becomes of the session. */
   | "left"
+  /** The same, and it is noted as over: its guest's next start sets it aside. */
+  | "over"
   | "set aside"
   /** No note says what it is. */
   | "unknown"
@@ -71,7 +73,9 @@ export function standingOn(names: Names, { host }: Pick<EventContext, "host">): 
 
 function howNoted(record: SeatRecord, domain: string, context: Pick<EventContext, "host">): How {
   if (isComingUp(domain, context)) return "runs";
-  if (record.waits) return record.left || isWrittenSince(record) ? "elsewhere" : "saved";
+  if (record.waits) {
+    return record.left || isWrittenSince(record) ? "elsewhere" : record.beside ? "over" : "saved";
+  }
   if (isOfAnotherHost(record, context)) return "elsewhere";
   return mayRun(record, context) ? "runs" : "left";
 }
@@ -181,7 +185,8 @@ export function inTheWay(
   standing: readonly Standing[],
   { layers: [lower] }: { readonly layers: Layers },
 ): Standing[] {
-  return standing.filter(({ layer, how }) => layer === lower || how !== "saved" && how !== "set aside");
+  const idle: readonly How[] = ["saved", "over", "set aside"];
+  return standing.filter(({ layer, how }) => layer === lower || !idle.includes(how));
 }
 
 /** Those that keep the newest commit from being taken back. */
@@ -194,6 +199,7 @@ const ways: Readonly<Record<How, string>> = {
   saved: "is saved",
   elsewhere: "runs on another host",
   left: "has left a session behind",
+  over: "has left a session behind",
   "set aside": "has a session set aside",
   unknown: "stands there, and no note tells of it",
   "unreadable note": "has a note of its seats that can't be read",
@@ -281,7 +287,7 @@ export function topBlock(
 export function wayOut(blocking: readonly Standing[]): string | undefined {
   const which = (how: How) => blocking.filter((one) => one.how === how);
   const names = (how: How) => listed([...new Set(which(how).map(({ file }) => file))]);
-  const guests = [...new Set(which("left").flatMap(({ domain }) => domain ?? []))];
+  const guests = [...new Set([...which("left"), ...which("over")].flatMap(({ domain }) => domain ?? []))];
   const ways = [
     ...guests.map((domain) =>
       `unless its guest was saved, end the session: ${recoverCommand("--discard", domain)}`

@@ -72,7 +72,7 @@ function setAsideBy(seat: ObservedSeat): Partial<SeatRecord> {
   const { record, written } = seat;
   const beside = besideOf(seat);
   // Begun again, before anything was set aside: what is noted is the next session already.
-  const stays = waitsToBeSetAside(seat) ? record?.stays : beside === undefined;
+  const stays = waitsToBeSetAside(seat) ? record?.stays : beside === undefined || beside === "died";
   return {
     ...written !== undefined && { setsAside: written },
     ...stays && { stays: true },

@@ -64,7 +64,7 @@ export function isSeatUnborn(seat: ObservedSeat): boolean {
 }
 
 /** What tells whether a session that lies there is needed. */
-export type Lying = Pick<ObservedSeat, "file" | "names" | "listing" | "record" | "written">;
+export type Lying = Pick<ObservedSeat, "file" | "names" | "listing" | "record" | "made" | "written">;
 
 /** Whether an older session still lies in the image's place, which a start was about to set aside when it was cut short. */
 export function waitsToBeSetAside({ file, names, listing, record, written }: Lying): boolean {
@@ -83,19 +83,23 @@ export function isSeatAwaited(seat: Lying): boolean {
 export function hasStaying(seat: ObservedSeat): boolean {
   const { endedWritten, record } = seat;
   if (endedWritten === undefined) return false;
-  return record?.stays === true && isSameTime(endedWritten, record.setsAside) ||
-    besideOf(seat) === "unknown";
+  return record?.stays === true && isSameTime(endedWritten, record.setsAside);
 }
 
-/** What is noted of the end of the session that lies there, if that has left it beside another one. */
+/** What is noted of the end of the session that lies there, if that has left it to be set aside. */
 export function besideOf(seat: ObservedSeat): SeatRecord["beside"] {
   const { file, made, record } = seat;
   const isIts = record?.made === undefined ? waitsToBeSetAside(seat) : record.made === made;
   return file === "session" && isIts ? record?.beside : undefined;
 }
 
+/** Whether it is noted that a guest was saved on the session that lies there, or has gone to another host with it. */
+export function isKnownAway(seat: Lying): boolean {
+  return isSavedOn(seat) || seat.record?.left === true || waitsToBeSetAside(seat);
+}
+
 /** Whether it is known that the guest was saved on the session that lies there, or its memory came back to it and may have to again. */
-export function isSavedOn(seat: ObservedSeat): boolean {
+export function isSavedOn(seat: Lying): boolean {
   const { record } = seat;
   return isNoted(seat) &&
     (record?.waits === true && record.beside === undefined && !record.left || isUnwrittenSinceRestore(seat));
@@ -121,7 +125,7 @@ export function isAnotherSession(seat: ObservedSeat): boolean {
 
 /** Whether the session that lies there was begun, or has gone on, at another host, where the guest may have been saved on it. */
 export function isAnotherHosts(seat: ObservedSeat): boolean {
-  return seat.record?.left === true || isAnotherSession(seat) && besideOf(seat) === undefined;
+  return seat.record?.left === true || isAnotherSession(seat) && besideOf(seat) !== "ended";
 }
 
 /** Whether two times, in milliseconds, are one that many a copy of a file has in whole seconds only. */

@@ -47,10 +47,10 @@ export interface SeatRecord {
   /** That outlives the session's end: a guest is saved on it, or may be, here or at another host. */
   readonly stays?: true;
   /**
-   * It waits to be set aside by the next start: its end was no save, or nobody can tell whether it was one. Its end has left it in
-   * place, since what its start has set aside stays.
+   * It waits to be set aside by the next start: its end was no save, or nobody can tell whether it was one, and has left it in place
+   * beside what its start has set aside; or its guest died without a word.
    */
-  readonly beside?: "ended" | "unknown";
+  readonly beside?: "ended" | "unknown" | "died";
 }
 
 /** @throws {UserError} if the text is not such a note: it is written by the hook alone, and never in part */
@@ -106,7 +106,7 @@ function parseSeat(value: unknown): SeatRecord {
     ...(aside === "forget" || aside === "stay") && { aside },
     ...typeof setsAside === "number" && { setsAside },
     ...stays === true && { stays },
-    ...(beside === "ended" || beside === "unknown") && { beside },
+    ...(beside === "ended" || beside === "unknown" || beside === "died") && { beside },
   };
 }
 
