@@ -956,23 +956,33 @@ for (const failed of [1, 2]) {
   );
 }
 
-poolTest(
-  "a restore that was cut short before its session had its name back comes to the same one again",
-  1,
-  async (pool, fixture) => {
-    pool.configure("seat1", { "keep-session": true });
-    await pool.start("seat1");
-    fixture.write(pool.image("seat1"), "saved");
-    await pool.stop("seat1", "saved");
-    await pool.start("seat1");
-    await pool.stop("seat1");
-    await pool.event("seat1", "restore");
-    await pool.event("seat1", "prepare", "-", { perform: dyingAt("rename") });
-    pool.powerCut();
-    await pool.restore("seat1");
-    assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
-  },
-);
+for (const over of ["a start that never came up", "one that was left beside it"]) {
+  for (const next of ["a power cut", "a failed start told", "no word"]) {
+    poolTest(
+      `a restore that was cut short before its session had its name back, over ${over}, comes to the same one again after ${next}`,
+      1,
+      async (pool, fixture) => {
+        pool.configure("seat1", { "keep-session": true });
+        await pool.start("seat1");
+        fixture.write(pool.image("seat1"), "saved");
+        await pool.stop("seat1", "saved");
+        if (over === "one that was left beside it") {
+          await pool.start("seat1");
+          await pool.stop("seat1");
+        } else {
+          await pool.event("seat1", "prepare");
+          pool.powerCut(new Date());
+        }
+        await pool.event("seat1", "restore");
+        await pool.event("seat1", "prepare", "-", { perform: dyingAt("rename") });
+        if (next === "a power cut") pool.powerCut();
+        if (next === "a failed start told") await pool.event("seat1", "release", "failed");
+        await pool.restore("seat1");
+        assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
+      },
+    );
+  }
+}
 
 for (const which of ["saved", "other"]) {
   poolTest(

@@ -67,6 +67,7 @@ const atStart: readonly Case[] = [
     "refuse: not its session",
   ],
   [{ start: "resume", file: "session", ended: true, unborn: true, saved: true }, "put back"],
+  [{ start: "resume", file: "session", ended: true, unborn: true, another: true, either: true }, "put back"],
   [{ start: "resume", ended: true }, "put back"],
   [{ start: "resume" }, "refuse: nothing to resume"],
   [{ start: "migrate", file: "session", look: "busy" }, "keep"],

@@ -18,7 +18,7 @@ import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Names, namesOf } from "../state/paths.ts";
 import { isTorn } from "../state/observed_disk.ts";
 import { startingStep, type StartMark } from "../state/step.ts";
-import { seatRecordAtPrepare } from "../state/records_of_seats.ts";
+import { recordOnceThere, seatRecordAtPrepare } from "../state/records_of_seats.ts";
 import { beginsSeat, type DecidedSeat, type ObservedSeat, type StandsOn } from "../state/seat.ts";
 import { createSeat, forgetOlder, seatAtPrepare, undoSeat } from "../state/seat_transitions.ts";
 import { isSeatRefusal, type SeatDecision } from "../state/seat_table.ts";
@@ -130,20 +130,16 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
       }
       // From here on, no other file is taken for them.
       const going = placed.filter(({ on }) => on !== undefined);
-      const images = going.map(({ seat }) => seat.names.image);
-      const noted = records.map((record) => images.includes(record.image) ? withFile(record) : record);
+      const noted = records.map((record) => {
+        const one = going.find(({ seat }) => seat.names.image === record.image);
+        return one === undefined ? record : recordOnceThere(record, one.decision, madeAt(record.image));
+      });
       const isAnother = going.some(({ decision }) => decision !== "keep");
       if (isAnother || JSON.stringify(noted) !== JSON.stringify(records)) {
         await run.take("", [{ kind: "seats", path: paths.seats, records: noted }]);
       }
     },
   };
-}
-
-/** The note of a session that has its image's name: which file it is. */
-function withFile({ beside: _beside, ...begun }: SeatRecord): SeatRecord {
-  const made = madeAt(begun.image);
-  return { ...begun, ...made !== undefined && { made } };
 }
 
 async function decideAtPrepare(

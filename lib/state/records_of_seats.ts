@@ -12,6 +12,7 @@ import {
   waitsToBeSetAside,
 } from "./seat.ts";
 import type { SeatRecord } from "./seat_record.ts";
+import type { SeatDecision } from "./seat_table.ts";
 
 /** What the note says of a seat from this start on; undefined where nothing stands on anything. */
 export function seatRecordAtPrepare(
@@ -56,6 +57,7 @@ export function seatRecordAtPrepare(
     // Of what lies there now, until the session has its name.
     ...record?.made !== undefined && isNoted(seat) && { made: record.made },
     ...record?.beside && { beside: record.beside },
+    ...decision === "put back" && { ...record?.aside && { aside: record.aside }, ...asideOf(record) },
     ...came && { came },
     ...came === "restore" && resumed !== undefined && { resumed },
     // What is noted is an earlier session, or an earlier stay here.
@@ -65,6 +67,16 @@ export function seatRecordAtPrepare(
     ...decision === "keep" && hasEnded &&
       { ...seat.endedWritten !== undefined && { setsAside: seat.endedWritten }, stays: true },
   };
+}
+
+/** The note of a session that has its image's name by now: which file it is, and nothing more of what lay there before. */
+export function recordOnceThere(
+  { beside: _beside, ...record }: SeatRecord,
+  decision: SeatDecision,
+  made: number | undefined,
+): SeatRecord {
+  const { aside: _aside, setsAside: _setsAside, stays: _stays, ...rest } = record;
+  return { ...decision === "put back" ? rest : record, ...made !== undefined && { made } };
 }
 
 /** What is noted of the session that a start sets aside, and until then of the older one. */
@@ -97,7 +109,10 @@ export function seatRecordOnceUp(record: SeatRecord): SeatRecord {
 
 /** When the session that the note tells of was last written to: another host may have set it aside. */
 function lastWrite(seat: ObservedSeat): number | undefined {
-  const isAside = !isNoted(seat) && seat.endedMade === seat.record?.made;
+  const { record, endedMade, endedWritten } = seat;
+  // Or a restore was cut short before it had put it back.
+  const isAside = !isNoted(seat) && endedMade === record?.made ||
+    endedWritten !== undefined && endedWritten === record?.resumed;
   return isAside ? seat.endedWritten : seat.written;
 }
 

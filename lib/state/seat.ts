@@ -60,7 +60,7 @@ export function beginsSeat(decision: SeatDecision): boolean {
 export function isSeatUnborn(seat: ObservedSeat): boolean {
   const { file, names, listing, record } = seat;
   return file === "session" && listing.has(names.ended) && record?.aside !== undefined &&
-    !waitsToBeSetAside(seat);
+    isNoted(seat) && !waitsToBeSetAside(seat);
 }
 
 /** What tells whether a session that lies there is needed. */

@@ -87,6 +87,11 @@ const prepare = rows([
 
   // The guest comes with a memory of its own.
   [
+    { start: "resume", file: "session", unborn: true },
+    "put back",
+    "it was saved on this session, and no start came up since",
+  ],
+  [
     { start: "resume", file: "session", another: true, look: "busy" },
     "refuse: in use",
     "a process has it open",
@@ -105,11 +110,6 @@ const prepare = rows([
     { start: "resume", file: "session", another: true },
     "refuse: nothing to resume",
     "another session lies in the place of its own",
-  ],
-  [
-    { start: "resume", file: "session", unborn: true },
-    "put back",
-    "it was saved on this session, and no start came up since",
   ],
   [
     { start: "resume", file: "session", ended: true, either: true },
