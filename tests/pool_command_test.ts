@@ -1,10 +1,11 @@
 /** Commands on masters and seats. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { DOMAIN, exists, Fixture } from "./fixture.ts";
+import { DOMAIN, exists, Fixture, LONG_AGO } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { checkFails } from "./typed.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 /** The words of a command, with all that it says. */
 async function typed(fixture: Fixture, ...words: string[]): Promise<{ code: number; text: string }> {
@@ -431,15 +432,13 @@ poolTest(
     await fixture.type(["undo", DOMAIN, "--yes"]);
     const hint = async (line: string) =>
       (await fixture.type(line)).said.find((line) => line.startsWith("hint: "));
-    // After an undo, keep of the master's guest would bring the commit back.
-    assertEquals(
-      await hint("keep seat1"),
-      "hint: do what is to be kept in a session of that guest: autorevert commit guest",
-    );
-    assertEquals(
-      await hint("recover --keep seat1"),
-      "hint: do what is to be kept in a session of that guest: autorevert commit guest",
-    );
+    // After an undo, keep of the master's guest would bring the commit back; a session of it may be running.
+    for (const line of ["keep seat1", "recover --keep seat1", "commit seat1"]) {
+      assertEquals(
+        await hint(line),
+        "hint: do what is to be kept in a session of that guest: autorevert commit guest",
+      );
+    }
     assertEquals(
       await hint("commit --cancel seat1"),
       "hint: no session of a seat is kept, so there is nothing to cancel",
@@ -520,7 +519,7 @@ for (const count of [1, 2]) {
       const { text } = await typed(fixture, "check", "guest");
       const start = "what is set aside goes with the next start of ";
       if (count === 1) {
-        const command = "autorevert recover --discard seat1";
+        const command = "autorevert recover --discard seat1 vda";
         assertStringIncludes(
           text,
           `hint: ${start}"seat1"; to have it gone now, unless a guest was saved on it: ${command}\n`,
@@ -531,7 +530,7 @@ for (const count of [1, 2]) {
         assertStringIncludes(
           text,
           `hint: ${start}"seat1", "seat2"; to have it gone now, unless a guest was saved on it: ` +
-            'for guest in seat1 seat2; do autorevert recover --discard "$guest"; done\n',
+            'for guest in seat1 seat2; do autorevert recover --discard "$guest" vda; done\n',
         );
       }
     },
@@ -555,7 +554,7 @@ for (const where of ["libvirt's", "a file"]) {
         Deno.removeSync(save);
         await pool.stop("seat1");
       } else {
-        const command = "autorevert recover --discard seat1";
+        const command = "autorevert recover --discard seat1 vda";
         assertStringIncludes(
           text,
           'hint: "seat1" comes back with virsh restore FILE; where there is no such file any more: ' +
@@ -649,3 +648,65 @@ poolTest(
     assertEquals(fixture.files().filter((name) => name.startsWith("seat1")), []);
   },
 );
+
+poolTest(
+  "a seat that was restored paused runs, though its QEMU holds no lock yet",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    for (const operation of ["restore", "prepare", "started"]) await pool.event("seat1", operation);
+    const live = `<domstatus state='paused' reason='restored' pid='1'>${pool.xml("seat1")}</domstatus>`;
+    Deno.writeTextFileSync(`${fixture.settings.liveFolder}/seat1.xml`, live);
+    assertStringIncludes((await fixture.type("status seat1")).printed.join("\n"), "running on a session");
+  },
+);
+
+poolTest(
+  "check finds the name that a seat's guest has now by its image, and no similar one",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    const { definedFolder } = fixture.settings;
+    Deno.renameSync(`${definedFolder}/seat1.xml`, `${definedFolder}/pc-east.xml`);
+    const other = domainXml([diskXml("vda", fixture.image("seat11"))]);
+    Deno.writeTextFileSync(`${definedFolder}/seat11.xml`, other);
+    const text = (await fixture.type("check seat1")).printed.join("\n");
+    assertStringIncludes(text, 'if it is called "pc-east" now: mv ');
+  },
+);
+
+for (const from of ["check of the master", "undo of the master", "enable", "a start"]) {
+  poolTest(
+    `the way out of a seat's session leaves that of another disk of its guest alone: ${from}`,
+    1,
+    async (pool, fixture) => {
+      fixture.keys = { "keep-commits": from === "undo of the master" ? 3 : 0 };
+      await pool.commit("one");
+      const own = pool.mix("seat1");
+      const config = `${fixture.config}/seat1.json`;
+      const disks = [{ target: "vda", master: pool.master }, { target: "vdb", "one-shot-commit": true }];
+      Deno.writeTextFileSync(config, JSON.stringify({ disks }));
+      Deno.utimeSync(config, LONG_AGO, LONG_AGO);
+      await pool.start("seat1");
+      fixture.write(own, "installed");
+      if (from === "check of the master") await pool.commit("two");
+      fixture.configure({ vda: false });
+      pool.powerCut();
+      const type = (line: string) => fixture.type(line);
+      if (from === "enable" || from === "a start") await type("disable seat1 vda");
+      const told = from === "check of the master"
+        ? (await type("check guest")).printed
+        : from === "undo of the master"
+        ? (await type("undo guest --yes")).said
+        : from === "enable"
+        ? (await type("enable seat1 vda")).said
+        : (await pool.event("seat1", "prepare")).said;
+      if (from === "a start") await pool.event("seat1", "release", "failed");
+      const [, command] = /autorevert (recover --discard \S+ \S+)/.exec(told.join("\n"))!;
+      await fixture.type(command!.replace("GUEST TARGET;", "seat1 vda"), true);
+      assertEquals([exists(pool.image("seat1")), fixture.read(own)["installed"]], [false, "yes"]);
+    },
+  );
+}

@@ -101,9 +101,12 @@ async function checkMerge(disk: ObservedDisk, context: EventContext): Promise<vo
 }
 
 /** A guest's configuration goes by its name: after a `virsh domrename` it is left behind. */
-function unknownDomain({ domain, records }: Guest, { host: { settings } }: EventContext): UserError {
+function unknownDomain({ domain, records, seats }: Guest, { host: { settings } }: EventContext): UserError {
   const known = domains(settings);
-  const images = new Set(records.map(({ image }) => image));
+  const images = new Set([
+    ...records.map(({ image }) => image),
+    ...seats.flatMap(({ seat }) => seat?.names.image ?? []),
+  ]);
   const free = known.filter((name) => !managedGuests(settings).includes(name));
   const left = ["json", "session", "seats"].map((suffix) => `${settings.configFolder}/${domain}.${suffix}`)
     .filter((path) => files.lstat(path) !== undefined);

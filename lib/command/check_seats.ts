@@ -12,7 +12,7 @@ import { peekDisks } from "../input/config.ts";
 import { folderOf, imageOf, type Names } from "../state/paths.ts";
 import { stateOf } from "../state/observed_disk.ts";
 import type { Layers } from "../state/state.ts";
-import { listed, quoted, shellWord } from "../text.ts";
+import { listed, quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** What is wrong with a guest's seats, and what keeps the commits of its disks from being merged. */
 export function seatFindings({ domain, seats, disks }: Guest, context: EventContext): Finding[] {
@@ -54,24 +54,25 @@ function endsOfIdle(names: Names, state: { readonly layers: Layers }, context: E
   const blocking = inTheWay(standingOn(names, context), state);
   const aside = blocking.filter(({ how }) => how === "set aside").map(({ file }) => file);
   const forsaken = aside.filter((file) => !seats.has(imageOf(file)!));
-  const waiting = [...new Set(aside.flatMap((file) => seats.get(imageOf(file)!) ?? []))].sort();
-  const saved = [
-    ...new Set(blocking.flatMap(({ domain, how }) => how === "saved" && domain !== undefined ? domain : [])),
-  ];
+  const waiting = aside.flatMap((file) => seats.get(imageOf(file)!) ?? []);
+  const saved = blocking.flatMap(({ domain, target, how }) =>
+    how === "saved" ? [{ domain: domain!, target: target! }] : []
+  );
   const isHeld = (domain: string) => isSaved({ ...context, domain });
   return [
     ...waiting.length > 0
       ? [
-        `what is set aside goes with the next start of ${listed(waiting)}; ` +
-        `to have it gone now, unless a guest was saved on it: ${forEach(waiting, discarding)}`,
+        `what is set aside goes with the next start of ${
+          listed(new Set(waiting.map(({ domain }) => domain).sort()))
+        }; to have it gone now, unless a guest was saved on it: ${discardingAll(waiting)}`,
       ]
       : [],
-    ...saved.filter(isHeld).map((domain) =>
+    ...[...new Set(saved.map(({ domain }) => domain).filter(isHeld))].map((domain) =>
       `${quoted(domain)} comes back with: virsh start ${shellWord(domain)}`
     ),
-    ...saved.filter((domain) => !isHeld(domain)).map((domain) =>
+    ...saved.filter(({ domain }) => !isHeld(domain)).map(({ domain, target }) =>
       `${quoted(domain)} comes back with virsh restore FILE; where there is no such file any more: ` +
-      discarding(shellWord(domain))
+      recoverCommand("--discard", domain, target)
     ),
     ...forsaken.length > 0
       ? [
@@ -83,27 +84,34 @@ function endsOfIdle(names: Names, state: { readonly layers: Layers }, context: E
   ];
 }
 
-/** @param guest as the shell reads it */
-function discarding(guest: string): string {
-  return `autorevert recover --discard ${guest}`;
+/** A disk that is configured as a seat. */
+interface Seat {
+  readonly domain: string;
+  readonly target: string;
 }
 
-/** One command, or a loop of it. */
-function forEach(guests: readonly string[], command: (guest: string) => string): string {
-  const [only, ...more] = guests.map(shellWord);
-  return more.length === 0
-    ? command(only!)
-    : `for guest in ${[only, ...more].join(" ")}; do ${command('"$guest"')}; done`;
+/** One command, or for each target a loop of it. */
+function discardingAll(seats: readonly Seat[]): string {
+  const targets = [...new Set(seats.map(({ target }) => target))].sort();
+  return targets.map((target) => {
+    const theirs = seats.filter((seat) => seat.target === target).map(({ domain }) => domain);
+    const [only, ...more] = [...new Set(theirs)].sort();
+    if (more.length === 0) return recoverCommand("--discard", only!, target);
+    const guests = [only!, ...more].map(shellWord).join(" ");
+    return `for guest in ${guests}; do autorevert recover --discard "$guest" ${shellWord(target)}; done`;
+  }).join("; ");
 }
 
-/** Images of the disks that are configured as seats, valid or not, each with its guest. */
-function imagesOfSeats({ host: { settings } }: EventContext): ReadonlyMap<string, string> {
+/** Images of the disks that are configured as seats, valid or not, each with its guest and target. */
+function imagesOfSeats({ host: { settings } }: EventContext): ReadonlyMap<string, Seat> {
   const images = domains(settings).flatMap((domain) => {
     const text = files.read(`${settings.configFolder}/${domain}.json`) ?? "{}";
     const seats = (peekDisks(text) ?? []).filter(({ master }) => master !== undefined);
     const disks = readableDisksIn(settings.definedFolder, domain) ?? [];
     return disks.filter((disk) => seats.some(({ target }) => target === disk.target))
-      .flatMap(({ file }) => file === undefined ? [] : [[realPath(file), domain] as const]);
+      .flatMap(({ file, target }) =>
+        file === undefined ? [] : [[realPath(file), { domain, target }] as const]
+      );
   });
   return new Map(images);
 }

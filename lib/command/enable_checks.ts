@@ -38,7 +38,7 @@ export function checkNoSeat(
       new UserError(`a session of it stands on ${quoted(standing.master)} still`, {
         hint: `${
           standing.waits ? "a guest was saved on it: restore it, and " : ""
-        }end that first, or throw it away: ${recoverCommand("--discard", domain)}`,
+        }end that first, or throw it away: ${recoverCommand("--discard", domain, standing.target)}`,
       }),
     );
   }

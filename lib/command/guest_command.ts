@@ -122,7 +122,9 @@ function hintOnSeats(verb: string, master: string, context: GuestCommand): strin
   const guest = guestOf(master, context);
   const word = guest === undefined ? "DOMAIN" : shellWord(guest);
   if (context.options.has("cancel")) return "no session of a seat is kept, so there is nothing to cancel";
-  if (verb === "keep") return `do what is to be kept in a session of that guest: autorevert commit ${word}`;
+  if (verb === "keep" || verb === "commit") {
+    return `do what is to be kept in a session of that guest: autorevert commit ${word}`;
+  }
   return ["autorevert", verb, ...optionWords(context), word].join(" ");
 }
 

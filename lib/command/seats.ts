@@ -6,6 +6,7 @@ import { type EventContext, isBeingStarted, mayBeStarting, readStart } from "../
 import { isSaved } from "../hook/decide.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { mayBeSavedOn, seatDecision } from "../hook/seat_decide.ts";
+import { isPaused } from "../hook/live_status.ts";
 import { newLayer } from "../hook/seat_layer.ts";
 import { observeListedSeat, observeRecordedSeat } from "../hook/seat_observe.ts";
 import { explainSeat } from "../hook/seat_refusal.ts";
@@ -106,7 +107,8 @@ async function judge(
   const on = seat.standsOn;
   const fine = (condition: Condition, stands = on) => ({ condition, problem: undefined, on: stands });
   try {
-    if (live && (isStarting || await isOpen())) {
+    const isUp = isStarting || isPaused(context.domain, context.host.settings);
+    if (live && (isUp || await isOpen())) {
       if (seat.record) return fine("running");
       throw new UserError(
         "the guest does not run on a session: it was started before the disk was listed as a seat",

@@ -28,7 +28,7 @@ export function explainSeat(
         {
           hint: `list it again: autorevert enable ${guest} ${target} --master ${shellWord(master.image)}; ` +
             `or throw the session away, and give the disk an image of its own: ${
-              recoverCommand("--discard", domain)
+              recoverCommand("--discard", domain, target)
             }`,
         },
       );

@@ -4,7 +4,7 @@
  */
 
 import type { EventContext } from "./context.ts";
-import { guestOf, rawImages } from "./definitions.ts";
+import { guestOf, rawImages, readableDisksIn } from "./definitions.ts";
 import { keptForAnother } from "./kept_commits.ts";
 import { isComingUp, isOfAnotherHost, mayRun } from "./seat_guest.ts";
 import { UserError } from "../errors.ts";
@@ -28,6 +28,8 @@ import { listed, quoted, recoverCommand, shellWord } from "../text.ts";
 export interface Standing {
   /** Undefined if no note tells whose it is. */
   readonly domain: string | undefined;
+  /** Of that guest's disks, as far as it is told. */
+  readonly target: string | undefined;
   readonly file: string;
   /** Number of the layer; undefined where it can't be told. */
   readonly layer: number | undefined;
@@ -59,12 +61,13 @@ export function standingOn(names: Names, { host }: Pick<EventContext, "host">): 
     records === "unreadable"
       ? [{
         domain,
+        target: undefined,
         file: guestNames(configFolder, domain).seats,
         layer: undefined,
         how: "unreadable note",
       }]
       : records.filter((record) => isOn(names, record) && !isOver(record, host)).map((record) => ({
-        ...{ domain, file: record.image, layer: record.layer },
+        ...{ domain, target: record.target, file: record.image, layer: record.layer },
         how: howNoted(record, domain, { host }),
       }))
   );
@@ -88,7 +91,7 @@ function isWrittenSince({ image, written }: SeatRecord): boolean {
 /** Files that stand on a layer, besides those of which is noted just that. */
 function foundOn(names: Names, noted: readonly Standing[], host: EventContext["host"]): Standing[] {
   const unread = (file: string): Standing => ({
-    ...{ domain: undefined, file, layer: undefined },
+    ...{ domain: undefined, target: undefined, file, layer: undefined },
     how: "unreadable file",
   });
   const closed: string[] = [];
@@ -113,7 +116,8 @@ function foundOn(names: Names, noted: readonly Standing[], host: EventContext["h
     const { scratch, ended } = namesOf(image);
     const theirs = noted.filter((one) => one.file === image);
     if (theirs.some((one) => one.layer === layer) && (file === image || file === scratch)) return [];
-    return [{ domain: theirs[0]?.domain, file, layer, how: file === ended ? "set aside" : "unknown" }];
+    const { domain, target } = theirs[0] ?? {};
+    return [{ domain, target, file, layer, how: file === ended ? "set aside" : "unknown" }];
   });
   const raw = found.some(({ how }) => how === "unknown") ? rawImages({ host }) : undefined;
   return [...found.filter(({ file }) => !raw?.has(file)), ...closed.map(unread)];
@@ -263,19 +267,17 @@ export function topBlock(
 ): UserError | undefined {
   const standing = onTop(standingOn(names, context), state);
   if (standing.length === 0) return undefined;
-  const owners = standing.map(({ domain, file, how }) =>
+  const owners = standing.map((one) =>
     // What no note tells of may be another host's.
-    how === "unreadable note" || how === "unknown"
-      ? undefined
-      : domain ?? guestOf(imageOf(file) ?? file, context)
+    one.how === "unreadable note" || one.how === "unknown" ? undefined : seatOf(one, context)
   );
-  const seats = [...new Set(owners.flatMap((domain) => domain ?? []))].map(shellWord).join(" ");
+  const seats = [...new Set(owners.flatMap((seat) => seat?.map(shellWord).join(" ") ?? []))].join(", ");
   // What is set aside and no guest's is as unknown as all else that nobody tells of.
   const others = standing.filter((_, index) => owners[index] === undefined)
     .map((one) => one.how === "set aside" ? { ...one, how: "unknown" as const } : one);
   const ways = [
     seats && `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
-      `autorevert recover --discard GUEST; they are ${seats}`,
+      `autorevert recover --discard GUEST TARGET; they are ${seats}`,
     wayOut(others),
   ];
   return new UserError(`sessions stand on the commit: ${tellStanding(standing)}`, {
@@ -283,15 +285,29 @@ export function topBlock(
   });
 }
 
+/** The guest and the target of what stands there, where no note tells of it by the guest's definition. */
+function seatOf(
+  { domain, target, file }: Standing,
+  context: Pick<EventContext, "host">,
+): readonly string[] | undefined {
+  if (domain !== undefined && target !== undefined) return [domain, target];
+  const image = imageOf(file) ?? file;
+  const guest = domain ?? guestOf(image, context);
+  if (guest === undefined) return undefined;
+  const disk = (readableDisksIn(context.host.settings.definedFolder, guest) ?? [])
+    .find(({ file }) => file !== undefined && files.sameFile(files.resolveIfThere(file) ?? file, image));
+  return [guest, ...disk ? [disk.target] : []];
+}
+
 /** What an administrator can do about those that nothing ends by itself; undefined where there is none. */
 export function wayOut(blocking: readonly Standing[]): string | undefined {
   const which = (how: How) => blocking.filter((one) => one.how === how);
   const names = (how: How) => listed([...new Set(which(how).map(({ file }) => file))]);
-  const guests = [...new Set([...which("left"), ...which("over")].flatMap(({ domain }) => domain ?? []))];
+  const ends = [...which("left"), ...which("over")].map(({ domain, target }) =>
+    recoverCommand("--discard", domain!, target!)
+  );
   const ways = [
-    ...guests.map((domain) =>
-      `unless its guest was saved, end the session: ${recoverCommand("--discard", domain)}`
-    ),
+    ...[...new Set(ends)].map((end) => `unless its guest was saved, end the session: ${end}`),
     ...which("unreadable note").map(({ domain }) =>
       `see what is wrong with the note: autorevert check ${shellWord(domain!)}`
     ),
