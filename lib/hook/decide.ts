@@ -14,6 +14,7 @@ import {
   type Row,
 } from "../state/decision_table.ts";
 import {
+  hasItsSetAside,
   hasStaying,
   isMadeForIt,
   isMarked,
@@ -91,8 +92,8 @@ export async function decideAll(
   // Each may take a process.
   const rows = await Promise.all(disks.map((disk) => decisionFor(disk, context, facts(disk))));
   for (const [index, disk] of disks.entries()) {
-    const { decision, reason } = rows[index]!;
-    decided.push({ disk, decision });
+    const { decision, reason, when } = rows[index]!;
+    decided.push({ disk, decision, ...when?.stays === true && { isBeside: true } });
     if (decision !== "nothing") context.run.logInfo(disk.target, `${decision}: ${reason}`);
     if (decision === "leave to a person") tellLeft(disk, context);
   }
@@ -113,7 +114,7 @@ export async function decisionFor(
   disk: ObservedDisk,
   context: EventContext,
   circumstances: EventFacts,
-): Promise<Omit<Row, "when">> {
+): Promise<Omit<Row, "when"> & Partial<Row>> {
   const state = stateOf(disk);
   if (state.kind === "committing" || state.kind === "headless") {
     if (circumstances.event === "prepare") {
@@ -148,7 +149,10 @@ function hasSetAside(
 ): Facts["ended"] {
   const isThere = hasEnded(stateOf(disk));
   if (event !== "prepare" || start !== "resume") return isThere;
-  const isOther = disk.record?.lost === true || isThere && !wasSavedOn(disk);
+  // Once the guest was up on a session that is gone now, and whose end was not told here, what its start had set aside is older.
+  const isOlder = stateOf(disk).kind !== "session" && hasItsSetAside(disk) && !disk.record?.idle &&
+    disk.record?.aside === undefined;
+  const isOther = disk.record?.lost === true || isThere && (isOlder || !wasSavedOn(disk));
   return isOther ? "other" : isThere && !isOthersSetAside(disk, context);
 }
 

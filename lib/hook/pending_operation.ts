@@ -43,7 +43,10 @@ export function withPending(
     const topVersion = version(namesOf(record.image).layer(top));
     const { undone: _undone, waits: _waits, ...rest } = record;
     const ended = namesOf(record.image).ended;
-    const goes = verb === "undo" && state.ended && wasSavedOn({ endedMade: madeAt(ended), record }) ||
+    const kept = verb === "keep" ? version(ended) : undefined;
+    // A session that goes is later than the commit, whoever's it is.
+    const isSession = !record.undone || wasSavedOn({ endedMade: madeAt(ended), record });
+    const goes = verb === "undo" && state.ended && isSession ||
       record.waits === "saved" && !state.ended;
     return {
       ...rest,
@@ -52,6 +55,7 @@ export function withPending(
       pending: {
         ...{ verb, top },
         ...topVersion !== undefined && { topVersion },
+        ...kept !== undefined && { kept },
         ...to !== undefined && { to },
       },
     };
@@ -156,8 +160,10 @@ function stepsOf({ image, owner }: SessionRecord, pending: PendingOperation, lis
       ];
     }
     case "keep":
-      // Whoever had the image meanwhile may have thrown it away.
-      return state.ended ? moves.keep(names, state, owner) : [];
+      // Whoever had the image meanwhile may have thrown it away, or set another one aside.
+      return state.ended && [undefined, version(names.ended)].includes(pending.kept)
+        ? moves.keep(names, state, owner)
+        : [];
     default:
       return verb satisfies never;
   }

@@ -21,7 +21,7 @@ import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { parseDisks } from "../input/domain_xml.ts";
-import { type DecidedDisk, isLeftBeside } from "../state/decided_disk.ts";
+import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
 import { firmwareAtRelease } from "../state/firmware.ts";
 import {
@@ -210,13 +210,14 @@ function allOrNone(
   { disks: recovered, replaced: strangers }: Recovery,
   { run }: EventContext,
 ): DecidedDisk[] {
-  const decided = all.map(({ disk, decision }): DecidedDisk => {
+  const decided = all.map((one): DecidedDisk => {
+    const { disk, decision } = one;
     const isStranger = strangers.has(disk.names.image) &&
       ["commit", "discard", "set aside"].includes(decision);
-    if (isStranger) return { disk, decision: "hold" };
+    if (isStranger) return { ...one, decision: "hold" };
     // Nothing of it can be seen, and it may come back.
     const isUnseen = isSessionAway(disk) && disk.source === "same";
-    return { disk, decision: !isUnseen ? decision : wishOf(disk) === "set" ? "hold" : "leave" };
+    return { ...one, decision: !isUnseen ? decision : wishOf(disk) === "set" ? "hold" : "leave" };
   });
   const waits = decided.some(({ disk, decision }) =>
     wishOf(disk) === "set" && !hasSuccessor(disk, recovered) &&
@@ -226,22 +227,23 @@ function allOrNone(
   const isKeptByMark = decided.some(({ disk, decision }) =>
     decision === "commit" && isMarked(disk) && disk.record?.came === "migration"
   );
-  const isBeside = decided.some(isLeftBeside);
-  return decided.map(({ disk, decision }) => {
+  const isBeside = decided.some((one) => one.isBeside);
+  return decided.map((one) => {
+    const { disk, decision } = one;
     if (isBeside && decision === "set aside") {
       run.logInfo(disk.target, "leave: another disk's session stays until the next start sets it aside");
-      return { disk, decision: "leave" };
+      return { ...one, decision: "leave" };
     }
     if (isKeptByMark && decision === "discard" && disk.record?.came === "migration") {
       run.logInfo(
         disk.target,
         "set aside: another disk is kept, and its old host may have been cut short before it marked this one",
       );
-      return { disk, decision: "set aside" };
+      return { ...one, decision: "set aside" };
     }
-    if (!waits || decision !== "commit") return { disk, decision };
+    if (!waits || decision !== "commit") return one;
     run.logInfo(disk.target, "hold: another disk of the guest can't be committed yet");
-    return { disk, decision: "hold" };
+    return { ...one, decision: "hold" };
   });
 }
 

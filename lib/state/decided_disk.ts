@@ -1,20 +1,17 @@
 import type { Decision } from "./decision_table.ts";
-import { hasSetAside, hasStaying, type ObservedDisk } from "./observed_disk.ts";
+import { hasSetAside, type ObservedDisk } from "./observed_disk.ts";
 
 /** A disk and what is to happen to it. */
 export interface DecidedDisk {
   readonly disk: ObservedDisk;
   readonly decision: Decision;
+  /** It stays in its place since what its start has set aside is still there. */
+  readonly isBeside?: true;
 }
 
 /** Whether the disk gets a new session. */
 export function beginsSession(decision: Decision): boolean {
   return decision === "new session" || decision === "set aside, new session";
-}
-
-/** At an end: whether a session stays in its place since what its start has set aside is still there. */
-export function isLeftBeside({ disk, decision }: DecidedDisk): boolean {
-  return decision === "leave" && hasStaying(disk);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type DecidedDisk, isLeftBeside } from "./decided_disk.ts";
+import type { DecidedDisk } from "./decided_disk.ts";
 import type { Decision } from "./decision_table.ts";
 import { withCommits, withoutMerged } from "./firmware_commits.ts";
 import {
@@ -64,7 +64,7 @@ export function recordsAtRelease(
   }: EndedGuest,
 ): SessionRecord[] {
   const all = decided.map(({ disk }) => disk);
-  const isBeside = isUp && decided.some(isLeftBeside);
+  const isBeside = isUp && decided.some(({ isBeside }) => isBeside);
   const records = decided.flatMap(({ disk, decision }): SessionRecord[] => {
     const { record } = disk;
     if (record === undefined) return [];

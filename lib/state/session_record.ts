@@ -109,6 +109,8 @@ export interface PendingOperation {
   readonly top: number;
   /** Size and time of that layer. */
   readonly topVersion?: string;
+  /** Of a keep: size and time of what is to be kept. */
+  readonly kept?: string;
   /** Of firmware: the layer that an undo goes back to, where that isn't the next one. */
   readonly to?: number;
 }
@@ -141,7 +143,7 @@ function parseRecord(value: unknown): SessionRecord {
   const given = Object(value);
   const { target, image, started, made, uid, gid, mode, flagVersion, came, aside, setsAside, merging } =
     given;
-  const { topVersion, to } = given;
+  const { topVersion, kept, to } = given;
   const texts = [target, image, started, mode].every((text) => typeof text === "string");
   const numbers = [uid, gid].every((id) => Number.isInteger(id) && id >= 0);
   if (!texts || !numbers || !/^[0-7]{1,4}$/.test(mode) || !image.startsWith("/")) {
@@ -152,6 +154,7 @@ function parseRecord(value: unknown): SessionRecord {
   const pending = verb && {
     ...{ verb, top: given[verb] },
     ...typeof topVersion === "string" && { topVersion },
+    ...typeof kept === "string" && { kept },
     ...Number.isInteger(to) && { to },
   };
   return {
@@ -206,6 +209,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
       {
         [pending.verb]: pending.top,
         ...pending.topVersion !== undefined && { topVersion: pending.topVersion },
+        ...pending.kept !== undefined && { kept: pending.kept },
         ...pending.to !== undefined && { to: pending.to },
       },
   }));
@@ -215,7 +219,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
   "target image firmware started continued uid gid mode made ahead idle over held waits flagged flagVersion came " +
-  "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep forget publish topVersion to"
+  "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep forget publish topVersion kept to"
 ).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */
