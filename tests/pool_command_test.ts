@@ -710,3 +710,31 @@ for (const from of ["check of the master", "undo of the master", "enable", "a st
     },
   );
 }
+
+poolTest(
+  "the guest of a master of which a version is published is not taken out: seats of other hosts may begin with that",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 5, publish: "by hand" };
+    fixture.configure({ vda: false });
+    await pool.commit("one");
+    assertEquals((await fixture.type("publish guest")).code, 0);
+    await pool.commit("two");
+    fixture.configure({ vda: false });
+    const config = `${fixture.config}/seat1.json`;
+    const text = Deno.readTextFileSync(config);
+    Deno.removeSync(config);
+    const { code, said } = await fixture.type("disable guest");
+    assertEquals(code, 1);
+    const [, way] = /: autorevert (enable .*)$/.exec(said.join("\n"))!;
+    Deno.writeTextFileSync(config, text);
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "one");
+    await pool.stop("seat1");
+    Deno.removeSync(config);
+    assertEquals((await fixture.type(way!)).said, []);
+    assertEquals((await fixture.type("disable guest")).said, []);
+    await fixture.type("merge guest");
+    assertEquals(fixture.files(), ["vda.img"]);
+  },
+);

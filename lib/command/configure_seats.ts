@@ -23,6 +23,7 @@ import { readSeats } from "../host/seat_records.ts";
 import { type Config, peekDisks } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { guestNames, namesOf } from "../state/paths.ts";
+import { publishedOf } from "../state/state.ts";
 import { isSeatRefusal } from "../state/seat_table.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -265,11 +266,22 @@ export async function leaveMasters(masters: readonly string[], context: GuestCom
   await startMastersMerges(names, context);
 }
 
-/** @throws {UserError} if a disk that is to be left alone is a master: its guest would write into what seats stand on */
+/**
+ * @throws {UserError} if a disk that is to be left alone is a master: its guest would write into what seats stand on; or a version of it
+ * is published, with which those of other hosts may begin
+ */
 export function checkNoSeats(image: string, target: string, context: GuestCommand): void {
   const names = namesOf(image);
   const seats = seatsOn(names, context);
-  if (seats.length === 0) return;
+  if (seats.length === 0) {
+    if (publishedOf(names, files.listIfThere(image)) === undefined) return;
+    throw withContext(
+      target,
+      new UserError("a version of it is published, with which seats of other hosts may begin", {
+        hint: `if there are none: autorevert enable ${shellWord(context.domain)} ${target} --no-by-hand`,
+      }),
+    );
+  }
   const areListed = seatsListedOn(names, context).length > 0;
   const ways = [
     areListed ? "take those out first: autorevert disable GUEST TARGET" : undefined,

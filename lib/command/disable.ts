@@ -54,7 +54,7 @@ export async function disable(context: GuestCommand): Promise<void> {
     : out.reduce(unlistDisk, files.read(paths.config)!);
   await configure(text, `take out ${out.join(", ")}`, context);
   tellDisabledSeats(seats, context);
-  await releaseMasters(views.flatMap(({ disk }) => disk?.names ?? []), context, { ownGuest: true });
+  await releaseMasters(views.flatMap(({ disk }) => disk?.names ?? []), context);
   await leaveMasters(seats.map(({ master }) => master), context);
   for (const view of views) terminal.print(`${domain} ${view.target}: ${afterDisable(view, domain)}`);
   await startMerge(views.flatMap(({ disk }) => disk ? [{ ...disk, keepCommits: 0 }] : []), context);

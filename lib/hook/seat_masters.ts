@@ -86,20 +86,15 @@ function leadsTo(path: string, { image }: Names): boolean {
   return path === image || files.sameFile(path, image);
 }
 
-/**
- * Masters that nobody has any more become ordinary disks again.
- *
- * @param ownGuest by their own guest, with what is published; otherwise that stays, for whoever may be a seat again
- */
+/** Masters that nobody has any more become ordinary disks again, unless a version is published, for whoever may be a seat again. */
 export async function releaseMasters(
   masters: readonly Names[],
   context: EventContext,
-  { ownGuest } = { ownGuest: false },
 ): Promise<void> {
   const { run } = context;
   for (const master of masters) {
     const found = run.listing(master.image);
-    if (!found.has(master.master) || !ownGuest && publishedOf(master, found) !== undefined) continue;
+    if (!found.has(master.master) || publishedOf(master, found) !== undefined) continue;
     try {
       using _folder = await run.locks.folders([master.image]);
       const listing = run.listing(master.image);
