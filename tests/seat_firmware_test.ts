@@ -369,3 +369,44 @@ for (const on of ["older", "newer"]) {
     assertEquals([fixture.read(image)["session"], seats.content("seat1")], [on, { session: on }]);
   });
 }
+
+for (const reason of ["shutdown", "-"]) {
+  Deno.test(`a seat that is saved at one host is started at another, and finds its variables at the first again: ${reason}`, async () => {
+    using fixture = new FirmwareFixture();
+    using other = new Fixture(undefined, fixture.images);
+    Object.assign(other, { name: "there", busy: fixture.busy });
+    other.settings = { ...other.settings, firmwareFolders: [`${fixture.root}/firmware`] };
+    const here = pool(fixture);
+    const there = new FirmwarePool(other as FirmwareFixture, []);
+    there.variables = (seat) => here.variables(seat);
+    there.configure("seat1");
+    Deno.removeSync(other.configFile);
+    await here.commit("one");
+    const write = (session: string) => {
+      fixture.write(here.image("seat1"), "session", session);
+      Deno.writeTextFileSync(here.variables("seat1"), JSON.stringify({ session }));
+    };
+    await here.start("seat1");
+    write("saved");
+    await here.stop("seat1", "saved");
+    assertEquals(
+      (await other.type("status seat1")).printed.join().includes("no session of this guest"),
+      false,
+    );
+    await there.start("seat1");
+    write("other");
+    await there.stop("seat1", reason);
+    if (reason === "shutdown") {
+      await here.restore("seat1");
+      assertEquals([fixture.read(here.image("seat1"))["session"], here.content("seat1")], [
+        "saved",
+        { session: "saved" },
+      ]);
+      await here.stop("seat1");
+    } else {
+      await here.event("seat1", "restore");
+      const { code, said } = await here.event("seat1", "prepare");
+      assertEquals([code, said[0]?.includes("nobody can tell on which session")], [1, true]);
+    }
+  });
+}

@@ -149,7 +149,7 @@ async function enableDisks(
     await checkStart(disk, isLive, context);
   }
   if (firmware === true && !isLive) {
-    await checkOwnFirmware(disks.filter(({ firmware }) => firmware), [], context);
+    await checkOwnFirmware(disks.filter(({ firmware }) => firmware), [], [], context);
   }
   const meant = disks.filter(({ target }) => targets.includes(target));
   if (keeping.publish === "by hand") checkAllPublishable(meant);

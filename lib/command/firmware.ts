@@ -16,6 +16,7 @@ import { Run } from "../host/run.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { type Decision, isRefusal } from "../state/decision_table.ts";
 import { firmwareAtPrepare } from "../state/firmware.ts";
+import type { SeatDecision } from "../state/seat_table.ts";
 import { isTorn, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { shellWord } from "../text.ts";
 
@@ -115,7 +116,10 @@ export async function firmwareProblem(
   const decisions: Decision[] = disks.some(goesOn) ? ["resume"] : [];
   try {
     const files = observeFirmware(config, defined ?? [], records, context.host.settings.firmwareFolders);
-    if (!isLive && !isComing) await checkOwnFirmware(files, decisions, looking);
+    const ofSeats = seats.flatMap(({ condition }) =>
+      condition === "awaited" || condition === "is set aside" ? "set aside, new session" as const : []
+    );
+    if (!isLive && !isComing) await checkOwnFirmware(files, decisions, ofSeats, looking);
     const on = isComing || files.length === 0 ? undefined : seats[0]?.on;
     if (on !== undefined) await firmwareOfMaster(on, looking);
     return undefined;
@@ -131,10 +135,11 @@ const comesBack: readonly Condition[] = ["saved", "elsewhere"];
 export async function checkOwnFirmware(
   files: readonly ObservedDisk[],
   decisions: readonly Decision[],
+  ofSeats: readonly SeatDecision[],
   context: EventContext,
 ): Promise<void> {
   for (const file of files) checkMergeMarks(file);
-  for (const { disk, decision } of firmwareAtPrepare(files, decisions, "fresh")) {
+  for (const { disk, decision } of firmwareAtPrepare(files, decisions, ofSeats, "fresh")) {
     if (isRefusal(decision)) throw withContext(disk.target, await whyRefused(decision, disk, context));
   }
 }

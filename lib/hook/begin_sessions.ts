@@ -84,9 +84,9 @@ export async function beginSessions(
     noting,
     (disk) => eventFacts(disk, { start, isFlagMeant: isFlagMeant(disk), before }, context),
   );
-  const decisions = [...disksDecided.map(({ decision }) => decision), ...seats?.decisions ?? []];
+  const decisions = disksDecided.map(({ decision }) => decision);
   const found = start === "fresh" ? await withTemplates(recovery.disks, context) : recovery.disks;
-  const firmware = firmwareAtPrepare(found, decisions, start);
+  const firmware = firmwareAtPrepare(found, decisions, seats?.decisions ?? [], start);
   const decided = withFirmware(firmware, disksDecided, context);
   for (const disk of recovery.disks) checkMergeMarks(disk);
   await refuse(decided, context);

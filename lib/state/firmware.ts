@@ -15,15 +15,20 @@ type Decisions = readonly (Decision | SeatDecision)[];
 /** What a start makes of the firmware among these files, by what it makes of the guest's disks and seats. Pure. */
 export function firmwareAtPrepare(
   all: readonly ObservedDisk[],
-  decisions: Decisions,
+  disks: readonly Decision[],
+  seats: readonly SeatDecision[],
   start: "fresh" | "resume" | "migrate",
 ): DecidedDisk[] {
-  return firmwareIn(all).map((disk) => ({ disk, decision: atPrepare(disk, decisions, start) }));
+  return firmwareIn(all).map((disk) => ({
+    disk,
+    decision: atPrepare(disk, [...disks, ...seats], seats, start),
+  }));
 }
 
 function atPrepare(
   disk: ObservedDisk,
   decisions: Decisions,
+  seats: readonly SeatDecision[],
   start: "fresh" | "resume" | "migrate",
 ): Decision {
   const state = stateOf(disk);
@@ -41,7 +46,9 @@ function atPrepare(
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
   }
   if (!disk.listed) return isSession && isOurs(disk) ? "discard" : "let go";
-  if (isSession && !isOurs(disk)) return "refuse: not ours";
+  // A seat's guest may be saved at another host on both.
+  const isSeats = disk.record === undefined && has(seats, "set aside, new session");
+  if (isSession && !isOurs(disk) && !isSeats) return "refuse: not ours";
   if (state.kind === "stray") return "refuse: stray commit";
   const isDone = ended && disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
   return isSession && has(decisions, "set aside, new session") && !isDone
