@@ -889,3 +889,31 @@ Deno.test("undo names no command that ends what a guest is saved on at another h
     ", of which no note here tells: a guest may be saved on it at another host, away?",
   );
 });
+
+for (const how of ["is killed before it has changed a name", "fails in QEMU"]) {
+  for (const isNoted of [true, false]) {
+    Deno.test(`after a start that ${how}, a guest isn't restored on what it is saved on at another host, its own save noted: ${isNoted}`, async () => {
+      using hosts = new Hosts();
+      const { here, there } = hosts;
+      const perform: NonNullable<Circumstance["perform"]> = () => () => Promise.reject(new Error("killed"));
+      await here.start("seat1");
+      await here.stop("seat1", "saved", isNoted ? {} : { perform });
+      await afterClockTick();
+      await there.start("seat1");
+      there.fixture.write(there.image("seat1"), "work");
+      await there.stop("seat1", "saved");
+      const isKilled = how !== "fails in QEMU";
+      await here.event("seat1", "prepare", "-", isKilled ? { perform: dyingAt("rename") } : {});
+      if (isKilled) here.powerCut();
+      else await here.event("seat1", "release", "failed");
+      await here.event("seat1", "restore");
+      assertEquals((await here.event("seat1", "prepare")).code, 1);
+      await here.event("seat1", "release", "failed");
+      const image = here.image("seat1");
+      const kept = [image, `${image}.autorevert-ended`].filter((path) =>
+        exists(path) && here.fixture.read(path)["work"] === "yes"
+      );
+      assertEquals(kept.length, 1);
+    });
+  }
+}

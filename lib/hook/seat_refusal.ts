@@ -40,7 +40,7 @@ export function explainSeat(
       const [path, found, saved] = file === "session"
         ? [names.image, written, record?.beside ? undefined : record?.written]
         : [names.ended, endedWritten, record?.written ?? record?.setsAside];
-      if (found === undefined || saved === undefined) return new UserError(gone, { hint: drop });
+      if (found === undefined || !saved) return new UserError(gone, { hint: drop });
       return new UserError(
         `${gone}: ${quoted(path)} was last written to at ${timeOf(found)}, and the guest saved on one of ${
           timeOf(saved)

@@ -6,6 +6,7 @@ import {
   beginsSeat,
   besideOf,
   type DecidedSeat,
+  isAnotherSession,
   isNoted,
   type ObservedSeat,
   type StandsOn,
@@ -85,7 +86,10 @@ function setAsideBy(seat: ObservedSeat): Partial<SeatRecord> {
   const beside = besideOf(seat);
   // Begun again, before anything was set aside: what is noted is the next session already.
   const stays = waitsToBeSetAside(seat) ? record?.stays : beside === undefined || beside === "died";
+  // Until the guest is up, it may come back to the one of its last save, and to no other. Of what is gone nobody knows the time.
+  const saved = record?.written ?? (isAnotherSession(seat) && beside === undefined ? 0 : undefined);
   return {
+    ...saved !== undefined && { written: saved },
     ...written !== undefined && { setsAside: written },
     ...stays && { stays: true },
     // Until it has been set aside, the guest may come back to what lies there.
@@ -95,8 +99,12 @@ function setAsideBy(seat: ObservedSeat): Partial<SeatRecord> {
 
 /** What a record tells of the session that its start has set aside. */
 function asideOf(record: SeatRecord | undefined): Partial<SeatRecord> {
-  const { setsAside, stays } = record ?? {};
-  return { ...setsAside !== undefined && { setsAside }, ...stays && { stays } };
+  const { setsAside, stays, written } = record ?? {};
+  return {
+    ...written !== undefined && { written },
+    ...setsAside !== undefined && { setsAside },
+    ...stays && { stays },
+  };
 }
 
 /** The note of a guest that is up: no memory has to come back for its session. What its start has set aside is told only if it stays. */

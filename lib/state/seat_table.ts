@@ -87,7 +87,7 @@ const prepare = rows([
 
   // The guest comes with a memory of its own.
   [
-    { start: "resume", file: "session", unborn: true },
+    { start: "resume", file: "session", ended: true, unborn: true },
     "put back",
     "it was saved on this session, and no start came up since",
   ],
