@@ -1075,3 +1075,22 @@ for (const end of ["-", "keep-session"]) {
     },
   );
 }
+
+poolTest(
+  "a restore whose rename fails leaves what the guest was saved on, and the next one comes to it",
+  1,
+  async (pool, fixture) => {
+    pool.configure("seat1", { "keep-session": true });
+    await pool.start("seat1");
+    fixture.write(pool.image("seat1"), "saved");
+    await pool.stop("seat1", "saved");
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    await pool.event("seat1", "restore");
+    const perform = failing(pool.image("seat1"));
+    assertEquals((await pool.event("seat1", "prepare", "-", { perform })).code, 1);
+    await pool.event("seat1", "release", "failed");
+    await pool.restore("seat1");
+    assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
+  },
+);

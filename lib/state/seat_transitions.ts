@@ -53,8 +53,11 @@ export function undoSeat(
 ): Step[] {
   const remove = (path: string): Step[] =>
     made !== undefined && now.get(path) === made ? [{ kind: "remove", path }] : [];
-  const putBack: Step[] = [{ kind: "rename", from: names.image, to: names.ended }];
-  if (decision === "put back") return own.has(names.image) ? putBack : [];
+  if (decision === "put back") {
+    // A rename that failed may have been done all the same.
+    const isDone = now.has(names.image) && now.get(names.image) === before.get(names.ended);
+    return isDone && !now.has(names.ended) ? [{ kind: "rename", from: names.image, to: names.ended }] : [];
+  }
   const steps = [...remove(names.scratch), ...remove(names.image)];
   // Of one that was set aside.
   const isAside = own.has(names.ended) && now.get(names.ended) === before.get(names.image);
