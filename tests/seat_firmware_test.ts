@@ -1,7 +1,7 @@
 /** Firmware of a guest with a seat begins as the master's is, of the version that the seat stands on. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { beforeFirst } from "./fault.ts";
+import { beforeFirst, dyingAt } from "./fault.ts";
 import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
 import { type Circumstance, Fixture } from "./fixture.ts";
 
@@ -408,5 +408,26 @@ for (const reason of ["shutdown", "-"]) {
       const { code, said } = await here.event("seat1", "prepare");
       assertEquals([code, said[0]?.includes("nobody can tell on which session")], [1, true]);
     }
+  });
+}
+
+for (const step of [0, 1, 2, 3, 4, 5, 6, 7, 8]) {
+  Deno.test(`a start in place of a saved guest that is killed and told as failed leaves its variables: before rename ${step}`, async () => {
+    using fixture = new FirmwareFixture();
+    const seats = pool(fixture);
+    await seats.commit("one");
+    await seats.start("seat1");
+    fixture.write(seats.image("seat1"), "session", "saved");
+    Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ session: "saved" }));
+    await seats.stop("seat1", "saved");
+    let names = 0;
+    const perform = dyingAt((one) => (one.kind === "rename" || one.kind === "link") && names++ === step);
+    await seats.event("seat1", "prepare", "-", { perform });
+    await seats.event("seat1", "release", "failed");
+    await seats.restore("seat1");
+    assertEquals([fixture.read(seats.image("seat1"))["session"], seats.content("seat1")], [
+      "saved",
+      { session: "saved" },
+    ]);
   });
 }

@@ -83,6 +83,8 @@ function atRelease(
   if (stateOf(disk).kind !== "session" || !isOurs(disk)) return "nothing";
   // The saved guest is still to be resumed.
   if (start === "refused" || start === "resume" || start === "migrate") return "leave";
+  // Nor has a start that was cut short replaced it yet.
+  if (start === "fresh" && waitsToBeSetAside(disk)) return "leave";
   if (has(decisions, "commit")) return "commit";
   if (isUnknown || has(decisions, "hold", "leave", "pass on", "leave to a person")) return "leave";
   return has(decisions, "set aside") ? "set aside" : "discard";
