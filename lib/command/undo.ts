@@ -1,4 +1,4 @@
-import { described, type GuestCommand } from "./guest_command.ts";
+import { described, type GuestCommand, onSameDisks } from "./guest_command.ts";
 import { onIdleDisks } from "./idle_disks.ts";
 import { enableKeeping, type Idle, type Layered } from "./idle_operation.ts";
 import { UserError } from "../errors.ts";
@@ -116,13 +116,11 @@ function checkFirmware({ names }: ObservedDisk, { layers }: Layered, { paths }: 
 }
 
 /** @throws {UserError} if a session stands on the newest commit, or it is published */
-function checkSeats({ target, names }: ObservedDisk, state: Layered, context: GuestCommand): void {
+function checkSeats({ names }: ObservedDisk, state: Layered, context: GuestCommand): void {
   if (!state.master) return;
   if (state.published === topOf(state.layers)) {
     throw new UserError("the commit is the published version", {
-      hint: `publish the one before it: autorevert publish --back ${shellWord(context.domain)} ${
-        shellWord(target)
-      }`,
+      hint: `publish the one before it: ${onSameDisks("publish --back", context)}`,
     });
   }
   const block = topBlock(names, state, context);
