@@ -1094,3 +1094,20 @@ poolTest(
     assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
   },
 );
+
+poolTest(
+  "what a start was making when the host died keeps no merge and no start waiting",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    await pool.event("seat1", "prepare", "-", { perform: dyingAt("rename") });
+    assert(exists(`${pool.image("seat1")}.autorevert-new`));
+    await pool.commit("second");
+    fixture.booted = LATER;
+    Deno.removeSync(`${fixture.config}/seat1.starting`);
+    await pool.merge();
+    assertEquals(pool.layers, [1]);
+    await pool.start("seat1");
+  },
+);

@@ -151,6 +151,14 @@ async function noteDead(context: EventContext): Promise<void> {
   });
   if (JSON.stringify(next) === JSON.stringify(records)) return;
   run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
+  // What a start was making when it was cut short stands on a layer, too.
+  run.locks.claim(records.map(({ image }) => image));
+  for (const { target, image } of records) {
+    const { scratch } = namesOf(image);
+    if (files.lstat(image) === undefined && files.lstat(scratch) !== undefined) {
+      await run.take(target, [{ kind: "remove", path: scratch }]);
+    }
+  }
   await run.take("", [{ kind: "seats", path: paths.seats, records: next }]);
 }
 
