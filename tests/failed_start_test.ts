@@ -209,3 +209,32 @@ Deno.test("a flag that an editor clears after a start that failed keeps no sessi
     assertEquals(fixture.disk("vda"), { base: "vda" }, `${isFailed}`);
   }
 });
+
+for (const reason of ["destroyed", "unknown"]) {
+  Deno.test(`a start that is over before the guest is up uses up no flag: ${reason}`, async () => {
+    using fixture = new Fixture().disks({ vda: true });
+    await fixture.good("prepare");
+    await fixture.good("start");
+    await fixture.event("stopped", reason);
+    await fixture.event("release", reason);
+    assertEquals(fixture.flags(), { vda: true });
+  });
+
+  for (const what of ["commit that was undone", "session"]) {
+    Deno.test(`a ${what} that is set aside outlives a start that is over before the guest is up: ${reason}`, async () => {
+      using fixture = new Fixture();
+      fixture.keys = { "keep-commits": 2, "keep-session": what === "session" };
+      fixture.disks({ vda: what !== "session" }).define();
+      await fixture.start();
+      fixture.write(fixture.vda, "session");
+      await fixture.stop();
+      if (what !== "session") await fixture.type("undo guest --yes");
+      await fixture.good("prepare");
+      await fixture.good("start");
+      await fixture.event("stopped", reason);
+      await fixture.event("release", reason);
+      assertEquals((await fixture.type("keep guest --yes")).said, []);
+      assertEquals(fixture.disk("vda"), { base: "vda", session: "yes" });
+    });
+  }
+}

@@ -10,6 +10,7 @@ import { readRecords } from "../lib/host/session_records.ts";
 import { afterFirst, atEveryStep, before, Failing, failingAt, tearing } from "./fault.ts";
 import { type Circumstance, DOMAIN, Fixture, NOW } from "./fixture.ts";
 import { layersOf, live, type Past, placeOf, writeAll } from "./history.ts";
+import { committed as withCommit } from "./running_guest.ts";
 import { snapshot, Tree } from "./tree.ts";
 
 const committed: Past = { targets: ["vda"], layers: 2, keepCommits: 0, torn: false, aside: false };
@@ -534,4 +535,42 @@ Deno.test("nothing is merged under a guest whose disk is not listed any more, fr
   await fixture.good("release", "shutdown");
   await fixture.merge();
   assertEquals(fixture.files(), ["vda.img"]);
+});
+
+Deno.test("a commit whose base is away for a while is a commit still when that is back", async () => {
+  using fixture = await withCommit({ "keep-commits": 2 });
+  fixture.define();
+  const [layer, base] = [`${fixture.vda}.backing_file`, `${fixture.root}/base.img`];
+  Deno.renameSync(layer, base);
+  Deno.symlinkSync(base, layer);
+  const { said } = await fixture.event("prepare");
+  assertEquals(
+    said.at(-1),
+    `hint: what it belongs with lies here still; move it back: mv -f ${base} ${layer}`,
+  );
+  await fixture.event("release", "failed");
+  Deno.removeSync(layer);
+  await fixture.type("merge guest");
+  Deno.renameSync(base, layer);
+  await fixture.start();
+  assertEquals("session" in fixture.read(fixture.vda), true);
+});
+
+Deno.test("a commit whose base is moved away while the guest runs is a commit still when that is back", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 2 };
+  fixture.disks({ vda: true }).define();
+  const { vda } = fixture;
+  await fixture.start();
+  fixture.write(vda, "commit");
+  await fixture.stop();
+  fixture.configure({ vda: false });
+  await fixture.start();
+  // QEMU has the base open, and doesn't mind.
+  Deno.renameSync(`${vda}.backing_file`, `${fixture.root}/base.img`);
+  await fixture.event("stopped", "shutdown");
+  await fixture.event("release", "shutdown");
+  Deno.renameSync(`${fixture.root}/base.img`, `${vda}.backing_file`);
+  const { code, said } = await fixture.event("prepare");
+  assertEquals([code, said, "commit" in fixture.read(vda)], [0, [], true]);
 });

@@ -1,6 +1,8 @@
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
 import { folderOf, imageOf, layerNumber, type Names } from "../state/paths.ts";
+import type { Layers } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /**
@@ -12,6 +14,17 @@ import { quoted, shellWord } from "../text.ts";
 export function layerNamed(names: Names, backing: string): string | undefined {
   const number = layerNumber(imageOf(backing) ?? "", backing);
   return number === undefined ? undefined : names.layer(number);
+}
+
+/** Whether the lowest layer that is there stands on another one, which is away: alone, it is not the disk. */
+export function lacksBase(
+  names: Names,
+  { layers: [lowest] }: { readonly layers: Layers },
+  { host }: { readonly host: Pick<Host, "backingOf"> },
+): boolean {
+  const backing = lowest === 0 ? undefined : host.backingOf(names.layer(lowest));
+  const below = backing === undefined ? undefined : layerNamed(names, backing);
+  return below !== undefined && below !== names.layer(lowest);
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { UserError } from "../errors.ts";
 import { type EventContext, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
+import { lacksBase } from "./layer_names.ts";
 import { type Job, type Layered, type Way, wayToBegin } from "./merge_checks.ts";
 import { readableDisksIn } from "./definitions.ts";
 import { mergeBlock } from "./standing.ts";
@@ -107,7 +108,7 @@ export function isPending({ keepCommits }: ObservedDisk, state: State | undefine
 export async function flattenIdle(disk: ObservedDisk, context: EventContext): Promise<void> {
   await context.run.takeOrReport(disk.target, () => {
     const state = layered(disk, context);
-    return state ? flatten(disk.names, state) : [];
+    return state && !lacksBase(disk.names, state, context) ? flatten(disk.names, state) : [];
   });
 }
 

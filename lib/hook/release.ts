@@ -12,6 +12,7 @@ import {
 import { planCheckedRecovery } from "./checked_recovery.ts";
 import { decideAll, withFirmware } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
+import { lacksBase } from "./layer_names.ts";
 import { mergeExcess, startMerge } from "./merge.ts";
 import { mayLackMemory } from "./missing_memory.ts";
 import { flattenIdle } from "./merge_choice.ts";
@@ -91,8 +92,9 @@ async function holdsSnapshot({ host, paths }: EventContext): Promise<boolean> {
 function wasUp({ by }: NotedStart, { extra, paths, begun }: EventContext): boolean {
   if (extra === "failed") return false;
   const isDead = extra === "crashed" || extra === "daemon";
-  if (!isDead && extra !== "-") return true;
-  if (by === undefined) return isDead;
+  // QEMU may have been destroyed before the guest was up.
+  if (!isDead && extra !== "-" && extra !== "destroyed") return true;
+  if (by === undefined) return extra !== "-";
   const [from, to] = [by.at.getTime() + LONGEST_FAILURE, begun.getTime()];
   const records = readOwnRecords(paths.note);
   if (isDead && records.some(({ flagged }) => flagged)) return true;
@@ -208,15 +210,18 @@ function asBegun(disk: ObservedDisk): ObservedDisk {
 function allOrNone(
   all: readonly DecidedDisk[],
   { disks: recovered, replaced: strangers }: Recovery,
-  { run }: EventContext,
+  context: EventContext,
 ): DecidedDisk[] {
+  const { run } = context;
   const decided = all.map((one): DecidedDisk => {
     const { disk, decision } = one;
     const isStranger = strangers.has(disk.names.image) &&
       ["commit", "discard", "set aside"].includes(decision);
     if (isStranger) return { ...one, decision: "hold" };
-    // Nothing of it can be seen, and it may come back.
-    const isUnseen = isSessionAway(disk) && disk.source === "same";
+    // Nothing of it can be seen, or what it stands on is away, and it may come back.
+    const state = stateOf(disk);
+    const isUnseen = disk.source === "same" &&
+      (isSessionAway(disk) || state.kind === "session" && lacksBase(disk.names, state, context));
     return { ...one, decision: !isUnseen ? decision : wishOf(disk) === "set" ? "hold" : "leave" };
   });
   const waits = decided.some(({ disk, decision }) =>

@@ -56,7 +56,8 @@ export function eventOf(args: readonly string[]): Event | undefined {
   // No shutoff reason is called "--dry-run": whoever forgot one of the four doesn't want the event to happen.
   if (args.length !== 4 || !subOperations.includes(sub!) || extra === "--dry-run") return undefined;
   const operation = Object.hasOwn(operations, given!) ? operations[given!]! : "unknown";
-  return { domain: domain!, operation, given: given!, extra: extra! };
+  // libvirt says so of a start that a libvirtd which died has left, too.
+  return { domain: domain!, operation, given: given!, extra: extra === "unknown" ? "-" : extra! };
 }
 
 /** Whether this is an operation of libvirt's. */
