@@ -297,16 +297,25 @@ function namedFiles(record: SessionRecord): Told {
   const { image } = record;
   const [made, endedMade] = [image, namesOf(image).ended].map(madeAt);
   const isSession = !record.firmware && parse(namesOf(image), list(image)).kind === "session";
+  const isOwn = endedMade !== undefined && record.setsAside !== endedMade &&
+    wasSavedOn({ endedMade, record });
+  const told = [
+    ...isSession ? [isRecorded({ made, record }) ? SESSION : ANOTHER] : [],
+    ...isOwn ? [ENDED] : [],
+  ];
   return {
-    ...isSession && { made: [isRecorded({ made, record }) ? SESSION : ANOTHER] },
-    ...endedMade !== undefined && wasSavedOn({ endedMade, record }) && { setsAside: ENDED },
+    ...told.length > 0 && { made: told },
+    ...endedMade !== undefined && record.setsAside === endedMade && { setsAside: ENDED },
   };
 }
 
 function filesNow({ image, made, setsAside }: SessionRecord): Told {
   const [session, ended] = [image, namesOf(image).ended].map(madeAt);
   return {
-    ...made && { made: made.map((time) => time === SESSION ? session ?? time : time) },
+    ...made &&
+      {
+        made: made.map((time) => time === SESSION ? session ?? time : time === ENDED ? ended ?? time : time),
+      },
     ...setsAside !== undefined && ended !== undefined && { setsAside: ended },
   };
 }
