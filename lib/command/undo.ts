@@ -2,7 +2,7 @@ import { described, type GuestCommand, onSameDisks } from "./guest_command.ts";
 import { onIdleDisks } from "./idle_disks.ts";
 import { enableKeeping, type Idle, type Layered } from "./idle_operation.ts";
 import { UserError } from "../errors.ts";
-import { endDeadOnMasters } from "../hook/merge.ts";
+import { noteDeadOnMasters } from "../hook/merge.ts";
 import { leftByUndo } from "../hook/pending_operation.ts";
 import { topBlock } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
@@ -22,7 +22,7 @@ import { listed, quoted, shellWord } from "../text.ts";
  * @throws {UserError} if a session exists, a saved guest needs the commit, or it is already being merged
  */
 export async function undo(context: GuestCommand): Promise<void> {
-  await endDeadOnMasters(context);
+  await noteDeadOnMasters(context);
   await onIdleDisks(context, {
     verb: "undo",
     // What was set aside with a disk goes with it, also of firmware that has no commit.

@@ -1,7 +1,7 @@
 /** Commits of an image that several guests have as their disk. */
 
 import type { EventContext } from "./context.ts";
-import { guestsOf, readableDisksIn } from "./definitions.ts";
+import { domains, readableDisksIn } from "./definitions.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { peekDisks } from "../input/config.ts";
@@ -15,8 +15,14 @@ export function keptForAnother(
   { layers }: { readonly layers: Layers },
   { host, domain }: Pick<EventContext, "host" | "domain">,
 ): UserError | undefined {
-  for (const other of guestsOf(image, { host })) {
-    if (other === domain || layers.length - 1 > keptBy(other, image, host)) continue;
+  const { definedFolder, configFolder } = host.settings;
+  for (const other of domains(host.settings)) {
+    if (other === domain) continue;
+    const targets = (readableDisksIn(definedFolder, other) ?? [])
+      .filter(({ file }) => file !== undefined && files.sameFile(file, image))
+      .map(({ target }) => target);
+    if (targets.length === 0) continue;
+    if (layers.length - 1 > keptBy(files.read(guestNames(configFolder, other).config), targets)) continue;
     const guest = shellWord(other);
     return new UserError(`the guest ${quoted(other)} has ${quoted(image)}, too, and keeps its commits`, {
       hint: `to keep fewer: autorevert enable ${guest} --keep-commits 0, and then: autorevert merge ${guest}`,
@@ -25,16 +31,13 @@ export function keptForAnother(
   return undefined;
 }
 
-function keptBy(domain: string, image: string, { settings }: EventContext["host"]): number {
-  const text = files.read(guestNames(settings.configFolder, domain).config);
+/** How many commits a configuration, if there is one, keeps of these disks. */
+function keptBy(text: string | undefined, targets: readonly string[]): number {
   if (text === undefined) return 0;
   const disks = peekDisks(text);
   // Nobody can tell.
   if (disks === undefined) return Infinity;
-  const own = (readableDisksIn(settings.definedFolder, domain) ?? [])
-    .filter(({ file }) => file !== undefined && files.sameFile(file, image))
-    .map(({ target }) => target);
-  const kept = disks.filter(({ target }) => own.some((one) => one === target))
+  const kept = disks.filter(({ target }) => targets.some((one) => one === target))
     .map((disk) => disk["keep-commits"]);
   return Math.max(0, ...kept.filter((count) => typeof count === "number"));
 }

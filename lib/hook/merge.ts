@@ -57,7 +57,7 @@ export async function mergeGuest(
   const { run, host, paths } = context;
   const failed = new Set<string>();
   const waiting = new Set<string>();
-  await endDeadOnMasters(context);
+  await noteDeadOnMasters(context);
   while (true) {
     using locks = new DisposableStack();
     let job: BegunJob | "busy" | undefined;
@@ -135,7 +135,7 @@ function layersOf(image: string, { run }: EventContext): number {
 }
 
 /** What died on the layers of the guest's disks keeps no merge waiting. The caller holds no lock. */
-export async function endDeadOnMasters(context: EventContext): Promise<void> {
+export async function noteDeadOnMasters(context: EventContext): Promise<void> {
   const { run, paths } = context;
   if (run.isDry) return;
   for (const { image } of readRecords(paths.note)) {
