@@ -513,21 +513,37 @@ Deno.test("recover asks before it keeps a session on which a guest was saved", a
   assertEquals(fixture.state("vda").kind, "session");
 });
 
-Deno.test("no end of another guest of the image merges the commits that a guest keeps", async () => {
-  using fixture = await committed({ "keep-commits": 2 });
-  fixture.define();
-  configureSecond(fixture);
-  fixture.define("second");
-  await fixture.start(second);
-  await fixture.event("release", "shutdown", second);
-  assertStringIncludes(
-    (await fixture.type("merge second")).printed.join(),
-    `the guest "guest" has "${fixture.vda}", too, and keeps its commits`,
-  );
-  assertStringIncludes((await fixture.type("check second")).printed.join(), "--keep-commits 0");
-  await fixture.type("undo second --yes");
-  assertEquals(fixture.disk("vda"), base);
-});
+for (const definition of ["as it was", "with another target", "gone"]) {
+  Deno.test(`no end of another guest of the image merges the commits that a guest keeps, whose definition is ${definition}`, async () => {
+    using fixture = await committed({ "keep-commits": 2 });
+    configureSecond(fixture);
+    fixture.define("second");
+    if (definition === "as it was") fixture.define();
+    if (definition === "with another target") {
+      Deno.writeTextFileSync(
+        `${fixture.settings.definedFolder}/guest.xml`,
+        domainXml([diskXml("sda", fixture.vda)]),
+      );
+    }
+    await fixture.start(second);
+    await fixture.event("release", "shutdown", second);
+    assertStringIncludes(
+      (await fixture.type("merge second")).printed.join(),
+      `the guest "guest" has "${fixture.vda}", too, and keeps its commits`,
+    );
+    const way = definition === "gone" ? "autorevert disable guest" : "--keep-commits 0";
+    assertStringIncludes((await fixture.type("check second")).printed.join(), way);
+    if (definition === "as it was") {
+      await fixture.type("undo second --yes");
+      assertEquals(fixture.disk("vda"), base);
+    }
+    if (definition === "gone") {
+      assertEquals((await fixture.type("disable guest")).said, []);
+      assertEquals((await fixture.type("merge second")).said, []);
+      assertEquals([fixture.state("vda").kind, fixture.disk("vda")], ["plain", session]);
+    }
+  });
+}
 
 for (const wish of ["restore", "keep"]) {
   Deno.test(`what is said of another guest's start that was cut short leaves what is set aside: ${wish}`, async () => {
