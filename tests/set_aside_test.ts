@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep, Failing } from "./fault.ts";
-import { makeBorn } from "./file_times.ts";
+import { makeBorn, stamping } from "./file_times.ts";
 import { afterClockTick, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 
@@ -420,6 +420,37 @@ for (const answer of [false, true]) {
   });
 }
 
+Deno.test("keep asks before it joins a session with a base that was put back from a backup, times and all", async () => {
+  using fixture = await up(false);
+  fixture.keys = { "keep-session": true };
+  fixture.configure({ vda: false });
+  fixture.define();
+  await fixture.stop();
+  const backup = `${fixture.root}/backup`;
+  await afterClockTick();
+  fixture.save(backup, null, { other: "disk" });
+  Deno.utimeSync(backup, LONG_AGO, LONG_AGO);
+  const layer = `${fixture.vda}.backing_file`;
+  Deno.renameSync(backup, layer);
+  Deno.removeSync(fixture.vda);
+  Deno.linkSync(layer, fixture.vda);
+  await fixture.type("keep guest", false);
+  assertEquals([fixture.asked.length, fixture.disk("vda")], [1, { other: "disk" }]);
+});
+
+Deno.test("keep asks where a merge came after somebody had written to the disk", async () => {
+  using fixture = await committed({ "keep-session": true });
+  fixture.configure({ vda: false });
+  fixture.define();
+  await fixture.start({ mergeDies: true });
+  await fixture.stop("shutdown", { mergeDies: true });
+  await afterClockTick();
+  fixture.write(fixture.vda, "written by hand");
+  assertEquals((await fixture.merge()).said, []);
+  await fixture.type("keep guest", false);
+  assertEquals(fixture.asked.length, 1);
+});
+
 Deno.test("keep doesn't take what a merge has written for somebody's", async () => {
   using fixture = await committed({ "keep-session": true });
   fixture.configure({ vda: false });
@@ -432,15 +463,22 @@ Deno.test("keep doesn't take what a merge has written for somebody's", async () 
   assertEquals(fixture.asked, []);
 });
 
+/** A session that no later start is taken for: it began at another time than any. */
+async function startedLongAgo(fixture: Fixture): Promise<void> {
+  fixture.now = () => LONG_AGO;
+  await fixture.start(stamping(fixture.now));
+  fixture.now = () => new Date();
+}
+
 for (const isStarted of [false, true]) {
   Deno.test(`a guest that was saved is not restored on a commit that was undone since; a start that failed between: ${isStarted}`, async () => {
     using fixture = new Fixture().disks({ vda: true });
     fixture.keys = { "keep-commits": 2 };
     fixture.configure({ vda: true });
     fixture.define();
-    await fixture.start();
+    makeBorn(fixture.vda, new Date(LONG_AGO.getTime() - 1000));
+    await startedLongAgo(fixture);
     fixture.write(fixture.vda, "commit");
-    makeBorn(fixture.vda, LONG_AGO);
     await fixture.stop("-");
     await fixture.start();
     fixture.write(fixture.vda, "session");
@@ -480,8 +518,9 @@ Deno.test("a guest whose flagged session was committed by its save is restored o
 
 Deno.test("a saved guest is restored on the session that a start has set aside, also after one that failed", async () => {
   for (const isUp of [false, true]) {
-    using fixture = await up(false);
-    makeBorn(fixture.vda, LONG_AGO);
+    using fixture = new Fixture().disks({ vda: false });
+    await startedLongAgo(fixture);
+    fixture.write(fixture.vda, "session");
     await fixture.stop("saved");
     await fixture.good("prepare"); // sets it aside
     if (isUp) await fixture.good("started");

@@ -1,10 +1,10 @@
 import { type GuestCommand, tellSetAside } from "./guest_command.ts";
 import { onIdleDisks } from "./idle_disks.ts";
 import type { Idle } from "./idle_operation.ts";
-import * as files from "../host/files.ts";
+import { isWrittenSince } from "../hook/set_aside_base.ts";
+import { topLayer } from "../hook/ways_out.ts";
 import { readRecordsInForce } from "../host/session_records.ts";
 import type { SessionRecord } from "../state/session_record.ts";
-import { topOf } from "../state/state.ts";
 
 /**
  * Makes the last session, which was set aside, part of the disk, as if its flag had been set. After an undo that is what was undone,
@@ -32,7 +32,7 @@ export async function keep(context: GuestCommand): Promise<void> {
     key: "keep-session",
     question: (idle, all) => {
       const doubts = [
-        ...isWrittenSince(idle)
+        ...!idle.disk.firmware && isWrittenSince(idle.disk.names, topLayer(idle.disk))
           ? ["the disk was written to since the session was set aside, which may not fit to it any more"]
           : [],
         ...!all.some(({ disk }) => disk.firmware) && firmware.some((file) => !fits(file, idle.disk.record))
@@ -50,14 +50,4 @@ export async function keep(context: GuestCommand): Promise<void> {
 function fits({ committed }: SessionRecord, record: SessionRecord | undefined): boolean {
   const last = committed?.at(-1)?.at;
   return record?.undone === true || last !== undefined && record !== undefined && last >= record.started;
-}
-
-/** Deno tells when a file's names were changed in whole seconds, in milliseconds. */
-const SECOND = 1000;
-
-/** Whether somebody has written to the idle disk that the session which was set aside stands on. */
-function isWrittenSince({ disk: { names, firmware }, state }: Idle): boolean {
-  const written = files.lstat(names.layer(topOf(state.layers)))?.mtime?.getTime() ?? 0;
-  const setAside = files.lstat(names.ended)?.ctime?.getTime() ?? Infinity;
-  return !firmware && written >= setAside + SECOND;
 }

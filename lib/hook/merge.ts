@@ -15,6 +15,7 @@ import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
 import { noteDeadSeats } from "./seat_release.ts";
 import { mergeBlock } from "./standing.ts";
 import { reporter, type Watch } from "./merge_progress.ts";
+import { isWrittenSince } from "./set_aside_base.ts";
 import * as files from "../host/files.ts";
 import type { Control } from "../host/qemu_img.ts";
 import { readRecords } from "../host/session_records.ts";
@@ -200,7 +201,10 @@ async function mergePair(
   if (!isSame) {
     throw new UserError(`${quoted(names.image)} is being used by another host: it is merged later`);
   }
-  await run.take(target, way === "drop" ? dropLowest(names, now) : renameMerged(names, now));
+  await run.take(
+    target,
+    way === "drop" ? dropLowest(names, now) : renameMerged(names, now, isWrittenSince(names, upper)),
+  );
 }
 
 function startedMeanwhile(image: string): UserError {

@@ -53,8 +53,10 @@ export function settleMerged(names: Names, state: Of<"layered">, again: boolean)
 /**
  * The last part: the merged file takes the name that the layers above stand on. The mark of the merge goes before the image has
  * its name again: beside a disk without layers it would be that of a commit which was lost.
+ *
+ * @param isWritten somebody has written to the disk since a session was set aside
  */
-export function renameMerged(names: Names, state: Of<"layered">): Step[] {
+export function renameMerged(names: Names, state: Of<"layered">, isWritten = false): Step[] {
   const pair = lowestPair(names, state);
   if (pair === undefined) return [];
   const { lower, upper } = pair;
@@ -68,7 +70,7 @@ export function renameMerged(names: Names, state: Of<"layered">): Step[] {
       ? relink(names, upper)
       : [{ kind: "rename", from: upper, to: names.image } as const],
     // What the merge has written is no change of what that session stands on: see `keep`.
-    ...state.ended ? [{ kind: "touch", path: names.ended } as const] : [],
+    ...state.ended && !isWritten ? [{ kind: "touch", path: names.ended } as const] : [],
   ];
 }
 

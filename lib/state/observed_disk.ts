@@ -174,13 +174,12 @@ export function isMadeForIt({ made, record }: Pick<ObservedDisk, "made" | "recor
 
 /**
  * Whether the session that lies there is the one that the note tells of, as far as the file system tells one file from another. A
- * later one is somebody's own overlay, or the session that another host has begun since; an earlier one may have been put back.
+ * later one is somebody's own overlay, or the session that another host has begun since; an earlier one comes from a snapshot of the storage.
  */
 export function isRecorded({ made, record }: Pick<ObservedDisk, "made" | "record">): boolean {
   if (record === undefined || record.idle) return false;
   // swtpm makes its file anew at each write.
-  if (record.firmware || made === undefined || isMadeForIt({ made, record })) return true;
-  return record.made === undefined && made < Date.parse(record.started);
+  return record.firmware === true || made === undefined || isMadeForIt({ made, record });
 }
 
 /** Whether the session must outlive what comes now: a saved guest may come back for it, or it waits to be set aside. */
