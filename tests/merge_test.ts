@@ -574,3 +574,21 @@ Deno.test("a commit whose base is moved away while the guest runs is a commit st
   const { code, said } = await fixture.event("prepare");
   assertEquals([code, said, "commit" in fixture.read(vda)], [0, [], true]);
 });
+
+Deno.test("a disk on a file that has the name of another image's layer is committed as any other", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 1 };
+  fixture.disks({ vda: false }).define();
+  const golden = `${fixture.images}/golden.img.backing_file`;
+  fixture.save(golden, null, { golden: "yes" });
+  fixture.save(fixture.vda, golden, {});
+  const disk: Record<string, string> = { golden: "yes" };
+  for (const key of ["one", "two", "three", "four"]) {
+    fixture.configure({ vda: true });
+    await fixture.start();
+    fixture.write(fixture.vda, key);
+    await fixture.stop();
+    disk[key] = "yes";
+    assertEquals(fixture.disk("vda"), disk);
+  }
+});

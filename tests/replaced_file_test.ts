@@ -1,6 +1,7 @@
 /** Files that somebody has put beside an image, on it, or in a session's place. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { bootAgain } from "./boot.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { before, Failing } from "./fault.ts";
 import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
@@ -12,13 +13,27 @@ Deno.test("what an external snapshot stood on is kept by the recovery that the m
   using fixture = await up(false);
   fixture.sources.set("vda", `${fixture.images}/vda.snap`);
   await fixture.stop();
+  // The flag comes first: qemu-img commit writes to the session after that.
+  fixture.configure({ vda: true });
+  await afterClockTick();
+  fixture.write(fixture.vda, "snapshot");
   fixture.sources.set("vda", fixture.vda);
-  // The flag comes last, after qemu-img commit wrote to the session.
+  await fixture.start();
+  const both = { ...session, snapshot: "yes" };
+  assertEquals(fixture.read(fixture.vda), both);
+  await fixture.stop();
+  assertEquals([fixture.disk("vda"), fixture.flags().vda], [both, false]);
+});
+
+Deno.test("a flag that an editor sets after an external snapshot was dropped is for the next session", async () => {
+  using fixture = await up(false);
+  fixture.sources.set("vda", `${fixture.images}/vda.snap`);
+  await fixture.stop();
+  fixture.sources.set("vda", fixture.vda);
   fixture.configure({ vda: true }, LATER);
   await fixture.start();
-  assertEquals(fixture.read(fixture.vda), session);
-  await fixture.stop();
-  assertEquals([fixture.disk("vda"), fixture.flags().vda], [session, false]);
+  assertEquals(fixture.read(fixture.vda), base);
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
 });
 
 Deno.test("a reconnect never fails, since libvirt would kill the guest", async () => {
@@ -339,4 +354,77 @@ Deno.test("somebody's own overlay in a dead session's place is not taken for tha
   fixture.define();
   const { code } = await fixture.event("prepare");
   assertEquals([code, fixture.read(old)], [1, { base: "vda", own: "yes" }]);
+});
+
+for (const way of ["backup", "newest"]) {
+  Deno.test(`a backup with fewer commits that is put back over more is refused, and either is the disk by what the message says: ${way}`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 3 };
+    fixture.disks({ vda: true }).define();
+    for (const key of ["one", "two", "three"]) {
+      fixture.configure({ vda: true });
+      await fixture.start();
+      fixture.write(fixture.vda, key);
+      await fixture.stop();
+    }
+    // tar and rsync -H keep hard links.
+    Deno.removeSync(fixture.vda);
+    Deno.linkSync(`${fixture.vda}.backing_file.1`, fixture.vda);
+    const { code, said } = await fixture.event("prepare");
+    assertEquals(code, 1);
+    await fixture.event("release", "failed");
+    const [, backup, newest] = /as the disk, [^:]*: (mkdir [^;]*); to have the newest, [^:]*: (ln .*)$/.exec(
+      said.join("\n"),
+    )!;
+    const command = way === "backup" ? backup! : newest!;
+    assert(new Deno.Command("sh", { args: ["-c", command] }).outputSync().success);
+    await fixture.start();
+    const disk = { ...base, one: "yes" };
+    assertEquals(fixture.read(fixture.vda), way === "backup" ? disk : { ...disk, two: "yes", three: "yes" });
+  });
+}
+
+for (const way of ["session", "thrown away"]) {
+  Deno.test(`a session that a blockpull has shortened goes on, or is thrown away, by what the message says: ${way}`, async () => {
+    using fixture = await committed({ "keep-commits": 1 });
+    fixture.configure({ vda: true });
+    fixture.define();
+    await fixture.start();
+    // virsh blockpull --base vda.img.backing_file
+    fixture.save(fixture.vda, `${fixture.vda}.backing_file`, { session: "yes", later: "yes" });
+    await bootAgain(fixture);
+    const { said } = await fixture.event("prepare");
+    await fixture.event("release", "failed");
+    const [, rebase, discard] = /after a blockpull[^:]*: (qemu-img [^;]*); to throw it away: ([^;]*);/.exec(
+      said.join("\n"),
+    )!;
+    if (way === "session") {
+      assertEquals(
+        rebase,
+        `qemu-img rebase -f qcow2 -F qcow2 -b ${fixture.vda}.backing_file.1 ${fixture.vda}`,
+      );
+      fixture.save(fixture.vda, `${fixture.vda}.backing_file.1`, { session: "yes", later: "yes" });
+    } else assert(new Deno.Command("sh", { args: ["-c", discard!] }).outputSync().success);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), way === "session" ? { ...session, later: "yes" } : session);
+  });
+}
+
+Deno.test("an older session that comes with a snapshot of the storage is not taken for the flagged one that is noted", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "wanted");
+  await bootAgain(fixture);
+  const layer = `${fixture.vda}.backing_file`;
+  for (const name of fixture.files()) {
+    if (![fixture.vda, layer].includes(`${fixture.images}/${name}`)) {
+      Deno.removeSync(`${fixture.images}/${name}`);
+    }
+  }
+  Deno.removeSync(fixture.vda);
+  fixture.save(fixture.vda, layer, { older: "yes" });
+  makeBorn(fixture.vda, LONG_AGO);
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  assertStringIncludes(said.join(), "it was not made with the one that is noted");
 });

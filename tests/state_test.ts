@@ -31,9 +31,9 @@ const states: readonly (readonly [what: string, files: Record<string, number>, s
   ],
   ["layers without an image are headless", { ".backing_file": 1 }, is("headless", [0])],
   [
-    "an image that is a lower layer is headless",
+    "an image that is a lower layer is what somebody has put there",
     { "": 1, ".backing_file": 1, ".backing_file.1": 2 },
-    is("headless", [0, 1]),
+    is("session", [0, 1]),
   ],
   [
     "a decided commit comes before all else",

@@ -172,11 +172,6 @@ function expectedLayers(depth: number, ended: boolean): number[] {
   return [1, 2];
 }
 
-Deno.test("an image that is a name of a lower layer is made again from the top layer", () => {
-  const below = new Map([...listing(3, "none"), [names.image, 2]]);
-  assertEquals(check(below, recover(names, below), 3), listing(3, "top"));
-});
-
 Deno.test("a session set aside that never left its place is only a session", () => {
   const before = new Map([...listing(1, "session"), [names.ended, SESSION]]);
   assertEquals(check(before, recover(names, before), 1), listing(1, "session"));
@@ -314,11 +309,6 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
   [
     "a recovery without an image",
     recover(names, overScratch),
-    "remove scratch, link 1 scratch, rename scratch image",
-  ],
-  [
-    "a recovery with a lower layer as the image",
-    recover(names, new Map([...overScratch, [names.image, 1]])),
     "remove scratch, link 1 scratch, rename scratch image",
   ],
 ];

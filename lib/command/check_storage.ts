@@ -1,6 +1,7 @@
 import { type Finding, finding } from "./finding.ts";
 import { type Guest, managedGuests } from "./guest.ts";
 import { rawImages } from "../hook/definitions.ts";
+import { rebaseToNothing } from "../hook/image_errors.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { isMaster, stateOf } from "../state/observed_disk.ts";
@@ -110,7 +111,8 @@ export function clonesOn(guests: readonly Guest[], { settings, backingOf }: Host
       if (backing === undefined || raw.has(file)) return [];
       return managed.filter(({ disk: { names, listing } }) =>
         !belongsTo(names.image, file) && [...listing.keys()].some((path) => files.sameFile(path, backing))
-      ).map(({ domain, target, disk: { names: { image, master } } }) => {
+      ).map(({ domain, target, disk }) => {
+        const { image, master } = disk.names;
         if (seats.has(file)) {
           const message = `${quoted(file)}, a session of a seat, stands on ${
             quoted(image)
@@ -120,10 +122,11 @@ export function clonesOn(guests: readonly Guest[], { settings, backingOf }: Host
         const message = `${quoted(file)} stands on ${
           quoted(image)
         }: a commit would change the disk that it is a part of`;
+        const isInSession = stateOf(disk).kind === "session" && files.sameFile(image, backing);
         const hint =
-          `with its guest shut off, have it stand on nothing: qemu-img rebase -f qcow2 -b '' ${
-            shellWord(file)
-          }; ` +
+          `${
+            isInSession ? `once the session of ${domain} has ended, ` : ""
+          }with its guest shut off, have it stand on nothing: ${rebaseToNothing(file)}; ` +
           "or make it a seat: docs/classroom.md";
         return finding("warning", { message, hint }, domain, target);
       });

@@ -4,12 +4,15 @@ import { described, type GuestCommand, refuseBusy, refuseWhileStarted } from "./
 import { UserError, withContext } from "../errors.ts";
 import { inspectImage, isSaved } from "../hook/decide.ts";
 import { disksIn } from "../hook/definitions.ts";
+import { checkOwnName } from "../hook/image_path.ts";
 import { checkMergeMarks } from "../hook/marks.ts";
 import { explain, otherFile } from "../hook/refusal.ts";
 import { othersSession } from "../hook/session_owner.ts";
+import { layers } from "../hook/ways_out.ts";
+import { rebaseToNothing } from "../hook/image_errors.ts";
 import * as files from "../host/files.ts";
 import type { ObservedDisk } from "../state/observed_disk.ts";
-import { quoted, shellWord } from "../text.ts";
+import { cancelCommand, quoted, shellWord } from "../text.ts";
 
 /** What is said of a session that a saved guest, or another host, may need. */
 export const onWhichSaved = "on which a guest was saved to a file, or has gone to another host";
@@ -50,6 +53,27 @@ async function checkReplaced(disk: ObservedDisk, context: GuestCommand): Promise
   const { domain, targets } = context;
   const { image } = disk.names;
   if (!targets.includes(image) || await isInChain(image, context)) throw otherFile(disk, domain);
+  await checkLayersFree(disk, context);
+}
+
+/**
+ * A copy of a session, made by a blockcopy, stands on the layers, and not on the session; after a blockcommit a layer is the disk.
+ *
+ * @throws {UserError} if a file that the domain names is a layer of the image, or stands on one
+ */
+export async function checkLayersFree(disk: ObservedDisk, context: GuestCommand): Promise<void> {
+  const { names: { image }, target } = disk;
+  for (const layer of layers(disk)) {
+    const above = await fileAbove(layer, context);
+    if (above === undefined || files.sameFile(above, image)) continue;
+    checkOwnName(above, cancelCommand(context.domain, target));
+    throw withContext(
+      target,
+      new UserError(`the domain names ${quoted(above)}, which stands on ${quoted(layer)}`, {
+        hint: `to have it stand on nothing, while the guest is shut off: ${rebaseToNothing(above)}`,
+      }),
+    );
+  }
 }
 
 /**
@@ -59,16 +83,25 @@ async function checkReplaced(disk: ObservedDisk, context: GuestCommand): Promise
  */
 export async function isInChain(
   image: string,
+  context: GuestCommand,
+  options?: { readonly isBelow?: boolean },
+): Promise<boolean> {
+  return await fileAbove(image, context, options) !== undefined;
+}
+
+/** The file of the domain that leads there. */
+async function fileAbove(
+  image: string,
   { host, domain }: GuestCommand,
   { isBelow = false }: { readonly isBelow?: boolean } = {},
-): Promise<boolean> {
+): Promise<string | undefined> {
   const { liveFolder, definedFolder } = host.settings;
   const named = [liveFolder, definedFolder].flatMap((folder) => disksIn(folder, domain) ?? []);
   for (const { file, firmware } of named) {
     const seen = new Set<string>();
     for (let path = firmware ? undefined : file; path !== undefined && !seen.has(path);) {
       if (files.sameFile(path, image)) {
-        if (!isBelow || path !== file) return true;
+        if (!isBelow || path !== file) return file;
         break;
       }
       seen.add(path);
@@ -76,7 +109,7 @@ export async function isInChain(
       path = look.kind === "free" ? look.backing : undefined;
     }
   }
-  return false;
+  return undefined;
 }
 
 /** Only a file that stands on the top layer, and that nobody has open, is a session. */

@@ -2,7 +2,7 @@
 
 import { type Guest, inspectGuest } from "./guest.ts";
 import { checkUnchanged, confirm, described, type GuestCommand, namesIn } from "./guest_command.ts";
-import { checkGuest } from "./recover_checks.ts";
+import { checkGuest, checkLayersFree } from "./recover_checks.ts";
 import { flattenIdle } from "../hook/merge_choice.ts";
 import { readOwnRecords } from "../host/session_records.ts";
 import {
@@ -24,7 +24,7 @@ import { quoted } from "../text.ts";
  * After a crash all of them are still known.
  *
  * @returns whether the command is about such disks alone
- * @throws {UserError} if libvirt holds a managed save of the guest, or is starting it
+ * @throws {UserError} if libvirt holds a managed save of the guest, or is starting it, or it has a disk that stands on their layers
  */
 export async function forgetReplaced(context: GuestCommand): Promise<boolean> {
   const { run, domain, paths, terminal } = context;
@@ -32,6 +32,7 @@ export async function forgetReplaced(context: GuestCommand): Promise<boolean> {
   if (asked.length === 0 || asked.length < context.targets.length) return false;
   checkGuest(context);
   for (const disk of asked) {
+    await checkLayersFree(disk, context);
     const { names: { image, ended } } = disk;
     const lost = hasSetAside(disk)
       ? [

@@ -1,5 +1,6 @@
 import { UserError, withContext } from "../errors.ts";
 import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
+import { isFileOf, isMissing, takenFrom } from "./layer_names.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
 import { isOthersSetAside, isSavedElsewhere, othersSession } from "./session_owner.ts";
 import { standingOn } from "./standing.ts";
@@ -215,8 +216,9 @@ export function mayBeSavedUntold(
 /** What an image is at a closer look. */
 export async function inspectImage(
   disk: ObservedDisk,
-  { host }: EventContext,
+  context: EventContext,
 ): Promise<NonNullable<Facts["look"]>> {
+  const { host } = context;
   if (disk.firmware) return "sound";
   const state = stateOf(disk);
   const { image, committing, mark, layer } = disk.names;
@@ -229,15 +231,18 @@ export async function inspectImage(
   const { backing } = look;
   // It would be made its own backing file, and qemu-img follow it round and round.
   if (!("layers" in state)) {
+    if (isMissing(backing, host.settings.imageFolders)) return "damaged";
     const isOwnLayer = layerNumber(image, backing ?? "") !== undefined;
-    return isOwnLayer || await backingThroughLink(disk, backing, host.qemuImg) !== undefined
+    return isOwnLayer || takenFrom(image, backing, context) !== undefined ||
+        await backingThroughLink(disk, backing, host.qemuImg) !== undefined
       ? "moved"
       : "sound";
   }
   const layers = state.layers.map(layer);
   const below = layers.at(state.kind === "session" ? -1 : -2);
   if (below === undefined || backing !== undefined && files.sameFile(backing, below)) return "sound";
-  const isMoved = backing !== undefined && imageOf(backing) !== undefined &&
-    !layers.some((path) => files.sameFile(backing, path));
+  const owner = backing === undefined ? undefined : imageOf(backing);
+  const isMoved = owner !== undefined && !layers.some((path) => files.sameFile(backing!, path)) &&
+    (state.kind === "layered" || owner === image || !isFileOf(owner, image));
   return isMoved ? "moved" : "replaced";
 }

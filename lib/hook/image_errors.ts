@@ -46,6 +46,11 @@ export function rebaseReading(file: string, backing: string): string {
   return `qemu-img rebase ${onto(file, backing)}`;
 }
 
+/** Copies into a file all that it reads from below. */
+export function rebaseToNothing(file: string): string {
+  return `qemu-img rebase -f qcow2 -b '' ${shellWord(file)}`;
+}
+
 function onto(file: string, backing: string): string {
   return `-f qcow2 -F qcow2 -b ${shellWord(backing)} ${shellWord(file)}`;
 }

@@ -70,19 +70,22 @@ export function imageAt(
   }
   const flag = cancelCommand(domain, target);
   // Before its fitness: after a blockcommit the XML has a <backingStore>, too.
-  if (disk.file !== undefined && isIn(disk.file, folders)) checkName(disk.file, flag);
+  if (disk.file !== undefined && isIn(disk.file, folders)) checkOwnName(disk.file, flag);
   if (disk.unfit !== undefined) {
     const { file, backing, unfit } = disk;
     const session = records.find(({ image }) => image === backing && image !== file);
     throw new UserError(unfit.reason, session && file ? { hint: backToSession(file, session.image) } : unfit);
   }
   const image = permitted(disk.file!, folders);
-  checkName(image, flag);
+  checkOwnName(image, flag);
   return image;
 }
 
-/** @param cancel the command that clears the disk's flag */
-function checkName(image: string, cancel: string): void {
+/**
+ * @param cancel the command that clears the disk's flag
+ * @throws {UserError} if it is no name for an image: one of those that the program gives
+ */
+export function checkOwnName(image: string, cancel: string): void {
   checkLength(image);
   const owner = imageOf(image);
   if (owner === undefined) return;

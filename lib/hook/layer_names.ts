@@ -1,7 +1,8 @@
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
-import { folderOf, imageOf, layerNumber, type Names } from "../state/paths.ts";
+import { readRecords } from "../host/session_records.ts";
+import { folderOf, type GuestNames, imageOf, layerNumber, type Names } from "../state/paths.ts";
 import type { Layers } from "../state/state.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -16,15 +17,35 @@ export function layerNamed(names: Names, backing: string): string | undefined {
   return number === undefined ? undefined : names.layer(number);
 }
 
+/**
+ * The image from whose layers a file was taken away under another name: it stands on them, and is one of that image's files, or the guest's
+ * note tells of that image.
+ *
+ * @param backing what the file stands on
+ */
+export function takenFrom(
+  image: string,
+  backing: string | undefined,
+  { paths }: { readonly paths: Pick<GuestNames, "note"> },
+): string | undefined {
+  const owner = imageOf(backing ?? "");
+  if (owner === undefined || layerNumber(owner, backing!) === undefined || owner === image) return undefined;
+  const isNoted = readRecords(paths.note).some((record) => record.image === owner);
+  return isNoted || isFileOf(owner, image) ? owner : undefined;
+}
+
+/** Whether a file is one of those of another image. */
+export function isFileOf(other: string, file: string): boolean {
+  return [...files.listIfThere(other).keys()].some((path) => files.sameFile(path, file));
+}
+
 /** Whether the lowest layer that is there stands on another one, which is away: alone, it is not the disk. */
 export function lacksBase(
   names: Names,
   { layers: [lowest] }: { readonly layers: Layers },
   { host }: { readonly host: Pick<Host, "backingOf"> },
 ): boolean {
-  const backing = lowest === 0 ? undefined : host.backingOf(names.layer(lowest));
-  const below = backing === undefined ? undefined : layerNamed(names, backing);
-  return below !== undefined && below !== names.layer(lowest);
+  return lowest !== 0 && missingLayer(names, host.backingOf(names.layer(lowest))) !== undefined;
 }
 
 /**
@@ -41,6 +62,12 @@ export function missingLayer(names: Names, backing: string | undefined): string 
 
 function nameOf(path: string): string {
   return path.slice(folderOf(path).length);
+}
+
+/** Whether a file is one of the image folders, and not there. */
+export function isMissing(path: string | undefined, imageFolders: readonly string[]): path is string {
+  return path !== undefined && imageFolders.some((folder) => path.startsWith(`${folder}/`)) &&
+    files.lstat(path) === undefined;
 }
 
 /** Without that layer, nobody may have the file stand on another one: it would be a mixture of two disks. */

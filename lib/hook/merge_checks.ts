@@ -1,6 +1,13 @@
 import { asUserError, UserError, withContext } from "../errors.ts";
 import type { EventContext } from "./context.ts";
-import { dataError, markedCorrupt, openElsewhere, rebase, rebaseReading } from "./image_errors.ts";
+import {
+  dataError,
+  markedCorrupt,
+  openElsewhere,
+  rebase,
+  rebaseReading,
+  rebaseToNothing,
+} from "./image_errors.ts";
 import { checkMergeMarks } from "./marks.ts";
 import { layerNamed, missingError, missingLayer } from "./layer_names.ts";
 import * as files from "../host/files.ts";
@@ -59,7 +66,7 @@ export async function wayToMerge(
   const { lower, upper } = lowestPair(names, state)!;
   const { qemuImg } = context.host;
   if (firmware) {
-    checkNames(lower, names);
+    checkNames(lower, names, changes);
     await checkClosed(upper, disk, context);
     return "overwrite";
   }
@@ -81,19 +88,21 @@ export async function wayToMerge(
   checkData(upper, above);
   checkSnapshots(upper, above);
   checkSize({ lower, upper }, below, above);
-  checkNames(lower, names);
+  checkNames(lower, names, changes);
+  checkNames(upper, names, "it would stand on nothing after a merge");
   return "copy";
 }
 
-/** @throws {UserError} if a file that is to be written to is another disk, too, or somebody's backup */
-function checkNames(layer: string, { image }: Names): void {
+/** What a merge does to the other name of a file that it writes into. */
+const changes = "what is merged into it would change there, too";
+
+/** @throws {UserError} if a layer is another disk, too, or somebody's backup */
+function checkNames(layer: string, { image }: Names, harm: string): void {
   const listing = files.list(image);
   const own = [...listing.values()].filter((inode) => inode === listing.get(layer)).length;
   if ((files.lstat(layer)?.nlink ?? own) <= own) return;
   throw new UserError(
-    `${
-      quoted(layer)
-    } has another name elsewhere, a hard link: what is merged into it would change there, too`,
+    `${quoted(layer)} has another name elsewhere, a hard link: ${harm}`,
     {
       hint:
         `find it: find "$(stat -c %m ${shellWord(layer)})" -xdev -samefile ${
@@ -246,9 +255,7 @@ function checkSize(
   throw new UserError(
     `${quoted(upper)} holds a disk of ${size(small)}, smaller than ${quoted(lower)} with ${size(large)}`,
     {
-      hint: `have it stand on nothing, which copies into it what it needs: qemu-img rebase -f qcow2 -b '' ${
-        shellWord(upper)
-      }`,
+      hint: `have it stand on nothing, which copies into it what it needs: ${rebaseToNothing(upper)}`,
     },
   );
 }

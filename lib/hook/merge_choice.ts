@@ -86,7 +86,8 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
   const jobs: Job[] = [];
   const recovered = found.map((disk) => ({ ...disk, listing: run.listing(disk.names.image) }));
   for (const disk of withFirmwareKept(recovered)) {
-    await flattenIdle(disk, context);
+    // What the domain names in its place may stand on the layer.
+    if (disk.source !== "other") await flattenIdle(disk, context);
     const state = layered(disk, context);
     if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
   }

@@ -2,6 +2,7 @@ import { UserError, withContext } from "../errors.ts";
 import { flagOf, startFlagOf, withItsFlag } from "./flags.ts";
 import { checkLength, checkPublishable, imageAt, permitted, sourceOf, sourceOfTarget } from "./image_path.ts";
 import { list, listIfThere, lstat, ownerOf } from "../host/files.ts";
+import { isSameImage } from "../host/session_records.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Settings } from "../settings.ts";
@@ -89,10 +90,12 @@ export function observeAtPrepare(
     }
   }
   observed.push(...observeFirmware(config, disks, records, firmwareFolders));
-  const images = new Set(observed.map(({ names }) => names.image));
+  const others = records.filter(({ image }) =>
+    !observed.some(({ names }) => isSameImage(names.image, image))
+  );
   return [
     ...observed,
-    ...observeRecorded(records.filter(({ image }) => !images.has(image)), undefined, disks)
+    ...observeRecorded(others, undefined, disks)
       .map((disk) => withItsFlag(disk, config)),
   ];
 }
@@ -127,7 +130,7 @@ export function observeListed(
   if (byHand) checkPublishable(image);
   const names = namesOf(image);
   const listing = list(image);
-  const record = records.find((record) => record.image === image);
+  const record = recordOf(image, records);
   return {
     target,
     names,
@@ -146,6 +149,12 @@ export function observeListed(
   };
 }
 
+/** What is noted of an image, by this path or by one that a bind mount gives it. */
+function recordOf(image: string, records: readonly SessionRecord[]): SessionRecord | undefined {
+  const record = records.find((record) => isSameImage(record.image, image));
+  return record && { ...record, image };
+}
+
 /**
  * The guest's firmware, where its file says that it belongs to the disks.
  *
@@ -158,7 +167,7 @@ export function observeFirmware(
   folders: readonly string[],
 ): ObservedDisk[] {
   return firmwareOf(config, disks, folders).map(({ target, image }) => ({
-    ...firmwareFile(target, image, records.find((record) => record.image === image)),
+    ...firmwareFile(target, image, recordOf(image, records)),
     listed: true,
   }));
 }

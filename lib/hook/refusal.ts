@@ -1,6 +1,6 @@
 import type { EventContext } from "./context.ts";
-import { markedCorrupt, openElsewhere } from "./image_errors.ts";
-import { missingError, missingLayer } from "./layer_names.ts";
+import { markedCorrupt, openElsewhere, rebaseReading, rebaseToNothing } from "./image_errors.ts";
+import { isMissing, missingError, missingLayer, takenFrom } from "./layer_names.ts";
 import {
   becomingLayer,
   discarding,
@@ -40,6 +40,8 @@ export async function explain(
       ? `give it up: ${recoverCommand("--discard", domain, nameOf(disk))}`
       : takingBack(disk, context) ?? "restore it from a backup";
     if (look.kind === "damaged" && look.isMarked) return markedCorrupt(image, otherwise);
+    const below = look.kind === "free" ? look.backing : undefined;
+    if (isMissing(below, host.settings.imageFolders)) return missingError(image, below);
   }
   if (kind === "refuse: unreadable") {
     return new UserError(`${quoted(image)} is no readable qcow2 image`, {
@@ -49,8 +51,12 @@ export async function explain(
     });
   }
   if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk, domain);
+  if (kind === "refuse: replaced" && layersAbove(disk).length > 0) return olderCommit(disk);
   const look = await host.qemuImg.info(image);
   const backing = look.kind === "free" ? look.backing : undefined;
+  const owner = kind === "refuse: moved" && layers(disk).length === 0 &&
+    takenFrom(image, backing, context);
+  if (owner) return withoutLayers(image, owner, backing!, domain);
   const linked = kind === "refuse: moved" && await backingThroughLink(disk, backing, host.qemuImg);
   if (linked) return otherBacking(disk.named!, linked, backing!, image);
   if (kind === "refuse: replaced" && backing !== undefined && backing !== topLayer(disk)) {
@@ -96,6 +102,45 @@ function otherBacking(named: string, linked: string, backing: string, image: str
   );
 }
 
+/** Its layers have the other name still, and that image's commits and merges would take them away from under it. */
+function withoutLayers(image: string, owner: string, backing: string, domain: string): UserError {
+  const [imageWord, ownerWord] = [image, owner].map(shellWord);
+  const isFree = files.lstat(owner) === undefined;
+  return new UserError(
+    `${quoted(image)} stands on ${quoted(backing)}: it was renamed from ${
+      quoted(owner)
+    }, or copied, without its layers`,
+    {
+      hint:
+        `if it was renamed, ${isFree ? `mv -n ${imageWord} ${ownerWord} && ` : `name ${ownerWord} again: `}` +
+        `virsh edit ${shellWord(domain)}; if it is a copy, have it stand on nothing: ${
+          rebaseToNothing(image)
+        }`,
+    },
+  );
+}
+
+/** The layers above the one that the image is another name of. */
+function layersAbove(disk: ObservedDisk): string[] {
+  const own = disk.listing.get(disk.names.image);
+  const at = layers(disk).findIndex((layer) => disk.listing.get(layer) === own);
+  return at < 0 ? [] : layers(disk).slice(at + 1);
+}
+
+/** A backup was put back that has fewer commits than there were. */
+function olderCommit(disk: ObservedDisk): UserError {
+  const { names, listing } = disk;
+  const [image, old, top] = [names.image, `${names.image}.old`, topLayer(disk)].map(shellWord);
+  const above = [...layersAbove(disk), ...mergeMarks(names, listing)].map(shellWord).join(" ");
+  return new UserError(
+    `${quoted(names.image)} is not the newest commit that lies here: it may have been put back from a backup`,
+    {
+      hint: `to have it as the disk, move the newer ones away: mkdir ${old} && mv ${above} ${old}; ` +
+        `to have the newest, if all files are those that it was made on: ln -f ${top} ${image}`,
+    },
+  );
+}
+
 /** Layers that were copied without their hard links: the image is the top one twice. */
 function copyOfLayer(disk: ObservedDisk, backing: string): UserError {
   const { image } = disk.names;
@@ -107,7 +152,10 @@ function copyOfLayer(disk: ObservedDisk, backing: string): UserError {
       "made without its hard link",
     {
       hint: `if it is one: cmp ${imageWord} ${shellWord(top)} && ln -f ${shellWord(top)} ${imageWord}; ` +
-        `else see what it is: qemu-img info --backing-chain ${imageWord}`,
+        `if it is the session, after a blockpull or a blockcommit: ${
+          rebaseReading(image, topLayer(disk))
+        }; ` +
+        `to throw it away: ${discarding(disk)}; see what it is: qemu-img info --backing-chain ${imageWord}`,
     },
   );
 }

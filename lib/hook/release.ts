@@ -187,7 +187,7 @@ async function endSessions(
     decided.map(({ disk }) => ({ ...disk, listing: run.listing(disk.names.image) })),
   );
   if (start !== "refused" && files.lstat(paths.note) !== undefined) {
-    for (const disk of left) await flattenIdle(disk, context);
+    for (const disk of left) if (disk.source !== "other") await flattenIdle(disk, context);
     if (!run.isDry) await updateRecords(readRecords(paths.note), context);
   }
   return left;
@@ -222,7 +222,12 @@ function allOrNone(
     const state = stateOf(disk);
     const isUnseen = disk.source === "same" &&
       (isSessionAway(disk) || state.kind === "session" && lacksBase(disk.names, state, context));
-    return { ...one, decision: !isUnseen ? decision : wishOf(disk) === "set" ? "hold" : "leave" };
+    if (!isUnseen) return one;
+    const held = wishOf(disk) === "set" ? "hold" : "leave";
+    if (held !== decision) {
+      run.logInfo(disk.target, `${held}: its files, or what it stands on, can't be seen now`);
+    }
+    return { ...one, decision: held };
   });
   const waits = decided.some(({ disk, decision }) =>
     wishOf(disk) === "set" && !hasSuccessor(disk, recovered) &&

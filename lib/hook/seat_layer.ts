@@ -4,6 +4,7 @@ import type { EventContext } from "./context.ts";
 import { masterGuests } from "./seat_masters.ts";
 import { isLayerName } from "./seat_observe.ts";
 import { UserError, withContext } from "../errors.ts";
+import { rebaseToNothing } from "./image_errors.ts";
 import * as files from "../host/files.ts";
 import { folderOf, type Names, namesOf } from "../state/paths.ts";
 import { beginsSeat, type DecidedSeat, type ObservedSeat, type StandsOn } from "../state/seat.ts";
@@ -127,10 +128,7 @@ export function newLayer({ names, master, preview }: ObservedSeat, context: Even
     throw new UserError(
       `the master ${quoted(master.image)} stands on a layer of another disk: it is, or was, a seat`,
       {
-        hint:
-          `name that disk as "master", or have this one stand on nothing: qemu-img rebase -f qcow2 -b '' ${
-            shellWord(lowest)
-          }`,
+        hint: `name that disk as "master", or have this one stand on nothing: ${rebaseToNothing(lowest)}`,
       },
     );
   }

@@ -389,6 +389,13 @@ export function resolve(path: string): string {
   });
 }
 
+/** A path by where its folder is now, if that was moved and has left a link. The path as it is where nothing can be seen. */
+export function inResolvedFolder(path: string): string {
+  const folder = resolveIfThere(folderOf(path));
+  const name = path.slice(path.lastIndexOf("/"));
+  return folder === undefined ? path : folder === "/" ? name : folder + name;
+}
+
 /** The file a path leads to, links resolved; undefined where it leads nowhere, or to where the program may not look. */
 export function resolveIfThere(path: string): string | undefined {
   try {

@@ -1,13 +1,14 @@
-import { listIfThere, lstat, read, sameFile, siblings } from "./files.ts";
+import { inResolvedFolder, listIfThere, lstat, read, sameFile, siblings } from "./files.ts";
 import { folderOf, guestNames, guestOfNote, namesOf } from "../state/paths.ts";
 import { unfinished } from "../state/records_at_release.ts";
 import { parseRecords, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 
-/** What the note of a guest lists; nothing where there is none. */
+/** What the note of a guest lists, each image where its folder is now; nothing where there is none. */
 export function readRecords(path: string): SessionRecord[] {
   const text = read(path);
-  return text === undefined ? [] : parseRecords(path, text);
+  const records = text === undefined ? [] : parseRecords(path, text);
+  return records.map((record) => ({ ...record, image: inResolvedFolder(record.image) }));
 }
 
 /**
@@ -103,7 +104,7 @@ export function otherGuests(
 }
 
 /** Whether two paths are one name in one folder. The file itself may be missing for a moment. */
-function isSameImage(a: string, b: string): boolean {
+export function isSameImage(a: string, b: string): boolean {
   const name = (path: string) => path.slice(path.lastIndexOf("/"));
   return a === b || name(a) === name(b) && sameFile(folderOf(a), folderOf(b));
 }

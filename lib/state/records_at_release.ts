@@ -10,6 +10,7 @@ import {
   isAway,
   isTorn,
   waitsToBeSetAside,
+  wishOf,
 } from "./observed_disk.ts";
 import { namesOf } from "./paths.ts";
 import { isAsideAwaited, type SessionRecord } from "./session_record.ts";
@@ -89,7 +90,8 @@ export function recordsAtRelease(
       ...flagged && (!isEnded || decision === "commit" || bearsMark(disk)) && !isByMark && { flagged },
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
-      ...holds.includes(decision) && !hasSuccessor(disk, all) && { held: true },
+      // A flag that is set later is for the next session.
+      ...holds.includes(decision) && wishOf(disk) !== "clear" && !hasSuccessor(disk, all) && { held: true },
       ...isBeside && decision === "leave" && { waits: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&

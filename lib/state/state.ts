@@ -28,7 +28,10 @@ export type State =
     readonly ended: boolean;
     readonly torn?: true;
   } & Master
-  /** The image is a session: running, or died without a word; `marked` if it is to be committed, wherever it ends. */
+  /**
+   * The image is a session: running, or died without a word; `marked` if it is to be committed, wherever it ends. Or it is what somebody
+   * has put there, as a lower layer is.
+   */
   | {
     readonly kind: "session";
     readonly layers: Layers;
@@ -82,9 +85,6 @@ export function parse(names: Names, listing: Listing): State {
   if (listing.has(names.committing)) return { kind: "committing", ...has, ...marked(names.committing) };
   if (image === undefined) return { kind: "headless", ...has };
   if (image === listing.get(names.layer(topOf(layers)))) return { kind: "layered", ...has };
-  if (layers.some((number) => listing.get(names.layer(number)) === image)) {
-    return { kind: "headless", ...has };
-  }
   return { kind: "session", ...has, ...marked(names.image) };
 }
 
