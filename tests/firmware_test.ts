@@ -100,6 +100,20 @@ Deno.test("firmware is undone and kept with the disk", async () => {
   assertEquals(await found(fixture), ["base", "installed"]);
 });
 
+Deno.test("firmware is undone with a disk whose folder was moved since, with a link in its place", async () => {
+  using fixture = await up(true);
+  fixture.keys = { "keep-commits": 2 };
+  fixture.configure({ vda: true });
+  await fixture.stop();
+  fixture.define();
+  const moved = `${fixture.root}/moved`;
+  Deno.renameSync(fixture.images, moved);
+  Deno.symlinkSync(moved, fixture.images);
+  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, moved] };
+  assertEquals((await fixture.command("undo")).code, 0);
+  assertEquals(await found(fixture), ["base", "installed"]);
+});
+
 Deno.test("a session that is set aside has its firmware with it", async () => {
   using fixture = await up(false);
   fixture.keys = { "keep-session": true };

@@ -8,7 +8,11 @@ import { parse } from "../state/state.ts";
 export function readRecords(path: string): SessionRecord[] {
   const text = read(path);
   const records = text === undefined ? [] : parseRecords(path, text);
-  return records.map((record) => ({ ...record, image: inResolvedFolder(record.image) }));
+  return records.map(({ image, commits, ...rest }) => ({
+    ...rest,
+    image: inResolvedFolder(image),
+    ...commits && { commits: commits.map((one) => ({ ...one, disks: one.disks.map(inResolvedFolder) })) },
+  }));
 }
 
 /**
