@@ -99,6 +99,34 @@ for (const way of ["--keep", "--discard"]) {
   });
 }
 
+for (const commits of [0, 1]) {
+  Deno.test(`a layer that the domain names after a blockcommit which has deleted the overlay keeps its name, with so many commits: ${commits}`, async () => {
+    using fixture = new Fixture().disks({ vda: commits > 0 });
+    await fixture.start();
+    if (commits > 0) {
+      await fixture.event("release", "shutdown", { mergeDies: true });
+      await fixture.start({ mergeDies: true });
+    }
+    const layer = `${fixture.vda}.backing_file`;
+    // virsh blockcommit --base LAYER --active --pivot --delete
+    Deno.removeSync(fixture.vda);
+    fixture.write(layer, "session");
+    fixture.sources.set("vda", layer);
+    fixture.define();
+    await fixture.event("release", "shutdown");
+    await fixture.type("merge guest");
+    assertEquals(fixture.read(layer), session);
+    const { said } = await fixture.event("prepare");
+    await fixture.event("release", "failed");
+    const [, command] = /shut off, (.*), then name/.exec(said.join("\n"))!;
+    assert(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success);
+    fixture.sources.set("vda", fixture.vda);
+    fixture.define();
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), session);
+  });
+}
+
 for (const way of ["--keep", "--discard"]) {
   Deno.test(`recover ${way} ends no session whose layers a blockcopy stands on`, async () => {
     using fixture = await up(false);

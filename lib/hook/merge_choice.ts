@@ -13,6 +13,7 @@ import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readRecords, readRecordsInForce } from "../host/session_records.ts";
 import { isTorn, type ObservedDisk } from "../state/observed_disk.ts";
+import { layerNumber } from "../state/paths.ts";
 import { parse, type State } from "../state/state.ts";
 import { markMerge } from "../state/merge_transitions.ts";
 import { flatten } from "../state/transitions.ts";
@@ -89,7 +90,9 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
     // What the domain names in its place may stand on the layer.
     if (disk.source !== "other") await flattenIdle(disk, context);
     const state = layered(disk, context);
-    if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
+    // After a blockcommit the domain names the layer itself.
+    const isDisk = defined.some(({ file }) => layerNumber(disk.names.image, file ?? "") !== undefined);
+    if (isWanted(disk, state) && !isDisk) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
   }
   return jobs;
 }
