@@ -443,3 +443,15 @@ Deno.test("recover says why it can't complete a commit that was cut short, where
   const { code, said, printed } = await fixture.type("recover guest");
   assertEquals([code, said.join().includes("is not JSON")], [1, true], printed.join());
 });
+
+Deno.test("recover asks about what may stand on the session of a guest that libvirt has no definition of", async () => {
+  using fixture = await up(false);
+  fixture.sources.set("vda", `${fixture.images}/vda.snap`);
+  await fixture.stop();
+  await fixture.type("recover --discard guest vda", false);
+  assertStringIncludes(
+    fixture.asked.join(),
+    "after an external snapshot or a blockcopy a file may stand on it",
+  );
+  assertEquals(fixture.read(fixture.vda), session);
+});

@@ -90,8 +90,11 @@ async function completeAndEnd(asked: string | undefined, context: GuestCommand):
 }
 
 /** @throws {UserError} if the guest has none of these disks, by target or image */
-function checkMeant({ disks }: Guest, context: GuestCommand): void {
-  const known = disks.flatMap(({ disk }) => disk?.names.image ?? []);
+function checkMeant({ disks, defined }: Guest, context: GuestCommand): void {
+  // Without a definition a target is what the note says.
+  const known = disks.flatMap(({ disk }) =>
+    disk === undefined ? [] : [disk.names.image, ...defined === undefined ? [disk.target] : []]
+  );
   checkTargets(context.targets.filter((target) => !known.includes(target)), disks, context);
 }
 
@@ -137,8 +140,11 @@ async function ask(context: GuestCommand): Promise<string> {
     const keeping = isSavedOn || lost.length > 0
       ? [`keep the session${isSavedOn ? saved : ""}`, ...lost].join("; ")
       : undefined;
+    const unseen = guest.defined === undefined
+      ? "; libvirt has no definition of the guest: after an external snapshot or a blockcopy a file may stand on it"
+      : "";
     const question = options.has("discard")
-      ? `throw the session ${described(names.image)}${saved}, away`
+      ? `throw the session ${described(names.image)}${saved}, away${unseen}`
       : keeping;
     if (question !== undefined) confirm(`${domain} ${target}: ${question}?`, context);
   }
