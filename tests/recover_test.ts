@@ -455,3 +455,20 @@ Deno.test("recover asks about what may stand on the session of a guest that libv
   );
   assertEquals(fixture.read(fixture.vda), session);
 });
+
+Deno.test("recover ends no session on which an external snapshot stands that has another target since", async () => {
+  using fixture = await up(false);
+  const snap = `${fixture.images}/vda.snap`;
+  fixture.save(snap, fixture.vda, { later: "yes" });
+  fixture.sources.set("vda", snap);
+  fixture.define();
+  await fixture.stop();
+  fixture.sources.delete("vda");
+  fixture.sources.set("sda", snap);
+  fixture.configure({ sda: false });
+  fixture.define();
+  for (const way of ["--keep", "--discard"]) {
+    assertEquals((await fixture.type(`recover ${way} guest ${fixture.vda} --yes`)).code, 1);
+  }
+  assertEquals(fixture.read(snap), { ...session, later: "yes" });
+});

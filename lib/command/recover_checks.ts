@@ -115,6 +115,9 @@ async function fileAbove(
 /** Only a file that stands on the top layer, and that nobody has open, is a session. */
 async function checkSession(disk: ObservedDisk, context: GuestCommand): Promise<void> {
   if (disk.source === "other") await checkReplaced(disk, context);
+  else if (await isInChain(disk.names.image, context, { isBelow: true })) {
+    throw otherFile(disk, context.domain);
+  }
   const others = othersSession(disk, context);
   if (others !== undefined) throw withContext(disk.target, others);
   checkMergeMarks(disk);
