@@ -705,3 +705,21 @@ Deno.test("undo of another guest of the image leaves no firmware at a commit tha
   await fixture.start();
   assertEquals("commit" in fixture.read(fixture.vda), false);
 });
+
+Deno.test("a saved guest finds its firmware though that doesn't go with its disks any more, and a start in between has failed", async () => {
+  using fixture = await up(false);
+  fixture.define();
+  await fixture.stop("saved");
+  assertEquals((await fixture.type("enable guest --no-firmware")).said, []);
+  await fixture.event("prepare");
+  await fixture.event("release", "failed");
+  await fixture.event("restore");
+  await fixture.start();
+  assertEquals(keysOf(fixture.variables).includes("session"), true);
+  for (let times = 0; times < 2; times++) {
+    await fixture.stop();
+    await fixture.start();
+  }
+  await fixture.stop();
+  assertEquals([keysOf(fixture.variables).includes("session"), fixture.files()], [false, ["vda.img"]]);
+});

@@ -145,6 +145,7 @@ Deno.test("without a word in the guest's file firmware is not touched", async ()
 
 Deno.test("firmware that is no longer listed goes back once more, and is left alone from then on", async () => {
   using fixture = await up(false);
+  fixture.boot();
   fixture.isListed = false;
   fixture.configure({ vda: false });
   await fixture.start();

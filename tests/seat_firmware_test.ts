@@ -431,3 +431,18 @@ for (const step of [0, 1, 2, 3, 4, 5, 6, 7, 8]) {
     ]);
   });
 }
+
+Deno.test("a saved seat finds its variables though they don't go with it any more, and the start in between begins with its own", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  await seats.commit("one");
+  await seats.start("seat1");
+  Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ session: "yes" }));
+  await seats.stop("seat1", "saved");
+  assertEquals((await fixture.type("enable seat1 --no-firmware")).said, []);
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { own: "yes" });
+  await seats.stop("seat1");
+  await seats.restore("seat1");
+  assertEquals(seats.content("seat1"), { session: "yes" });
+});

@@ -29,10 +29,11 @@ export async function withTemplates(
   context: EventContext,
 ): Promise<ObservedDisk[]> {
   const [seat] = readSeats(context.paths.seats);
-  if (seat === undefined || all.every(({ firmware }) => !firmware)) return [...all];
+  const isToBegin = ({ firmware, listed }: ObservedDisk) => firmware === true && listed;
+  if (seat === undefined || !all.some(isToBegin)) return [...all];
   const masters = await firmwareOfMaster(seat, context);
   return all.map((disk) =>
-    disk.firmware ? { ...disk, template: masters.find(({ target }) => target === disk.target)?.file } : disk
+    isToBegin(disk) ? { ...disk, template: masters.find(({ target }) => target === disk.target)?.file } : disk
   );
 }
 

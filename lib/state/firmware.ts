@@ -45,15 +45,15 @@ function atPrepare(
     if (disk.listed && start !== "migrate" && state.kind !== "stray") return "new session";
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
   }
-  if (!disk.listed) return isSession && isOurs(disk) ? "discard" : "let go";
+  const isDone = ended && disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
+  const isSetAside = isSession && has(decisions, "set aside, new session") && !isDone;
+  // What a guest was saved on stays with the disk's, whatever is listed since.
+  if (!disk.listed && !(isSetAside && isOurs(disk))) return isSession && isOurs(disk) ? "discard" : "let go";
   // A seat's guest may be saved at another host on both.
   const isSeats = disk.record === undefined && has(seats, "set aside, new session");
   if (isSession && !isOurs(disk) && !isSeats) return "refuse: not ours";
   if (state.kind === "stray") return "refuse: stray commit";
-  const isDone = ended && disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
-  return isSession && has(decisions, "set aside, new session") && !isDone
-    ? "set aside, new session"
-    : "new session";
+  return isSetAside ? "set aside, new session" : "new session";
 }
 
 /** What an end makes of the firmware among these files, by what it makes of the guest's disks and seats. Pure. */
