@@ -120,7 +120,12 @@ export async function up(flag: boolean, { keys = {}, targets = ["vda"] } = {}): 
 /** The master's guest has firmware, and so has its seat. */
 export class FirmwarePool extends Pool {
   override xml(seat: string): string {
-    return super.xml(seat).replace("<devices>", `<os><nvram>${this.variables(seat)}</nvram></os><devices>`);
+    return this.withVariables(seat, super.xml(seat));
+  }
+
+  /** The domain has its variables, and other disks. */
+  withVariables(seat: string, xml: string): string {
+    return xml.replace("<devices>", `<os><nvram>${this.variables(seat)}</nvram></os><devices>`);
   }
 
   override configure(seat: string, keys: Readonly<Record<string, unknown>> = {}): void {

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { beforeFirst, dyingAt } from "./fault.ts";
 import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
 import { type Circumstance, Fixture } from "./fixture.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 function pool(fixture: FirmwareFixture, own: unknown = { own: "yes" }): FirmwarePool {
   const pool = new FirmwarePool(fixture, ["seat1"]);
@@ -443,6 +444,47 @@ Deno.test("a saved seat finds its variables though they don't go with it any mor
   await seats.start("seat1");
   assertEquals(seats.content("seat1"), { own: "yes" });
   await seats.stop("seat1");
+  await seats.restore("seat1");
+  assertEquals(seats.content("seat1"), { session: "yes" });
+});
+
+Deno.test("a guest whose seat was detached keeps its own variables: they go back at that end, and a commit of its disk takes no other along", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  const own = seats.mix("seat1");
+  await seats.commit("one");
+  await seats.start("seat1");
+  const xml = seats.withVariables("seat1", domainXml([diskXml("vdb", own)]));
+  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/seat1.xml`, xml);
+  await seats.stop("seat1", "shutdown", { xml });
+  assertEquals([seats.content("seat1"), seats.files("seat1").length], [{ own: "yes" }, 1]);
+  assertEquals((await fixture.type("disable seat1 vda")).said, []);
+  assertEquals((await fixture.type("commit seat1 vdb")).said, []);
+  for (let times = 0; times < 2; times++) {
+    assertEquals((await seats.event("seat1", "prepare", "-", { xml })).said, []);
+    await seats.event("seat1", "started", "-", { xml });
+    assertEquals(seats.content("seat1"), { own: "yes" });
+    await seats.stop("seat1", "shutdown", { xml });
+  }
+  assertEquals(seats.content("seat1"), { own: "yes" });
+});
+
+Deno.test("a saved seat's variables outlive a start on another image: that is refused until the session is named again, or ended", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  await seats.commit("one");
+  await seats.start("seat1");
+  Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ session: "yes" }));
+  await seats.stop("seat1", "saved");
+  const image = seats.image("seat1");
+  const xml = seats.withVariables("seat1", domainXml([diskXml("vda", fixture.image("other"))]));
+  const { code, said } = await seats.event("seat1", "prepare", "-", { xml });
+  assertEquals([code, said], [1, [
+    `error: seat1 nvram: it belongs to the session "${image}", whose disk the domain names no more`,
+    `hint: after an external snapshot, bring that back into the session: qemu-img commit -b ${image} SNAPSHOT; then name that ` +
+    `again: virsh edit seat1; or end it: autorevert recover --discard seat1 ${image}`,
+  ]]);
+  await seats.event("seat1", "release", "failed", { xml });
   await seats.restore("seat1");
   assertEquals(seats.content("seat1"), { session: "yes" });
 });

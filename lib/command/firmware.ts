@@ -120,7 +120,7 @@ export async function firmwareProblem(
       condition === "awaited" || condition === "is set aside" ? "set aside, new session" as const : []
     );
     if (!isLive && !isComing) await checkOwnFirmware(files, decisions, ofSeats, looking);
-    const on = isComing || files.length === 0 ? undefined : seats[0]?.on;
+    const on = isComing || files.length === 0 ? undefined : seats.find(({ seat }) => seat?.listed)?.on;
     if (on !== undefined) await firmwareOfMaster(on, looking);
     return undefined;
   } catch (error) {

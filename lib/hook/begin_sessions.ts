@@ -39,6 +39,7 @@ import { type Names, namesOf } from "../state/paths.ts";
 import { isAnnounced, isLeftAlone, marksOf, planPrepare } from "../state/prepare_plan.ts";
 import { hasLostSession, recordsAtPrepare } from "../state/records_at_prepare.ts";
 import type { SessionRecord } from "../state/session_record.ts";
+import { type DecidedSeat, isSeatLeft } from "../state/seat.ts";
 import { parse, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -86,11 +87,17 @@ export async function beginSessions(
   );
   const decisions = disksDecided.map(({ decision }) => decision);
   const found = start === "fresh" ? await withTemplates(recovery.disks, context) : recovery.disks;
-  const firmware = firmwareAtPrepare(found, decisions, seats?.decisions ?? [], start);
+  const seatsDecided = seats?.decided ?? [];
+  const firmware = firmwareAtPrepare(
+    found,
+    decisions,
+    seatsDecided.map(({ decision }) => decision),
+    start,
+  );
   const decided = withFirmware(firmware, disksDecided, context);
   for (const disk of recovery.disks) checkMergeMarks(disk);
   await refuse(decided, context);
-  if (start === "fresh") checkFirmware(decided, context);
+  if (start === "fresh") checkFirmware(decided, seatsDecided, context);
   for (const disk of recovery.disks) checkMarks(disk, start === "resume");
   warnOfBases(decided, looked, context);
 
@@ -277,15 +284,25 @@ export function eventFacts(
 }
 
 /** @throws {UserError} if the firmware's session belongs to one whose image the domain names no more */
-function checkFirmware(decided: readonly DecidedDisk[], { domain }: EventContext): void {
+function checkFirmware(
+  decided: readonly DecidedDisk[],
+  seats: readonly DecidedSeat[],
+  { domain }: EventContext,
+): void {
   const goes = decided.find(({ disk, decision }) =>
-    disk.firmware && stateOf(disk).kind === "session" && !isUnborn(disk) && beginsSession(decision)
+    disk.firmware && stateOf(disk).kind === "session" && !isUnborn(disk) &&
+    (beginsSession(decision) || decision === "discard")
   );
-  const left = decided.find(({ disk, decision }) =>
+  const leftDisk = decided.find(({ disk, decision }) =>
     decision === "leave to a person" && stateOf(disk).kind === "session"
-  );
+  )?.disk;
+  // Beside one that was left before, the firmware has begun another session since.
+  const leftSeat = seats.find(({ seat, decision }) =>
+    isSeatLeft(decision) && seat.file === "session" && !seat.record?.detached
+  )?.seat;
+  const left = leftDisk ?? leftSeat;
   if (goes === undefined || left === undefined) return;
-  const { names: { image } } = left.disk;
+  const { image } = left.names;
   throw withContext(
     goes.disk.target,
     new UserError(`it belongs to the session ${quoted(image)}, whose disk the domain names no more`, {
@@ -294,7 +311,7 @@ function checkFirmware(decided: readonly DecidedDisk[], { domain }: EventContext
           shellWord(image)
         } ` +
         `SNAPSHOT; then name that again: virsh edit ${shellWord(domain)}; or end it: ${
-          recoverCommand("--keep|--discard", domain, image)
+          recoverCommand(leftDisk ? "--keep|--discard" : "--discard", domain, image)
         }`,
     }),
   );

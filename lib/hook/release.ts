@@ -39,7 +39,7 @@ import { planRelease } from "../state/release_plan.ts";
 import { startingStep } from "../state/step.ts";
 import { recordsAtRelease } from "../state/records_at_release.ts";
 import type { Recovery } from "../state/recovery.ts";
-import type { SeatDecision } from "../state/seat_table.ts";
+import type { DecidedSeat } from "../state/seat.ts";
 import { hasEnded } from "../state/state.ts";
 
 /**
@@ -124,8 +124,8 @@ function isFailedStart({ extra, paths }: EventContext): boolean {
     [...readOwnRecords(paths.note), ...readSeats(paths.seats)].every(({ came }) => came === undefined);
 }
 
-/** @param seats what has been decided of the guest's seats, which have ended already */
-async function endDisks(how: Ended, seats: readonly SeatDecision[], context: EventContext): Promise<void> {
+/** @param seats the guest's seats, which have ended already */
+async function endDisks(how: Ended, seats: readonly DecidedSeat[], context: EventContext): Promise<void> {
   const disks = await endSessions(how, seats, context);
   // Not part of the end, but can be done now that the disks are idle; of most guests nothing is left to do.
   if (how.start === "refused" || files.lstat(context.paths.note) === undefined) return;
@@ -136,7 +136,7 @@ async function endDisks(how: Ended, seats: readonly SeatDecision[], context: Eve
 /** @returns the disks whose sessions have ended, or were left */
 async function endSessions(
   { start, end, config, disks: named }: Ended,
-  seats: readonly SeatDecision[],
+  seats: readonly DecidedSeat[],
   context: EventContext,
 ): Promise<ObservedDisk[]> {
   const { run, paths, extra } = context;

@@ -28,7 +28,8 @@ export async function withTemplates(
   all: readonly ObservedDisk[],
   context: EventContext,
 ): Promise<ObservedDisk[]> {
-  const [seat] = readSeats(context.paths.seats);
+  // One whose disk was detached is not the guest's matter.
+  const seat = readSeats(context.paths.seats).find(({ detached }) => !detached);
   const isToBegin = ({ firmware, listed }: ObservedDisk) => firmware === true && listed;
   if (seat === undefined || !all.some(isToBegin)) return [...all];
   const masters = await firmwareOfMaster(seat, context);

@@ -41,8 +41,8 @@ export interface SeatStart {
 
 /** Seats whose sessions are made and have not taken their images' names. */
 export interface MadeSeats {
-  /** What was decided of each. */
-  readonly decisions: readonly SeatDecision[];
+  /** With what was decided of each. */
+  readonly decided: readonly DecidedSeat[];
   /** The last part of the start; `records` are those of the guest's other disks, `marks` what else is noted of it. */
   readonly finish: (records: readonly SessionRecord[], marks?: readonly StartMark[]) => Promise<void>;
   /** Takes the start back, from wherever it stopped. */
@@ -118,7 +118,7 @@ export async function makeSeats(from: SeatStart, context: EventContext): Promise
     throw error;
   }
   return {
-    decisions: placed.map(({ decision }) => decision),
+    decided: placed,
     undo,
     finish: async (others, marks) => {
       const records = run.isDry ? recordsOf(placed, from.start, context) : readSeats(paths.seats);

@@ -20,7 +20,6 @@ import { seatRecordOnceUp, seatRecordsAtRelease } from "../state/records_of_seat
 import { type DecidedSeat, isSeatAwaited } from "../state/seat.ts";
 import { seatAtRelease } from "../state/seat_transitions.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
-import type { SeatDecision } from "../state/seat_table.ts";
 import { quoted } from "../text.ts";
 
 /**
@@ -29,16 +28,16 @@ import { quoted } from "../text.ts";
  *
  * What fails with one seat doesn't keep the others from their end; the note of it stays until the guest's next event.
  *
- * @returns what has become of each
+ * @returns them, with what has become of each
  */
-export async function endSeats(how: Ended, context: EventContext): Promise<SeatDecision[]> {
+export async function endSeats(how: Ended, context: EventContext): Promise<DecidedSeat[]> {
   const decided = await endSessions(how, context);
   const masters = decided.map(({ seat }) => seat.master);
   const { config } = how;
   // The last one of its kind, maybe.
   if (config !== "unreadable" && (config?.seats ?? []).length === 0) await releaseMasters(masters, context);
   await startMastersMerges(masters, context);
-  return decided.map(({ decision }) => decision);
+  return decided;
 }
 
 async function endSessions(

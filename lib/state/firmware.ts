@@ -6,6 +6,7 @@
 import type { DecidedDisk } from "./decided_disk.ts";
 import type { Decision, Facts } from "./decision_table.ts";
 import { isUnborn, type ObservedDisk, stateOf, waitsToBeSetAside } from "./observed_disk.ts";
+import type { DecidedSeat } from "./seat.ts";
 import type { SeatDecision } from "./seat_table.ts";
 import { hasEnded } from "./state.ts";
 
@@ -60,13 +61,17 @@ function atPrepare(
 export function firmwareAtRelease(
   all: readonly ObservedDisk[],
   decided: readonly DecidedDisk[],
-  seats: readonly SeatDecision[],
+  seats: readonly DecidedSeat[],
   start: Facts["start"],
 ): DecidedDisk[] {
   // What a disk that was detached waits for is no longer the guest's matter.
-  const attached = decided.filter(({ disk }) => disk.source !== "gone");
-  const disks = attached.length > 0 ? attached : decided;
-  const decisions = [...disks.map(({ decision }) => decision), ...seats];
+  const attached = {
+    disks: decided.filter(({ disk }) => disk.source !== "gone"),
+    seats: seats.filter(({ seat }) => seat.source !== "gone" && !seat.record?.detached),
+  };
+  const isAny = attached.disks.length > 0 || attached.seats.length > 0;
+  const { disks, seats: others } = isAny ? attached : { disks: decided, seats };
+  const decisions = [...disks, ...others].map(({ decision }) => decision);
   // Of one that isn't there, or isn't what was noted, nobody knows how it will end.
   const isUnknown = disks.some(({ disk, decision }) =>
     decision === "nothing" && disk.source !== "other" && !["plain", "layered"].includes(stateOf(disk).kind)

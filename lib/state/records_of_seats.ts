@@ -8,6 +8,7 @@ import {
   type DecidedSeat,
   isAnotherSession,
   isNoted,
+  isSeatLeft,
   type ObservedSeat,
   type StandsOn,
   waitsToBeSetAside,
@@ -23,7 +24,7 @@ export function seatRecordAtPrepare(
   start: keyof typeof ways,
 ): SeatRecord | undefined {
   const { target, names, record, listing, owner } = seat;
-  if (decision === "leave" || decision === "leave to a person") {
+  if (isSeatLeft(decision)) {
     return record && { ...record, detached: true };
   }
   if (on === undefined) return decision === "nothing" ? undefined : record;

@@ -52,6 +52,11 @@ export interface DecidedSeat {
   readonly beside?: SeatRecord["beside"];
 }
 
+/** Whether a session that lies there is not the matter of a start: the domain names it no more, or nobody can tell. */
+export function isSeatLeft(decision: SeatDecision): boolean {
+  return decision === "leave" || decision === "leave to a person";
+}
+
 export function beginsSeat(decision: SeatDecision): boolean {
   return decision === "new session" || decision === "set aside, new session";
 }
