@@ -738,3 +738,25 @@ poolTest(
     assertEquals(fixture.files(), ["vda.img"]);
   },
 );
+
+poolTest(
+  "a session that stands on the master that a seat had before is told and asked about as such, and its master's merges go on",
+  1,
+  async (pool, fixture) => {
+    const other = fixture.image("other");
+    fixture.save(other, null, { version: "other" });
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    await pool.commit("second");
+    assertEquals((await fixture.type(["enable", "seat1", "vda", "--master", other])).said, []);
+    assertStringIncludes((await typed(fixture, "status", "seat1")).text, "of vda.img, a commit behind");
+    assertStringIncludes((await typed(fixture, "recover", "seat1")).text, "seat1 vda: a session lies there");
+    fixture.asked.length = 0;
+    assertEquals((await fixture.type("recover --discard seat1", true)).said, []);
+    assertStringIncludes(fixture.asked.join(), "on which a guest was saved to a file");
+    assertEquals([pool.isIdle("seat1"), pool.layers], [true, [1]]);
+    pool.configure("seat1", { master: other });
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "other");
+  },
+);

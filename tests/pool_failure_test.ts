@@ -1111,3 +1111,27 @@ poolTest(
     await pool.start("seat1");
   },
 );
+
+for (const then of ["a restore", "another start"]) {
+  poolTest(
+    `a start with another master that is cut short leaves a saved session that ${then} knows`,
+    1,
+    async (pool, fixture) => {
+      const other = fixture.image("other");
+      fixture.save(other, null, { version: "other" });
+      await pool.start("seat1");
+      fixture.write(pool.image("seat1"), "saved");
+      await pool.stop("seat1", "saved");
+      pool.configure("seat1", { master: other });
+      await pool.event("seat1", "prepare", "-", { perform: dyingAt("create") });
+      pool.powerCut();
+      if (then === "another start") {
+        await pool.start("seat1");
+        assertEquals(pool.version("seat1"), "other");
+        await pool.stop("seat1");
+      }
+      await pool.restore("seat1");
+      assertEquals([pool.version("seat1"), fixture.read(pool.image("seat1"))["saved"]], ["first", "yes"]);
+    },
+  );
+}

@@ -66,7 +66,9 @@ export async function statusOf(context: EventContext): Promise<GuestStatus> {
 function seatStatus({ target, seat, master, condition: situation, problem, on }: InspectedSeat): DiskStatus {
   const isThere = seat?.file === "session";
   const behind = on === undefined ? 0 : commitsBehind(on);
-  const name = master.slice(master.lastIndexOf("/") + 1);
+  // The seat may have another one since its session began.
+  const image = on?.master ?? master;
+  const name = image.slice(image.lastIndexOf("/") + 1);
   const version = behind === 0 ? "" : `, ${count(behind)} behind`;
   const session = seat && isThere ? extent(seat.names.image, seat.record?.started) : null;
   const setAside = seat?.endedStandsOn ? extent(seat.names.ended) : null;

@@ -17,15 +17,14 @@ import { checkClaims } from "../hook/seat_claims.ts";
 import { mayBeSavedOn } from "../hook/seat_decide.ts";
 import { openElsewhere } from "../hook/image_errors.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
-import { lyingAt, observeListedSeat } from "../hook/seat_observe.ts";
-import { layerStoodOn } from "../hook/standing.ts";
+import { lyingAt, masterStoodOn, observeListedSeat } from "../hook/seat_observe.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { namesOf } from "../state/paths.ts";
-import { isKnownAway, isNoted } from "../state/seat.ts";
+import { isKnownAway, isNoted, type StandsOn } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -37,6 +36,8 @@ interface SeatFiles {
   readonly record: SeatRecord | undefined;
   /** The session, the one that is set aside, and one that was being made, as far as they are there. */
   readonly paths: readonly string[];
+  /** Masters that these stand on, and those that are configured and noted. */
+  readonly masters: readonly string[];
 }
 
 /**
@@ -135,7 +136,8 @@ async function discardSeats(
   }
   const left = readSeats(paths.seats).filter(({ image }) => there.every((seat) => seat.image !== image));
   await run.take("", [{ kind: "seats", path: paths.seats, records: left }]);
-  await startMastersMerges(there.map(({ master }) => namesOf(master)), context);
+  const masters = new Set(there.flatMap(({ masters }) => masters));
+  await startMastersMerges([...masters].map(namesOf), context);
 }
 
 /** The seats that the configuration lists, and those that only the note knows, as far as they are meant. */
@@ -156,24 +158,32 @@ function seatsMeant(config: Config | undefined, context: GuestCommand): SeatFile
     .filter(({ target }) => targets.length === 0 || targets.includes(target))
     .map(({ target, image, master }) => {
       const { ended, scratch } = namesOf(image);
+      const record = records.find((record) => record.image === image);
+      const known = [master, ...record ? [record.master] : []];
+      const found = [image, ended, scratch].map((path) => ({ path, on: whatLies(path, known, context) }));
+      // Another file in the image's place is somebody's own.
+      const own = found.filter(({ path, on }) => on !== undefined && (path !== image || on !== "other"));
       return {
-        ...{ target, image, master },
-        record: records.find((record) => record.image === image),
-        paths: [...isSession(image, master, context) ? [image] : [], ended, scratch]
-          .filter((path) => files.lstat(path) !== undefined),
+        ...{ target, image, master, record },
+        paths: own.map(({ path }) => path),
+        masters: [...known, ...own.flatMap(({ on }) => typeof on === "object" ? on.master : [])],
       };
     });
 }
 
-/** Whether a seat's image is its session, and not a file that somebody has put there since. */
-function isSession(image: string, master: string, { host }: GuestCommand): boolean {
-  const size = files.lstat(image)?.size;
-  if (size === undefined || size === 0) return size === 0;
+/** The layer that a file stands on; undefined where there is none. One that is damaged, or empty, may have been a session. */
+function whatLies(
+  path: string,
+  masters: readonly string[],
+  { host }: GuestCommand,
+): StandsOn | "damaged" | "other" | undefined {
+  const size = files.lstat(path)?.size;
+  if (size === undefined) return undefined;
+  if (size === 0) return "damaged";
   try {
-    return layerStoodOn(namesOf(master), host.backingOf(image)) !== undefined;
+    return masterStoodOn(path, masters.map(namesOf), host) ?? "other";
   } catch {
-    // A session that is damaged.
-    return true;
+    return "damaged";
   }
 }
 

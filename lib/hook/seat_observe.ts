@@ -126,26 +126,24 @@ export function observeRecordedSeat(
   };
 }
 
+/** The layer that a file stands on, of one of these masters, or of another one: a seat may have had that before. */
+export function masterStoodOn(path: string, masters: readonly Names[], host: Looks): StandsOn | undefined {
+  const backing = host.backingOf(path);
+  return [...masters, ...masterBy(backing)].flatMap((master) => {
+    const layer = layerStoodOn(master, backing);
+    return layer === undefined ? [] : [{ master: master.image, layer }];
+  })[0];
+}
+
 function lookAt(names: Names, listing: Listing, masters: readonly Names[], host: Looks) {
-  const on = (
-    path: string,
-    former: (backing: string | undefined) => Names[] = () => [],
-  ): StandsOn | undefined => {
-    if (!listing.has(path)) return undefined;
-    const backing = host.backingOf(path);
-    return [...masters, ...former(backing)].flatMap((master) => {
-      const layer = layerStoodOn(master, backing);
-      return layer === undefined ? [] : [{ master: master.image, layer }];
-    })[0];
-  };
+  const on = (path: string) => listing.has(path) ? masterStoodOn(path, masters, host) : undefined;
   const standsOn = on(names.image);
   const isEmpty = !listing.has(names.image) || files.lstat(names.image)?.size === 0;
   const file = isEmpty ? "none" : standsOn === undefined ? "other" : "session";
   return {
     file,
     standsOn,
-    // No note tells of what an end without a reason has set aside, and the seat may have another master since.
-    endedStandsOn: on(names.ended, masterBy),
+    endedStandsOn: on(names.ended),
     made: madeAt(names.image),
     endedMade: madeAt(names.ended),
     written: writtenAt(names.image),
