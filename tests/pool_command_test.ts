@@ -760,3 +760,33 @@ poolTest(
     assertEquals(pool.version("seat1"), "other");
   },
 );
+
+poolTest(
+  "what is said of a session in whose image's place the domain names another one ends that session alone",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    pool.powerCut();
+    await pool.commit("second");
+    const left = pool.image("seat1");
+    const other = fixture.image("other");
+    pool.image = () => other;
+    pool.configure("seat1");
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    await pool.commit("third");
+    await pool.merge();
+    const command = `autorevert recover --discard seat1 ${left}`;
+    for (const words of [["check"], ["recover", "seat1"]]) {
+      assertStringIncludes((await fixture.type(words)).printed.join("\n"), command);
+    }
+    fixture.asked.length = 0;
+    await fixture.type("recover --discard seat1 vda", false);
+    await fixture.type("recover --discard seat1", false);
+    assertEquals([fixture.asked.length, fixture.asked.every((one) => one.includes("was saved"))], [2, true]);
+    assertEquals((await fixture.type(command.replace("autorevert ", ""), true)).said, []);
+    assertEquals([exists(left), exists(other)], [false, true]);
+    await pool.restore("seat1");
+    assertEquals(pool.version("seat1"), "second");
+  },
+);

@@ -6,7 +6,7 @@ import type { EventContext } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { disksIn, domains, guestOf, readableDisksIn } from "../hook/definitions.ts";
 import { isPending } from "../hook/merge_choice.ts";
-import { inTheWay, mergeBlock, standingOn } from "../hook/standing.ts";
+import { inTheWay, mergeBlock, seatName, standingOn } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { peekDisks } from "../input/config.ts";
 import { folderOf, imageOf, type Names } from "../state/paths.ts";
@@ -55,8 +55,8 @@ function endsOfIdle(names: Names, state: { readonly layers: Layers }, context: E
   const aside = blocking.filter(({ how }) => how === "set aside").map(({ file }) => file);
   const forsaken = aside.filter((file) => !seats.has(imageOf(file)!));
   const waiting = aside.flatMap((file) => seats.get(imageOf(file)!) ?? []);
-  const saved = blocking.flatMap(({ domain, target, how }) =>
-    how === "saved" ? [{ domain: domain!, target: target! }] : []
+  const saved = blocking.flatMap(({ domain, target, file, how }) =>
+    how === "saved" ? [{ domain: domain!, target: target!, file }] : []
   );
   const isHeld = (domain: string) => isSaved({ ...context, domain });
   return [
@@ -70,9 +70,9 @@ function endsOfIdle(names: Names, state: { readonly layers: Layers }, context: E
     ...[...new Set(saved.map(({ domain }) => domain).filter(isHeld))].map((domain) =>
       `${quoted(domain)} comes back with: virsh start ${shellWord(domain)}`
     ),
-    ...saved.filter(({ domain }) => !isHeld(domain)).map(({ domain, target }) =>
-      `${quoted(domain)} comes back with virsh restore FILE; where there is no such file any more: ` +
-      recoverCommand("--discard", domain, target)
+    ...saved.filter(({ domain }) => !isHeld(domain)).map((seat) =>
+      `${quoted(seat.domain)} comes back with virsh restore FILE; where there is no such file any more: ` +
+      recoverCommand("--discard", seat.domain, seatName(seat, context))
     ),
     ...forsaken.length > 0
       ? [

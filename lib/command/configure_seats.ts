@@ -285,7 +285,7 @@ export function checkNoSeats(image: string, target: string, context: GuestComman
   const areListed = seatsListedOn(names, context).length > 0;
   const ways = [
     areListed ? "take those out first: autorevert disable GUEST TARGET" : undefined,
-    wayOut(standingOn(names, context)),
+    wayOut(standingOn(names, context), context),
   ];
   throw withContext(
     target,

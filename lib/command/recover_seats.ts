@@ -16,8 +16,10 @@ import { disksIn, domains, readableDisksIn } from "../hook/definitions.ts";
 import { checkClaims } from "../hook/seat_claims.ts";
 import { mayBeSavedOn } from "../hook/seat_decide.ts";
 import { openElsewhere } from "../hook/image_errors.ts";
+import { sourceOf } from "../hook/image_path.ts";
 import { startMastersMerges } from "../hook/seat_masters.ts";
 import { lyingAt, masterStoodOn, observeListedSeat } from "../hook/seat_observe.ts";
+import { seatName } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readRecords } from "../host/session_records.ts";
@@ -79,7 +81,7 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
         : "a session lies there";
       terminal.print(
         `${domain} ${target}: ${found}${neededBy(seat, context)}; to end it now: ${
-          recoverCommand("--discard", domain, target)
+          recoverCommand("--discard", domain, seatName({ domain, target, file: image }, context))
         }`,
       );
     }
@@ -140,9 +142,12 @@ async function discardSeats(
   await startMastersMerges([...masters].map(namesOf), context);
 }
 
-/** The seats that the configuration lists, and those that only the note knows, as far as they are meant. */
+/**
+ * The seats that the configuration lists, and those that only the note knows, as far as they are meant: a session is thrown away in whose
+ * image's place the domain names another one only where its image is named.
+ */
 function seatsMeant(config: Config | undefined, context: GuestCommand): SeatFiles[] {
-  const { run, domain, host, paths, targets } = context;
+  const { run, domain, host, paths, targets, options } = context;
   const records = readSeats(paths.seats);
   const defined = disksIn(host.settings.definedFolder, domain) ?? [];
   const listed = (config?.seats ?? []).flatMap((seat) => {
@@ -154,8 +159,15 @@ function seatsMeant(config: Config | undefined, context: GuestCommand): SeatFile
       return [];
     }
   });
+  const lists = (target: string) =>
+    [...listed, ...config?.disks ?? []].some((disk) => disk.target === target);
+  const isReplaced = (seat: { readonly target: string; readonly image: string }) =>
+    options.has("discard") && lists(seat.target) && sourceOf(seat, defined).source === "other";
   return [...listed, ...records.filter((record) => listed.every(({ image }) => image !== record.image))]
-    .filter(({ target }) => targets.length === 0 || targets.includes(target))
+    .filter((seat) =>
+      targets.includes(seat.image) ||
+      (targets.length === 0 || targets.includes(seat.target)) && !isReplaced(seat)
+    )
     .map(({ target, image, master }) => {
       const { ended, scratch } = namesOf(image);
       const record = records.find((record) => record.image === image);

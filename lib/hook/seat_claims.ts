@@ -21,7 +21,7 @@ export function checkNotManaged(records: readonly SeatRecord[], config: Config |
         `${quoted(image)} is a session on ${quoted(master)}, and is listed as a disk of its own`,
         {
           hint: "end that session first: list the disk as a seat again, and start and end its guest; " +
-            `or: autorevert recover --discard DOMAIN ${shellWord(target)}`,
+            `or: autorevert recover --discard DOMAIN ${shellWord(image)}`,
         },
       ),
     );

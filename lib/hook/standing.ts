@@ -5,6 +5,7 @@
 
 import type { EventContext } from "./context.ts";
 import { guestOf, rawImages, readableDisksIn } from "./definitions.ts";
+import { sourceOfTarget } from "./image_path.ts";
 import { keptForAnother } from "./kept_commits.ts";
 import { isComingUp, isOfAnotherHost, mayRun } from "./seat_guest.ts";
 import { UserError } from "../errors.ts";
@@ -248,7 +249,7 @@ export function mergeBlock(
   const blocking = inTheWay(standingOn(names, context), state);
   if (blocking.length === 0) return undefined;
   const ways = [
-    wayOut(blocking),
+    wayOut(blocking, context),
     blocking.some(({ how }) => how === "elsewhere")
       ? "an end at another host starts no merge here: after it, autorevert merge DOMAIN"
       : undefined,
@@ -278,7 +279,7 @@ export function topBlock(
   const ways = [
     seats && `end them first: virsh shutdown GUEST; a session that was saved, set aside or died: ` +
       `autorevert recover --discard GUEST TARGET; they are ${seats}`,
-    wayOut(others),
+    wayOut(others, context),
   ];
   return new UserError(`sessions stand on the commit: ${tellStanding(standing)}`, {
     hint: ways.filter(Boolean).join("; "),
@@ -290,7 +291,9 @@ function seatOf(
   { domain, target, file }: Standing,
   context: Pick<EventContext, "host">,
 ): readonly string[] | undefined {
-  if (domain !== undefined && target !== undefined) return [domain, target];
+  if (domain !== undefined && target !== undefined) {
+    return [domain, seatName({ domain, target, file }, context)];
+  }
   const image = imageOf(file) ?? file;
   const guest = domain ?? guestOf(image, context);
   if (guest === undefined) return undefined;
@@ -299,12 +302,25 @@ function seatOf(
   return [guest, ...disk ? [disk.target] : []];
 }
 
+/** What a command names to mean a session: its target, or its image where the domain has another one for that. */
+export function seatName(
+  { domain, target, file }: { readonly domain: string; readonly target: string; readonly file: string },
+  { host: { settings } }: Pick<EventContext, "host">,
+): string {
+  const image = imageOf(file) ?? file;
+  const disks = readableDisksIn(settings.definedFolder, domain) ?? [];
+  return sourceOfTarget({ target, image }, disks) === "same" ? target : image;
+}
+
 /** What an administrator can do about those that nothing ends by itself; undefined where there is none. */
-export function wayOut(blocking: readonly Standing[]): string | undefined {
+export function wayOut(
+  blocking: readonly Standing[],
+  context: Pick<EventContext, "host">,
+): string | undefined {
   const which = (how: How) => blocking.filter((one) => one.how === how);
   const names = (how: How) => listed([...new Set(which(how).map(({ file }) => file))]);
-  const ends = [...which("left"), ...which("over")].map(({ domain, target }) =>
-    recoverCommand("--discard", domain!, target!)
+  const ends = [...which("left"), ...which("over")].map(({ domain, target, file }) =>
+    recoverCommand("--discard", domain!, seatName({ domain: domain!, target: target!, file }, context))
   );
   const ways = [
     ...[...new Set(ends)].map((end) => `unless its guest was saved, end the session: ${end}`),
