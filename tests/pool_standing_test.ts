@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { DOMAIN, type Fixture } from "./fixture.ts";
+import { failingAt } from "./fault.ts";
 import { poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { UserError } from "../lib/errors.ts";
@@ -411,3 +412,33 @@ poolTest("what a guest writes into its raw disk makes that no session", 1, async
   Deno.writeTextFileSync(`${fixture.settings.definedFolder}/raw.xml`, xml);
   assertEquals(standing(), []);
 });
+
+poolTest("a master whose mark is lost, and can't be made again, is not merged", 1, async (pool) => {
+  await pool.start("seat1");
+  await pool.stop("seat1", "saved");
+  await pool.commit("second");
+  Deno.removeSync(namesOf(pool.master).master);
+  const { code, said } = await pool.merge({ perform: failingAt(({ kind }) => kind === "mark") });
+  assertEquals([code, said, pool.layers], [1, ["error: guest vda: EIO"], [0, 1]]);
+  await pool.restore("seat1");
+  assertEquals(pool.version("seat1"), "first");
+});
+
+poolTest(
+  "an image whose mark of a master is lost keeps what seats stand on where its guest has another one",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    await fixture.start();
+    await fixture.stop();
+    const other = fixture.image("other");
+    fixture.save(other, null, { base: "other" });
+    fixture.sources.set("vda", other);
+    fixture.define();
+    Deno.removeSync(namesOf(pool.master).master);
+    assertEquals((await fixture.type(["recover", "--discard", DOMAIN, pool.master], true)).said, []);
+    await pool.restore("seat1");
+    assertEquals(pool.version("seat1"), "first");
+  },
+);

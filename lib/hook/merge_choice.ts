@@ -4,6 +4,7 @@ import type { UserError } from "../errors.ts";
 import { type EventContext, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
 import { lacksBase } from "./layer_names.ts";
+import { restoreMasterMarks } from "./master_mark.ts";
 import { type Job, type Layered, type Way, wayToBegin } from "./merge_checks.ts";
 import { readableDisksIn } from "./definitions.ts";
 import { mergeBlock } from "./standing.ts";
@@ -58,6 +59,11 @@ export async function beginNext(
   for (const job of await jobsOf(context, isWanted)) {
     const { image } = job.disk.names;
     if (failed.has(image) || waiting.has(image)) continue;
+    // Recovery has told why.
+    if (lacksMark(job.disk, context)) {
+      failed.add(image);
+      continue;
+    }
     const block = mergeBlock(job.disk.names, job.state, context);
     if (block !== undefined) {
       tellBlock(block, job, context);
@@ -112,8 +118,15 @@ export function isPending({ keepCommits }: ObservedDisk, state: State | undefine
 export async function flattenIdle(disk: ObservedDisk, context: EventContext): Promise<void> {
   await context.run.takeOrReport(disk.target, () => {
     const state = layered(disk, context);
-    return state && !lacksBase(disk.names, state, context) ? flatten(disk.names, state) : [];
+    const steps = state && !lacksBase(disk.names, state, context) ? flatten(disk.names, state) : [];
+    return steps.length > 0 && lacksMark(disk, context) ? [] : steps;
   });
+}
+
+/** Whether seats have the disk as master, and its mark, without which it looks like any other, is lost, and could not be made again. */
+function lacksMark(disk: ObservedDisk, context: EventContext): boolean {
+  const now = { ...disk, listing: context.run.listing(disk.names.image) };
+  return restoreMasterMarks([now], context).stages.length > 0;
 }
 
 export function layered({ names }: ObservedDisk, { run }: EventContext): Layered | undefined {
