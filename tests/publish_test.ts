@@ -108,6 +108,19 @@ Deno.test("seats never begin with versions of a guest's disks that were not ther
   assertEquals(await masters.versions(), "1 1");
 });
 
+Deno.test("nor does a disk of which nothing was committed keep the other from going back", async () => {
+  using masters = new TwoMasters();
+  const { fixture } = masters;
+  await masters.versions();
+  await masters.session("1", "vda");
+  await fixture.type("publish guest");
+  assertEquals(await masters.versions(), "1 none");
+  const { said } = await fixture.type("undo guest --yes");
+  const [, way] = /autorevert (publish --back .*)$/.exec(said.join("\n"))!;
+  assertEquals((await fixture.type(way!)).said, []);
+  assertEquals(await masters.versions(), "none none");
+});
+
 const CUT =
   'error: seat: a commit, undo, keep or publish of "guest", whose disks are the masters, was cut short\n' +
   "hint: complete it: autorevert recover guest";

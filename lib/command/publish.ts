@@ -54,13 +54,18 @@ export async function publish(context: GuestCommand): Promise<void> {
   await startMerge(observe().filter((disk) => stateOf(disk).kind === "layered"), context);
 }
 
-/** Where none is named, only those go back whose published version was committed last: older ones were there together with that. */
+/**
+ * Where none is named, only those go back whose published version was committed last: older ones were there together with that. So was
+ * a disk of which nothing was committed.
+ */
 function meantBy(
   disks: readonly ObservedDisk[],
   { options, targets }: GuestCommand,
 ): readonly ObservedDisk[] {
   if (!options.has("back") || targets.length > 0) return disks;
-  return lastCommitted(disks.map((disk) => ({ disk })), publishedNow).map(({ disk }) => disk);
+  const committed = disks.filter((disk) => (publishedNow(disk) ?? 0) > 0);
+  const all = committed.length > 0 ? committed : disks;
+  return lastCommitted(all.map((disk) => ({ disk })), publishedNow).map(({ disk }) => disk);
 }
 
 /** The layer that seats begin with now. */
