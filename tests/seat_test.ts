@@ -36,7 +36,6 @@ const end: SeatFacts = {
   start: "up",
   end: "normal",
   file: "session",
-  listed: false,
 };
 
 type Case = readonly [differs: Partial<SeatFacts>, decision: SeatDecision];
@@ -93,6 +92,9 @@ const atEnd: readonly Case[] = [
   [{ end: "crashed" }, "discard"],
   [{ end: "crashed", saved: true }, "leave"],
   [{ file: "none" }, "discard"],
+  [{ listed: false }, "discard"],
+  [{ listed: false, end: "unknown" }, "leave"],
+  [{ listed: false, end: "unknown", keeps: "unreadable" }, "set aside"],
   [{ keeps: true }, "set aside"],
   [{ end: "failed", keeps: true }, "set aside"],
   [{ keeps: "unreadable" }, "set aside"],

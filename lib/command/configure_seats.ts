@@ -249,7 +249,7 @@ export function tellDisabledSeats(seats: Config["seats"], context: GuestCommand)
     const session = record === undefined
       ? ""
       : isLive(context) || isSaved(context)
-      ? "this session is still thrown away when it ends; "
+      ? `this session is still thrown away when it ends (libvirt before 10.5: then end it with ${end}); `
       : mayBeSavedOn(lyingAt(record.image, record), before, context)
       ? `a guest was saved on its session, or may have been: restore it and shut it down, or end that session: ${end}; `
       : `a session lies there still, to end it: ${end}; `;

@@ -116,12 +116,12 @@ export function observeRecordedSeat(
   const master = namesOf(record.master);
   const listing = files.listIfThere(image);
   const seat = config === "unreadable" ? undefined : config?.seats.find((seat) => seat.target === target);
+  const source = disks === "unreadable" ? disks : sourceOf(record, disks).source;
   return {
-    ...{ target, names, master, record, listing, owner },
-    listed: false,
+    ...{ target, names, master, record, listing, owner, source },
+    listed: seat !== undefined && source === "same",
     preview: false,
     keepSession: config === "unreadable" ? config : seat?.keepSession ?? false,
-    source: disks === "unreadable" ? disks : sourceOf(record, disks).source,
     ...lookAt(names, listing, [master], host),
   };
 }

@@ -188,6 +188,8 @@ const release = rows([
     "leave",
     "it may have been saved to a file, and what is set aside stays until the next start",
   ],
+  // Without a configuration nothing would end what is set aside.
+  [{ listed: false }, "leave", "it may have been saved to a file, and is no seat any more"],
   [{}, "set aside", "it may have been saved to a file"],
 ]);
 
