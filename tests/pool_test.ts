@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { DOMAIN, exists } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 poolTest(
   "a seat begins with the master at each start, and its idle image is gone",
@@ -321,5 +322,63 @@ poolTest(
     await pool.start("seat1");
     await pool.stop("seat1");
     assertEquals(pool.layers, [0, 1, 2]);
+  },
+);
+
+for (const how of ["was saved on it", "has committed it", "has set it aside"]) {
+  poolTest(`a disk of its own becomes a seat: its guest ${how}`, 1, async (pool, fixture) => {
+    const image = pool.image("seat1");
+    const keys = how === "has committed it" ? { "keep-commits": 2, "one-shot-commit": true } : {};
+    const disks = [{ target: "vda", ...keys }];
+    Deno.writeTextFileSync(`${fixture.config}/seat1.json`, JSON.stringify({ disks }));
+    fixture.save(image, null, { base: "own" });
+    await pool.start("seat1");
+    await pool.stop(
+      "seat1",
+      how === "was saved on it" ? "saved" : how === "has committed it" ? "shutdown" : "-",
+    );
+    if (how === "was saved on it") await fixture.type("recover --discard seat1 vda", true);
+    assertEquals((await fixture.type("disable seat1", true, { mergeDies: true })).said, []);
+    const beside = fixture.files().filter((name) => name.startsWith("seat1.img"));
+    for (const name of beside) Deno.removeSync(`${fixture.images}/${name}`);
+    assertEquals((await fixture.type(["enable", "seat1", "vda", "--master", pool.master])).said, []);
+    for (let times = 0; times < 2; times++) {
+      await pool.start("seat1");
+      assertEquals(pool.version("seat1"), "first");
+      await pool.stop("seat1");
+      assertEquals(pool.isIdle("seat1"), true);
+    }
+  });
+}
+
+poolTest(
+  "a guest that had a seat's image as a disk of its own once leaves what is set aside of it",
+  1,
+  async (pool, fixture) => {
+    const image = pool.image("seat1");
+    for (const path of [fixture.image("two"), image]) fixture.save(path, null, { base: "two" });
+    const xml = (...disks: string[]) => domainXml(disks);
+    const [first, second] = [diskXml("vda", fixture.image("two")), diskXml("vdb", image)];
+    const disks = [{ target: "vda" }, { target: "vdb" }];
+    Deno.writeTextFileSync(`${fixture.config}/two.json`, JSON.stringify({ disks }));
+    const life = async (xml: string) => {
+      for (const [operation, reason] of [["prepare"], ["started"], ["release", "-"]] as const) {
+        await fixture.good(operation, reason, { domain: "two", xml });
+      }
+    };
+    await life(xml(first, second));
+    Deno.writeTextFileSync(`${fixture.settings.definedFolder}/two.xml`, xml(first));
+    assertEquals((await fixture.type("disable two vdb")).said, []);
+    for (const name of fixture.files().filter((name) => name.startsWith("seat1.img"))) {
+      Deno.removeSync(`${fixture.images}/${name}`);
+    }
+    await pool.start("seat1");
+    fixture.write(image, "saved");
+    await pool.stop("seat1", "saved");
+    await pool.start("seat1");
+    await life(xml(first));
+    await pool.stop("seat1");
+    await pool.restore("seat1");
+    assertEquals(fixture.read(image)["saved"], "yes");
   },
 );

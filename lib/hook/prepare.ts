@@ -3,6 +3,7 @@ import { beginSessions, type Start } from "./begin_sessions.ts";
 import { startThatBegins } from "./start_kind.ts";
 import { interruptMerges, resumeMerges } from "./merge_control.ts";
 import { imagesAtPrepare, observeAtPrepare } from "./observe.ts";
+import { withoutSeats } from "./seat_claims.ts";
 import { makeSeats } from "./seat_prepare.ts";
 import { resumePending } from "./pending_operation.ts";
 import * as files from "../host/files.ts";
@@ -76,8 +77,8 @@ async function beginManaged(
   try {
     await resumePending(context);
     // A guest that was to come and never came up has left its session to its own host.
-    const records = readOwnRecords(paths.note).filter(({ visits }) => visits === undefined || !isCutShort)
-      .map((record) => withDoubt(record, context));
+    const own = readOwnRecords(paths.note).filter(({ visits }) => visits === undefined || !isCutShort);
+    const records = withoutSeats(own, config, disks, context).map((record) => withDoubt(record, context));
     const found = observeAtPrepare(domain, config, disks, records, host.settings);
     // A dry run looks at what the operations that were pending have come to.
     const observed = run.isDry

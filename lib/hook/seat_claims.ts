@@ -1,14 +1,17 @@
 /** Whose image a seat is: each belongs to one guest, and is neither a master nor a disk of its own. */
 
 import type { EventContext } from "./context.ts";
+import { sourceOfTarget } from "./image_path.ts";
 import { isForsaken } from "./seat_guest.ts";
 import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { allSeats } from "../host/seat_records.ts";
 import type { Config } from "../input/config.ts";
+import type { DomainDisk } from "../input/domain_xml.ts";
 import { guestNames } from "../state/paths.ts";
 import type { ObservedSeat } from "../state/seat.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { quoted, shellWord } from "../text.ts";
 
 /** @throws {UserError} if a disk is listed for itself, and a session of it stands on a master still */
@@ -26,6 +29,27 @@ export function checkNotManaged(records: readonly SeatRecord[], config: Config |
       ),
     );
   }
+}
+
+/**
+ * These records, but for those of disks that the guest had once and whose images are seats by now, of this guest or another one: what
+ * lies beside them is those seats' own.
+ */
+export function withoutSeats(
+  records: readonly SessionRecord[],
+  config: Config | undefined,
+  disks: readonly DomainDisk[],
+  { host }: Pick<EventContext, "host">,
+): readonly SessionRecord[] {
+  const isOwn = (record: SessionRecord) =>
+    record.firmware === true || sourceOfTarget(record, disks) === "same" &&
+      config?.disks.some(({ target }) => target === record.target);
+  // libvirt waits for each note that is read.
+  if (records.every(isOwn)) return records;
+  const seats = allSeats(host.settings.configFolder).flatMap(({ records }) =>
+    records === "unreadable" ? [] : records.map(({ image }) => image)
+  );
+  return records.filter((record) => isOwn(record) || !seats.includes(record.image));
 }
 
 /** The notes of guests that are gone name these images no more: they are this guest's now. */
