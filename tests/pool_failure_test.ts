@@ -1135,3 +1135,25 @@ for (const then of ["a restore", "another start"]) {
     },
   );
 }
+
+poolTest(
+  "a saved seat whose image was moved, with a link left in its place, comes back as its refused restore says",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    fixture.write(pool.image("seat1"), "saved");
+    await pool.stop("seat1", "saved");
+    const image = pool.image("seat1");
+    Deno.mkdirSync(`${fixture.images}/room`);
+    Deno.renameSync(image, `${fixture.images}/room/seat1.img`);
+    Deno.symlinkSync(`${fixture.images}/room/seat1.img`, image);
+    await pool.event("seat1", "restore");
+    const { code, said } = await pool.event("seat1", "prepare");
+    await pool.event("seat1", "release", "failed");
+    const way = `mv -f ${fixture.images}/room/seat1.img ${image}`;
+    assertEquals([code, said[1]], [1, `hint: move it back: ${way}`]);
+    assert(new Deno.Command("sh", { args: ["-c", way] }).outputSync().success);
+    await pool.restore("seat1");
+    assertEquals(fixture.read(image)["saved"], "yes");
+  },
+);

@@ -273,12 +273,13 @@ export function list(image: string): Listing {
 /** @param all what belongs to the image */
 function notRegular(path: string, image: string, all: readonly string[]): UserError {
   const hasLayers = all.some((path) => layerNumber(image, path) !== undefined);
-  const isDisk = path === image && hasLayers || layerNumber(image, path) !== undefined;
+  const isDisk = path === image || layerNumber(image, path) !== undefined;
   const moved = isDisk ? resolveIfThere(path) : undefined;
+  const why = hasLayers ? "what it belongs with lies here still; " : "";
   return new UserError(`${quoted(path)} is not a regular file, but has a name that belongs to a disk`, {
-    // It may be a session, which stands on these, or what they stand on.
+    // It may be a session, which stands on these or on a master, or what they stand on.
     hint: moved !== undefined && !all.includes(moved)
-      ? `what it belongs with lies here still; move it back: mv -f ${shellWord(moved)} ${shellWord(path)}`
+      ? `${why}move it back: mv -f ${shellWord(moved)} ${shellWord(path)}`
       : `move it away: ${movingAway(path)}`,
   });
 }
