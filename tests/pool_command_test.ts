@@ -470,21 +470,23 @@ poolTest("disable of a seat says that a guest was saved on its session", 1, asyn
   );
 });
 
-poolTest(
-  "check says of a master that has lost its mark how it gets that, and not that its seats are to stand on nothing",
-  1,
-  async (pool, fixture) => {
-    await pool.commit("one");
-    await pool.start("seat1");
-    await pool.stop("seat1", "saved");
-    const { master } = namesOf(pool.master);
-    Deno.removeSync(master);
-    const { printed } = await fixture.type("check");
-    assertStringIncludes(printed.join("\n"), "has lost its mark of a master");
-    assertStringIncludes(printed.join("\n"), `hint: touch ${master}`);
-    assert(!printed.join("\n").includes("rebase"), printed.join("\n"));
-  },
-);
+for (const words of ["check", "check guest"]) {
+  poolTest(
+    `${words} says of a master that has lost its mark how it gets that, and not that its seats are to stand on nothing`,
+    1,
+    async (pool, fixture) => {
+      await pool.commit("one");
+      await pool.start("seat1");
+      await pool.stop("seat1", "saved");
+      const { master } = namesOf(pool.master);
+      Deno.removeSync(master);
+      const { printed } = await fixture.type(words);
+      assertStringIncludes(printed.join("\n"), "has lost its mark of a master");
+      assertStringIncludes(printed.join("\n"), `hint: touch ${master}`);
+      assert(!printed.join("\n").includes("rebase"), printed.join("\n"));
+    },
+  );
+}
 
 poolTest(
   "no two seats get one image: enable refuses that, and check tells of it",

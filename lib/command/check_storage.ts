@@ -2,6 +2,8 @@ import { type Finding, finding } from "./finding.ts";
 import { type Guest, managedGuests } from "./guest.ts";
 import { rawImages } from "../hook/definitions.ts";
 import { rebaseToNothing } from "../hook/image_errors.ts";
+import { restoreMasterMarks } from "../hook/master_mark.ts";
+import { isLayerName } from "../hook/seat_observe.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
 import { isMaster, stateOf } from "../state/observed_disk.ts";
@@ -94,16 +96,15 @@ export async function untriedStores(guests: readonly Guest[], host: Host): Promi
 }
 
 /** Images that stand on a managed one, which are not seats: a commit changes what they stand on. */
-export function clonesOn(guests: readonly Guest[], { settings, backingOf }: Host): Finding[] {
+export function clonesOn(guests: readonly Guest[], host: Host): Finding[] {
+  const { settings, backingOf } = host;
   const managed = guests.flatMap(({ domain, disks }) =>
     disks.flatMap(({ target, disk }) => disk?.listed && !isMaster(disk) ? { domain, target, disk } : [])
   );
   if (managed.length === 0) return [];
-  const raw = rawImages({ host: { settings } });
-  const seats = new Set(
-    guests.flatMap(({ seats }) => seats).flatMap(({ seat }) =>
-      seat === undefined ? [] : [seat.names.image, seat.names.ended]
-    ),
+  const raw = rawImages({ host });
+  const lost = new Set(
+    managed.map(({ disk }) => disk).filter((disk) => restoreMasterMarks([disk], { host }).stages.length > 0),
   );
   return files.outermost(settings.imageFolders).flatMap((folder) => files.walk(folder, () => {})).flatMap(
     (file) => {
@@ -113,7 +114,8 @@ export function clonesOn(guests: readonly Guest[], { settings, backingOf }: Host
         !belongsTo(names.image, file) && [...listing.keys()].some((path) => files.sameFile(path, backing))
       ).map(({ domain, target, disk }) => {
         const { image, master } = disk.names;
-        if (seats.has(file)) {
+        // Whoever clones a disk by hand names the image.
+        if (lost.has(disk) && isLayerName(backing)) {
           const message = `${quoted(file)}, a session of a seat, stands on ${
             quoted(image)
           }, which has lost its mark of a master: a merge would take from under it what it stands on`;
