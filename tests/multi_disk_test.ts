@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep, dyingAt, Failing } from "./fault.ts";
-import { afterClockTick, Fixture } from "./fixture.ts";
+import { afterClockTick, type Circumstance, Fixture } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
 
 Deno.test("a decided commit that no note tells of is finished at the next start", async () => {
@@ -304,4 +304,27 @@ Deno.test("two flagged disks are committed together where the start after a cut-
       assertEquals(kept, [true, true], `the end cut short at ${end}`);
     });
   }
+});
+
+Deno.test("undo takes one commit back, also of one that was decided with an error, and completed later", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 5 };
+  fixture.disks({ vda: false, vdb: false }).define();
+  const commit = async (flags: Readonly<Record<string, boolean>>, value: string, how: Circumstance = {}) => {
+    fixture.configure(flags);
+    await fixture.start();
+    for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "version", value);
+    await fixture.event("release", "shutdown", how);
+  };
+  await commit({ vda: true, vdb: true }, "one");
+  await commit({ vda: true, vdb: false }, "two", {
+    perform: (inner) => async (step, control) => {
+      await inner(step, control);
+      if (step.kind === "link" && step.to.endsWith("committing")) throw new Error("EIO");
+    },
+  });
+  assertEquals((await fixture.type("recover guest")).said, []);
+  assertEquals(fixture.disk("vda")["version"], "two");
+  assertEquals((await fixture.type("undo guest", true)).said, []);
+  assertEquals([fixture.disk("vda")["version"], fixture.disk("vdb")["version"]], ["one", "one"]);
 });

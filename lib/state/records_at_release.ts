@@ -151,7 +151,8 @@ export function unfinished(
       ...committed && "layers" in state &&
         {
           committed: committed.filter(({ layer }) =>
-            state.layers.includes(layer) || rest.undone && layer > topOf(state.layers)
+            state.layers.includes(layer) ||
+            (rest.undone || state.kind === "committing") && layer > topOf(state.layers)
           ),
         },
       ...commits && { commits: withoutMerged(commits, (image) => parse(namesOf(image), listing(image))) },
