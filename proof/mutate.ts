@@ -5,6 +5,7 @@
  * always the same unless `SEED` says otherwise; with `EVERY=1` it tells in hours, not days, which mutants need a slow test.
  */
 
+import { Coverage } from "./mutate/coverage.ts";
 import { equivalent } from "./mutate/equivalent.ts";
 import { actionMutants, type Mutant, tableMutants } from "./mutate/mutant.ts";
 import { Trial } from "./mutate/trial.ts";
@@ -107,9 +108,10 @@ async function work(mutants: Mutant[]): Promise<void> {
 
 /** The test that fails, or why none can. */
 async function outcomeOf(
-  { file, name }: Mutant,
+  mutant: Mutant,
   trial: Trial,
 ): Promise<{ killer?: string; reason?: string; isLeft?: true }> {
+  const { file, name } = mutant;
   const reason = equivalent[`${file}: ${name}`];
   if (reason !== undefined) return { reason };
   const known = await trial.knownKiller(file);
@@ -117,11 +119,21 @@ async function outcomeOf(
   if (file === TABLE && await decidesTheSame(`${trial.folder}/${TABLE}`)) {
     return { reason: "decides the same in every case" };
   }
-  const quick = await trial.quickKiller(file);
+  const quick = await trial.quickKiller(file, coverage.testsOf(file, lineOf(mutant)));
   if (quick !== undefined) return { killer: quick };
   if (SHORT) return { isLeft: true };
   const slow = await trial.slowKiller(file);
   return slow === undefined ? {} : { killer: slow };
+}
+
+/** Of the program as it is, without a mutant. */
+async function coverageOfAll(): Promise<Coverage> {
+  using trial = new Trial(ROOT);
+  return await Coverage.of(trial.folder, trial.quickTests(), WORKERS);
+}
+
+function lineOf({ file, start }: Mutant): number {
+  return Deno.readTextFileSync(`${ROOT}/${file}`).slice(0, start).split("\n").length;
 }
 
 const random = randomly(SEED);
@@ -135,11 +147,7 @@ const mutants = all.filter(({ file, name }) => `${file}: ${name}`.includes(only)
   .toReversed();
 const made = mutants.length;
 console.log(`${made} mutants, SEED=${SEED}`);
-{
-  using trial = new Trial(ROOT);
-  const failing = await trial.quickKiller("");
-  if (failing !== undefined) throw new Error(`this test fails without a mutant: ${failing}`);
-}
+const coverage = await coverageOfAll();
 await Promise.all(Array.from({ length: WORKERS }, () => work(mutants)));
 for (const { file, name } of survived) console.log(`SURVIVED ${file}: ${name}`);
 const outcome = survived.length === 0 ? "ok" : "FAILED";

@@ -472,3 +472,16 @@ Deno.test("recover ends no session on which an external snapshot stands that has
   }
   assertEquals(fixture.read(snap), { ...session, later: "yes" });
 });
+
+Deno.test("recover asks about a session whose image is by now a disk of a guest that isn't configured", async () => {
+  using fixture = (await up(false)).define("other");
+  fixture.boot();
+  fixture.write(fixture.vda, "other");
+  fixture.define();
+  await fixture.type("recover --discard guest vda", false);
+  assertStringIncludes(
+    fixture.asked.join(),
+    `it is a disk of "other", too, and may have been written to there`,
+  );
+  assertEquals(fixture.read(fixture.vda), { ...session, other: "yes" });
+});

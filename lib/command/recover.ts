@@ -15,15 +15,17 @@ import { askOfSeats } from "./recover_seats.ts";
 import { UserError } from "../errors.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
 import { isSaved } from "../hook/decide.ts";
+import { guestsOf } from "../hook/definitions.ts";
 import { startMerge } from "../hook/merge.ts";
 import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
+import * as files from "../host/files.ts";
 import { readRecords } from "../host/session_records.ts";
 import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import { namesOf } from "../state/paths.ts";
+import { guestNames, namesOf } from "../state/paths.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
-import { recoverCommand, shellWord } from "../text.ts";
+import { listed, recoverCommand, shellWord } from "../text.ts";
 
 /**
  * Finishes what was cut short, as the guest's next event would, and ends a session that lies there, if the
@@ -140,15 +142,31 @@ async function ask(context: GuestCommand): Promise<string> {
     const keeping = isSavedOn || lost.length > 0
       ? [`keep the session${isSavedOn ? saved : ""}`, ...lost].join("; ")
       : undefined;
-    const unseen = guest.defined === undefined
-      ? "; libvirt has no definition of the guest: after an external snapshot or a blockcopy a file may stand on it"
-      : "";
+    // Where it is configured, its events have looked at what lies there.
+    const others = guestsOf(names.image, context).filter((other) =>
+      other !== domain && !hasConfig(other, context)
+    );
+    const doubts = [
+      ...guest.defined === undefined
+        ? [
+          "libvirt has no definition of the guest: after an external snapshot or a blockcopy a file may stand on it",
+        ]
+        : [],
+      ...others.length > 0
+        ? [`it is a disk of ${listed(others)}, too, and may have been written to there`]
+        : [],
+    ];
     const question = options.has("discard")
-      ? `throw the session ${described(names.image)}${saved}, away${unseen}`
+      ? [`throw the session ${described(names.image)}${saved}, away`, ...doubts].join("; ")
       : keeping;
     if (question !== undefined) confirm(`${domain} ${target}: ${question}?`, context);
   }
   return namesIn(sessions);
+}
+
+function hasConfig(domain: string, { host }: GuestCommand): boolean {
+  const { config } = guestNames(host.settings.configFolder, domain);
+  return files.lstat(config) !== undefined;
 }
 
 /** The disks whose sessions began with that of a disk, and have ended without it: an end was cut short. */

@@ -1,83 +1,20 @@
 import type { Mutant } from "./mutant.ts";
 
-/** Tests by file: those first that kill most in the least time. */
-const first: Readonly<Record<string, readonly string[]>> = {
-  "lib/state/decision_table.ts": ["decisions", "decision_table"],
-  "lib/state/transitions.ts": ["transitions"],
-  "lib/state/merge_transitions.ts": ["transitions", "merge"],
-  "lib/state/master_transitions.ts": ["pool", "pool_command"],
-  "lib/state/prepare_plan.ts": ["plan", "multi_disk", "unlisted_disk"],
-  "lib/state/release_plan.ts": ["plan", "multi_disk", "unlisted_disk"],
-  "lib/state/recovery.ts": ["data_loss", "multi_disk"],
-  "lib/state/records_at_prepare.ts": ["plan", "data_loss", "set_aside", "replaced_file", "shared_image"],
-  "lib/state/records_at_release.ts": ["plan", "data_loss", "set_aside", "replaced_file", "shared_image"],
-  "lib/state/firmware.ts": ["firmware", "firmware_loss"],
-  "lib/state/firmware_commits.ts": ["firmware", "seat_firmware", "firmware_loss"],
-  "lib/host/files.ts": ["files", "fsync"],
-  "lib/host/perform.ts": ["perform"],
-  "lib/host/locks.ts": ["lock"],
-  "lib/hook/prepare.ts": ["lifecycle", "failed_start"],
-  "lib/hook/begin_sessions.ts": ["lifecycle", "failed_start"],
-  "lib/hook/undo_start.ts": ["failed_start", "set_aside"],
-  "lib/hook/start_kind.ts": ["lifecycle", "data_loss"],
-  "lib/hook/checked_recovery.ts": ["data_loss", "multi_disk"],
-  "lib/hook/flags.ts": ["target_change", "unlisted_disk", "data_loss"],
-  "lib/hook/started.ts": ["data_loss", "set_aside", "replaced_file", "shared_image"],
-  "lib/hook/release.ts": ["lifecycle", "multi_disk"],
-  "lib/hook/new_firmware.ts": ["firmware", "firmware_loss"],
-  "lib/hook/merge.ts": ["merge", "command"],
-  "lib/hook/merge_choice.ts": ["merge", "command"],
-  "lib/hook/merge_checks.ts": ["merge", "command"],
-  "lib/state/seat_table.ts": ["seat"],
-  "lib/state/seat.ts": ["pool", "pool_migration"],
-  "lib/state/seat_transitions.ts": ["pool", "pool_migration"],
-  "lib/state/records_of_seats.ts": ["pool", "pool_failure", "pool_migration"],
-  "lib/hook/seat_claims.ts": ["pool_failure", "pool_command"],
-  "lib/hook/seat_decide.ts": ["pool", "pool_migration"],
-  "lib/hook/seat_firmware.ts": ["seat_firmware"],
-  "lib/hook/seat_guest.ts": ["pool", "pool_failure", "pool_standing", "pool_migration"],
-  "lib/hook/seat_layer.ts": ["pool", "pool_failure", "pool_migration"],
-  "lib/hook/seat_prepare.ts": ["pool", "pool_failure", "pool_migration"],
-  "lib/hook/seat_release.ts": ["pool", "pool_failure", "pool_migration"],
-  "lib/hook/seat_masters.ts": ["pool", "pool_command", "pool_migration"],
-  "lib/hook/master_mark.ts": ["pool_standing"],
-  "lib/hook/standing.ts": ["seat", "pool_standing", "pool", "pool_migration"],
-};
-const quick = [
-  "fsync",
-  "dry_run",
-  "lifecycle",
-  "failed_start",
-  "multi_disk",
-  "unlisted_disk",
-  "refusal",
-  "decisions",
-  "session_record",
-  "hints",
-  "config",
-  "transitions",
-  "data_loss",
-  "target_change",
-  "set_aside",
-  "replaced_file",
-  "shared_image",
-  "seat",
-  "pool",
-  "pool_migration",
-  "pool_standing",
-  "pool_failure",
-  "pool_command",
-  "firmware",
-  "seat_firmware",
-];
+/** Those that take minutes: they are tried where no quick one fails. */
 const slow = [
-  ["command", "real", "lock"],
-  ["recover", "check", "status", "firmware_loss"],
+  ["firmware_loss"],
   ["crash"],
   ["cut_twice_crash", "firmware_crash"],
   ["command_crash", "model", "interleave"],
+  ["two_guests_model", "two_hosts_model", "two_hosts_pool_model"],
   ["pool_crash", "pool_interleave", "pool_model"],
 ];
+
+/** Those that hold a page against the program: they fail at each other table, whether right or wrong. */
+const pages = ["architecture"];
+
+/** What is in the program's folder and no part of it. */
+const left = [".git", ".deno", "dist"];
 
 /** Seconds that no such run takes: what waits for ever is killed, too. */
 const longest = { quick: 180, slow: 300 };
@@ -104,18 +41,8 @@ export class Trial implements Disposable {
     const { success } = new Deno.Command("cp", {
       args: [
         "-a",
-        ...[
-          "main.ts",
-          "deno.json",
-          "deno.lock",
-          "config.schema.json",
-          "build",
-          "npm",
-          "lib",
-          "tests",
-          "demo",
-          "man",
-        ].map((name) => `${root}/${name}`),
+        ...[...Deno.readDirSync(root)].filter(({ name }) => !left.includes(name))
+          .map(({ name }) => `${root}/${name}`),
         this.folder,
       ],
     }).outputSync();
@@ -140,6 +67,13 @@ export class Trial implements Disposable {
     }
   }
 
+  /** The test files that take seconds. */
+  quickTests(): string[] {
+    const all = [...Deno.readDirSync(`${this.folder}/tests`)].map(({ name }) => `tests/${name}`);
+    const others = [...slow.flat(), ...pages].map(pathOf);
+    return all.filter((path) => path.endsWith("_test.ts") && !others.includes(path));
+  }
+
   /** The first that fails of the tests that killed others of that file; or undefined if none does. */
   async knownKiller(file: string): Promise<string | undefined> {
     const failure = await this.#failingOf(killers.get(file) ?? []);
@@ -147,20 +81,20 @@ export class Trial implements Disposable {
     return failure?.test;
   }
 
-  /** The same of the quick tests. */
-  async quickKiller(file: string): Promise<string | undefined> {
-    const failure = await this.#failing(first[file] ?? [], longest.quick) ??
-      await this.#failing(quick, longest.quick);
+  /** The same of some quick tests. */
+  async quickKiller(file: string, paths: readonly string[]): Promise<string | undefined> {
+    const failure = await this.#run(paths, longest.quick);
     remember(file, failure);
     return failure?.test;
   }
 
   /** The same of all others. What fails only once was not the mutant's fault. */
   async slowKiller(file: string): Promise<string | undefined> {
-    for (const tests of slow) {
-      const failure = await this.#failing(tests, longest.slow);
+    for (const names of slow) {
+      const paths = names.map(pathOf);
+      const failure = await this.#run(paths, longest.slow);
       if (failure === undefined) continue;
-      const again = await this.#failing(tests, longest.slow);
+      const again = await this.#run(paths, longest.slow);
       if (again?.test !== failure.test) continue;
       remember(file, failure);
       return failure.test;
@@ -173,10 +107,6 @@ export class Trial implements Disposable {
     const names = failures.map(({ test }) => test.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
     const paths = [...new Set(failures.map(({ path }) => path!))];
     return await this.#run(paths, longest.quick, ["--filter", `/^(${names.join("|")})$/`]);
-  }
-
-  async #failing(tests: readonly string[], seconds: number): Promise<Failure | undefined> {
-    return await this.#run(tests.map((name) => `tests/${name}_test.ts`), seconds);
   }
 
   async #run(
@@ -200,6 +130,10 @@ export class Trial implements Disposable {
     if (test !== undefined && path !== undefined) return { test, path };
     return { test: /^error: (.*)/m.exec(output)?.[1] ?? "no end" };
   }
+}
+
+function pathOf(name: string): string {
+  return `tests/${name}_test.ts`;
 }
 
 function remember(file: string, failure: Failure | undefined): void {
