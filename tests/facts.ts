@@ -1,6 +1,7 @@
-/** Every combination of facts that the state table can be asked about. */
+/** Every combination of facts that the state tables can be asked about. */
 
 import type { Facts } from "../lib/state/decision_table.ts";
+import type { SeatFacts } from "../lib/state/seat_table.ts";
 
 /** Facts of which all that can be looked up is known. */
 export type Known = Required<Facts>;
@@ -19,11 +20,11 @@ const everywhere = {
 } as const;
 
 /** Every combination of these facts. */
-function* product(values: { readonly [K in keyof Known]: readonly Known[K][] }): Generator<Known> {
-  const keys = Object.keys(values) as (keyof Known)[];
-  function* from(index: number, facts: Partial<Known>): Generator<Known> {
+function* product<All>(values: { readonly [K in keyof All]: readonly All[K][] }): Generator<All> {
+  const keys = Object.keys(values) as (keyof All)[];
+  function* from(index: number, facts: Partial<All>): Generator<All> {
     const key = keys[index];
-    if (key === undefined) return yield facts as Known;
+    if (key === undefined) return yield facts as All;
     for (const value of values[key]) yield* from(index + 1, { ...facts, [key]: value });
   }
   yield* from(0, {});
@@ -42,10 +43,15 @@ const prepare = {
   saved: both,
 } as const;
 /** All that can be true of a disk that the configuration lists, at a start. */
-export const listedAtPrepare = [...product({ ...prepare, listed: [true], source: ["same"] })];
+export const listedAtPrepare = [...product<Known>({ ...prepare, listed: [true], source: ["same"] })];
 /** … and of one that only the note knows. */
 export const unlistedAtPrepare = [
-  ...product({ ...prepare, stood: both, listed: [false], source: ["same", "other", "gone", "unreadable"] }),
+  ...product<Known>({
+    ...prepare,
+    stood: both,
+    listed: [false],
+    source: ["same", "other", "gone", "unreadable"],
+  }),
 ];
 export const atPrepare = [...listedAtPrepare, ...unlistedAtPrepare];
 const release = {
@@ -63,9 +69,9 @@ const release = {
 } as const;
 /** … and at an end. */
 export const atRelease = [
-  ...product(release),
+  ...product<Known>(release),
   // Of a memory that has come nothing is said before the guest is called up.
-  ...product({
+  ...product<Known>({
     ...release,
     came: ["restore", "migration"],
     start: ["up"],
@@ -74,5 +80,43 @@ export const atRelease = [
     unborn: [false],
     ours: [true],
   }),
-  ...product({ ...release, start: ["up"], ended: [true], stays: [true], ours: [true] }),
+  ...product<Known>({ ...release, start: ["up"], ended: [true], stays: [true], ours: [true] }),
 ];
+
+const ofSeats = {
+  file: ["none", "session", "other"],
+  ours: both,
+  listed: both,
+  unborn: both,
+  another: both,
+  source: ["same", "other", "gone", "unreadable"],
+  saved: both,
+  look: ["busy", "free"],
+} as const;
+/** All that can be true of a seat, at a start and at an end. */
+export function* seatFacts(): Generator<Required<SeatFacts>> {
+  yield* product<Required<SeatFacts>>({
+    ...ofSeats,
+    event: ["prepare"],
+    start: ["fresh", "resume", "migrate"],
+    end: ["none"],
+    came: ["not"],
+    ended: [false, true],
+    keeps: [false],
+    either: both,
+    stays: [false],
+    waits: [false],
+  });
+  yield* product<Required<SeatFacts>>({
+    ...ofSeats,
+    event: ["release"],
+    start: ["up", "fresh", "resume", "migrate", "refused"],
+    end: ["normal", "destroyed", "suspended", "crashed", "failed", "unknown"],
+    came: ["not", "restore", "migration"],
+    ended: [false],
+    keeps: [true, false, "unreadable"],
+    either: [false],
+    stays: both,
+    waits: both,
+  });
+}

@@ -17,7 +17,7 @@ const pages = ["architecture"];
 const left = [".git", ".deno", "dist"];
 
 /** Seconds that no such run takes: what waits for ever is killed, too. */
-const longest = { quick: 180, slow: 300 };
+const longest = { quick: 900, slow: 900 };
 
 interface Failure {
   /** The test's name, or what else ended the run. */

@@ -1,19 +1,38 @@
-import { decide, type Facts, type Verdict } from "../../lib/state/decision_table.ts";
-import { atPrepare, atRelease, type Known } from "../../tests/facts.ts";
+import { decide } from "../../lib/state/decision_table.ts";
+import { decideSeat } from "../../lib/state/seat_table.ts";
+import { atPrepare, atRelease, seatFacts } from "../../tests/facts.ts";
 
-type Decide = (facts: Facts) => Verdict;
+type Decide<Facts> = (
+  facts: Facts,
+) => { readonly row: { readonly decision: string } } | { readonly lookUp: string };
 
-/** Whether another state table decides, and asks for, the same in every case that there is. */
-export async function decidesTheSame(path: string): Promise<boolean> {
-  const other: Decide = (await import(`${path}?${crypto.randomUUID()}`)).decide;
-  return [...atPrepare, ...atRelease].every((facts) => {
+/** By the file of a state table: whether another one, which lies at that path, decides and asks for the same in every case that there is. */
+export const decidesTheSame: Readonly<Record<string, (path: string) => Promise<boolean>>> = {
+  "lib/state/decision_table.ts": async (path) => {
+    const other = await import(`${path}?${crypto.randomUUID()}`);
+    return areTheSame(decide, other.decide, [...atPrepare, ...atRelease]);
+  },
+  "lib/state/seat_table.ts": async (path) => {
+    const other = await import(`${path}?${crypto.randomUUID()}`);
+    return areTheSame(decideSeat, other.decideSeat, seatFacts());
+  },
+};
+
+function areTheSame<Facts extends { readonly saved?: unknown; readonly look?: unknown }>(
+  one: Decide<Facts>,
+  other: Decide<Facts>,
+  all: Iterable<Facts>,
+): boolean {
+  for (const facts of all) {
     const { saved: _, look: __, ...known } = facts;
-    return verdict(decide, facts) === verdict(other, facts) &&
-      verdict(decide, known) === verdict(other, known);
-  });
+    for (const asked of [facts, known as Facts]) {
+      if (verdict(one, asked) !== verdict(other, asked)) return false;
+    }
+  }
+  return true;
 }
 
-function verdict(decide: Decide, facts: Facts | Known): string {
+function verdict<Facts>(decide: Decide<Facts>, facts: Facts): string {
   try {
     const verdict = decide(facts);
     return "row" in verdict ? verdict.row.decision : `look up ${verdict.lookUp}`;
