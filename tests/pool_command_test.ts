@@ -819,3 +819,23 @@ poolTest(
     assertEquals([pool.isIdle("seat1"), pool.layers], [true, [1]]);
   },
 );
+
+poolTest(
+  "a snapshot of an idle master is brought back once nothing of its seats stands on it",
+  1,
+  async (pool, fixture) => {
+    await fixture.start();
+    await fixture.stop();
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    const snapshot = fixture.image("snapshot");
+    fixture.save(snapshot, pool.master, { version: "snapshot" });
+    fixture.sources.set("vda", snapshot);
+    fixture.define();
+    assertStringIncludes(
+      (await typed(fixture, "check", "guest")).text,
+      "after an external snapshot, bring that back, once the sessions of its seats have ended, also those that are saved or set aside, " +
+        `first, with virsh blockcommit, or while the guest is shut off: qemu-img commit -b ${pool.master} SNAPSHOT`,
+    );
+  },
+);

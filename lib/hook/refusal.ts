@@ -343,7 +343,12 @@ export function otherFile(disk: ObservedDisk, domain: string): UserError {
       hint:
         `see what it names: virsh domblklist --inactive ${shellWord(domain)}; after an external snapshot, ` +
         `bring that back${
-          isSession ? " into the session" : ""
+          isSession
+            ? " into the session"
+            // They would see it change.
+            : isMaster(disk)
+            ? ", once the sessions of its seats have ended, also those that are saved or set aside,"
+            : ""
         } first, with virsh blockcommit, or while the guest is shut off: ` +
         `qemu-img commit -b ${shellWord(image)} SNAPSHOT; if nothing stands on it: ` +
         recoverCommand(isSession ? "--keep|--discard" : "--discard", domain, image),
