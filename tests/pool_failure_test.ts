@@ -1157,3 +1157,24 @@ poolTest(
     assertEquals(fixture.read(image)["saved"], "yes");
   },
 );
+
+poolTest(
+  "guests of whose notes one is a copy are told which that is, and start without it",
+  2,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    fixture.write(pool.image("seat1"), "saved");
+    await pool.stop("seat1", "saved");
+    const copy = `${fixture.config}/seat2.seats`;
+    Deno.copyFileSync(`${fixture.config}/seat1.seats`, copy);
+    for (const seat of pool.seats) {
+      const { code, said } = await pool.event(seat, "prepare");
+      assertEquals([code, said[1]], [1, `hint: if the note of "seat2" is a copy: rm ${copy}`]);
+      await pool.event(seat, "release", "failed");
+    }
+    Deno.removeSync(copy);
+    await pool.start("seat2");
+    await pool.restore("seat1");
+    assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
+  },
+);

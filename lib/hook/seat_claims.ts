@@ -1,6 +1,7 @@
 /** Whose image a seat is: each belongs to one guest, and is neither a master nor a disk of its own. */
 
 import type { EventContext } from "./context.ts";
+import { readableDisksIn } from "./definitions.ts";
 import { sourceOfTarget } from "./image_path.ts";
 import { isForsaken } from "./seat_guest.ts";
 import { UserError, withContext } from "../errors.ts";
@@ -66,6 +67,27 @@ export async function takeOver(
   }
 }
 
+/** What to do where the notes of two guests name one image. */
+function wayFromClaim(
+  image: string,
+  [domain, other]: readonly [string, string],
+  { settings: { configFolder, definedFolder } }: EventContext["host"],
+): string {
+  const [own, theirs] = [domain, other].map((guest) => shellWord(guestNames(configFolder, guest).seats));
+  const [isOwn, isTheirs] = [domain, other].map((guest) => {
+    const disks = readableDisksIn(definedFolder, guest);
+    return disks &&
+      disks.some(({ file }) => file !== undefined && (file === image || files.sameFile(file, image)));
+  });
+  // Each has an image of its own.
+  if (isOwn && isTheirs === false) return `if the note of ${quoted(other)} is a copy: rm ${theirs}`;
+  if (isTheirs && isOwn === false) return `if the note of ${quoted(domain)} is a copy: rm ${own}`;
+  const edit = `give each an image of its own: virsh edit ${shellWord(domain)}`;
+  // Else this guest's own note is of other seats.
+  const isNoted = files.lstat(guestNames(configFolder, domain).seats) !== undefined;
+  return isNoted ? edit : `${edit}; if it was renamed: mv -n ${theirs} ${own}`;
+}
+
 /** @throws {UserError} if a seat's image is another guest's, or somebody's master */
 export function checkClaims(
   seats: readonly Pick<ObservedSeat, "target" | "names" | "master">[],
@@ -79,15 +101,10 @@ export function checkClaims(
     for (const { domain: other, records } of others) {
       if (records === "unreadable") continue;
       if (records.some(({ image }) => image === names.image)) {
-        const [theirs, own] = [other, domain].map((guest) => guestNames(configFolder, guest).seats);
-        // This guest's own note is of other seats.
-        const renamed = files.lstat(own!) === undefined
-          ? [`if it was renamed: mv -n ${shellWord(theirs!)} ${shellWord(own!)}`]
-          : [];
         throw withContext(
           target,
           new UserError(`${quoted(names.image)} is a seat of the guest ${quoted(other)}, too`, {
-            hint: [`give each an image of its own: virsh edit ${shellWord(domain)}`, ...renamed].join("; "),
+            hint: wayFromClaim(names.image, [domain, other], host),
           }),
         );
       }
