@@ -839,3 +839,26 @@ poolTest(
     );
   },
 );
+
+for (const reason of ["saved", "-"]) {
+  poolTest(
+    `disable of a master says how what its former seats have left on it ends: ${reason}`,
+    1,
+    async (pool, fixture) => {
+      const other = fixture.image("other");
+      fixture.save(other, null, { version: "other" });
+      await pool.start("seat1");
+      await pool.stop("seat1", reason);
+      pool.configure("seat1", { master: other });
+      const { code, text } = await typed(fixture, "disable", "guest");
+      assertEquals(code, 1);
+      assertStringIncludes(
+        text,
+        reason === "saved" ? '"seat1" comes back with virsh restore' : 'the next start of "seat1"',
+      );
+      const [command] = /recover --discard seat1 vda/.exec(text)!;
+      assertEquals((await fixture.type(command!, true)).said, []);
+      assertEquals((await typed(fixture, "disable", "guest")).code, 0);
+    },
+  );
+}

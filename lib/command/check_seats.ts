@@ -6,12 +6,11 @@ import type { EventContext } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { disksIn, domains, guestOf, readableDisksIn } from "../hook/definitions.ts";
 import { isPending } from "../hook/merge_choice.ts";
-import { inTheWay, mergeBlock, seatName, standingOn } from "../hook/standing.ts";
+import { inTheWay, mergeBlock, seatName, type Standing, standingOn } from "../hook/standing.ts";
 import * as files from "../host/files.ts";
 import { peekDisks } from "../input/config.ts";
-import { folderOf, imageOf, type Names } from "../state/paths.ts";
+import { folderOf, imageOf } from "../state/paths.ts";
 import { stateOf } from "../state/observed_disk.ts";
-import type { Layers } from "../state/state.ts";
 import { listed, quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** What is wrong with a guest's seats, and what keeps the commits of its disks from being merged. */
@@ -39,8 +38,8 @@ export function seatFindings({ domain, seats, disks }: Guest, context: EventCont
     const waiting = state.layers.length - 1 - disk.keepCommits;
     const what = `${waiting} commit${waiting === 1 ? " waits" : "s wait"} to be merged`;
     const note = new UserError(`${what}: ${block.message}`, {
-      hint: [block.hint, ...endsOfIdle(disk.names, state, context)].filter((way) => way !== undefined)
-        .join("; ") ||
+      hint: [block.hint, ...endsOfIdle(inTheWay(standingOn(disk.names, context), state), context)]
+        .filter((way) => way !== undefined).join("; ") ||
         "nothing is wrong: the merge goes on by itself when the last of them has ended",
     });
     found.push(finding("note", note, domain, target));
@@ -49,9 +48,8 @@ export function seatFindings({ domain, seats, disks }: Guest, context: EventCont
 }
 
 /** How sessions end that are in the way and that no guest runs on: set aside, or saved. They wait for what may never come. */
-function endsOfIdle(names: Names, state: { readonly layers: Layers }, context: EventContext): string[] {
+export function endsOfIdle(blocking: readonly Standing[], context: EventContext): string[] {
   const seats = imagesOfSeats(context);
-  const blocking = inTheWay(standingOn(names, context), state);
   const aside = blocking.filter(({ how }) => how === "set aside").map(({ file }) => file);
   const forsaken = aside.filter((file) => !seats.has(imageOf(file)!));
   const waiting = aside.flatMap((file) => seats.get(imageOf(file)!) ?? []);

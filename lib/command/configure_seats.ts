@@ -2,6 +2,7 @@
 
 import { Usage } from "./arguments.ts";
 import { checkSeatsImage, imagesOfDomains } from "./check_guest.ts";
+import { endsOfIdle } from "./check_seats.ts";
 import { listSeat, setKey } from "./config_edit.ts";
 import { managedGuests } from "./guest.ts";
 import { type GuestCommand, isLive } from "./guest_command.ts";
@@ -283,9 +284,11 @@ export function checkNoSeats(image: string, target: string, context: GuestComman
     );
   }
   const areListed = seatsListedOn(names, context).length > 0;
+  const standing = standingOn(names, context);
   const ways = [
     areListed ? "take those out first: autorevert disable GUEST TARGET" : undefined,
-    wayOut(standingOn(names, context), context),
+    wayOut(standing, context),
+    ...endsOfIdle(standing, context),
   ];
   throw withContext(
     target,
