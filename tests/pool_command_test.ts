@@ -862,3 +862,24 @@ for (const reason of ["saved", "-"]) {
     },
   );
 }
+
+poolTest(
+  "a session that died with a host of another name is told with that name, and how it ends",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.commit("second");
+    const before = fixture.name;
+    pool.powerCut();
+    fixture.name = "renamed";
+    await pool.merge();
+    const { text } = await typed(fixture, "check", "guest");
+    const command = "recover --discard seat1 vda";
+    assertStringIncludes(
+      text,
+      `unless "seat1" runs or was saved at the host "${before}", end the session: autorevert ${command};`,
+    );
+    assertEquals((await fixture.type(command, true)).said, []);
+    assertEquals(pool.layers, [1]);
+  },
+);

@@ -35,6 +35,8 @@ export interface Standing {
   /** Number of the layer; undefined where it can't be told. */
   readonly layer: number | undefined;
   readonly how: How;
+  /** Name of the other host that has noted it, if it was one: that may be this one by an earlier name. */
+  readonly by?: string | undefined;
 }
 
 type How =
@@ -70,6 +72,7 @@ export function standingOn(names: Names, { host }: Pick<EventContext, "host">): 
       : records.filter((record) => isOn(names, record) && !isOver(record, host)).map((record) => ({
         ...{ domain, target: record.target, file: record.image, layer: record.layer },
         how: howNoted(record, domain, { host }),
+        ...isOfAnotherHost(record, { host }) && !record.left && { by: record.host },
       }))
   );
   return [...noted, ...foundOn(names, noted, host)];
@@ -324,6 +327,13 @@ export function wayOut(
   );
   const ways = [
     ...[...new Set(ends)].map((end) => `unless its guest was saved, end the session: ${end}`),
+    ...which("elsewhere").flatMap(({ domain, target, file, by }) =>
+      by === undefined ? [] : [
+        `unless ${quoted(domain!)} runs or was saved at the host ${quoted(by)}, end the session: ${
+          recoverCommand("--discard", domain!, seatName({ domain: domain!, target: target!, file }, context))
+        }`,
+      ]
+    ),
     ...which("unreadable note").map(({ domain }) =>
       `see what is wrong with the note: autorevert check ${shellWord(domain!)}`
     ),
