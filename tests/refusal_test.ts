@@ -200,7 +200,7 @@ testRefused([
     error:
       'vda: the domain\'s disk is "IMAGE.backing_file", which has the name of a layer or note of "IMAGE"',
     hint: "after a blockcommit that file is the disk: with the guest shut off, " +
-      "ln -f IMAGE.backing_file IMAGE, then name IMAGE as the source with virsh edit, without <backingStore>",
+      "ln -f IMAGE.backing_file IMAGE, then name IMAGE as the source with virsh edit (of a saved guest also with virsh save-image-edit, or managedsave-edit), without <backingStore>",
   },
   {
     if: "the image's name is so long that a commit's would be too long",

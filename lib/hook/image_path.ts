@@ -98,7 +98,7 @@ export function checkOwnName(image: string, cancel: string): void {
         }, ` +
         `${takingPlace(image, owner)}, then name ${
           shellWord(owner)
-        } as the source with virsh edit, without <backingStore>${
+        } as the source with virsh edit (of a saved guest also with virsh save-image-edit, or managedsave-edit), without <backingStore>${
           list(owner).has(namesOf(owner).mark)
             ? `; its flag would be for the next session then: ${cancel}`
             : ""
