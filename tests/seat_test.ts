@@ -85,6 +85,26 @@ const atStart: readonly Case[] = [
   [{ listed: false, source: "gone", file: "session" }, "leave"],
   [{ listed: false, file: "session" }, "refuse: no seat any more"],
   [{ listed: false }, "nothing"],
+  [{ source: "other" }, "new session"],
+  [{ source: "unreadable" }, "new session"],
+  [{ file: "other", listed: false, source: "unreadable" }, "leave"],
+  [{ file: "other", listed: false, source: "gone" }, "nothing"],
+  [{ source: "gone" }, "new session"],
+  [{ file: "session", unborn: true, start: "resume" }, "keep"],
+  [{ file: "session", unborn: true, another: true, look: "busy", start: "resume", ended: true }, "put back"],
+  [{ file: "session", another: true, look: "busy", start: "migrate" }, "keep"],
+  [{ another: true, look: "busy", start: "resume" }, "refuse: nothing to resume"],
+  [{ file: "session", look: "busy", start: "resume" }, "keep"],
+  [
+    { file: "session", another: true, look: "busy", start: "resume", ended: true, either: true },
+    "refuse: in use",
+  ],
+  [{ file: "session", another: true, ended: true, either: true }, "new session"],
+  [{ another: true, start: "resume", ended: true, either: true }, "put back"],
+  [{ file: "session", another: true, start: "resume", either: true }, "refuse: nothing to resume"],
+  [{ look: "busy" }, "new session"],
+  [{ file: "session", saved: true, look: "busy" }, "refuse: in use"],
+  [{ saved: true }, "new session"],
 ];
 
 const atEnd: readonly Case[] = [
@@ -135,6 +155,20 @@ const atEnd: readonly Case[] = [
   [{ end: "unknown", stays: true }, "leave"],
   [{ end: "unknown", saved: true }, "leave"],
   [{ end: "unknown", look: "busy" }, "leave"],
+  [{ ours: false, start: "refused" }, "nothing"],
+  [{ source: "other", start: "resume" }, "leave"],
+  [{ source: "other", waits: true }, "leave to a person"],
+  [{ look: "busy" }, "discard"],
+  [{ unborn: true }, "discard"],
+  [{ start: "fresh", end: "suspended" }, "discard"],
+  [{ saved: true }, "discard"],
+  [{ saved: true, end: "failed" }, "leave"],
+  [{ end: "crashed", keeps: true, stays: true }, "leave"],
+  [{ end: "failed", keeps: true, stays: true }, "leave"],
+  [{ end: "destroyed", keeps: true, stays: true }, "leave"],
+  [{ saved: true, end: "unknown", keeps: true }, "leave"],
+  [{ end: "crashed", keeps: true }, "set aside"],
+  [{ end: "failed" }, "discard"],
 ];
 
 for (const [base, cases] of [[start, atStart], [end, atEnd]] as const) {
