@@ -1027,3 +1027,22 @@ Deno.test("a session that libvirt holds a managed save of is not taken for one t
   const { code, said } = await fixture.event("prepare");
   assertEquals([code, said], [0, []]);
 });
+
+for (const isUp of [true, false]) {
+  Deno.test(`a guest that goes back to an external snapshot with memory ${isUp ? "finds its session" : "after its end has its session set aside, until the start after that"}`, async () => {
+    using fixture = await up(false);
+    const snapshot = `${fixture.images}/vda.snap`;
+    fixture.save(snapshot, fixture.vda, { later: "yes" });
+    fixture.sources.set("vda", snapshot);
+    const reason = isUp ? "from snapshot" : "destroyed";
+    await fixture.event("stopped", reason);
+    await fixture.event("release", reason);
+    // libvirt starts it on the disk of the snapshot, and gives it a new overlay when QEMU is there.
+    fixture.sources.set("vda", fixture.vda);
+    await fixture.start();
+    const place = isUp ? fixture.vda : `${fixture.vda}.autorevert-ended`;
+    assertEquals(fixture.read(place), session);
+    await fixture.stop("shutdown");
+    assertEquals(exists(`${fixture.vda}.autorevert-ended`), !isUp);
+  });
+}

@@ -12,6 +12,7 @@ import {
 import { planCheckedRecovery } from "./checked_recovery.ts";
 import { decideAll, withFirmware } from "./decide.ts";
 import { type Ended, endedGuest } from "./ended.ts";
+import { sourceOf } from "./image_path.ts";
 import { lacksBase } from "./layer_names.ts";
 import { mergeExcess, startMerge } from "./merge.ts";
 import { mayLackMemory } from "./missing_memory.ts";
@@ -21,7 +22,7 @@ import { observeRecorded, withFirmwareKept, writtenAt } from "./observe.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
-import { parseDisks } from "../input/domain_xml.ts";
+import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
 import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
 import { firmwareAtRelease } from "../state/firmware.ts";
@@ -57,12 +58,15 @@ export async function release(context: EventContext): Promise<void> {
   const isUp = noted === undefined || noted.word === "fresh" && wasUp(noted, context) ||
     isAnnounced && context.extra !== "failed";
   // libvirt starts it anew at once, from the snapshot that lies in the session.
-  const isReverted = isUp && context.extra === "from snapshot" && await holdsSnapshot(context);
-  const start = isReverted || isUp && mayLackMemory(context) ? "resume" : isUp ? "up" : noted.word;
   const [hasSeats, hasDisks] = [paths.seats, paths.note].map((path) => files.lstat(path) !== undefined);
+  const named = hasSeats || hasDisks
+    ? await readable(context, () => parseDisks(context.host.readXml()))
+    : "unreadable";
+  const isReverted = isUp && context.extra === "from snapshot" &&
+    (isUnderFile(named, context) || await holdsSnapshot(context));
+  const start = isReverted || isUp && mayLackMemory(context) ? "resume" : isUp ? "up" : noted.word;
   if (hasSeats || hasDisks) {
     const config = await readable(context, () => configOf(context));
-    const named = await readable(context, () => parseDisks(context.host.readXml()));
     const how: Ended = { start, end: reasons.get(context.extra) ?? "unknown", config, disks: named };
     const seats = hasSeats ? await endSeats(how, context) : [];
     if (hasDisks) await endDisks(how, seats, context);
@@ -75,6 +79,13 @@ export async function release(context: EventContext): Promise<void> {
   if (isReverted && (hasSeats || hasDisks)) {
     await run.takeOrReport("", () => [startingStep(paths, "resume", [], ["reverted"])]);
   }
+}
+
+/** Whether the domain names another file in place of a session, as after an external snapshot: its guest may go back to that. */
+function isUnderFile(named: readonly DomainDisk[] | "unreadable", { paths }: EventContext): boolean {
+  if (named === "unreadable") return false;
+  const disks = readOwnRecords(paths.note).filter(({ firmware, idle }) => !firmware && !idle);
+  return [...disks, ...readSeats(paths.seats)].some((record) => sourceOf(record, named).source === "other");
 }
 
 /** Whether a session of the guest holds an internal snapshot that it may go back to, or can't be read. Others lie in the disk below. */

@@ -92,7 +92,8 @@ export function recordsAtRelease(
       ...visits && !isEnded && !isTheirs && { visits },
       // A flag that is set later is for the next session.
       ...holds.includes(decision) && wishOf(disk) !== "clear" && !hasSuccessor(disk, all) && { held: true },
-      ...isBeside && decision === "leave" && { waits: true },
+      ...(isBeside && decision === "leave" || decision === "leave to a person" && wishOf(disk) === "clear") &&
+        { waits: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
