@@ -5,7 +5,7 @@ import { bootAgain } from "./boot.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { before, Failing } from "./fault.ts";
 import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
-import { base, committed, session, up } from "./running_guest.ts";
+import { base, committed, session, up, upSinceLong } from "./running_guest.ts";
 import { snapshot } from "./tree.ts";
 import { makeBorn } from "./file_times.ts";
 
@@ -427,4 +427,34 @@ Deno.test("an older session that comes with a snapshot of the storage is not tak
   const { code, said } = await fixture.event("prepare");
   assertEquals(code, 1);
   assertStringIncludes(said.join(), "it was not made with the one that is noted");
+});
+
+for (const end of ["shutdown", "destroyed", "-", "power cut"]) {
+  for (const way of ["--keep", "--discard"]) {
+    Deno.test(`a session into whose base a blockcommit has written in part is kept until somebody says how it ends: ${end}, ${way}`, async () => {
+      using fixture = await upSinceLong(false);
+      const layer = `${fixture.vda}.backing_file`;
+      // virsh blockcommit --active, before it is done
+      fixture.write(layer, "half of it");
+      fixture.define();
+      if (end === "power cut") await bootAgain(fixture);
+      else await fixture.stop(end);
+      const { code, said } = await fixture.event("prepare");
+      await fixture.event("release", "failed");
+      assertEquals([code, fixture.read(fixture.vda).session], [1, "yes"]);
+      assertStringIncludes(said.join(), "as by a blockcommit that was cut short");
+      assertStringIncludes(said.join(), `autorevert recover ${way} guest vda`);
+      assertEquals((await fixture.type(`recover ${way} guest vda --yes`)).said, []);
+      await fixture.start();
+      const disk = { ...base, "half of it": "yes" };
+      assertEquals(fixture.read(fixture.vda), way === "--keep" ? { ...disk, session: "yes" } : disk);
+    });
+  }
+}
+
+Deno.test("a flagged session into whose base a blockcommit has written in part is committed, which makes the disk whole", async () => {
+  using fixture = await upSinceLong(true);
+  fixture.write(`${fixture.vda}.backing_file`, "half of it");
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { ...session, "half of it": "yes" });
 });

@@ -2,9 +2,9 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep, Failing } from "./fault.ts";
-import { makeBorn, stamping } from "./file_times.ts";
+import { makeBorn } from "./file_times.ts";
 import { afterClockTick, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
-import { base, committed, session, up } from "./running_guest.ts";
+import { base, committed, session, startedLongAgo, up, upSinceLong } from "./running_guest.ts";
 
 Deno.test("a managed save that is dropped keeps its session, if its flag was set after the last write", async () => {
   for (const reason of ["saved", "-"]) {
@@ -463,13 +463,6 @@ Deno.test("keep doesn't take what a merge has written for somebody's", async () 
   assertEquals(fixture.asked, []);
 });
 
-/** A session that no later start is taken for: it began at another time than any. */
-async function startedLongAgo(fixture: Fixture): Promise<void> {
-  fixture.now = () => LONG_AGO;
-  await fixture.start(stamping(fixture.now));
-  fixture.now = () => new Date();
-}
-
 for (const isStarted of [false, true]) {
   Deno.test(`a guest that was saved is not restored on a commit that was undone since; a start that failed between: ${isStarted}`, async () => {
     using fixture = new Fixture().disks({ vda: true });
@@ -518,9 +511,7 @@ Deno.test("a guest whose flagged session was committed by its save is restored o
 
 Deno.test("a saved guest is restored on the session that a start has set aside, also after one that failed", async () => {
   for (const isUp of [false, true]) {
-    using fixture = new Fixture().disks({ vda: false });
-    await startedLongAgo(fixture);
-    fixture.write(fixture.vda, "session");
+    using fixture = await upSinceLong(false);
     await fixture.stop("saved");
     await fixture.good("prepare"); // sets it aside
     if (isUp) await fixture.good("started");

@@ -1,7 +1,7 @@
 import { type GuestCommand, tellSetAside } from "./guest_command.ts";
 import { onIdleDisks } from "./idle_disks.ts";
 import type { Idle } from "./idle_operation.ts";
-import { isWrittenSince } from "../hook/set_aside_base.ts";
+import { isWrittenSince } from "../hook/layer_writes.ts";
 import { topLayer } from "../hook/ways_out.ts";
 import { readRecordsInForce } from "../host/session_records.ts";
 import type { SessionRecord } from "../state/session_record.ts";

@@ -1,5 +1,6 @@
 import { UserError, withContext } from "../errors.ts";
 import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
+import { changedBelow } from "./layer_writes.ts";
 import { isFileOf, isMissing, takenFrom } from "./layer_names.ts";
 import { backingThroughLink, explain } from "./refusal.ts";
 import { isOthersSetAside, isSavedElsewhere, othersSession } from "./session_owner.ts";
@@ -162,12 +163,12 @@ async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): 
     case "saved":
       return { saved: isSaved(context) };
     case "look":
-      return { look: await inspectImage(disk, context) };
+      return { look: changedBelow(disk) === undefined ? await inspectImage(disk, context) : "replaced" };
     case "stood": {
       return { stood: isMaster(disk) && standingOn(disk.names, context).length > 0 };
     }
     case "replaced":
-      return { replaced: await isReplaced(disk, context) };
+      return { replaced: changedBelow(disk) !== undefined || await isReplaced(disk, context) };
     default:
       return fact satisfies never;
   }

@@ -15,7 +15,7 @@ import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
 import { noteDeadSeats } from "./seat_release.ts";
 import { mergeBlock } from "./standing.ts";
 import { reporter, type Watch } from "./merge_progress.ts";
-import { isWrittenSince } from "./set_aside_base.ts";
+import { isWrittenSince } from "./layer_writes.ts";
 import * as files from "../host/files.ts";
 import type { Control } from "../host/qemu_img.ts";
 import { readRecords } from "../host/session_records.ts";

@@ -1,5 +1,6 @@
 import type { EventContext } from "./context.ts";
 import { markedCorrupt, openElsewhere, rebaseReading, rebaseToNothing } from "./image_errors.ts";
+import { changedBelow } from "./layer_writes.ts";
 import { isMissing, missingError, missingLayer, takenFrom } from "./layer_names.ts";
 import {
   becomingLayer,
@@ -52,6 +53,8 @@ export async function explain(
   }
   if (kind !== "refuse: moved" && kind !== "refuse: replaced") return refusal(kind, disk, domain);
   if (kind === "refuse: replaced" && layersAbove(disk).length > 0) return olderCommit(disk);
+  const changed = kind === "refuse: replaced" ? changedBelow(disk) : undefined;
+  if (changed !== undefined) return writtenBelow(disk, changed, domain);
   const look = await host.qemuImg.info(image);
   const backing = look.kind === "free" ? look.backing : undefined;
   const owner = kind === "refuse: moved" && layers(disk).length === 0 &&
@@ -116,6 +119,24 @@ function withoutLayers(image: string, owner: string, backing: string, domain: st
         `virsh edit ${shellWord(domain)}; if it is a copy, have it stand on nothing: ${
           rebaseToNothing(image)
         }`,
+    },
+  );
+}
+
+/** What was written there may be a part of the session, or all of it. */
+function writtenBelow(disk: ObservedDisk, layer: string, domain: string): UserError {
+  const { image } = disk.names;
+  const command = (how: "--keep" | "--discard") => recoverCommand(how, domain, nameOf(disk));
+  return new UserError(
+    `${quoted(layer)} was written to since the session ${
+      quoted(image)
+    } on it began, as by a blockcommit that was cut short`,
+    {
+      hint:
+        `with the session the disk is whole: ${
+          command("--keep")
+        }; if it was written to by hand, or restored, and is whole ` +
+        `without it: ${command("--discard")}`,
     },
   );
 }

@@ -241,7 +241,11 @@ const prepare = rows([
 
   // A session at a fresh start: it died without a word, or it isn't ours.
   [{ state: "session", look: "busy" }, "refuse: in use", "a process has it open"],
-  [{ state: "session", look: "replaced" }, "refuse: replaced", "somebody put another file there"],
+  [
+    { state: "session", look: "replaced" },
+    "refuse: replaced",
+    "somebody put another file there, or wrote to what it stands on",
+  ],
   [
     { state: "session", look: "damaged", replaced: true },
     "refuse: replaced",
@@ -278,7 +282,11 @@ const release = rows([
   [{ source: "other" }, "leave to a person", "that file may stand on this session"],
   [{ waits: true }, "leave", "it waits for a saved guest, or to be set aside"],
   [{ source: "unreadable" }, "hold", "nobody can tell what stands on it"],
-  [{ replaced: true }, "hold", "another file was put in the session's place"],
+  [
+    { replaced: true },
+    "hold",
+    "another file was put in the session's place, or what it stands on was written to",
+  ],
   // libvirt tells of a guest that is up before its memory has come.
   [{ came: "restore", saved: true }, "leave", "libvirt holds its managed save still"],
   [

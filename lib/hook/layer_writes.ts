@@ -1,7 +1,8 @@
-/** Whether what a session that is set aside stands on is still what it was. */
+/** Whether the layers that a session stands on are still what they were. */
 
 import { madeAt } from "./observe.ts";
 import * as files from "../host/files.ts";
+import { MADE_WITHIN, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
 import type { Names } from "../state/paths.ts";
 
 /** Deno tells when a file's names were changed in whole seconds, in milliseconds. */
@@ -20,4 +21,17 @@ export function isWrittenSince({ ended }: Names, top: string): boolean {
   // Inode numbers, which are negative, tell of no time.
   const isNewer = madeTop! > madeEnded! && madeEnded! > 0;
   return written >= setAside + SECOND || isNewer;
+}
+
+/**
+ * The layer that was written to since the session on it began, as by a blockcommit that was cut short, if there is one: only through the
+ * session is the disk whole. One that is to be committed makes it whole.
+ */
+export function changedBelow(disk: ObservedDisk): string | undefined {
+  const { names, made } = disk;
+  const state = stateOf(disk);
+  // An inode number, which is negative, tells of no time.
+  if (state.kind !== "session" || made === undefined || made <= 0 || wishOf(disk) === "set") return undefined;
+  const written = (layer: string) => files.lstat(layer)?.mtime?.getTime() ?? 0;
+  return state.layers.map(names.layer).find((layer) => written(layer) > made + MADE_WITHIN);
 }
