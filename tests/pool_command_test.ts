@@ -883,3 +883,24 @@ poolTest(
     assertEquals(pool.layers, [1]);
   },
 );
+
+poolTest(
+  "no hint about what is set aside ends the session of the guest's last save beside it",
+  1,
+  async (pool, fixture) => {
+    for (const version of ["second", "third"]) {
+      await pool.start("seat1");
+      await pool.stop("seat1", "saved");
+      await pool.commit(version);
+    }
+    const { text } = await typed(fixture, "check", "guest");
+    assert(!text.includes("recover"), text);
+    assertStringIncludes(text, 'once that has ended and the guest has been started again: "seat1"');
+    await pool.restore("seat1");
+    assertEquals(pool.version("seat1"), "second");
+    await pool.stop("seat1");
+    await pool.start("seat1");
+    await pool.stop("seat1");
+    assertEquals(pool.layers, [2]);
+  },
+);

@@ -52,7 +52,11 @@ export function endsOfIdle(blocking: readonly Standing[], context: EventContext)
   const seats = imagesOfSeats(context);
   const aside = blocking.filter(({ how }) => how === "set aside").map(({ file }) => file);
   const forsaken = aside.filter((file) => !seats.has(imageOf(file)!));
-  const waiting = aside.flatMap((file) => seats.get(imageOf(file)!) ?? []);
+  const seatsOf = (paths: readonly string[]) => paths.flatMap((file) => seats.get(imageOf(file)!) ?? []);
+  const isBeside = (file: string) => (files.lstat(imageOf(file)!)?.size ?? 0) > 0;
+  const waiting = seatsOf(aside.filter((file) => !isBeside(file)));
+  const beside = seatsOf(aside.filter(isBeside));
+  const guestsOf = (seats: readonly Seat[]) => listed(new Set(seats.map(({ domain }) => domain).sort()));
   const saved = blocking.flatMap(({ domain, target, file, how }) =>
     how === "saved" ? [{ domain: domain!, target: target!, file }] : []
   );
@@ -61,8 +65,16 @@ export function endsOfIdle(blocking: readonly Standing[], context: EventContext)
     ...waiting.length > 0
       ? [
         `what is set aside goes with the next start of ${
-          listed(new Set(waiting.map(({ domain }) => domain).sort()))
+          guestsOf(waiting)
         }; to have it gone now, unless a guest was saved on it: ${discardingAll(waiting)}`,
+      ]
+      : [],
+    // What would throw that away now ends the session, too.
+    ...beside.length > 0
+      ? [
+        `what is set aside beside a session goes once that has ended and the guest has been started again: ${
+          guestsOf(beside)
+        }`,
       ]
       : [],
     ...[...new Set(saved.map(({ domain }) => domain).filter(isHeld))].map((domain) =>
