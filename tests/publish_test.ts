@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep, dyingAt } from "./fault.ts";
 import { Fixture } from "./fixture.ts";
 import { type Pool, poolTest } from "./pool.ts";
+import { namesOf } from "../lib/state/paths.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
 /** A master by hand, on which a seat has run, with two commits. */
@@ -46,6 +47,23 @@ poolTest(
     assertEquals([code, said], [0, []]);
   },
 );
+
+for (const then of ["publish guest", "enable guest vda --no-by-hand"]) {
+  poolTest(
+    `the name of another version that a backup has brought back goes with what is published: ${then}`,
+    1,
+    async (pool, fixture) => {
+      await commitTwo(pool, fixture);
+      await fixture.type("publish guest");
+      const { published } = namesOf(pool.master);
+      Deno.writeTextFileSync(published(1), "");
+      await pool.commit("three");
+      assertEquals((await fixture.type(then)).said, []);
+      await pool.start("seat1");
+      assertEquals(pool.version("seat1"), "three");
+    },
+  );
+}
 
 /** A guest with two disks that are published by hand, and a seat that has both as masters. */
 class TwoMasters implements Disposable {

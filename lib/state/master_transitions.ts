@@ -1,7 +1,7 @@
 /** The moves of a disk that seats stand on, of which each keeps what transitions.ts says of all. */
 
 import type { Names } from "./paths.ts";
-import { type Listing, parse, publishedOf, type State, topOf } from "./state.ts";
+import { allPublished, type Listing, parse, publishedOf, type State, topOf } from "./state.ts";
 import { afterAll, type Step } from "./step.ts";
 import { flatten } from "./transitions.ts";
 
@@ -15,9 +15,8 @@ export function becomeMaster(names: Names, state: State, listing: Listing): Step
 
 /** Nothing stands on the layers any more, and nothing will: an only layer needs no name of its own. */
 export function ceaseMaster(names: Names, listing: Listing): Step[] {
-  const published = publishedOf(names, listing);
   const steps: Step[] = [
-    ...published === undefined ? [] : [{ kind: "remove", path: names.published(published) } as const],
+    ...publish(names, listing, undefined),
     ...listing.has(names.master) ? [{ kind: "remove", path: names.master } as const] : [],
   ];
   const left = parse(names, afterAll(listing, steps));
@@ -45,11 +44,13 @@ export function publishAsMaster(names: Names, listing: Listing, number: number):
 
 /** Has seats stand on this layer from their next start on; undefined: on the newest one, whatever comes. */
 export function publish(names: Names, listing: Listing, number: number | undefined): Step[] {
-  const before = publishedOf(names, listing);
-  if (before === number) return [];
-  if (number === undefined) return [{ kind: "remove", path: names.published(before!) }];
+  const [before, ...others] = allPublished(names, listing);
+  // The lowest counts until it has another number, and then none of the others shall.
+  const steps = others.toReversed().map((one): Step => ({ kind: "remove", path: names.published(one) }));
+  if (before === number) return steps;
+  if (number === undefined) return [...steps, { kind: "remove", path: names.published(before!) }];
   const next = names.published(number);
   return before === undefined
     ? [{ kind: "mark", path: next }]
-    : [{ kind: "rename", from: names.published(before), to: next }];
+    : [...steps, { kind: "rename", from: names.published(before), to: next }];
 }

@@ -88,11 +88,16 @@ export function parse(names: Names, listing: Listing): State {
   return { kind: "session", ...has, ...marked(names.image) };
 }
 
-/** Number of the layer that is published; of several, which nothing here leaves, the lowest. */
-export function publishedOf({ image }: Names, listing: Listing): number | undefined {
+/** Number of the layer that is published; of several, which a backup that is put back may leave, the lowest. */
+export function publishedOf(names: Names, listing: Listing): number | undefined {
+  return allPublished(names, listing)[0];
+}
+
+/** The numbers of all that are named as published, lowest first. */
+export function allPublished({ image }: Names, listing: Listing): number[] {
   return [...listing.keys()].map((path) => publishedNumber(image, path))
     .filter((number) => number !== undefined)
-    .sort((a, b) => a - b)[0];
+    .sort((a, b) => a - b);
 }
 
 /** The names of merges, done or not. */
