@@ -5,6 +5,7 @@ import { atEveryStep, Failing } from "./fault.ts";
 import { makeBorn } from "./file_times.ts";
 import { afterClockTick, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, startedLongAgo, up, upSinceLong } from "./running_guest.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 Deno.test("a managed save that is dropped keeps its session, if its flag was set after the last write", async () => {
   for (const reason of ["saved", "-"]) {
@@ -1037,3 +1038,25 @@ for (const isUp of [true, false]) {
     assertEquals(exists(`${fixture.vda}.autorevert-ended`), !isUp);
   });
 }
+
+Deno.test("a guest that was saved on an external snapshot is restored as the message says", async () => {
+  using fixture = await up(false);
+  const snapshot = `${fixture.images}/vda.snap`;
+  fixture.save(snapshot, fixture.vda, { later: "yes" });
+  fixture.sources.set("vda", snapshot);
+  fixture.define();
+  // A save has an XML of its own, with what lies below.
+  const inside =
+    `<backingStore type="file"><format type="qcow2"/><source file="${fixture.vda}"/></backingStore>`;
+  const xml = domainXml([diskXml("vda", snapshot, { inside })]);
+  await fixture.event("release", "saved", { xml });
+  await fixture.event("restore", "-", { xml });
+  const { code, said } = await fixture.event("prepare", "-", { xml });
+  await fixture.event("release", "failed", { xml });
+  assertEquals(code, 1);
+  const [, command] = /is restored after: autorevert (disable .*)$/m.exec(said.join("\n"))!;
+  assertEquals((await fixture.type(command!)).code, 0);
+  await fixture.good("restore", "-", { xml });
+  await fixture.good("prepare", "-", { xml });
+  assertEquals(fixture.read(snapshot), { ...session, later: "yes" });
+});

@@ -74,7 +74,10 @@ export function imageAt(
   if (disk.unfit !== undefined) {
     const { file, backing, unfit } = disk;
     const session = records.find(({ image }) => image === backing && image !== file);
-    throw new UserError(unfit.reason, session && file ? { hint: backToSession(file, session.image) } : unfit);
+    throw new UserError(
+      unfit.reason,
+      session && file ? { hint: backToSession(file, session, domain) } : unfit,
+    );
   }
   const image = permitted(disk.file!, folders);
   checkOwnName(image, flag);
@@ -140,13 +143,15 @@ function takingPlace(file: string, image: string): string {
 }
 
 /** What to do where an external snapshot or a blockcopy has put another file in the session's place. */
-function backToSession(file: string, image: string): string {
+function backToSession(file: string, { image, target }: SessionRecord, domain: string): string {
   return `to drop what ${shellWord(file)} holds, name ${
     shellWord(image)
   } as the source again with virsh edit, ` +
     `without <backingStore>; to keep it, set "one-shot-commit" before, then run qemu-img commit -b ${
       shellWord(image)
-    } ${shellWord(file)}`;
+    } ${shellWord(file)}; a guest that was saved on it is restored after: autorevert disable ${
+      shellWord(domain)
+    } ${target}`;
 }
 
 /** The image behind a path, links resolved, if the hook may go there. */

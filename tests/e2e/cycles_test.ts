@@ -263,7 +263,8 @@ Deno.test("an external snapshot in a session: nothing is reverted under it, and 
   assertStringIncludes(said, "snapped vda: its XML has an explicit <backingStore>");
   assertStringIncludes(
     said,
-    `to keep it, set "one-shot-commit" before, then run qemu-img commit -b ${IMAGES}/snapped.img ${IMAGES}/snapped.one`,
+    `to keep it, set "one-shot-commit" before, then run qemu-img commit -b ${IMAGES}/snapped.img ${IMAGES}/snapped.one; ` +
+      "a guest that was saved on it is restored after: autorevert disable snapped vda",
   );
 
   guest.configure({ vda: true });
