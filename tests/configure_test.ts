@@ -445,3 +445,18 @@ Deno.test("the folder of the configurations may be a link to one that only root 
   const { said } = await fixture.event("prepare");
   assertStringIncludes(said[0]!, "can be written by others than root (mode 777)");
 });
+
+Deno.test("enable sets no flag for a disk in whose place another image had a session that is to be kept", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  await fixture.start();
+  fixture.write(fixture.vda, "session");
+  fixture.boot();
+  const other = `${fixture.images}/other.img`;
+  fixture.save(other, null, { other: "disk" });
+  Deno.removeSync(fixture.configFile);
+  fixture.sources.set("vda", other);
+  fixture.define();
+  const { printed } = await fixture.type("enable guest vda");
+  assertEquals(printed, ["guest vda: every start begins clean from now on"]);
+  assertEquals(fixture.flags(), { vda: false });
+});

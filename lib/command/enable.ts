@@ -151,7 +151,7 @@ async function enableDisks(
   if (firmware === true && !isLive) {
     await checkOwnFirmware(disks.filter(({ firmware }) => firmware), [], [], context);
   }
-  const meant = disks.filter(({ target }) => targets.includes(target));
+  const meant = disks.filter(({ target, listed }) => listed && targets.includes(target));
   if (keeping.publish === "by hand") checkAllPublishable(meant);
 
   const kept = meant.filter((disk) => added.includes(disk.target) && isToBeKept(disk)).map(({ target }) =>
