@@ -6,17 +6,9 @@ const { lstatSync } = Deno;
 const born = new Map<string, Date>();
 const keyOf = ({ dev, ino, birthtime }: Deno.FileInfo) => `${dev} ${ino} ${birthtime?.getTime()}`;
 
-/** A file that a test has made again was made at that time, on layers that were written before. */
+/** A file that a test has made again was made at that time. */
 export function makeBorn(path: string, time: Date | null): void {
-  if (time === null) return;
-  born.set(keyOf(lstatSync(path)), time);
-  const folder = path.slice(0, path.lastIndexOf("/"));
-  const image = path.replace(/\.autorevert-new$/, "");
-  for (const { name } of Deno.readDirSync(folder)) {
-    const file = `${folder}/${name}`;
-    const isBelow = file.startsWith(`${image}.backing_file`);
-    if (isBelow && lstatSync(file).mtime! > time) Deno.utimeSync(file, time, time);
-  }
+  if (time !== null) born.set(keyOf(lstatSync(path)), time);
 }
 
 const DAY = 86_400_000;

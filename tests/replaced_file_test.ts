@@ -5,7 +5,7 @@ import { bootAgain } from "./boot.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { before, Failing } from "./fault.ts";
 import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
-import { base, committed, session, up, upSinceLong } from "./running_guest.ts";
+import { base, committed, session, up } from "./running_guest.ts";
 import { snapshot } from "./tree.ts";
 import { makeBorn } from "./file_times.ts";
 
@@ -432,10 +432,11 @@ Deno.test("an older session that comes with a snapshot of the storage is not tak
 for (const end of ["shutdown", "destroyed", "-", "power cut"]) {
   for (const way of ["--keep", "--discard"]) {
     Deno.test(`a session into whose base a blockcommit has written in part is kept until somebody says how it ends: ${end}, ${way}`, async () => {
-      using fixture = await upSinceLong(false);
+      using fixture = await up(false);
       const layer = `${fixture.vda}.backing_file`;
       // virsh blockcommit --active, before it is done
       fixture.write(layer, "half of it");
+      Deno.utimeSync(layer, LATER, LATER);
       fixture.define();
       if (end === "power cut") await bootAgain(fixture);
       else await fixture.stop(end);
@@ -453,8 +454,35 @@ for (const end of ["shutdown", "destroyed", "-", "power cut"]) {
 }
 
 Deno.test("a flagged session into whose base a blockcommit has written in part is committed, which makes the disk whole", async () => {
-  using fixture = await upSinceLong(true);
-  fixture.write(`${fixture.vda}.backing_file`, "half of it");
+  using fixture = await up(true);
+  const layer = `${fixture.vda}.backing_file`;
+  fixture.write(layer, "half of it");
+  Deno.utimeSync(layer, LATER, LATER);
   await fixture.stop();
   assertEquals(fixture.disk("vda"), { ...session, "half of it": "yes" });
+});
+
+Deno.test("a base whose time lies ahead, and one into which commits were merged while a guest was saved, were not written to in a session", async () => {
+  using ahead = new Fixture().disks({ vda: false });
+  Deno.utimeSync(ahead.vda, LATER, LATER);
+  await ahead.start();
+  ahead.write(ahead.vda, "session");
+  await ahead.stop();
+  assertEquals(ahead.disk("vda"), base);
+
+  using merged = await committed({});
+  merged.configure({ vda: false });
+  await merged.start({ mergeDies: true });
+  await merged.stop("saved", { mergeDies: true });
+  await merged.good("prepare", "-", { mergeDies: true });
+  await merged.event("release", "failed", { mergeDies: true });
+  await merged.merge();
+  const layer = `${merged.vda}.backing_file.1`;
+  Deno.utimeSync(layer, LATER, LATER);
+  await merged.good("restore");
+  await merged.good("prepare");
+  await merged.good("started");
+  await merged.stop();
+  assertEquals(merged.disk("vda"), session);
+  await merged.start();
 });

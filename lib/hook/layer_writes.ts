@@ -2,7 +2,7 @@
 
 import { madeAt } from "./observe.ts";
 import * as files from "../host/files.ts";
-import { MADE_WITHIN, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
+import { isRecorded, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
 import type { Names } from "../state/paths.ts";
 
 /** Deno tells when a file's names were changed in whole seconds, in milliseconds. */
@@ -28,10 +28,13 @@ export function isWrittenSince({ ended }: Names, top: string): boolean {
  * session is the disk whole. One that is to be committed makes it whole.
  */
 export function changedBelow(disk: ObservedDisk): string | undefined {
-  const { names, made } = disk;
+  const { names, record } = disk;
   const state = stateOf(disk);
-  // An inode number, which is negative, tells of no time.
-  if (state.kind !== "session" || made === undefined || made <= 0 || wishOf(disk) === "set") return undefined;
-  const written = (layer: string) => files.lstat(layer)?.mtime?.getTime() ?? 0;
-  return state.layers.map(names.layer).find((layer) => written(layer) > made + MADE_WITHIN);
+  if (
+    state.kind !== "session" || record?.below === undefined || !isRecorded(disk) || wishOf(disk) === "set"
+  ) {
+    return undefined;
+  }
+  const { below } = record;
+  return state.layers.map(names.layer).find((layer) => (files.lstat(layer)?.mtime?.getTime() ?? 0) > below);
 }

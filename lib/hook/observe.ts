@@ -277,15 +277,19 @@ function timesOf(
   names: Names,
   listing: Listing,
   record: SessionRecord | undefined,
-): Pick<ObservedDisk, "made" | "written" | "endedMade" | "endedWritten" | "layerChanged"> {
+): Pick<ObservedDisk, "made" | "written" | "newest" | "endedMade" | "endedWritten" | "layerChanged"> {
   const image = lstat(names.image);
   const ended = listing.has(names.ended) ? lstat(names.ended) : undefined;
   const made = madeOf(image);
   const state = parse(names, listing);
   const top = state.kind === "session" ? names.layer(topOf(state.layers)) : undefined;
   const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
+  // A commit that was decided is a layer once it is completed.
+  const disk = [names.image, names.committing, ..."layers" in state ? state.layers.map(names.layer) : []];
+  const times = disk.filter((path) => listing.has(path)).map((path) => lstat(path)?.mtime?.getTime() ?? 0);
   return {
     made,
+    ...times.length > 0 && { newest: Math.max(...times) },
     ...top !== undefined && { written: writtenAt(image, record) },
     ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: writtenAt(ended, record) },
     ...changed && { layerChanged: changed.getTime() },

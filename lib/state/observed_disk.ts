@@ -31,6 +31,8 @@ export interface ObservedDisk {
   readonly made?: number | undefined;
   /** When the image was last written to, in milliseconds. */
   readonly written?: number | undefined;
+  /** When the newest of its files but that which is set aside was last written to, in milliseconds by the clock of its file system. */
+  readonly newest?: number | undefined;
   /** The same as `written` of the file that is set aside. */
   readonly endedWritten?: number | undefined;
   /** The same as `made` of the file that is set aside. */

@@ -79,6 +79,8 @@ function keptRecord(
     ...rest,
     target,
     ...madeFor(disk, decision),
+    // Commits may have been merged meanwhile.
+    ...decision === "put back" && disk.newest !== undefined && { below: disk.newest },
     ...from.came === "restore" && resumed !== undefined && !isUnused(record) && { resumed },
     // Told by its start, it must still be so where that is noted anew.
     ...(decision === "keep" || decision === "resume") && started !== record.started &&
@@ -200,11 +202,11 @@ function startAfter(
  * @param others what the other guests' notes list: a session is newer than theirs on the image, whatever the clock says
  */
 export function newRecord(disk: ObservedDisk, now: Date, others: readonly SessionRecord[]): SessionRecord {
-  const { target, names: { image }, owner, firmware } = disk;
+  const { target, names: { image }, owner, firmware, newest } = disk;
   const started = startAfter(others, disk, now.getTime());
   return {
     ...{ target, image, started, owner, held: false },
-    ...firmware && { firmware },
+    ...firmware ? { firmware } : newest !== undefined && { below: newest },
     ...tornLayer(disk, others),
     ...committedLayers(disk, others),
   };

@@ -23,6 +23,8 @@ export interface SessionRecord {
    * negative where it is behind.
    */
   readonly ahead?: number;
+  /** When the files that are the disk were last written to as the session began, in milliseconds: nothing writes to them since then. */
+  readonly below?: number;
   /** The session has ended: another one that lies there isn't ours. */
   readonly idle?: true;
   /** No guest is up on the session: none has come up since it began, or since an end was noted. */
@@ -163,6 +165,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...typeof given.continued === "string" && { continued: given.continued },
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...typeof given.ahead === "number" && { ahead: given.ahead },
+    ...typeof given.below === "number" && { below: given.below },
     ...given.idle === true && { idle: true },
     ...given.over === true && { over: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
@@ -218,7 +221,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
-  "target image firmware started continued uid gid mode made ahead idle over held waits flagged flagVersion came " +
+  "target image firmware started continued uid gid mode made ahead below idle over held waits flagged flagVersion came " +
   "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep forget publish topVersion kept to"
 ).split(" ");
 
