@@ -602,3 +602,20 @@ Deno.test("a restored guest that has written nothing yet keeps its session, also
     );
   }
 });
+
+for (const cut of ["QEMU and libvirtd", "the host"]) {
+  Deno.test(`a flag beside a session that died with ${cut} has no saved guest restored on that`, async () => {
+    using fixture = new Fixture().disks({ vda: false }).define();
+    await fixture.start();
+    fixture.write(fixture.vda, "older");
+    await fixture.stop("saved");
+    await fixture.start();
+    fixture.write(fixture.vda, "newer");
+    if (cut === "the host") fixture.boot();
+    await afterClockTick();
+    assertEquals((await fixture.type("commit guest")).said, []);
+    await fixture.event("restore");
+    const { code, said } = await fixture.event("prepare");
+    assertEquals([code, said[0]?.includes("is set aside beside")], [1, true], said.join());
+  });
+}

@@ -21,7 +21,6 @@ import { isRefusal } from "../state/decision_table.ts";
 import { firmwareAtPrepare } from "../state/firmware.ts";
 import {
   disksFirst,
-  hasStaying,
   isAwaited,
   isHeld,
   isMadeForIt,
@@ -40,7 +39,7 @@ import { isAnnounced, isLeftAlone, marksOf, planPrepare } from "../state/prepare
 import { hasLostSession, recordsAtPrepare } from "../state/records_at_prepare.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { type DecidedSeat, isSeatLeft } from "../state/seat.ts";
-import { parse, topOf } from "../state/state.ts";
+import { hasEnded, parse, topOf } from "../state/state.ts";
 import type { Step } from "../state/step.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -274,8 +273,8 @@ export function eventFacts(
   const { record } = disk;
   const held = isHeld(disk) ||
     !waitsToBeSetAside(disk) && (disk.listed ? isFlagMeant : disk.flag === "unreadable");
-  // Beside one that its own start has set aside, it was left without a word of a save: either may be the one that is to be restored.
-  const isEither = start === "resume" && hasStaying(disk) && record?.waits === true;
+  // Beside one that is set aside, it was left without a word of a save: either may be the one that is to be restored.
+  const isEither = start === "resume" && hasEnded(stateOf(disk)) && record?.waits === true;
   const saved = stateOf(disk).kind === "session"
     ? isAwaited(disk) && !isEither || isUnwrittenSinceRestore(disk) || mayBeAnothers(disk) ||
       mayBeSavedUntold(record, before, context)
