@@ -433,6 +433,33 @@ for (const step of [0, 1, 2, 3, 4, 5, 6, 7, 8]) {
   });
 }
 
+for (const next of ["fails", "comes up"]) {
+  for (const told of ["told as failed", "not told"]) {
+    Deno.test(`a start in place of a saved guest that is killed, and ${told}, leaves its variables, where the next start ${next}`, async () => {
+      for (let step = 0; step < 12; step++) {
+        using fixture = new FirmwareFixture();
+        const seats = pool(fixture);
+        await seats.commit("one");
+        await seats.start("seat1");
+        fixture.write(seats.image("seat1"), "session", "saved");
+        Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ session: "saved" }));
+        await seats.stop("seat1", "saved");
+        let names = 0;
+        const perform = dyingAt((one) => (one.kind === "rename" || one.kind === "link") && names++ === step);
+        await seats.event("seat1", "prepare", "-", { perform });
+        if (told === "not told") seats.powerCut();
+        else await seats.event("seat1", "release", "failed");
+        if (next === "comes up") await seats.start("seat1");
+        else await seats.event("seat1", "prepare");
+        await seats.stop("seat1", next === "comes up" ? "shutdown" : "failed");
+        await seats.restore("seat1");
+        const found = [fixture.read(seats.image("seat1"))["session"], seats.content("seat1")];
+        assertEquals(found, ["saved", { session: "saved" }], `${step}`);
+      }
+    });
+  }
+}
+
 Deno.test("a saved seat finds its variables though they don't go with it any more, and the start in between begins with its own", async () => {
   using fixture = new FirmwareFixture();
   const seats = pool(fixture);

@@ -47,7 +47,9 @@ function atPrepare(
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
   }
   const isDone = ended && disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
-  const isSetAside = isSession && has(decisions, "set aside, new session") && !isDone;
+  // A start that was cut short may have set the disk's aside already.
+  const isDue = has(decisions, "set aside, new session") || waitsToBeSetAside(disk);
+  const isSetAside = isSession && isDue && !isDone;
   // What a guest was saved on stays with the disk's, whatever is listed since.
   if (!disk.listed && !(isSetAside && isOurs(disk))) return isSession && isOurs(disk) ? "discard" : "let go";
   // A seat's guest may be saved at another host on both.
