@@ -1178,3 +1178,44 @@ poolTest(
     assertEquals(fixture.read(pool.image("seat1"))["saved"], "yes");
   },
 );
+
+poolTest(
+  "a saved guest that is no seat any more is not restored onto another file in its session's place",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    assertEquals((await fixture.type("disable seat1")).said, []);
+    fixture.save(pool.image("seat1"), null, { own: "yes" });
+    await pool.event("seat1", "restore");
+    const { code, said } = await pool.event("seat1", "prepare");
+    assertEquals([code, said[0]?.includes("that the guest was saved on is gone")], [1, true], said.join());
+    await pool.event("seat1", "release", "failed");
+    assertEquals((await pool.event("seat1", "prepare")).code, 0);
+    assertEquals([fixture.read(pool.image("seat1")), pool.record("seat1")], [{ own: "yes" }, undefined]);
+  },
+);
+
+for (const told of ["told as failed", "not told"]) {
+  poolTest(
+    `what a start that was killed between its renames has set aside is there after the next start, too: ${told}`,
+    1,
+    async (pool, fixture) => {
+      for (let step = 0; step < 6; step++) {
+        await pool.start("seat1");
+        fixture.write(pool.image("seat1"), "saved", `${step}`);
+        await pool.stop("seat1", "saved");
+        let names = 0;
+        const perform = dyingAt(({ kind }) => (kind === "rename" || kind === "seats") && names++ === step);
+        await pool.event("seat1", "prepare", "-", { perform });
+        if (told === "not told") pool.powerCut();
+        else await pool.event("seat1", "release", "failed");
+        await pool.start("seat1");
+        await pool.stop("seat1");
+        await pool.restore("seat1");
+        assertEquals(fixture.read(pool.image("seat1"))["saved"], `${step}`);
+        await pool.stop("seat1");
+      }
+    },
+  );
+}

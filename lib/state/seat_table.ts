@@ -74,6 +74,11 @@ const prepare = rows([
   // Only in the note: the configuration does not list it as a seat any more, or the domain names another file.
   [{ listed: false, source: "other" }, "leave to a person", "that file may stand on this session"],
   [{ listed: false, source: "unreadable" }, "leave", "nobody can tell what stands on it"],
+  [
+    { listed: false, start: "resume", file: "other", saved: true },
+    "refuse: nothing to resume",
+    "another file lies in the place of the session that the guest was saved on",
+  ],
   [{ listed: false, file: "other" }, "nothing", "no longer configured, and no session"],
   [{ listed: false, source: "gone" }, "leave", "the disk was detached, and another file may stand on it"],
   [
@@ -140,6 +145,11 @@ const release = rows([
   [{ source: "other" }, "leave to a person", "that file may stand on this session"],
   [{ waits: true }, "leave", "it waits for a saved guest, or to be set aside"],
   [{ source: "unreadable" }, "leave", "nobody can tell what stands on it"],
+  [
+    { start: "fresh", file: "none", stays: true },
+    "put back",
+    "cut short, the start had set it aside, and none was begun in its place",
+  ],
   [{ file: "none" }, "discard", "no session is left"],
   [{ file: "other" }, "leave", "another file was put in the session's place"],
   [{ another: true }, "leave", "another host has begun a session in its place"],
