@@ -1219,3 +1219,24 @@ for (const told of ["told as failed", "not told"]) {
     },
   );
 }
+
+poolTest(
+  "a saved session in whose place a start was cut short is told as its guest's, and as what it stands on",
+  1,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    await pool.commit("second");
+    await pool.event("seat1", "prepare", "-", { perform: dyingAt("rename") });
+    pool.powerCut();
+    await pool.commit("third");
+    await pool.merge();
+    assertEquals([pool.layers, pool.record("seat1")?.layer], [[0, 1, 2], 0]);
+    const { printed } = await fixture.type("check guest");
+    const text = printed.join("\n");
+    assertStringIncludes(text, `"seat1" has left a session behind`);
+    assert(!text.includes("no note"), text);
+    await pool.restore("seat1");
+    assertEquals(pool.version("seat1"), "first");
+  },
+);

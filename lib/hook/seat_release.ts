@@ -7,7 +7,7 @@ import { madeAt } from "./observe.ts";
 import { seatDecision } from "./seat_decide.ts";
 import { isComingUp, isOfEarlierBoot, mayRun } from "./seat_guest.ts";
 import { releaseMasters, startMastersMerges } from "./seat_masters.ts";
-import { observeRecordedSeat } from "./seat_observe.ts";
+import { masterStoodOn, observeRecordedSeat } from "./seat_observe.ts";
 import { isOn } from "./standing.ts";
 import { asUserError } from "../errors.ts";
 import * as files from "../host/files.ts";
@@ -146,7 +146,10 @@ async function noteDead(context: EventContext): Promise<void> {
     // Another host has begun a session in its place since, or it has become a disk of its own.
     const isAnother = made !== undefined && made !== madeAt(image);
     const isManaged = managed.includes(image) || config?.disks.some((disk) => disk.target === target);
-    return isAnother || isManaged ? [] : [{ ...record, waits: true, beside: "died" }];
+    if (isAnother || isManaged) return [];
+    // A start that was cut short has noted what its own session was to stand on.
+    const on = masterStoodOn(image, [namesOf(record.master)], host);
+    return [{ ...record, ...on, waits: true, beside: "died" }];
   });
   if (JSON.stringify(next) === JSON.stringify(records)) return;
   run.logInfo("", "its guest is gone without a word: what its seats stand on is wanted");
@@ -154,7 +157,7 @@ async function noteDead(context: EventContext): Promise<void> {
   run.locks.claim(records.map(({ image }) => image));
   for (const { target, image } of records) {
     const { scratch } = namesOf(image);
-    if (files.lstat(image) === undefined && files.lstat(scratch) !== undefined) {
+    if (files.lstat(scratch) !== undefined) {
       await run.take(target, [{ kind: "remove", path: scratch }]);
     }
   }
