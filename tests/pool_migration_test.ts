@@ -1,11 +1,12 @@
 /** Seats that migrate between two hosts with one folder of images. The master's guest is at the first. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { before, dyingAt } from "./fault.ts";
+import { before, beforeFirst, dyingAt } from "./fault.ts";
 import { afterClockTick, type Circumstance, exists, Fixture, LATER, type Result } from "./fixture.ts";
-import { Pool, poolTest } from "./pool.ts";
+import { FarSeat, Pool, poolTest } from "./pool.ts";
 import { TwoHosts } from "./two_hosts.ts";
 import { diskXml, domainXml } from "./xml.ts";
+import { namesOf } from "../lib/state/paths.ts";
 
 class Hosts implements Disposable {
   readonly first = new Fixture();
@@ -916,4 +917,39 @@ for (const how of ["is killed before it has changed a name", "fails in QEMU"]) {
       assertEquals(kept.length, 1);
     });
   }
+}
+
+for (const at of ["its renames", "the note of its start"]) {
+  poolTest(
+    `a seat that is saved here, and is started on two hosts at once, runs on a file with a name: this one is at ${at}`,
+    1,
+    async (pool, fixture) => {
+      const { seats: [seat] } = pool;
+      using there = new FarSeat(pool, seat);
+      await pool.start(seat!);
+      fixture.write(there.image, "saved");
+      await pool.stop(seat!, "saved");
+      const gate = Promise.withResolvers<void>();
+      const reached = Promise.withResolvers<void>();
+      const kind = at === "its renames" ? "rename" : "starting";
+      const perform = beforeFirst(kind, async () => {
+        reached.resolve();
+        await gate.promise;
+      });
+      let here: Promise<Result> | undefined;
+      const { code } = await there.event("prepare", "-", {
+        perform: beforeFirst("rename", async () => {
+          here = pool.event(seat!, "prepare", "-", { perform });
+          await Promise.race([reached.promise, here]);
+        }),
+      });
+      gate.resolve();
+      const { code: own, said } = await here!;
+      assertEquals([code, own], [0, 1], said.join());
+      await pool.event(seat!, "release", "failed");
+      await there.event("started");
+      assertEquals(fixture.read(there.image)["saved"], undefined);
+      assertEquals(fixture.read(namesOf(there.image).ended)["saved"], "yes");
+    },
+  );
 }

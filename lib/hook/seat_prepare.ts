@@ -6,6 +6,7 @@ import { madeAt } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkClaims, checkNotManaged, takeOver } from "./seat_claims.ts";
 import { mayBeSavedOn, seatDecision } from "./seat_decide.ts";
+import { isOfAnotherHost } from "./seat_guest.ts";
 import { checkOneVersion, checkPlainMaster, layerFor } from "./seat_layer.ts";
 import { masterGuests, startMastersMerges } from "./seat_masters.ts";
 import { observeSeatsAtPrepare } from "./seat_observe.ts";
@@ -227,9 +228,9 @@ async function create(
 ): Promise<void> {
   const { target, names: { image, scratch }, record } = seat;
   const found = files.lstat(scratch)?.mtime?.getTime();
-  if (
-    record === undefined && found !== undefined && Math.abs(host.now().getTime() - found) < LONGEST_CREATION
-  ) {
+  // Of a start that was cut short before its session had the image's name.
+  const isLeft = record !== undefined && record.made === undefined && !isOfAnotherHost(record, { host });
+  if (!isLeft && found !== undefined && Math.abs(host.now().getTime() - found) < LONGEST_CREATION) {
     throw withContext(
       target,
       new UserError(`${quoted(scratch)} is being made: the seat is started at another host, too`, {

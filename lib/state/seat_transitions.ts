@@ -58,10 +58,11 @@ export function undoSeat(
     const isDone = now.has(names.image) && now.get(names.image) === before.get(names.ended);
     return isDone && !now.has(names.ended) ? [{ kind: "rename", from: names.image, to: names.ended }] : [];
   }
-  const steps = [...remove(names.scratch), ...remove(names.image)];
+  // Another host may have given the image's name to what was made here, under the name that both use, and run on it.
+  const steps = [...remove(names.scratch), ...own.has(names.image) ? remove(names.image) : []];
   // Of one that was set aside.
   const isAside = own.has(names.ended) && now.get(names.ended) === before.get(names.image);
-  const isFree = !now.has(names.image) || now.get(names.image) === made;
+  const isFree = !now.has(names.image) || own.has(names.image) && now.get(names.image) === made;
   return [
     ...steps,
     ...isAside && isFree ? [{ kind: "rename", from: names.ended, to: names.image } as const] : [],
