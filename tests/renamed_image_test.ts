@@ -148,6 +148,17 @@ for (const way of ["--keep", "--discard"]) {
   });
 }
 
+Deno.test("no merge takes a layer from under a copy of the image that the domain names now", async () => {
+  using fixture = await committed({ "keep-commits": 1 });
+  const copy = `${fixture.images}/copy.img`;
+  Deno.copyFileSync(fixture.vda, copy);
+  fixture.sources.set("vda", copy);
+  fixture.define();
+  await fixture.type("enable guest --keep-commits 0");
+  await fixture.type("merge guest");
+  assertEquals(fixture.read(copy), session);
+});
+
 Deno.test("check tells of a disk whose backing file is missing", async () => {
   using fixture = new Fixture().disks({ vda: false });
   const below = `${fixture.images}/below.img`;

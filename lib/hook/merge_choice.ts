@@ -8,13 +8,13 @@ import { restoreMasterMarks } from "./master_mark.ts";
 import { type Job, type Layered, type Way, wayToBegin } from "./merge_checks.ts";
 import { readableDisksIn } from "./definitions.ts";
 import { mergeBlock } from "./standing.ts";
+import { otherFile } from "./refusal.ts";
 import { observeRecorded, withFirmwareKept } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import { readRecords, readRecordsInForce } from "../host/session_records.ts";
 import { isTorn, type ObservedDisk } from "../state/observed_disk.ts";
-import { layerNumber } from "../state/paths.ts";
 import { parse, type State } from "../state/state.ts";
 import { markMerge } from "../state/merge_transitions.ts";
 import { flatten } from "../state/transitions.ts";
@@ -64,7 +64,10 @@ export async function beginNext(
       failed.add(image);
       continue;
     }
-    const block = mergeBlock(job.disk.names, job.state, context);
+    // What the domain names in its place may stand on a layer, or be one.
+    const block = job.disk.source === "other"
+      ? otherFile(job.disk, context.domain)
+      : mergeBlock(job.disk.names, job.state, context);
     if (block !== undefined) {
       tellBlock(block, job, context);
       waiting.add(image);
@@ -96,9 +99,7 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
     // What the domain names in its place may stand on the layer.
     if (disk.source !== "other") await flattenIdle(disk, context);
     const state = layered(disk, context);
-    // After a blockcommit the domain names the layer itself.
-    const isDisk = defined.some(({ file }) => layerNumber(disk.names.image, file ?? "") !== undefined);
-    if (isWanted(disk, state) && !isDisk) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
+    if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
   }
   return jobs;
 }
