@@ -36,5 +36,7 @@ export function changedBelow(disk: ObservedDisk): string | undefined {
     return undefined;
   }
   const { below } = record;
-  return state.layers.map(names.layer).find((layer) => (files.lstat(layer)?.mtime?.getTime() ?? 0) > below);
+  // The lowest is torn as long as a merge writes to it, that of another guest, too.
+  const whole = state.layers.slice(state.torn ? 1 : 0);
+  return whole.map(names.layer).find((layer) => (files.lstat(layer)?.mtime?.getTime() ?? 0) > below);
 }
