@@ -460,6 +460,28 @@ for (const next of ["fails", "comes up"]) {
   }
 }
 
+for (const next of ["fails", "dies"]) {
+  Deno.test(`an end without a reason that is cut short leaves a saved guest its variables with its session, where the next start ${next}`, async () => {
+    for (let step = 0; step < 12; step++) {
+      using fixture = new FirmwareFixture();
+      const seats = pool(fixture);
+      await seats.commit("one");
+      await seats.start("seat1");
+      fixture.write(seats.image("seat1"), "session", "saved");
+      Deno.writeTextFileSync(seats.variables("seat1"), JSON.stringify({ session: "saved" }));
+      let steps = 0;
+      await seats.stop("seat1", "-", { perform: dyingAt(() => steps++ === step) });
+      seats.powerCut();
+      await seats.event("seat1", "prepare");
+      if (next === "fails") await seats.event("seat1", "release", "failed");
+      else seats.powerCut();
+      await seats.restore("seat1");
+      const found = [fixture.read(seats.image("seat1"))["session"], seats.content("seat1")];
+      assertEquals(found, ["saved", { session: "saved" }], `${step}`);
+    }
+  });
+}
+
 Deno.test("a saved seat finds its variables though they don't go with it any more, and the start in between begins with its own", async () => {
   using fixture = new FirmwareFixture();
   const seats = pool(fixture);

@@ -37,6 +37,7 @@ import {
 import { type Names, namesOf } from "../state/paths.ts";
 import { isAnnounced, isLeftAlone, marksOf, planPrepare } from "../state/prepare_plan.ts";
 import { hasLostSession, recordsAtPrepare } from "../state/records_at_prepare.ts";
+import type { SeatDecision } from "../state/seat_table.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { type DecidedSeat, isSeatLeft } from "../state/seat.ts";
 import { hasEnded, parse, topOf } from "../state/state.ts";
@@ -90,7 +91,7 @@ export async function beginSessions(
   const firmware = firmwareAtPrepare(
     found,
     decisions,
-    seatsDecided.map(({ decision }) => decision),
+    seatsDecided.map(ofFirmware),
     start,
   );
   const decided = withFirmware(firmware, disksDecided, context);
@@ -314,6 +315,15 @@ function checkFirmware(
         }`,
     }),
   );
+}
+
+/**
+ * What a seat's decision means for the firmware: what lies there of that belongs to the session that is set aside, where an end was cut
+ * short between the two.
+ */
+function ofFirmware({ seat, decision }: DecidedSeat): SeatDecision {
+  const isSetAside = seat.file === "none" && seat.listing.has(seat.names.ended);
+  return isSetAside && decision === "new session" ? "set aside, new session" : decision;
 }
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {
