@@ -250,3 +250,27 @@ Deno.test("a flagged session that came by migration is committed at its end, als
   const found = ["vda", "vdb"].map((target) => "maintenance" in here.read(here.image(target)));
   assertEquals([found, here.flags().vda], [[true, false], false], [...log, ...next.log].join("\n"));
 });
+
+Deno.test("a session that comes from another host is discarded as any other, though this one has known an older commit", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: true });
+  const { here, there } = hosts;
+  for (const host of [here, there]) {
+    host.keys = { "keep-commits": 3 };
+    host.configure({ vda: true });
+    host.define();
+  }
+  await hosts.start(there);
+  there.write(there.vda, "commit");
+  await hosts.stop(there);
+  await hosts.start(here);
+  here.write(here.vda, "session");
+  await hosts.stop(here, "saved");
+  await there.good("restore");
+  await hosts.start(there);
+  there.run();
+  assertEquals((await there.type("commit guest --cancel")).code, 0);
+  there.halt();
+  await hosts.stop(there);
+  await hosts.start(there);
+  assertEquals(there.read(there.vda), { base: "vda", commit: "yes" });
+});

@@ -143,7 +143,7 @@ export function unfinished(
     if (record.firmware && state.kind === "missing") return [];
     // As long as an order stands, nothing is known to be gone.
     const isAside = hasEnded(state) || record.aside === "stay" || record.pending !== undefined;
-    const { merging, flagVersion, held, flagged, committed, commits, ...rest } = isAside
+    const { merging, flagVersion, held, flagged, committed, commits, below, ...rest } = isAside
       ? record
       : withoutAside(record);
     return [{
@@ -162,6 +162,7 @@ export function unfinished(
       // From then on whatever lies there is another session, until a start of this guest begins one.
       ...isIdle && { idle: true },
       ...flagVersion !== undefined && !isIdle && { flagVersion },
+      ...below !== undefined && !isIdle && { below },
       ...merging !== undefined && isTorn(state, [record]) && { merging },
     }];
   });
