@@ -121,3 +121,34 @@ Deno.test("a session on which a guest was saved outlives a fresh start, also whe
     assertEquals([code, fixture.read(vdb)], [0, { base: "vdb", session: "yes" }], reason);
   }
 });
+
+Deno.test("no event asks for the folder of another guest's disk, whose server may not answer", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  const dead = `${fixture.root}/dead`;
+  const noted = { target: "vda", image: `${dead}/other.img`, started: new Date(0).toISOString() };
+  Deno.writeTextFileSync(
+    `${fixture.config}/other.session`,
+    JSON.stringify([{ ...noted, uid: 0, gid: 0, mode: "644" }]),
+  );
+  const asked: string[] = [];
+  const { realPathSync, lstatSync, statSync, readDirSync } = Deno;
+  const watched = <Rest extends unknown[], Result>(call: (path: string | URL, ...rest: Rest) => Result) =>
+  (
+    path: string | URL,
+    ...rest: Rest
+  ) => {
+    if (`${path}`.startsWith(dead)) asked.push(`${path}`);
+    return call(path, ...rest);
+  };
+  try {
+    Deno.realPathSync = watched(realPathSync);
+    Deno.lstatSync = watched(lstatSync);
+    Deno.statSync = watched(statSync);
+    Deno.readDirSync = watched(readDirSync);
+    await fixture.start();
+    await fixture.stop("shutdown");
+  } finally {
+    Object.assign(Deno, { realPathSync, lstatSync, statSync, readDirSync });
+  }
+  assertEquals(asked, []);
+});

@@ -2,15 +2,10 @@ import * as files from "./files.ts";
 import { guestNames, guestOfSeats } from "../state/paths.ts";
 import { formatSeats, parseSeats, type SeatRecord } from "../state/seat_record.ts";
 
-/** What a guest's note says of its seats, each file where its folder is now; nothing where there is none. */
+/** What a guest's note says of its seats; nothing where there is none. */
 export function readSeats(path: string): SeatRecord[] {
   const text = files.read(path);
-  const records = text === undefined ? [] : parseSeats(path, text);
-  return records.map((record) => ({
-    ...record,
-    image: files.inResolvedFolder(record.image),
-    master: files.inResolvedFolder(record.master),
-  }));
+  return text === undefined ? [] : parseSeats(path, text);
 }
 
 /** Which seats the note says stand on a layer, from now on; one that says of none goes. Durable. */

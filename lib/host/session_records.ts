@@ -6,13 +6,16 @@ import { parse } from "../state/state.ts";
 
 /** What the note of a guest lists, each image where its folder is now; nothing where there is none. */
 export function readRecords(path: string): SessionRecord[] {
-  const text = read(path);
-  const records = text === undefined ? [] : parseRecords(path, text);
-  return records.map(({ image, commits, ...rest }) => ({
+  return readAsNoted(path).map(({ image, commits, ...rest }) => ({
     ...rest,
     image: inResolvedFolder(image),
     ...commits && { commits: commits.map((one) => ({ ...one, disks: one.disks.map(inResolvedFolder) })) },
   }));
+}
+
+function readAsNoted(path: string): SessionRecord[] {
+  const text = read(path);
+  return text === undefined ? [] : parseRecords(path, text);
 }
 
 /**
@@ -100,7 +103,8 @@ export function otherGuests(
     const domain = guestOfNote(other);
     if (domain === undefined) return [];
     try {
-      return [{ domain, records: readRecords(other).map(asHere) }];
+      // Folders of other guests are not asked for: their server may not answer.
+      return [{ domain, records: readAsNoted(other).map(asHere) }];
     } catch {
       return [];
     }
