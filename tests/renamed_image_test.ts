@@ -159,6 +159,17 @@ Deno.test("no merge takes a layer from under a copy of the image that the domain
   assertEquals(fixture.read(copy), session);
 });
 
+Deno.test("commits of an image that the domain names no more are merged where nothing else stands on them", async () => {
+  using fixture = await committed({ "keep-commits": 0 });
+  const next = `${fixture.images}/next.img`;
+  fixture.save(next, null, { next: "yes" });
+  fixture.sources.set("vda", next);
+  fixture.define();
+  assertEquals((await fixture.merge()).code, 0);
+  assertEquals(fixture.files(), ["next.img", "vda.img"]);
+  assertEquals(fixture.read(fixture.vda), session);
+});
+
 Deno.test("check tells of a disk whose backing file is missing", async () => {
   using fixture = new Fixture().disks({ vda: false });
   const below = `${fixture.images}/below.img`;

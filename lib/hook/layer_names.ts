@@ -34,6 +34,31 @@ export function takenFrom(
   return isNoted || isFileOf(owner, image) ? owner : undefined;
 }
 
+/** Whether a file is a layer of an image, or stands on one other than through the image. One that can't be read may. */
+export function leadsToLayer(
+  file: string,
+  { image }: Names,
+  { host: { backingOf } }: { readonly host: Pick<Host, "backingOf"> },
+): boolean {
+  const isLayer = (path: string) =>
+    layerNumber(image, path) !== undefined ||
+    [...files.listIfThere(image).keys()].some((layer) =>
+      layerNumber(image, layer) !== undefined && files.sameFile(layer, path)
+    );
+  try {
+    const seen = new Set<string>();
+    for (let path: string | undefined = file; path !== undefined && !seen.has(path);) {
+      if (path === image) return false;
+      if (!path.startsWith("/") || isLayer(path)) return true;
+      seen.add(path);
+      path = backingOf(path);
+    }
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** Whether a file is one of those of another image. */
 export function isFileOf(other: string, file: string): boolean {
   return [...files.listIfThere(other).keys()].some((path) => files.sameFile(path, file));

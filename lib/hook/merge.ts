@@ -10,7 +10,7 @@ import {
   stampOf,
   wayToMerge,
 } from "./merge_checks.ts";
-import { beginNext, type BegunJob, isPending, layered } from "./merge_choice.ts";
+import { beginNext, type BegunJob, isPending, isUnderAnother, layered } from "./merge_choice.ts";
 import { waitForOrphan, watchForInterrupt } from "./merge_control.ts";
 import { noteDeadSeats } from "./seat_release.ts";
 import { mergeBlock } from "./standing.ts";
@@ -149,7 +149,9 @@ export async function noteDeadOnMasters(context: EventContext): Promise<void> {
 /** Starts a merge as a process of its own, if one of these disks waits for it. */
 export async function startMerge(disks: readonly ObservedDisk[], context: EventContext): Promise<void> {
   const { run, domain } = context;
-  const waits = disks.some((disk) => isPending(disk, layered(disk, context)));
+  const waits = disks.some((disk) =>
+    isPending(disk, layered(disk, context)) && !isUnderAnother(disk, context)
+  );
   if (waits) await run.takeOrReport("", () => [{ kind: "background", domain }]);
 }
 

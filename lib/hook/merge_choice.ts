@@ -3,7 +3,7 @@
 import type { UserError } from "../errors.ts";
 import { type EventContext, updateRecords } from "./context.ts";
 import { planCheckedRecovery } from "./checked_recovery.ts";
-import { lacksBase } from "./layer_names.ts";
+import { lacksBase, leadsToLayer } from "./layer_names.ts";
 import { restoreMasterMarks } from "./master_mark.ts";
 import { type Job, type Layered, type Way, wayToBegin } from "./merge_checks.ts";
 import { readableDisksIn } from "./definitions.ts";
@@ -64,8 +64,7 @@ export async function beginNext(
       failed.add(image);
       continue;
     }
-    // What the domain names in its place may stand on a layer, or be one.
-    const block = job.disk.source === "other"
+    const block = isUnderAnother(job.disk, context)
       ? otherFile(job.disk, context.domain)
       : mergeBlock(job.disk.names, job.state, context);
     if (block !== undefined) {
@@ -96,8 +95,7 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
   const jobs: Job[] = [];
   const recovered = found.map((disk) => ({ ...disk, listing: run.listing(disk.names.image) }));
   for (const disk of withFirmwareKept(recovered)) {
-    // What the domain names in its place may stand on the layer.
-    if (disk.source !== "other") await flattenIdle(disk, context);
+    if (!isUnderAnother(disk, context)) await flattenIdle(disk, context);
     const state = layered(disk, context);
     if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });
   }
@@ -113,6 +111,17 @@ function tellBlock({ message, hint }: UserError, { disk: { target } }: Job, { ru
 /** Whether a disk has commits that wait to be merged: one whose merge has begun does, however many are to be kept. */
 export function isPending({ keepCommits }: ObservedDisk, state: State | undefined): state is Layered {
   return state?.kind === "layered" && (state.layers.length - 1 > keepCommits || isTorn(state));
+}
+
+/** Whether the domain names a file in the disk's place that is one of its layers, or stands on one: no layer's name may go. */
+export function isUnderAnother(disk: ObservedDisk, context: EventContext): boolean {
+  if (disk.source !== "other") return false;
+  const { liveFolder, definedFolder } = context.host.settings;
+  return [liveFolder, definedFolder].some((folder) =>
+    (readableDisksIn(folder, context.domain) ?? []).some(({ file, firmware }) =>
+      !firmware && file !== undefined && leadsToLayer(file, disk.names, context)
+    )
+  );
 }
 
 /** A name that nothing needs goes. The caller holds the folder's lock. */

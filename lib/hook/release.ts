@@ -16,7 +16,7 @@ import { sourceOf } from "./image_path.ts";
 import { lacksBase } from "./layer_names.ts";
 import { mergeExcess, startMerge } from "./merge.ts";
 import { mayLackMemory } from "./missing_memory.ts";
-import { flattenIdle } from "./merge_choice.ts";
+import { flattenIdle, isUnderAnother } from "./merge_choice.ts";
 import { endSeats } from "./seat_release.ts";
 import { observeRecorded, withFirmwareKept, writtenAt } from "./observe.ts";
 import * as files from "../host/files.ts";
@@ -198,7 +198,7 @@ async function endSessions(
     decided.map(({ disk }) => ({ ...disk, listing: run.listing(disk.names.image) })),
   );
   if (start !== "refused" && files.lstat(paths.note) !== undefined) {
-    for (const disk of left) if (disk.source !== "other") await flattenIdle(disk, context);
+    for (const disk of left) if (!isUnderAnother(disk, context)) await flattenIdle(disk, context);
     if (!run.isDry) await updateRecords(readRecords(paths.note), context);
   }
   return left;
