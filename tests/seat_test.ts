@@ -108,6 +108,10 @@ const atStart: readonly Case[] = [
   [{ look: "busy" }, "new session"],
   [{ file: "session", saved: true, look: "busy" }, "refuse: in use"],
   [{ saved: true }, "new session"],
+  [{ listed: false, start: "resume", file: "other", saved: true, source: "unreadable" }, "leave"],
+  [{ start: "resume", file: "other", saved: true }, "refuse: not a seat's"],
+  [{ listed: false, start: "resume", saved: true }, "refuse: nothing to resume"],
+  [{ listed: false, start: "resume", ended: true, saved: true }, "put back"],
 ];
 
 const atEnd: readonly Case[] = [
@@ -175,6 +179,7 @@ const atEnd: readonly Case[] = [
   [{ saved: true, end: "unknown", keeps: true }, "leave"],
   [{ end: "crashed", keeps: true }, "set aside"],
   [{ end: "failed" }, "discard"],
+  [{ start: "fresh", file: "none", stays: true, source: "unreadable" }, "leave"],
 ];
 
 for (const [base, cases] of [[start, atStart], [end, atEnd]] as const) {
