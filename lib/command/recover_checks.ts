@@ -63,9 +63,10 @@ async function checkReplaced(disk: ObservedDisk, context: GuestCommand): Promise
  */
 export async function checkLayersFree(disk: ObservedDisk, context: GuestCommand): Promise<void> {
   const { names: { image }, target } = disk;
+  const others = (await chainsOf(context)).filter(([file]) => !files.sameFile(file, image));
   for (const layer of layers(disk)) {
-    const above = await fileAbove(layer, context);
-    if (above === undefined || files.sameFile(above, image)) continue;
+    const above = others.find((chain) => chain.some((path) => files.sameFile(path, layer)))?.[0];
+    if (above === undefined) continue;
     checkOwnName(above, cancelCommand(context.domain, target));
     throw withContext(
       target,
@@ -84,32 +85,29 @@ export async function checkLayersFree(disk: ObservedDisk, context: GuestCommand)
 export async function isInChain(
   image: string,
   context: GuestCommand,
-  options?: { readonly isBelow?: boolean },
+  { isBelow = false }: { readonly isBelow?: boolean } = {},
 ): Promise<boolean> {
-  return await fileAbove(image, context, options) !== undefined;
+  const chains = await chainsOf(context);
+  return chains.some((chain) => chain.slice(isBelow ? 1 : 0).some((path) => files.sameFile(path, image)));
 }
 
-/** The file of the domain that leads there. */
-async function fileAbove(
-  image: string,
-  { host, domain }: GuestCommand,
-  { isBelow = false }: { readonly isBelow?: boolean } = {},
-): Promise<string | undefined> {
+/** The files of the domain's disks, as it runs or is defined, each with those below it. */
+async function chainsOf({ host, domain }: GuestCommand): Promise<[file: string, ...below: string[]][]> {
   const { liveFolder, definedFolder } = host.settings;
   const named = [liveFolder, definedFolder].flatMap((folder) => disksIn(folder, domain) ?? []);
+  const chains: [string, ...string[]][] = [];
   for (const { file, firmware } of named) {
-    const seen = new Set<string>();
-    for (let path = firmware ? undefined : file; path !== undefined && !seen.has(path);) {
-      if (files.sameFile(path, image)) {
-        if (!isBelow || path !== file) return file;
-        break;
-      }
-      seen.add(path);
-      const look = await host.qemuImg.info(path, { unlocked: true });
-      path = look.kind === "free" ? look.backing : undefined;
+    if (firmware || file === undefined) continue;
+    const chain: [string, ...string[]] = [file];
+    while (true) {
+      const look = await host.qemuImg.info(chain.at(-1)!, { unlocked: true });
+      const below = look.kind === "free" ? look.backing : undefined;
+      if (below === undefined || chain.includes(below)) break;
+      chain.push(below);
     }
+    chains.push(chain);
   }
-  return undefined;
+  return chains;
 }
 
 /** Only a file that stands on the top layer, and that nobody has open, is a session. */

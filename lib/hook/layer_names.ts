@@ -40,12 +40,12 @@ export function leadsToLayer(
   { image }: Names,
   { host: { backingOf } }: { readonly host: Pick<Host, "backingOf"> },
 ): boolean {
-  const isLayer = (path: string) =>
-    layerNumber(image, path) !== undefined ||
-    [...files.listIfThere(image).keys()].some((layer) =>
-      layerNumber(image, layer) !== undefined && files.sameFile(layer, path)
-    );
   try {
+    const layers = [...files.listIfThere(image).keys()].filter((path) =>
+      layerNumber(image, path) !== undefined
+    );
+    const isLayer = (path: string) =>
+      layerNumber(image, path) !== undefined || layers.some((layer) => files.sameFile(layer, path));
     const seen = new Set<string>();
     for (let path: string | undefined = file; path !== undefined && !seen.has(path);) {
       if (path === image) return false;
