@@ -11,8 +11,9 @@ interface Victim {
 }
 
 /** A process that was killed with -9. */
-export interface Death {
-  readonly at: number;
+interface Death {
+  /** Milliseconds; of a daemon, when another has taken its place, which can take long on a busy machine. */
+  at: number;
   readonly kind: Kind;
   readonly words: readonly string[];
 }
@@ -45,8 +46,12 @@ export class Killer {
       } catch {
         continue; // It came to its end by itself.
       }
-      this.deaths.push({ at: Date.now(), kind, words: victim.words });
-      if (kind === "libvirtd") await this.revive();
+      const death: Death = { at: Date.now(), kind, words: victim.words };
+      this.deaths.push(death);
+      if (kind !== "libvirtd") continue;
+      death.at = Infinity;
+      await this.revive();
+      death.at = Date.now();
     }
   }
 
