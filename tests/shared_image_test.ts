@@ -537,6 +537,10 @@ for (const definition of ["as it was", "with another target", "gone"]) {
       await fixture.type("undo second --yes");
       assertEquals(fixture.disk("vda"), base);
     }
+    if (definition === "with another target") {
+      const { printed } = await fixture.type("disable second");
+      assertStringIncludes(printed.join(), "its commits stay, as another guest keeps them");
+    }
     if (definition === "gone") {
       assertEquals((await fixture.type("disable guest")).said, []);
       assertEquals((await fixture.type("merge second")).said, []);

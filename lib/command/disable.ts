@@ -5,6 +5,7 @@ import { checkNoSeats, checkNothingAside, leaveMasters, tellDisabledSeats } from
 import type { GuestCommand } from "./guest_command.ts";
 import type { InspectedDisk } from "./inspect.ts";
 import { UserError, withContext } from "../errors.ts";
+import { keptForAnother } from "../hook/kept_commits.ts";
 import { startMerge } from "../hook/merge.ts";
 import { othersSession } from "../hook/session_owner.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
@@ -56,16 +57,20 @@ export async function disable(context: GuestCommand): Promise<void> {
   tellDisabledSeats(seats, context);
   await releaseMasters(views.flatMap(({ disk }) => disk?.names ?? []), context);
   await leaveMasters(seats.map(({ master }) => master), context);
-  for (const view of views) terminal.print(`${domain} ${view.target}: ${afterDisable(view, domain)}`);
+  for (const view of views) terminal.print(`${domain} ${view.target}: ${afterDisable(view, context)}`);
   await startMerge(views.flatMap(({ disk }) => disk ? [{ ...disk, keepCommits: 0 }] : []), context);
 }
 
-function afterDisable({ target, condition, disk }: InspectedDisk, domain: string): string {
+function afterDisable({ target, condition, disk }: InspectedDisk, context: GuestCommand): string {
+  const { domain } = context;
   const state = disk && stateOf(disk);
   const name = disk === undefined ? target : nameOf(disk);
   const also = [
     state && hasEnded(state) && "the session that was set aside goes at its next start",
-    state?.kind === "layered" && state.layers.length > 1 && "its commits are merged in the background",
+    state?.kind === "layered" && state.layers.length > 1 &&
+    (keptForAnother(disk!.names, state, context)
+      ? "its commits stay, as another guest keeps them"
+      : "its commits are merged in the background"),
   ].filter(Boolean);
   switch (condition) {
     case "running":
