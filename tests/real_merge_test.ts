@@ -1,11 +1,11 @@
-/** What a merge does with layers that were changed behind its back, with the real `qemu-img`. */
+/** What becomes of layers that were changed behind the program's back, with the real `qemu-img`. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { afterFirst } from "./fault.ts";
 import { qemuIo } from "./qemu.ts";
 import { find, realFixture, write } from "./real_fixture.ts";
 import { snapshot } from "./tree.ts";
-import type { Fixture } from "./fixture.ts";
+import { afterClockTick, type Fixture } from "./fixture.ts";
 
 type Layered = Fixture;
 
@@ -144,3 +144,27 @@ Deno.test("layers of which a lower one was committed into the base by hand are m
   assertEquals([again, more, fixture.files()], [0, [], ["vda.img"]]);
   find(fixture.vda, 1, 2, 3);
 });
+
+for (const way of ["--keep", "--discard"]) {
+  Deno.test(`a session under which lower layers were committed into the base is ended by the hint's commands: ${way}`, async () => {
+    using fixture = await layered(2);
+    fixture.keys = { "keep-commits": 2 };
+    fixture.configure({ vda: false });
+    fixture.define();
+    await fixture.start();
+    write(fixture.vda, 3, 9);
+    await afterClockTick(50);
+    // virsh blockcommit --top .backing_file.2 --base .backing_file
+    qemuIo(["commit", "-d", "-b", fixture.layer(0), fixture.layer(2)]);
+    qemuIo(["rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", fixture.layer(0), fixture.vda]);
+    await fixture.stop();
+    const { code, said } = await fixture.event("prepare");
+    assertEquals(code, 1);
+    await fixture.good("release", "failed");
+    type(said[1]!.replace("; then, ", "; "), "have it stand on all layers: ");
+    assertStringIncludes(said[1]!, `autorevert recover ${way} guest vda`);
+    assertEquals((await fixture.type(`recover ${way} guest vda --yes`)).said, []);
+    await fixture.start();
+    find(fixture.vda, 1, 2, 3, way === "--keep" ? 9 : 0);
+  });
+}

@@ -21,19 +21,18 @@ export async function explainMisplaced(
   const { host, domain } = context;
   const { image } = disk.names;
   if (kind === "refuse: replaced" && layersAbove(disk).length > 0) return olderCommit(disk);
-  const changed = kind === "refuse: replaced" ? changedBelow(disk) : undefined;
-  if (changed !== undefined) return writtenBelow(disk, changed, domain);
   const look = await host.qemuImg.info(image);
   const backing = look.kind === "free" ? look.backing : undefined;
+  const isBelow = kind === "refuse: replaced" && backing !== undefined && backing !== topLayer(disk) &&
+    layers(disk).some((layer) => files.sameFile(layer, backing));
+  const changed = kind === "refuse: replaced" ? changedBelow(disk) : undefined;
+  if (changed !== undefined) return writtenBelow(disk, changed, isBelow, domain);
   const owner = kind === "refuse: moved" && layers(disk).length === 0 &&
     takenFrom(image, backing, context);
   if (owner) return withoutLayers(image, owner, backing!, domain);
   const linked = kind === "refuse: moved" && await backingThroughLink(disk, backing, host.qemuImg);
   if (linked) return otherBacking(disk.named!, linked, backing!, image);
-  if (kind === "refuse: replaced" && backing !== undefined && backing !== topLayer(disk)) {
-    const isBelow = layers(disk).some((layer) => files.sameFile(layer, backing));
-    if (isBelow) return copyOfLayer(disk, backing);
-  }
+  if (isBelow) return copyOfLayer(disk, backing);
   for (const file of [...layers(disk), ...stateOf(disk).kind === "layered" ? [] : [image]]) {
     const look = await host.qemuImg.info(file);
     const missing = missingLayer(disk.names, look.kind === "free" ? look.backing : undefined);
@@ -91,8 +90,12 @@ function withoutLayers(image: string, owner: string, backing: string, domain: st
   );
 }
 
-/** What was written there may be a part of the session, or all of it. */
-function writtenBelow(disk: ObservedDisk, layer: string, domain: string): UserError {
+/**
+ * What was written there may be a part of the session, or all of it.
+ *
+ * @param isBelow after a blockcommit of lower layers that was completed: the session stands on the one that they were committed into
+ */
+function writtenBelow(disk: ObservedDisk, layer: string, isBelow: boolean, domain: string): UserError {
   const { image } = disk.names;
   const command = (how: "--keep" | "--discard") => recoverCommand(how, domain, nameOf(disk));
   return new UserError(
@@ -100,7 +103,7 @@ function writtenBelow(disk: ObservedDisk, layer: string, domain: string): UserEr
       quoted(image)
     } on it began, as by a blockcommit that was cut short`,
     {
-      hint:
+      hint: (isBelow ? `have it stand on all layers: ${rebaseReading(image, topLayer(disk))}; then, ` : "") +
         `with the session the disk is whole: ${
           command("--keep")
         }; if it was written to by hand, or restored, and is whole ` +
