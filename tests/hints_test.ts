@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { Fixture, LATER } from "./fixture.ts";
+import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 
@@ -144,6 +144,29 @@ for (const [layers, into] of [[1, 0], [2, 1], [2, 0], [3, 1]] as const) {
     fixture.keys = {};
     fixture.configure({ vda: false });
     await checkLife(fixture, content);
+  });
+}
+
+for (const commits of [0, 1]) {
+  Deno.test(`a file that comes under a layer's name while the guest runs doesn't become the disk, and the hint's command mends it; commits: ${commits}`, async () => {
+    using fixture = await withLayers(commits + 1);
+    const image = fixture.vda;
+    fixture.configure({ vda: false });
+    await fixture.start();
+    const below = fixture.read(image);
+    fixture.write(image, "session");
+    const copy = `${image}.backing_file.20261101`;
+    fixture.save(`${fixture.root}/copy`, null, { older: "yes" });
+    Deno.utimeSync(`${fixture.root}/copy`, LONG_AGO, LONG_AGO);
+    Deno.renameSync(`${fixture.root}/copy`, copy);
+    await fixture.stop();
+    const { code, said } = await fixture.event("prepare");
+    assertEquals(code, 1);
+    await fixture.good("release", "failed");
+    type(said[1]!, "as a copy: ");
+    await fixture.start();
+    assertEquals(fixture.read(image), below);
+    assertEquals(fixture.read(`${copy}.away`), { older: "yes" });
   });
 }
 

@@ -1,6 +1,6 @@
 import { UserError, withContext } from "../errors.ts";
 import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
-import { changedBelow } from "./layer_writes.ts";
+import { changedBelow, isTopUnknown } from "./layer_writes.ts";
 import { isFileOf, isMissing, takenFrom } from "./layer_names.ts";
 import { backingThroughLink } from "./misplaced_image.ts";
 import { explain } from "./refusal.ts";
@@ -191,7 +191,7 @@ function hasLeft(disk: ObservedDisk): boolean {
  * the file system doesn't tell when that was, a file that can't be read is taken for the session.
  */
 async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<boolean> {
-  if (isMadeForIt(disk)) return false;
+  if (isMadeForIt(disk) && !isTopUnknown(disk, context.host)) return false;
   const look = await inspectImage(disk, context);
   return look === "replaced" || look === "moved" || look === "damaged" && (disk.made ?? -1) >= 0;
 }

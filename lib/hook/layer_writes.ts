@@ -2,8 +2,10 @@
 
 import { madeAt } from "./observe.ts";
 import * as files from "../host/files.ts";
+import type { Host } from "../host/host.ts";
 import { isRecorded, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
 import type { Names } from "../state/paths.ts";
+import { topOf } from "../state/state.ts";
 
 /** Deno tells when a file's names were changed in whole seconds, in milliseconds. */
 const SECOND = 1000;
@@ -39,4 +41,18 @@ export function changedBelow(disk: ObservedDisk): string | undefined {
   // The lowest is torn as long as a merge writes to it, that of another guest, too.
   const whole = state.layers.slice(state.torn ? 1 : 0);
   return whole.map(names.layer).find((layer) => (files.lstat(layer)?.mtime?.getTime() ?? 0) > below);
+}
+
+/**
+ * Whether the session stands on a lower layer, and the note knows of no commit that has made the top one: it may be somebody's file,
+ * such as a copy of the base with a date for its number.
+ */
+export function isTopUnknown(disk: ObservedDisk, { backingOf }: Pick<Host, "backingOf">): boolean {
+  const { names, record, firmware } = disk;
+  const state = stateOf(disk);
+  if (firmware || state.kind !== "session" || state.layers.length < 2) return false;
+  if (record?.committed?.some(({ layer }) => layer === topOf(state.layers))) return false;
+  const backing = backingOf(names.image);
+  return backing !== undefined &&
+    state.layers.slice(0, -1).some((layer) => files.sameFile(names.layer(layer), backing));
 }

@@ -2,7 +2,7 @@
 
 import type { EventContext } from "./context.ts";
 import { rebaseReading, rebaseToNothing } from "./image_errors.ts";
-import { changedBelow } from "./layer_writes.ts";
+import { changedBelow, isTopUnknown } from "./layer_writes.ts";
 import { missingError, missingLayer, takenFrom } from "./layer_names.ts";
 import { discarding, layers, topLayer } from "./ways_out.ts";
 import { UserError } from "../errors.ts";
@@ -32,7 +32,7 @@ export async function explainMisplaced(
   if (owner) return withoutLayers(image, owner, backing!, domain);
   const linked = kind === "refuse: moved" && await backingThroughLink(disk, backing, host.qemuImg);
   if (linked) return otherBacking(disk.named!, linked, backing!, image);
-  if (isBelow) return copyOfLayer(disk, backing);
+  if (isBelow) return isTopUnknown(disk, host) ? unknownTop(disk, backing) : copyOfLayer(disk, backing);
   for (const file of [...layers(disk), ...stateOf(disk).kind === "layered" ? [] : [image]]) {
     const look = await host.qemuImg.info(file);
     const missing = missingLayer(disk.names, look.kind === "free" ? look.backing : undefined);
@@ -148,6 +148,24 @@ function copyOfLayer(disk: ObservedDisk, backing: string): UserError {
           rebaseReading(image, topLayer(disk))
         }; ` +
         `to throw it away: ${discarding(disk)}; see what it is: qemu-img info --backing-chain ${imageWord}`,
+    },
+  );
+}
+
+/** A file that has come into the folder under a layer's name, or a layer of which the note is lost: nobody may throw anything away. */
+function unknownTop(disk: ObservedDisk, backing: string): UserError {
+  const { image } = disk.names;
+  const top = topLayer(disk);
+  const [imageWord, topWord] = [image, top].map(shellWord);
+  return new UserError(
+    `${quoted(top)} has the name of a layer, but no commit that is noted has made it, and ${
+      quoted(image)
+    } stands on ${quoted(backing)}`,
+    {
+      hint: `if somebody has put it there, as a copy: mv -n ${topWord} ${shellWord(`${top}.away`)}; ` +
+        `if the image is a copy of it: cmp ${imageWord} ${topWord} && ln -f ${topWord} ${imageWord}; ` +
+        `if both belong to the disk, after a blockpull: ${rebaseReading(image, top)}; ` +
+        `see what they are: qemu-img info --backing-chain ${topWord}`,
     },
   );
 }
