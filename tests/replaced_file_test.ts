@@ -462,6 +462,25 @@ Deno.test("a flagged session into whose base a blockcommit has written in part i
   assertEquals(fixture.disk("vda"), { ...session, "half of it": "yes" });
 });
 
+Deno.test("each undo that goes back past a session in which a blockcommit has written to a layer asks, and says so", async () => {
+  using fixture = await committed({ "keep-commits": 5 });
+  fixture.define();
+  for (const name of ["second", "third"]) {
+    fixture.configure({ vda: true });
+    await fixture.start();
+    fixture.write(fixture.vda, name);
+    if (name === "second") await fixture.stop();
+  }
+  // virsh blockcommit --base .backing_file.1 --top .backing_file.2
+  const layer = `${fixture.vda}.backing_file.1`;
+  fixture.write(layer, "second");
+  Deno.utimeSync(layer, LATER, LATER);
+  await fixture.stop();
+  for (let commit = 3; commit > 0; commit--) await fixture.type("undo guest", true);
+  const asked = fixture.asked.map((question) => question.includes("as by a blockcommit"));
+  assertEquals(asked, [true, true, false]);
+});
+
 Deno.test("a base whose time lies ahead, and one into which commits were merged while a guest was saved, were not written to in a session", async () => {
   using ahead = new Fixture().disks({ vda: false });
   Deno.utimeSync(ahead.vda, LATER, LATER);

@@ -10,7 +10,7 @@ import { otherGuests, readOtherRecords, readRecordsInForce } from "../host/sessi
 import { lastCommitted, wasCommittedWith } from "../state/firmware_commits.ts";
 import { isTorn, type ObservedDisk } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
-import type { SessionRecord } from "../state/session_record.ts";
+import type { CommitTime, SessionRecord } from "../state/session_record.ts";
 import { topOf } from "../state/state.ts";
 import { listed, quoted, shellWord } from "../text.ts";
 
@@ -60,7 +60,12 @@ export async function undo(context: GuestCommand): Promise<void> {
         ? ["the disk was written to since then, and that goes with it"]
         : [];
       const commit = `undo the commit ${described(names.layer(topOf(state.layers)))}`;
-      return [commit, ...written, ...lost, ...left].join("; ");
+      const torn = commitOf(disk, state)?.changed
+        ? [
+          "a file below was written to in a session, as by a blockcommit: what it goes back to may not be whole",
+        ]
+        : [];
+      return [commit, ...written, ...torn, ...lost, ...left].join("; ");
     },
     check: ({ disk, state }) => {
       // A merge that another guest of the image began has torn the same layer.
@@ -87,12 +92,16 @@ export async function undo(context: GuestCommand): Promise<void> {
 const SECOND = 1000;
 
 /** Whether somebody has written to the idle disk since its newest commit: a guest where it isn't configured any more. */
-function isWrittenSince({ disk: { names, record }, state }: Idle): boolean {
-  const top = topOf(state.layers);
-  const committed = record?.committed?.find(({ layer }) => layer === top);
-  const written = files.lstat(names.layer(top))?.mtime;
+function isWrittenSince({ disk, state }: Idle): boolean {
+  const committed = commitOf(disk, state);
+  const written = files.lstat(disk.names.layer(topOf(state.layers)))?.mtime;
   if (committed === undefined || !written) return false;
-  return written.getTime() - (record?.ahead ?? 0) > Date.parse(committed.at) + SECOND;
+  return written.getTime() - (disk.record?.ahead ?? 0) > Date.parse(committed.at) + SECOND;
+}
+
+/** What is noted of the newest commit. */
+function commitOf({ record }: ObservedDisk, { layers }: Layered): CommitTime | undefined {
+  return record?.committed?.find(({ layer }) => layer === topOf(layers));
 }
 
 /** The disks whose last session is set aside. */

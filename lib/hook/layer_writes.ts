@@ -30,17 +30,11 @@ export function isWrittenSince({ ended }: Names, top: string): boolean {
  * session is the disk whole. One that is to be committed makes it whole.
  */
 export function changedBelow(disk: ObservedDisk): string | undefined {
-  const { names, record } = disk;
-  const state = stateOf(disk);
-  if (
-    state.kind !== "session" || record?.below === undefined || !isRecorded(disk) || wishOf(disk) === "set"
-  ) {
-    return undefined;
-  }
-  const { below } = record;
-  // The lowest is torn as long as a merge writes to it, that of another guest, too.
-  const whole = state.layers.slice(state.torn ? 1 : 0);
-  return whole.map(names.layer).find((layer) => (files.lstat(layer)?.mtime?.getTime() ?? 0) > below);
+  const { names, layerWritten } = disk;
+  const isSession = stateOf(disk).kind === "session" && isRecorded(disk);
+  return layerWritten === undefined || !isSession || wishOf(disk) === "set"
+    ? undefined
+    : names.layer(layerWritten);
 }
 
 /**

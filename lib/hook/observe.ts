@@ -277,19 +277,30 @@ function timesOf(
   names: Names,
   listing: Listing,
   record: SessionRecord | undefined,
-): Pick<ObservedDisk, "made" | "written" | "newest" | "endedMade" | "endedWritten" | "layerChanged"> {
+): Pick<
+  ObservedDisk,
+  "made" | "written" | "newest" | "endedMade" | "endedWritten" | "layerChanged" | "layerWritten"
+> {
   const image = lstat(names.image);
   const ended = listing.has(names.ended) ? lstat(names.ended) : undefined;
   const made = madeOf(image);
   const state = parse(names, listing);
   const top = state.kind === "session" ? names.layer(topOf(state.layers)) : undefined;
   const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
+  const timeOf = (path: string) => lstat(path)?.mtime?.getTime() ?? 0;
+  const layers = "layers" in state
+    ? state.layers.map((number) => ({ number, time: timeOf(names.layer(number)) }))
+    : [];
   // A commit that was decided is a layer once it is completed.
-  const disk = [names.image, names.committing, ..."layers" in state ? state.layers.map(names.layer) : []];
-  const times = disk.filter((path) => listing.has(path)).map((path) => lstat(path)?.mtime?.getTime() ?? 0);
+  const others = [names.image, names.committing].filter((path) => listing.has(path)).map(timeOf);
+  const times = [...others, ...layers.map(({ time }) => time)];
+  // The lowest is torn as long as a merge writes to it, that of another guest, too.
+  const whole = layers.slice("torn" in state && state.torn ? 1 : 0);
+  const written = whole.find(({ time }) => time > (record?.below ?? Infinity));
   return {
     made,
     ...times.length > 0 && { newest: Math.max(...times) },
+    ...written && { layerWritten: written.number },
     ...top !== undefined && { written: writtenAt(image, record) },
     ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: writtenAt(ended, record) },
     ...changed && { layerChanged: changed.getTime() },

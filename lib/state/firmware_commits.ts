@@ -30,11 +30,16 @@ export function withCommits(
     const file = committed.find(({ names }) => names.image === record.image);
     const layer = file && nextLayer(stateOf(file));
     if (layer === undefined) return record;
-    const lower = (record.committed ?? []).filter((commit) => commit.layer < layer);
+    const isChanged = (number: number) => file?.layerWritten !== undefined && file.layerWritten < number;
+    const lower = (record.committed ?? []).filter((commit) => commit.layer < layer)
+      .map((commit) => ({ ...commit, ...isChanged(commit.layer) && { changed: true } as const }));
     const undone = isSetAside && record.undone && record.committed?.find((commit) => commit.layer === layer);
     const time = record.firmware ? at : committedBefore(record, records) ?? at;
     const { started } = record;
-    const times = { ...record, committed: [...lower, undone || { layer, at: time, started }] };
+    const times = {
+      ...record,
+      committed: [...lower, undone || { layer, at: time, started, ...isChanged(layer) && { changed: true } }],
+    };
     if (!file?.firmware) return times;
     // The names of layers that were taken back are used again.
     const older = (record.commits ?? []).filter((commit) => commit.layer < layer)

@@ -42,6 +42,8 @@ export interface ObservedDisk {
    * file was made.
    */
   readonly layerChanged?: number | undefined;
+  /** The lowest layer that was written to since the session on it began, as by a blockcommit; of one that a merge has torn nobody can tell. */
+  readonly layerWritten?: number | undefined;
   /** The path that the domain's XML has for it, where that leads through a symbolic link. */
   readonly named?: string | undefined;
   /** What its files belong to while it is idle. */

@@ -91,6 +91,8 @@ export interface CommitTime {
   readonly layer: number;
   readonly at: string;
   readonly started?: string;
+  /** A layer below it was written to since, as by a blockcommit: without the layers above, the disk may not be whole. */
+  readonly changed?: true;
 }
 
 /** A layer of the firmware by its number, and the paths of the disks' layers that were committed with it. */
@@ -222,7 +224,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
   "target image firmware started continued uid gid mode made ahead below idle over held waits flagged flagVersion came " +
-  "resumed visits left lost detached aside setsAside stays undone committed commits layer at disks merging undo keep forget publish topVersion kept to"
+  "resumed visits left lost detached aside setsAside stays undone committed commits layer at changed disks merging undo keep forget publish topVersion kept to"
 ).split(" ");
 
 /** Owner, group and permission bits that a disk has while it is idle. */
