@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
 import * as files from "../lib/host/files.ts";
 import { fileLog } from "../lib/host/log.ts";
+import { shortListings } from "./fault.ts";
 import { temporaryFolder } from "./fixture.ts";
 
 /** Runs a test in a folder of its own. */
@@ -170,20 +171,9 @@ test("a file that goes while a folder is listed isn't listed", (folder) => {
   before("lstatSync", vanish, () => assertEquals(files.list(`${folder}/os.img`), new Map()));
 });
 
-/** Runs something while the listing of a folder leaves out what a failing disk doesn't tell, the first times. */
 function leavingOut(left: RegExp, times: number, run: () => void): void {
-  const { readDirSync } = Deno;
-  Object.assign(Deno, {
-    readDirSync: (path: string) => {
-      const all = [...readDirSync(path)];
-      return times-- > 0 ? all.filter(({ name }) => !left.test(name)) : all;
-    },
-  });
-  try {
-    run();
-  } finally {
-    Object.assign(Deno, { readDirSync });
-  }
+  using _ = shortListings(({ name }) => left.test(name), times);
+  run();
 }
 
 test("a listing that leaves something out is made again, and not taken if it still does", (folder) => {
@@ -204,6 +194,33 @@ test("a listing that leaves something out is made again, and not taken if it sti
   leavingOut(/backing_file$/, 2, () => assertThrows(() => files.list(`${folder}/plain.img`), UserError));
   leavingOut(/./, 2, () => assertThrows(() => files.siblings(image), UserError));
   assertEquals(files.siblings(`${folder}/none`).length, names.length + 2);
+});
+
+test("a walk that leaves out what is known to be there is made again, and tells the folder if it still does", (folder) => {
+  const below = `${folder}/below`;
+  for (const name of ["below", ".hidden", "elsewhere"]) Deno.mkdirSync(`${folder}/${name}`);
+  for (const name of ["a.img", "below/b.img", ".hidden/c.img", "elsewhere/d.img"]) {
+    put(`${folder}/${name}`, "");
+  }
+  const images = [`${folder}/a.img`, `${below}/b.img`];
+  Deno.symlinkSync(`${folder}/elsewhere`, `${below}/link`);
+  const walk = (path: string) => {
+    const missed: string[] = [];
+    return [files.walk([folder, below], [path], (folder) => missed.push(folder)).sort(), missed];
+  };
+  const whole = [[...images, `${folder}/elsewhere/d.img`], []];
+  // What it never finds is not waited for.
+  for (const path of [...images, `${folder}/none`, `${folder}/.hidden/c.img`, "/etc/passwd", below]) {
+    assertEquals(walk(path), whole);
+  }
+  for (const left of [/b.img/, /below/]) {
+    leavingOut(left, 1, () => assertEquals(walk(images[1]!), whole));
+    leavingOut(
+      left,
+      2,
+      () => assertEquals(walk(images[1]!), [whole[0]!.filter((path) => path !== images[1]), [below]]),
+    );
+  }
 });
 
 test("of two calls the one that failed is told", (folder) => {

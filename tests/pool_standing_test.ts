@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { DOMAIN, type Fixture } from "./fixture.ts";
-import { failingAt } from "./fault.ts";
+import { failingAt, shortListings } from "./fault.ts";
 import { poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
 import { UserError } from "../lib/errors.ts";
@@ -174,6 +174,62 @@ poolTest("a folder that can't be listed keeps them waiting, too", 3, async (pool
   await pool.merge();
   assertEquals(pool.layers, [1]);
 });
+
+poolTest(
+  "a listing that the disk gives in part keeps merges and undo waiting, where a guest's session is known to be there",
+  2,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    await pool.stop("seat1", "-");
+    await pool.commit("second");
+    const copy = `${fixture.images}/seat2.old`;
+    Deno.copyFileSync(namesOf(pool.image("seat1")).ended, copy);
+    const isLater = ({ name }: Deno.DirEntry) => /^seat..(img|old)/.test(name);
+    {
+      using _ = shortListings(isLater);
+      const waits = await pool.merge();
+      assertStringIncludes(waits.log.join("\n"), `"${fixture.images}" can't be read`);
+      fixture.keys = { "keep-commits": 3 };
+      fixture.configure({ vda: false });
+      assertStringIncludes(
+        (await fixture.command("undo")).said.join("\n"),
+        `"${fixture.images}" can't be read`,
+      );
+      fixture.keys = {};
+      fixture.configure({ vda: false });
+    }
+    assertEquals(pool.layers, [0, 1]);
+    Deno.removeSync(copy);
+    {
+      using _ = shortListings(isLater, 1);
+      const waits = await pool.merge();
+      assertStringIncludes(waits.log.join("\n"), `seat1.img.autorevert-ended" has a session set aside`);
+    }
+    await pool.restore("seat1");
+    assertEquals(pool.version("seat1"), "first");
+  },
+);
+
+poolTest(
+  "a path of an image that leads to it by a link, or to another file, keeps nothing waiting",
+  2,
+  async (pool, fixture) => {
+    await pool.start("seat1");
+    const link = `${fixture.images}/link`;
+    Deno.mkdirSync(`${fixture.images}/below`);
+    Deno.symlinkSync(`${fixture.images}/below`, link);
+    fixture.save(`${link}/other.img`, null, {});
+    const xml = domainXml([
+      diskXml("vda", `${link}/other.img`),
+      diskXml("vdb", `${fixture.images}/none/x.img`),
+    ]);
+    Deno.writeTextFileSync(`${fixture.settings.definedFolder}/other.xml`, xml);
+    await pool.stop("seat1");
+    await pool.commit("second");
+    assertEquals((await pool.merge()).said, []);
+    assertEquals(pool.layers, [1]);
+  },
+);
 
 for (const event of ["merge", "undo", "discard"] as const) {
   poolTest(

@@ -106,7 +106,7 @@ export function clonesOn(guests: readonly Guest[], host: Host): Finding[] {
   const lost = new Set(
     managed.map(({ disk }) => disk).filter((disk) => restoreMasterMarks([disk], { host }).stages.length > 0),
   );
-  return files.outermost(settings.imageFolders).flatMap((folder) => files.walk(folder, () => {})).flatMap(
+  return files.walk(settings.imageFolders, [], () => {}).flatMap(
     (file) => {
       const backing = backingOrNone(file, backingOf);
       if (backing === undefined || raw.has(file)) return [];

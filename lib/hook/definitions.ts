@@ -46,12 +46,24 @@ export function guestOf(image: string, context: Parameters<typeof guestsOf>[1]):
 }
 
 /** Images that a guest has as raw disks: what it writes there may look like a header. */
-export function rawImages({ host: { settings } }: Parameters<typeof guestsOf>[1]): ReadonlySet<string> {
-  const { definedFolder, liveFolder } = settings;
-  const disks = domains(settings).flatMap((domain) =>
-    [definedFolder, liveFolder].flatMap((folder) => readableDisksIn(folder, domain) ?? [])
-  );
+export function rawImages(context: Parameters<typeof guestsOf>[1]): ReadonlySet<string> {
   return new Set(
-    disks.flatMap(({ raw, file }) => raw && file !== undefined ? files.resolveIfThere(file) ?? file : []),
+    allDisks(context).flatMap(({ raw, file }) =>
+      raw && file !== undefined ? files.resolveIfThere(file) ?? file : []
+    ),
+  );
+}
+
+/** Images of all guests in these folders or below them, whether they are there or not. */
+export function imagesIn(folders: readonly string[], context: Parameters<typeof guestsOf>[1]): string[] {
+  return allDisks(context).flatMap(({ file }) =>
+    file !== undefined && folders.some((folder) => file.startsWith(`${folder}/`)) ? file : []
+  );
+}
+
+function allDisks({ host: { settings } }: Parameters<typeof guestsOf>[1]): DomainDisk[] {
+  const { definedFolder, liveFolder } = settings;
+  return domains(settings).flatMap((domain) =>
+    [definedFolder, liveFolder].flatMap((folder) => readableDisksIn(folder, domain) ?? [])
   );
 }

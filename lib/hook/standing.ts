@@ -4,7 +4,7 @@
  */
 
 import type { EventContext } from "./context.ts";
-import { guestOf, rawImages, readableDisksIn } from "./definitions.ts";
+import { guestOf, imagesIn, rawImages, readableDisksIn } from "./definitions.ts";
 import { sourceOfTarget } from "./image_path.ts";
 import { keptForAnother } from "./kept_commits.ts";
 import { isComingUp, isOfAnotherHost, mayRun } from "./seat_guest.ts";
@@ -98,13 +98,15 @@ function foundOn(names: Names, noted: readonly Standing[], host: EventContext["h
     ...{ domain: undefined, target: undefined, file, layer: undefined },
     how: "unreadable file",
   });
-  const closed: string[] = [];
-  const folders = files.outermost([...new Set([...host.settings.imageFolders, folderOf(names.image)])]);
-  const paths = folders.flatMap((folder) => files.walk(folder, (path) => closed.push(path)));
+  const closed = new Set<string>();
+  const folders = [...new Set([...host.settings.imageFolders, folderOf(names.image)])];
+  const images = [...noted.map(({ file }) => file), ...imagesIn(folders, { host })].map(
+    files.inResolvedFolder,
+  );
+  const paths = files.walk(folders, images.flatMap(sessionsOf), (folder) => closed.add(folder));
   // A folder may be seen by a second path, of a bind mount or a link: no file is another one for that.
   const known = new Map(
-    noted.flatMap(({ file }) => [file, namesOf(file).scratch, namesOf(file).ended])
-      .map((path) => [files.identity(path), path]),
+    noted.flatMap(({ file }) => sessionsOf(file)).map((path) => [files.identity(path), path]),
   );
   const seen = new Set([...files.listIfThere(names.image).keys()].map(files.identity));
   const found = paths.flatMap((path): Standing[] => {
@@ -124,7 +126,13 @@ function foundOn(names: Names, noted: readonly Standing[], host: EventContext["h
     return [{ domain, target, file, layer, how: file === ended ? "set aside" : "unknown" }];
   });
   const raw = found.some(({ how }) => how === "unknown") ? rawImages({ host }) : undefined;
-  return [...found.filter(({ file }) => !raw?.has(file)), ...closed.map(unread)];
+  return [...found.filter(({ file }) => !raw?.has(file)), ...[...closed].map(unread)];
+}
+
+/** Where sessions of an image may lie. */
+function sessionsOf(image: string): string[] {
+  const { scratch, ended } = namesOf(image);
+  return [image, scratch, ended];
 }
 
 /** The number of the layer that a file stands on; undefined where it stands on none. */

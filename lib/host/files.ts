@@ -183,12 +183,36 @@ export function isMissing(error: unknown): boolean {
 }
 
 /**
- * The regular files in a folder and below it, links not followed; none where there is no such folder. Hidden folders are left out:
- * there snapshots of a file system lie, whose copies of an image nobody runs on.
+ * The regular files in these folders and below them, links not followed; none where there is no such folder. Hidden folders are left
+ * out: there snapshots of a file system lie, whose copies of an image nobody runs on.
  *
- * @param missed takes each folder that can't be listed
+ * Deno leaves out what a failing disk doesn't tell, and says nothing: so some files are looked up by their names.
+ *
+ * @param expected files that may be there
+ * @param missed takes each folder that can't be listed, or of which one of those is not listed
  */
-export function walk(folder: string, missed: (folder: string) => void): string[] {
+export function walk(
+  folders: readonly string[],
+  expected: readonly string[],
+  missed: (folder: string) => void,
+): string[] {
+  const find = () => outermost(folders).flatMap((folder) => filesBelow(folder, missed));
+  const leftOut = (found: readonly string[]) => {
+    const all = new Set(found);
+    return expected.filter((path) =>
+      !all.has(path) && folders.some((folder) => path.startsWith(`${folder}/`)) && !isHidden(path, folders) &&
+      lstat(path)?.isFile
+    );
+  };
+  const found = find();
+  if (leftOut(found).length === 0) return found;
+  // What has come meanwhile is found the second time.
+  const again = find();
+  leftOut(again).map(folderOf).forEach(missed);
+  return again;
+}
+
+function filesBelow(folder: string, missed: (folder: string) => void): string[] {
   let entries: Deno.DirEntry[];
   try {
     entries = ifThere(() => [...Deno.readDirSync(folder)]) ?? [];
@@ -198,7 +222,7 @@ export function walk(folder: string, missed: (folder: string) => void): string[]
   }
   return entries.flatMap(({ name, isDirectory, isFile }) => {
     const path = folder === "/" ? `/${name}` : `${folder}/${name}`;
-    if (isDirectory) return name.startsWith(".") ? [] : walk(path, missed);
+    if (isDirectory) return name.startsWith(".") ? [] : filesBelow(path, missed);
     return isFile ? [path] : [];
   });
 }
