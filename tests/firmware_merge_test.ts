@@ -186,3 +186,52 @@ Deno.test("a merge doesn't write through a link that has taken the older file's 
   });
   assertEquals(read(secret), "secret");
 });
+
+/** Another guest with the same disk, and without firmware, has run on it. */
+async function runAnother(fixture: FirmwareFixture, keep: number): Promise<void> {
+  const domain = "rescue";
+  const xml = fixture.xml().replaceAll("guest_VARS", "rescue_VARS");
+  const config = { disks: [{ target: "vda", "keep-commits": keep }], firmware: false };
+  Deno.writeTextFileSync(`${fixture.settings.definedFolder}/rescue.xml`, xml);
+  Deno.writeTextFileSync(`${fixture.config}/rescue.json`, JSON.stringify(config));
+  await fixture.good("prepare", "-", { domain, xml });
+  await fixture.good("started", "-", { domain, xml });
+  await fixture.good("release", "shutdown", { domain, xml, mergeDies: true });
+}
+
+Deno.test("a merge leaves the firmware of commits that can be undone, though another guest ran on the disk since", async () => {
+  using fixture = await up(true, { keys: { "keep-commits": 3 } });
+  await fixture.stop();
+  fixture.configure({ vda: false });
+  fixture.define();
+  await runAnother(fixture, 3);
+  assertEquals((await fixture.type("merge guest")).code, 0);
+  await fixture.start();
+  await fixture.stop();
+  assertEquals((await fixture.command("undo")).said, []);
+  await fixture.start();
+  assertEquals(content(fixture.variables), { installed: "yes" });
+});
+
+Deno.test("nor does the merge that the end of a seat starts", async () => {
+  using fixture = new FirmwareFixture();
+  const pool = new FirmwarePool(fixture, ["seat1"]);
+  Deno.writeTextFileSync(pool.variables("seat1"), "{}");
+  fixture.keys = { "keep-commits": 1 };
+  await pool.start("seat1");
+  await pool.commit("one");
+  await pool.commit("two");
+  fixture.configure({ vda: false });
+  fixture.define();
+  await runAnother(fixture, 1);
+  const begun: string[] = [];
+  await pool.stop("seat1", "shutdown", { background: (domain) => void begun.push(domain) });
+  for (const domain of begun) await fixture.merge({ domain });
+  await fixture.start();
+  await fixture.stop();
+  assertEquals((await fixture.command("undo")).said, []);
+  await fixture.start();
+  assertEquals([fixture.read(fixture.vda), pool.content(DOMAIN)], [{ base: "vda", version: "one" }, {
+    version: "one",
+  }]);
+});

@@ -9,7 +9,7 @@ import { type Job, type Layered, type Way, wayToBegin } from "./merge_checks.ts"
 import { readableDisksIn } from "./definitions.ts";
 import { mergeBlock } from "./standing.ts";
 import { otherFile } from "./refusal.ts";
-import { observeRecorded, withFirmwareKept } from "./observe.ts";
+import { observeEach, observeRecorded, withFirmwareKept } from "./observe.ts";
 import { resumePending } from "./pending_operation.ts";
 import { readConfig } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
@@ -94,7 +94,9 @@ async function jobsOf(context: EventContext, isWanted: Choice["isWanted"]): Prom
   }
   const jobs: Job[] = [];
   const recovered = found.map((disk) => ({ ...disk, listing: run.listing(disk.names.image) }));
-  for (const disk of withFirmwareKept(recovered)) {
+  // Another guest of an image, or a path of its own, takes nothing from the commits that this one's firmware goes with.
+  const all = observeEach(readRecords(paths.note), config, defined);
+  for (const disk of withFirmwareKept(recovered, all)) {
     if (!isUnderAnother(disk, context)) await flattenIdle(disk, context);
     const state = layered(disk, context);
     if (isWanted(disk, state)) jobs.push({ disk, state, again: isTorn(state, [disk.record!]) });

@@ -192,9 +192,16 @@ function firmwareFile(target: string, image: string, record: SessionRecord | und
   };
 }
 
-/** The firmware among these keeps the versions that its disks can go back to. */
-export function withFirmwareKept(disks: readonly ObservedDisk[]): ObservedDisk[] {
-  return disks.map((disk) => disk.firmware ? { ...disk, keepCommits: versionsKept(disk, disks) } : disk);
+/**
+ * The firmware among these keeps the versions that the guest's disks can go back to.
+ *
+ * @param all those by whose commits that is told
+ */
+export function withFirmwareKept(
+  disks: readonly ObservedDisk[],
+  all: readonly ObservedDisk[] = disks,
+): ObservedDisk[] {
+  return disks.map((disk) => disk.firmware ? { ...disk, keepCommits: versionsKept(disk, all) } : disk);
 }
 
 /**
@@ -208,6 +215,16 @@ export function observeRecorded(
   config: Config | "unreadable" | undefined,
   disks: readonly DomainDisk[] | "unreadable",
 ): ObservedDisk[] {
+  const observed = observeEach(records, config, disks).filter((disk) => !hasMovedAway(disk));
+  return observed.map((disk) => hasSuccessor(disk, observed) ? { ...disk, flag: "clear" } : disk);
+}
+
+/** The same, with those whose files are gone, and each by itself. */
+export function observeEach(
+  records: readonly SessionRecord[],
+  config: Config | "unreadable" | undefined,
+  disks: readonly DomainDisk[] | "unreadable",
+): ObservedDisk[] {
   // One that the domain has with an image of its own is another disk.
   const isNamed = (target: string) =>
     disks !== "unreadable" && disks.some((disk) => disk.target === target) &&
@@ -216,9 +233,7 @@ export function observeRecorded(
     config.disks.some(({ target }) =>
       records.every((record) => record.target !== target) && !isNamed(target)
     );
-  const observed = records.map((record) => observeOne(record, config, disks, mayBeRenamed))
-    .filter((disk) => !hasMovedAway(disk));
-  return observed.map((disk) => hasSuccessor(disk, observed) ? { ...disk, flag: "clear" } : disk);
+  return records.map((record) => observeOne(record, config, disks, mayBeRenamed));
 }
 
 /** Whether all files of an idle disk are gone, and the domain names another one: its image was renamed, moved or replaced. */

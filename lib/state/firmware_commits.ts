@@ -109,9 +109,13 @@ export function versionsKept(file: ObservedDisk, disks: readonly ObservedDisk[])
   );
   if (!file.record?.commits) return most;
   const layers = states.flatMap(([{ names }, state]) => commitsIn(state).map(names.layer));
+  const images = [file, ...states.map(([disk]) => disk)].map(({ names }) => names.image);
+  const isKnown = (path: string) => images.includes(imageOf(path) ?? path);
   let oldest = commits.findIndex((number, index) => {
     const noted = commitOf(file.record, number);
-    return noted ? noted.disks.some((path) => layers.includes(path)) : commits.length - index <= most;
+    // Of a disk that was moved or renamed the paths say nothing.
+    return noted?.disks.some((path) => layers.includes(path)) ||
+      !noted?.disks.every(isKnown) && commits.length - index <= most;
   });
   if (oldest === -1) return 0;
   // Where an undo of that goes back to is below those of which no disk has anything.
