@@ -43,6 +43,102 @@ Deno.test("a seat that stands on an earlier version has the variables of that", 
   assertEquals([seats.version("seat1"), seats.content("seat1")], ["two", { version: "two" }]);
 });
 
+/** The master's files are moved, with all that belongs to them, and its layers are told where they stand now. */
+function moveMaster(fixture: FirmwareFixture, to: string): void {
+  for (const name of fixture.files().filter((name) => name.startsWith("vda.img"))) {
+    Deno.renameSync(`${fixture.images}/${name}`, to + name.slice("vda.img".length));
+  }
+  for (const number of [1, 2]) {
+    const path = `${to}.backing_file.${number}`;
+    Deno.writeTextFileSync(path, Deno.readTextFileSync(path).replaceAll(fixture.image("vda"), to));
+  }
+  fixture.sources.set("vda", to);
+  fixture.define();
+}
+
+for (const to of ["there/vda.img", "images/lab.img"]) {
+  Deno.test(`so has one whose master was moved since, with its layers, to ${to}, also after a merge`, async () => {
+    using fixture = new FirmwareFixture();
+    const seats = pool(fixture);
+    fixture.keys = { "keep-commits": 3, publish: "by hand" };
+    await seats.commit("one");
+    assertEquals((await fixture.command("publish")).code, 0);
+    await seats.commit("two");
+    Deno.mkdirSync(`${fixture.root}/there`);
+    fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, `${fixture.root}/there`] };
+    const master = `${fixture.root}/${to}`;
+    moveMaster(fixture, master);
+    seats.configure("seat1", { master });
+    const begins = async () => {
+      await seats.start("seat1");
+      assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
+      await seats.stop("seat1");
+    };
+    fixture.configure({ vda: false });
+    await fixture.merge();
+    await begins();
+    await fixture.start();
+    await fixture.stop();
+    assertEquals((await fixture.merge()).said, []);
+    await begins();
+  });
+}
+
+/** As a bind mount does, a folder's path leads to the image folder, and is none that could be resolved further. */
+function withBindMount(fixture: FirmwareFixture): Disposable & { readonly folder: string } {
+  const folder = `${fixture.root}/bind`;
+  Deno.symlinkSync(fixture.images, folder);
+  fixture.settings = { ...fixture.settings, imageFolders: [fixture.images, folder] };
+  const { realPathSync } = Deno;
+  Object.assign(Deno, {
+    realPathSync: (path: string) => {
+      const real = realPathSync(path);
+      return path.startsWith(folder) ? real.replace(fixture.images, folder) : real;
+    },
+  });
+  return { folder, [Symbol.dispose]: () => void Object.assign(Deno, { realPathSync }) };
+}
+
+Deno.test("so has one that has its master by a bind mount", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  using bind = withBindMount(fixture);
+  seats.configure("seat1", { master: `${bind.folder}/vda.img` });
+  fixture.keys = { "keep-commits": 3, publish: "by hand" };
+  await seats.commit("one");
+  assertEquals((await fixture.command("publish")).code, 0);
+  await seats.commit("two");
+  await seats.start("seat1");
+  assertEquals([seats.version("seat1"), seats.content("seat1")], ["one", { version: "one" }]);
+});
+
+Deno.test("of two guests it is the one that has committed the layer also by a bind mount", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  using bind = withBindMount(fixture);
+  seats.configure("seat1", { master: `${bind.folder}/vda.img` });
+  fixture.keys = { "keep-commits": 3 };
+  await seats.commit("one");
+  await withRescue(fixture, true);
+  await seats.start("seat1");
+  assertEquals(seats.content("seat1"), { version: "one" });
+});
+
+Deno.test("nor does one that has its master by a bind mount begin with a session of its guest's", async () => {
+  using fixture = new FirmwareFixture();
+  const seats = pool(fixture);
+  using bind = withBindMount(fixture);
+  seats.configure("seat1", { master: `${bind.folder}/vda.img` });
+  fixture.isListed = false;
+  fixture.configure({ vda: false });
+  await fixture.start();
+  fixture.isListed = true;
+  fixture.configure({ vda: false });
+  fixture.write(fixture.vda, "session");
+  const { said } = await seats.event("seat1", "prepare");
+  assertStringIncludes(said.join(), "goes with its disk from its next session on");
+});
+
 Deno.test("a saved seat finds its variables, and a seat after a power cut the master's", async () => {
   using fixture = new FirmwareFixture();
   const seats = pool(fixture);

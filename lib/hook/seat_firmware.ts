@@ -7,12 +7,12 @@ import { masterGuests } from "./seat_masters.ts";
 import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
 import { readSeats } from "../host/seat_records.ts";
-import { readRecords } from "../host/session_records.ts";
+import { isSameImage, readRecords } from "../host/session_records.ts";
 import type { Config } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import { versionOf } from "../state/firmware_commits.ts";
 import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
-import { guestNames, namesOf } from "../state/paths.ts";
+import { guestNames, imageOf, layerNumber, namesOf } from "../state/paths.ts";
 import type { StandsOn } from "../state/seat.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse, topOf } from "../state/state.ts";
@@ -99,7 +99,7 @@ export async function firmwareOfMaster(
   }
   const state = parse(names, run.listing(master));
   const isIn = ["session", "committing"].includes(state.kind) &&
-    records.some(({ image, idle }) => image === master && !idle);
+    records.some(({ image, idle }) => isSameImage(image, master) && !idle);
   // Where nothing is noted, versions are counted from the newest: each commit of the disk is one of the firmware.
   const layers = "layers" in state ? state.layers : [];
   const newer = layers.filter((number) => number > layer).length;
@@ -124,10 +124,18 @@ export async function firmwareOfMaster(
     // One that is being overwritten is about to become the next one.
     const whole = theirs.layers.slice(theirs.torn ? 1 : 0);
     const versions = [...whole, ...isCommitted ? [coming] : []];
-    const version = versionOf(versions, record, { image: master, layer }, all) ??
+    const version = versionOf(versions, record, (path) =>
+      layerNoted(path, master), { on: layer, layers: all }) ??
       versions[Math.max(0, versions.length - 1 - newer)]!;
     return [{ target, file: isCommitted && version === coming ? names.committing : names.layer(version) }];
   });
+}
+
+/** The number of the image's layer that a path is by which a commit was noted: its own image may have been moved or renamed since. */
+function layerNoted(path: string, image: string): number | undefined {
+  const noted = imageOf(path) ?? path;
+  const isGone = () => !files.isSeen(noted) && !files.isSeen(path);
+  return isSameImage(noted, image) || isGone() ? layerNumber(noted, path) : undefined;
 }
 
 /** The firmware was switched on in the middle of a session: nobody can tell any more what it was before. */
@@ -180,7 +188,9 @@ async function guestOfMaster(
     );
   const fit = found.filter((guest) => guest.config?.firmware && isListed(guest));
   const committed = fit.filter(({ records }) =>
-    records.some(({ commits = [] }) => commits.some(({ disks }) => disks.includes(names.layer(layer))))
+    records.some(({ commits = [] }) =>
+      commits.some(({ disks }) => disks.some((path) => layerNoted(path, master) === layer))
+    )
   );
   const [first, ...others] = committed.length > 0 ? committed : fit;
   if (others.length === 0) return first ?? found[0];

@@ -4,7 +4,7 @@
  */
 
 import { type ObservedDisk, stateOf } from "./observed_disk.ts";
-import { imageOf, layerNumber } from "./paths.ts";
+import { imageOf } from "./paths.ts";
 import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
 import { type State, topOf } from "./state.ts";
 
@@ -143,22 +143,23 @@ export function wasCommittedWith(file: ObservedDisk, layers: readonly string[]):
  * The version of the firmware that belongs to a layer of a disk: the newest before that of the disk's next layer.
  *
  * @param versions numbers of the firmware's layers, lowest first
- * @param on the layer of the disk
+ * @param numberOf the number of the disk's layer that a path is, or was
+ * @param on the number of the layer
  * @param layers all that the disk has, and one that is about to be
  * @returns undefined where it is not noted of all of them
  */
 export function versionOf(
   versions: readonly number[],
   record: SessionRecord | undefined,
-  on: { readonly image: string; readonly layer: number },
-  layers: readonly number[],
+  numberOf: (path: string) => number | undefined,
+  { on, layers }: { readonly on: number; readonly layers: readonly number[] },
 ): number | undefined {
   if (!versions.slice(1).every((number) => commitOf(record, number))) return undefined;
   const isNewer = ({ disks, undone }: FirmwareCommit) =>
     disks.some((path) => {
-      const number = layerNumber(on.image, path) ?? -1;
+      const number = numberOf(path) ?? -1;
       // What is there no more, and was not undone, is in the disk: its numbers have begun anew since.
-      return number > on.layer && (layers.includes(number) || undone?.includes(path));
+      return number > on && (layers.includes(number) || undone?.includes(path));
     });
   const next = versions.findIndex((number, index) => index > 0 && isNewer(commitOf(record, number)!));
   return next === -1 ? versions.at(-1) : versions[next - 1];
