@@ -200,6 +200,14 @@ poolTest(
     }
     assertEquals(pool.layers, [0, 1]);
     Deno.removeSync(copy);
+    Deno.renameSync(`${fixture.settings.definedFolder}/seat1.xml`, `${fixture.root}/seat1.xml`);
+    {
+      // All of the folder, once the master's own files are found.
+      using _ = shortListings(({ name }) => name.includes(".img"), 2, 1);
+      const standing = standingOn(namesOf(pool.master), { host: fixture.host() });
+      assertEquals(standing.map(({ file }) => file), [fixture.images]);
+    }
+    Deno.renameSync(`${fixture.root}/seat1.xml`, `${fixture.settings.definedFolder}/seat1.xml`);
     {
       using _ = shortListings(isLater, 1);
       const waits = await pool.merge();

@@ -103,12 +103,13 @@ function foundOn(names: Names, noted: readonly Standing[], host: EventContext["h
   const images = [...noted.map(({ file }) => file), ...imagesIn(folders, { host })].map(
     files.inResolvedFolder,
   );
-  const paths = files.walk(folders, images.flatMap(sessionsOf), (folder) => closed.add(folder));
+  const own = [...files.listIfThere(names.image).keys()];
+  const paths = files.walk(folders, [...own, ...images.flatMap(sessionsOf)], (folder) => closed.add(folder));
   // A folder may be seen by a second path, of a bind mount or a link: no file is another one for that.
   const known = new Map(
     noted.flatMap(({ file }) => sessionsOf(file)).map((path) => [files.identity(path), path]),
   );
-  const seen = new Set([...files.listIfThere(names.image).keys()].map(files.identity));
+  const seen = new Set(own.map(files.identity));
   const found = paths.flatMap((path): Standing[] => {
     if (belongsTo(names.image, path)) return [];
     const layer = layerBelow(names, path, host);
