@@ -633,3 +633,50 @@ Deno.test("a saved seat's variables outlive a start on another image: that is re
   await seats.restore("seat1");
   assertEquals(seats.content("seat1"), { session: "yes" });
 });
+
+for (const how of ["--keep", "--discard"]) {
+  Deno.test(`a guest with seats only, of whose firmware's session no note tells, is started again after recover ${how}`, async () => {
+    using fixture = new FirmwareFixture();
+    const seats = pool(fixture);
+    await seats.commit("one");
+    await seats.start("seat1");
+    Deno.writeTextFileSync(seats.variables("seat1"), `{"session":"yes"}`);
+    seats.powerCut();
+    Deno.writeTextFileSync(`${fixture.config}/seat1.session`, "");
+    assertEquals((await seats.event("seat1", "prepare")).code, 1);
+    await seats.event("seat1", "release", "failed");
+    // As the hint says, and that of the master's merge.
+    Deno.removeSync(`${fixture.config}/seat1.session`);
+    assertEquals((await fixture.type("recover --discard seat1 vda --yes")).said, []);
+    const { code, said } = await seats.event("seat1", "prepare");
+    assertEquals(code, 1);
+    assertStringIncludes(said.join(), "autorevert recover --keep|--discard seat1");
+    await seats.event("seat1", "release", "failed");
+    assertStringIncludes(
+      (await fixture.type("recover seat1")).printed.join(),
+      "nvram: it has a session; to end it now",
+    );
+    assertEquals((await fixture.type(`recover ${how} seat1 --yes`)).said, []);
+    await seats.start("seat1");
+    assertEquals(seats.content("seat1"), { version: "one" });
+    await seats.stop("seat1");
+    assertEquals(seats.content("seat1"), how === "--keep" ? { session: "yes" } : { own: "yes" });
+  });
+
+  Deno.test(`where somebody put a file into the place of an idle seat's variables, recover ${how} says which goes`, async () => {
+    using fixture = new FirmwareFixture();
+    const seats = pool(fixture);
+    await seats.commit("one");
+    await seats.start("seat1");
+    await seats.stop("seat1", "-");
+    const file = seats.variables("seat1");
+    Deno.writeTextFileSync(`${file}.x`, `{"mine":"yes"}`);
+    Deno.renameSync(`${file}.x`, file);
+    assertEquals((await seats.event("seat1", "prepare")).code, 1);
+    await seats.event("seat1", "release", "failed");
+    assertEquals((await fixture.type(`recover ${how} seat1 --yes`)).said, []);
+    await seats.start("seat1");
+    await seats.stop("seat1");
+    assertEquals(seats.content("seat1"), how === "--keep" ? { mine: "yes" } : { own: "yes" });
+  });
+}

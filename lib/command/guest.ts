@@ -124,6 +124,14 @@ export async function inspectGuest(context: EventContext): Promise<Guest> {
   return { domain, config, records, defined, isLive, disks: views, seats, firmware, problem };
 }
 
+/** Whether the guest's firmware has a session that no start of this host has begun: the guest's next start is refused then. */
+export async function hasStrayFirmware(context: EventContext): Promise<boolean> {
+  const { firmware } = await inspectGuest(context);
+  return firmware.some((disk) =>
+    stateOf(disk).kind === "session" && (disk.record === undefined || disk.record.idle)
+  );
+}
+
 /** What the next event makes of a commit that was cut short, which takes other disks along; undefined where there is none. */
 async function recoveryOfCommit(
   disks: readonly ObservedDisk[],

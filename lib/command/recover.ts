@@ -1,5 +1,5 @@
 import { endSessions, maySomebodyNeed } from "./end_sessions.ts";
-import { type Guest, inspectGuest } from "./guest.ts";
+import { type Guest, hasStrayFirmware, inspectGuest } from "./guest.ts";
 import {
   checkTargets,
   checkUnchanged,
@@ -42,9 +42,9 @@ export async function recover(context: GuestCommand): Promise<void> {
   // Nobody's start or end waits for an answer, and nothing changes before the last one.
   const discardSeats = await askOfSeats(context);
   // Firmware goes back at the next start where only seats are meant.
-  if (discardSeats !== undefined && !readRecords(context.paths.note).some(isLeft)) {
-    return await discardSeats();
-  }
+  const isAnyLeft = async () =>
+    readRecords(context.paths.note).some(isLeft) || targets.length === 0 && await hasStrayFirmware(context);
+  if (discardSeats !== undefined && !await isAnyLeft()) return await discardSeats();
   if (options.has("discard") && await forgetReplaced(context)) return;
   const asked = options.has("keep") || options.has("discard") ? await ask(context) : undefined;
   await discardSeats?.();

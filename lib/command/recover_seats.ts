@@ -1,5 +1,6 @@
 /** What `recover` does with the sessions of seats. */
 
+import { hasStrayFirmware } from "./guest.ts";
 import {
   confirm,
   described,
@@ -55,7 +56,7 @@ export async function askOfSeats(context: GuestCommand): Promise<(() => Promise<
   if (seats.length === 0) return undefined;
   if (options.has("keep")) {
     const hasDisks = readRecords(context.paths.note).some(({ firmware }) => !firmware);
-    if (context.targets.length > 0 || !hasDisks) {
+    if (context.targets.length > 0 || !hasDisks && !await hasStrayFirmware(context)) {
       await refuseOnSeats("keep", { ...context, targets: [seats[0]!.target] });
     }
     // Of a guest that has disks of its own, too, those are meant.
