@@ -199,6 +199,45 @@ poolTest("a seat is refused where the master can't be one", 3, async (pool, fixt
 });
 
 poolTest(
+  "no seat begins with a copy of a master that stands on the original's layers",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 2 };
+    for (const value of ["one", "two"]) await pool.commit(value);
+    const copy = fixture.image("lab2");
+    for (const name of fixture.files().filter((name) => name.startsWith("vda.img."))) {
+      Deno.copyFileSync(`${fixture.images}/${name}`, copy + name.slice("vda.img".length));
+    }
+    Deno.linkSync(`${copy}.backing_file.2`, copy);
+    const refused = async () => {
+      const { code, said } = await pool.event("seat1", "prepare");
+      assertEquals([code, said], [1, [
+        `error: seat1 vda: the layers of the master "${copy}" stand on files with another path: they were copied, moved or renamed`,
+        "hint: if all of them lie here, tell each which one it stands on: " +
+        `qemu-img rebase -u -f qcow2 -F qcow2 -b ${copy}.backing_file ${copy}.backing_file.1 && ` +
+        `qemu-img rebase -u -f qcow2 -F qcow2 -b ${copy}.backing_file.1 ${copy}.backing_file.2`,
+      ]]);
+      await pool.event("seat1", "release", "failed");
+    };
+    pool.configure("seat1", { master: copy });
+    await refused();
+    assertStringIncludes((await fixture.type("check")).printed.join("\n"), "copied, moved or renamed");
+    const rebase = (number: number, below: string) => {
+      const path = `${copy}.backing_file.${number}`;
+      Deno.writeTextFileSync(
+        path,
+        Deno.readTextFileSync(path).replace(/"[^"]*backing_file[^"]*"/, `"${below}"`),
+      );
+    };
+    rebase(2, `${copy}.backing_file.1`);
+    await refused();
+    rebase(1, `${copy}.backing_file`);
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "two");
+  },
+);
+
+poolTest(
   "a master that is written to as it is, by a guest without the hook, is no master yet",
   3,
   async (pool, fixture) => {

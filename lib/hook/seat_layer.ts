@@ -3,8 +3,9 @@
 import type { EventContext } from "./context.ts";
 import { masterGuests } from "./seat_masters.ts";
 import { isLayerName } from "./seat_observe.ts";
+import { layerStoodOn } from "./standing.ts";
 import { UserError, withContext } from "../errors.ts";
-import { rebaseToNothing } from "./image_errors.ts";
+import { rebase, rebaseToNothing } from "./image_errors.ts";
 import * as files from "../host/files.ts";
 import { folderOf, type Names, namesOf } from "../state/paths.ts";
 import { beginsSeat, type DecidedSeat, type ObservedSeat, type StandsOn } from "../state/seat.ts";
@@ -133,7 +134,29 @@ export function newLayer({ names, master, preview }: ObservedSeat, context: Even
     );
   }
   if (!("layers" in state)) return { master: master.image, layer: 0 };
-  return { master: master.image, layer: chooseLayer(master, state, preview, context) };
+  const layer = chooseLayer(master, state, preview, context);
+  checkChain(master, state.layers.filter((number) => number <= layer), context);
+  return { master: master.image, layer };
+}
+
+/** @throws {UserError} if one of these layers of the master stands on another disk's, which would change under the session */
+function checkChain(master: Names, numbers: readonly number[], { host }: EventContext): void {
+  const isMoved = (number: number) => {
+    const backing = host.backingOf(master.layer(number));
+    return backing !== undefined && layerStoodOn(master, backing) === undefined;
+  };
+  const upper = numbers.slice(1);
+  if (!upper.some(isMoved)) return;
+  throw new UserError(
+    `the layers of the master ${
+      quoted(master.image)
+    } stand on files with another path: they were copied, moved or renamed`,
+    {
+      hint: `if all of them lie here, tell each which one it stands on: ${
+        upper.map((number, index) => rebase(master.layer(number), master.layer(numbers[index]!))).join(" && ")
+      }`,
+    },
+  );
 }
 
 function chooseLayer(
