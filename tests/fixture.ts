@@ -91,6 +91,8 @@ export class Fixture implements Disposable {
   readonly sources = new Map<string, string>();
   /** Images that another process has open. */
   busy = new Set<string>();
+  /** Images that QEMU has marked as corrupt. */
+  readonly corrupt = new Set<string>();
   /** Overlays that there is no space for. */
   readonly full = new Set<string>();
   /** Whether layers can be merged. */
@@ -363,6 +365,7 @@ export class Fixture implements Disposable {
       settings: this.settings,
       qemuImg: this.qemuImg,
       backingOf: (image) => this.backingOf(image),
+      isMarkedCorrupt: (image) => this.corrupt.has(image),
       perform: this.#performer(() => {}),
       freeBytes: () => Promise.resolve(this.free),
       fileSystem: () => Promise.resolve(this.fileSystem),

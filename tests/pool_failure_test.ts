@@ -237,6 +237,26 @@ poolTest(
   },
 );
 
+poolTest("no seat begins with a version that QEMU has marked as corrupt", 1, async (pool, fixture) => {
+  fixture.keys = { "keep-commits": 2 };
+  for (const value of ["one", "two"]) await pool.commit(value);
+  const layer = `${pool.master}.backing_file.2`;
+  fixture.corrupt.add(layer);
+  const { code, said } = await pool.event("seat1", "prepare");
+  assertEquals([code, said], [1, [
+    `error: seat1 vda: "${layer}" is marked as corrupt: QEMU found a contradiction in its tables`,
+    `hint: copy it, and mend it: qemu-img check -r all ${layer}; or have seats begin with an earlier version: autorevert undo DOMAIN, or autorevert publish --back DOMAIN`,
+  ]]);
+  await pool.event("seat1", "release", "failed");
+  assertStringIncludes(
+    (await fixture.type("check")).printed.join("\n"),
+    `seat1 vda: "${layer}" is marked as corrupt`,
+  );
+  assertEquals((await fixture.command("undo")).said, []);
+  await pool.start("seat1");
+  assertEquals(pool.version("seat1"), "one");
+});
+
 poolTest(
   "a master that is written to as it is, by a guest without the hook, is no master yet",
   3,

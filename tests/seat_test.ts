@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
 import { standingOn, tellStanding } from "../lib/hook/standing.ts";
-import { backingOf } from "../lib/host/qcow2.ts";
+import { backingOf, isMarkedCorrupt } from "../lib/host/qcow2.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { formatSeats, parseSeats, type SeatRecord } from "../lib/state/seat_record.ts";
 import { decideSeat, type SeatDecision, type SeatFacts, seatTable } from "../lib/state/seat_table.ts";
@@ -266,6 +266,13 @@ Deno.test("the backing file is read off a real image's header, as QEMU has it", 
       assertEquals(backingOf(at(name)), undefined);
     }
     assertEquals([backingOf(at("base")), backingOf(at("gone"))], [undefined, undefined]);
+    qemuIo(["create", "-f", "qcow2", "-o", "compat=0.10", at("old"), "1M"]);
+    for (const name of ["absolute", "empty", "text", "old"]) assertEquals(isMarkedCorrupt(at(name)), false);
+    // The bit that QEMU sets.
+    using file = Deno.openSync(at("absolute"), { write: true });
+    file.seekSync(79, Deno.SeekMode.Start);
+    file.writeSync(new Uint8Array([2]));
+    assertEquals(isMarkedCorrupt(at("absolute")), true);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }

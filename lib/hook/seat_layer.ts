@@ -5,7 +5,7 @@ import { masterGuests } from "./seat_masters.ts";
 import { isLayerName } from "./seat_observe.ts";
 import { layerStoodOn } from "./standing.ts";
 import { UserError, withContext } from "../errors.ts";
-import { rebase, rebaseToNothing } from "./image_errors.ts";
+import { markedCorrupt, rebase, rebaseToNothing } from "./image_errors.ts";
 import * as files from "../host/files.ts";
 import { folderOf, type Names, namesOf } from "../state/paths.ts";
 import { beginsSeat, type DecidedSeat, type ObservedSeat, type StandsOn } from "../state/seat.ts";
@@ -135,6 +135,12 @@ export function newLayer({ names, master, preview }: ObservedSeat, context: Even
   }
   if (!("layers" in state)) return { master: master.image, layer: 0 };
   const layer = chooseLayer(master, state, preview, context);
+  if (host.isMarkedCorrupt(master.layer(layer))) {
+    throw markedCorrupt(
+      master.layer(layer),
+      "have seats begin with an earlier version: autorevert undo DOMAIN, or autorevert publish --back DOMAIN",
+    );
+  }
   checkChain(master, state.layers.filter((number) => number <= layer), context);
   return { master: master.image, layer };
 }

@@ -10,6 +10,8 @@ export interface Host {
   readonly qemuImg: QemuImg;
   /** The file that an image stands on by its header; undefined if on nothing, or it is no qcow2 image. */
   readonly backingOf: (image: string) => string | undefined;
+  /** Whether QEMU has marked an image as corrupt. */
+  readonly isMarkedCorrupt: (image: string) => boolean;
   /** Does one step, durably. It alone changes anything on disk. */
   readonly perform: (step: Step, control?: Control) => Promise<void>;
   /** Free bytes of the file system that a folder lies on. */

@@ -6,6 +6,8 @@ import { folderOf } from "../state/paths.ts";
 const MAGIC = 0x514649fb;
 /** QEMU takes no longer name of a backing file, in bytes. */
 const LONGEST_NAME = 1023;
+/** Of the features that a program must know, in the lower half of them. */
+const CORRUPT = 2;
 
 /**
  * The file that an image stands on, as its header names it: an absolute path, or QEMU's `json:{…}`.
@@ -27,4 +29,12 @@ export function backingOf(image: string): string | undefined {
     if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+/** Whether QEMU has found a contradiction in an image, and marked it: such a one is opened to read all the same. */
+export function isMarkedCorrupt(image: string): boolean {
+  const header = readAt(image, 0, 80);
+  if (header.length < 80) return false;
+  const view = new DataView(header.buffer);
+  return view.getUint32(0) === MAGIC && view.getUint32(4) >= 3 && (view.getUint32(76) & CORRUPT) !== 0;
 }

@@ -4,7 +4,7 @@ import { lstat, resolve } from "./files.ts";
 import { lock } from "./lock.ts";
 import { fileLog } from "./log.ts";
 import { performer } from "./perform.ts";
-import { backingOf } from "./qcow2.ts";
+import { backingOf, isMarkedCorrupt } from "./qcow2.ts";
 import { qemuImg } from "./qemu_img.ts";
 import type { Settings } from "../settings.ts";
 import { listed, quoted, shellWord } from "../text.ts";
@@ -23,6 +23,7 @@ export function realHost(settings: Settings): Host {
     settings,
     qemuImg: program,
     backingOf,
+    isMarkedCorrupt,
     perform: performer(program, (domain) => startMerge(settings, domain), () => startStamp(here)),
     freeBytes: async (folder) => {
       const { bavail, bsize } = (await import("node:fs")).statfsSync(folder);
