@@ -6,7 +6,7 @@ import { afterClockTick, type Circumstance, DOMAIN, exists, Fixture, LATER, LONG
 import { makeBorn } from "./file_times.ts";
 import { FarSeat, poolTest } from "./pool.ts";
 import { diskXml, domainXml } from "./xml.ts";
-import { LONGEST_IMAGE_NAME } from "../lib/state/paths.ts";
+import { LONGEST_IMAGE_NAME, namesOf } from "../lib/state/paths.ts";
 
 poolTest(
   "a guest may have a seat beside a disk that is managed for itself: both begin, or none",
@@ -539,6 +539,25 @@ for (const [how, reason] of [["saved", "saved"], ["set aside without a reason", 
     },
   );
 }
+
+poolTest(
+  "the way out that is told where a backup of a master with fewer commits was put back is for when no seat has a session",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 3 };
+    for (const value of ["one", "two"]) await pool.commit(value);
+    const { image, layer } = namesOf(pool.master);
+    Deno.removeSync(image);
+    Deno.linkSync(layer(1), image);
+    const { code, said } = await fixture.event("prepare");
+    assertEquals([code, said], [1, [
+      `error: guest vda: "${image}" is not the newest commit that lies here: it may have been put back from a backup`,
+      "hint: to have it as the disk, once the sessions of its seats have ended, also those that are saved or set aside, " +
+      `move the newer ones away: mkdir ${image}.old && mv ${layer(2)} ${image}.old; ` +
+      `to have the newest, if all files are those that it was made on: ln -f ${layer(2)} ${image}`,
+    ]]);
+  },
+);
 
 poolTest("an overlay that could not be taken back keeps no later start waiting", 1, async (pool) => {
   const strange = `${pool.image("seat1")}.autorevert-ended`;

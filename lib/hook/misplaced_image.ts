@@ -8,7 +8,7 @@ import { discarding, layers, topLayer } from "./ways_out.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
 import type { QemuImg } from "../host/qemu_img.ts";
-import { nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMaster, nameOf, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { mergeMarks } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
@@ -124,10 +124,14 @@ function olderCommit(disk: ObservedDisk): UserError {
   const { names, listing } = disk;
   const [image, old, top] = [names.image, `${names.image}.old`, topLayer(disk)].map(shellWord);
   const above = [...layersAbove(disk), ...mergeMarks(names, listing)].map(shellWord).join(" ");
+  // The next commit has the name of the one that they stand on.
+  const once = isMaster(disk)
+    ? "once the sessions of its seats have ended, also those that are saved or set aside, "
+    : "";
   return new UserError(
     `${quoted(names.image)} is not the newest commit that lies here: it may have been put back from a backup`,
     {
-      hint: `to have it as the disk, move the newer ones away: mkdir ${old} && mv ${above} ${old}; ` +
+      hint: `to have it as the disk, ${once}move the newer ones away: mkdir ${old} && mv ${above} ${old}; ` +
         `to have the newest, if all files are those that it was made on: ln -f ${top} ${image}`,
     },
   );
