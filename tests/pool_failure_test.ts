@@ -559,6 +559,42 @@ poolTest(
   },
 );
 
+poolTest(
+  "a seat that was saved on an external snapshot of its session is restored once it is taken out, as the hint says",
+  1,
+  async (pool, fixture) => {
+    await pool.commit("one");
+    await pool.start("seat1");
+    const [image, snap] = [pool.image("seat1"), `${fixture.images}/seat1.snap`];
+    fixture.save(snap, image, { after: "snapshot" });
+    const before = fixture.read(snap);
+    const below =
+      `<backingStore type="file"><format type="qcow2"/><source file="${image}"/></backingStore></disk>`;
+    const inactive = domainXml([diskXml("vda", snap)]);
+    // What libvirt saves is the XML of the guest that runs.
+    const saved = inactive.replace("</disk>", below);
+    Deno.writeTextFileSync(`${fixture.settings.definedFolder}/seat1.xml`, inactive);
+    fixture.busy.clear();
+    await pool.event("seat1", "release", "saved", { xml: saved });
+    const hint =
+      `hint: to drop what ${snap} holds, name ${image} as the source again with virsh edit, without <backingStore>; ` +
+      "a guest that was saved on it is restored after: autorevert disable seat1 vda";
+    for (const xml of [saved, inactive]) {
+      await pool.event("seat1", "restore", "-", { xml });
+      const { code, said } = await pool.event("seat1", "prepare", "-", { xml });
+      assertEquals([code, said.at(-1)], [1, hint]);
+      await pool.event("seat1", "release", "failed", { xml });
+    }
+    assertEquals((await fixture.type("disable seat1 vda")).said, []);
+    await pool.event("seat1", "restore", "-", { xml: saved });
+    assertEquals((await pool.event("seat1", "prepare", "-", { xml: saved })).code, 0);
+    assertEquals(fixture.read(snap), before);
+    await pool.commit("two");
+    await pool.merge();
+    assertEquals(pool.layers, [0, 1, 2]);
+  },
+);
+
 poolTest("an overlay that could not be taken back keeps no later start waiting", 1, async (pool) => {
   const strange = `${pool.image("seat1")}.autorevert-ended`;
   const { code } = await pool.event("seat1", "prepare", "-", {

@@ -14,6 +14,7 @@ import {
   nameLength,
   namesOf,
 } from "../state/paths.ts";
+import type { SeatRecord } from "../state/seat_record.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { cancelCommand, listed, quoted, shellWord } from "../text.ts";
 
@@ -47,6 +48,9 @@ export function sourceOfTarget(
   }
 }
 
+/** What is noted of a session, of a disk or of a seat. */
+type NotedSession = Pick<SessionRecord, "image" | "target"> | Pick<SeatRecord, "image" | "target" | "master">;
+
 /**
  * The image of a disk, links resolved.
  *
@@ -57,7 +61,7 @@ export function imageAt(
   target: string,
   disks: readonly DomainDisk[],
   folders: readonly string[],
-  records: readonly SessionRecord[],
+  records: readonly NotedSession[],
 ): string {
   const disk = disks.find((disk) => disk.target === target && !disk.firmware);
   if (disk === undefined) {
@@ -143,15 +147,15 @@ function takingPlace(file: string, image: string): string {
 }
 
 /** What to do where an external snapshot or a blockcopy has put another file in the session's place. */
-function backToSession(file: string, { image, target }: SessionRecord, domain: string): string {
-  return `to drop what ${shellWord(file)} holds, name ${
-    shellWord(image)
-  } as the source again with virsh edit, ` +
-    `without <backingStore>; to keep it, set "one-shot-commit" before, then run qemu-img commit -b ${
-      shellWord(image)
-    } ${shellWord(file)}; a guest that was saved on it is restored after: autorevert disable ${
-      shellWord(domain)
-    } ${target}`;
+export function backToSession(file: string, session: NotedSession, domain: string): string {
+  const { image, target } = session;
+  const [fileWord, word] = [file, image].map(shellWord);
+  // Of a seat nothing is kept.
+  const keeping = "master" in session
+    ? ""
+    : `to keep it, set "one-shot-commit" before, then run qemu-img commit -b ${word} ${fileWord}; `;
+  return `to drop what ${fileWord} holds, name ${word} as the source again with virsh edit, without <backingStore>; ${keeping}` +
+    `a guest that was saved on it is restored after: autorevert disable ${shellWord(domain)} ${target}`;
 }
 
 /** The image behind a path, links resolved, if the hook may go there. */

@@ -1,4 +1,4 @@
-import { imageAt, permitted, sourceOf } from "./image_path.ts";
+import { backToSession, imageAt, permitted, sourceOf } from "./image_path.ts";
 import { madeAt, ownerOnDisk } from "./observe.ts";
 import { layerStoodOn } from "./standing.ts";
 import { UserError, withContext } from "../errors.ts";
@@ -59,7 +59,7 @@ export function observeListedSeat(
 ): ObservedSeat {
   const { imageFolders } = host.settings;
   checkNotBelow(domain, target, disks, records);
-  const image = imageAt(domain, target, disks, imageFolders, []);
+  const image = imageAt(domain, target, disks, imageFolders, records);
   const names = namesOf(image);
   const masterNames = namesOf(permitted(master, imageFolders));
   checkMasterName(masterNames, image);
@@ -72,6 +72,7 @@ export function observeListedSeat(
       }*; or give the seat an image name of its own: virsh edit`,
     });
   }
+  checkNotAbove(domain, image, records, host);
   const record = records.find((record) => record.image === image);
   const masters = [...record ? [namesOf(record.master)] : [], masterNames];
   return {
@@ -102,6 +103,23 @@ function checkNotBelow(
       "a blockcommit has written its session into that version of the master, for all who stand on it: " +
       "if it is not to be there, restore that file from a backup",
   });
+}
+
+/** @throws {UserError} if the domain names a file that stands on a session of the guest: it would be lost with that */
+function checkNotAbove(
+  domain: string,
+  image: string,
+  records: readonly SeatRecord[],
+  { backingOf }: Looks,
+): void {
+  const session = records.find((record) => record.image !== image && record.image === backingOf(image));
+  if (session === undefined) return;
+  throw new UserError(
+    `${quoted(image)} stands on the session ${
+      quoted(session.image)
+    }: an external snapshot or a blockcopy has made it`,
+    { hint: backToSession(image, session, domain) },
+  );
 }
 
 /** A seat by its record, whatever became of the configuration since. */
