@@ -242,10 +242,11 @@ poolTest("no seat begins with a version that QEMU has marked as corrupt", 1, asy
   for (const value of ["one", "two"]) await pool.commit(value);
   const layer = `${pool.master}.backing_file.2`;
   fixture.corrupt.add(layer);
+  fixture.define();
   const { code, said } = await pool.event("seat1", "prepare");
   assertEquals([code, said], [1, [
     `error: seat1 vda: "${layer}" is marked as corrupt: QEMU found a contradiction in its tables`,
-    `hint: copy it, and mend it: qemu-img check -r all ${layer}; or have seats begin with an earlier version: autorevert undo DOMAIN, or autorevert publish --back DOMAIN`,
+    `hint: copy it, and mend it: qemu-img check -r all ${layer}; or have seats begin with an earlier version: autorevert undo guest, or autorevert publish --back guest`,
   ]]);
   await pool.event("seat1", "release", "failed");
   assertStringIncludes(

@@ -1,6 +1,7 @@
 /** Which layer of its master a seat stands on. */
 
 import type { EventContext } from "./context.ts";
+import { guestOf } from "./definitions.ts";
 import { masterGuests } from "./seat_masters.ts";
 import { isLayerName } from "./seat_observe.ts";
 import { layerStoodOn } from "./standing.ts";
@@ -136,9 +137,10 @@ export function newLayer({ names, master, preview }: ObservedSeat, context: Even
   if (!("layers" in state)) return { master: master.image, layer: 0 };
   const layer = chooseLayer(master, state, preview, context);
   if (host.isMarkedCorrupt(master.layer(layer))) {
+    const guest = shellWord(guestOf(master.image, context) ?? "DOMAIN");
     throw markedCorrupt(
       master.layer(layer),
-      "have seats begin with an earlier version: autorevert undo DOMAIN, or autorevert publish --back DOMAIN",
+      `have seats begin with an earlier version: autorevert undo ${guest}, or autorevert publish --back ${guest}`,
     );
   }
   checkChain(master, state.layers.filter((number) => number <= layer), context);
