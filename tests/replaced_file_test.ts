@@ -453,6 +453,39 @@ for (const end of ["shutdown", "destroyed", "-", "power cut"]) {
   }
 }
 
+for (const way of ["commit guest", "an editor"]) {
+  Deno.test(`no session begins over what a blockcommit has left, though a flag was set for the next one: ${way}`, async () => {
+    using fixture = await up(false);
+    fixture.define();
+    await afterClockTick(20);
+    fixture.write(`${fixture.vda}.backing_file`, "half of it");
+    await bootAgain(fixture);
+    if (way === "an editor") fixture.configure({ vda: true }, LATER);
+    else await fixture.type(way);
+    const { code, said } = await fixture.event("prepare");
+    assertEquals([code, fixture.read(fixture.vda).session], [1, "yes"]);
+    assertStringIncludes(said.join(), "as by a blockcommit that was cut short");
+  });
+}
+
+for (const like of ["torn by a merge before", "with a time that lies ahead"]) {
+  Deno.test(`a blockcommit into a base ${like} is seen, and asked about`, async () => {
+    using fixture = await committed({});
+    const layer = `${fixture.vda}.backing_file`;
+    if (like === "with a time that lies ahead") Deno.utimeSync(layer, LATER, LATER);
+    fixture.define();
+    fixture.configure({ vda: false });
+    await fixture.start({ mergeDies: true });
+    fixture.write(fixture.vda, "third");
+    await afterClockTick(20);
+    fixture.write(layer, "half of it");
+    await fixture.stop("shutdown", { mergeDies: true });
+    assertEquals(fixture.read(fixture.vda).third, "yes");
+    await fixture.type("recover --discard guest");
+    assertStringIncludes(fixture.asked.join(), "without it the disk may not be whole");
+  });
+}
+
 Deno.test("a flagged session into whose base a blockcommit has written in part is committed, which makes the disk whole", async () => {
   using fixture = await up(true);
   const layer = `${fixture.vda}.backing_file`;

@@ -112,6 +112,8 @@ export class Task {
       }
     } while (this.all.locks.has(path));
     this.all.locks.set(path, this);
+    // A start asks only merges of which there is this file to stop.
+    if (!exists(path)) Deno.writeTextFileSync(path, "");
     return { [Symbol.dispose]: () => void this.all.locks.delete(path) };
   };
 

@@ -147,6 +147,11 @@ async function ask(context: GuestCommand): Promise<string> {
       other !== domain && !hasConfig(other, context)
     );
     const doubts = [
+      ...disk.layerWritten !== undefined
+        ? [
+          "what it stands on was written to in it, as by a blockcommit: without it the disk may not be whole",
+        ]
+        : [],
       ...guest.defined === undefined
         ? [
           "libvirt has no definition of the guest: after an external snapshot or a blockcopy a file may stand on it",

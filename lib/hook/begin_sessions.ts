@@ -5,7 +5,7 @@ import { decideAll, type EventFacts, mayBeSavedUntold, whyRefused, withFirmware 
 import { checkMarks, checkMergeMarks } from "./marks.ts";
 import { waitForOrphan } from "./merge_control.ts";
 import { flagsMeant } from "./flags.ts";
-import { madeAt, madeOf } from "./observe.ts";
+import { madeAt, madeOf, writtenTime } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkTemplates, withTemplates } from "./seat_firmware.ts";
 import type { MadeSeats } from "./seat_prepare.ts";
@@ -64,14 +64,12 @@ export async function beginSessions(
   context: EventContext,
 ): Promise<void> {
   const { run, host, paths } = context;
-  const recovery = await planCheckedRecovery(disks, context, before);
-  const others = readOtherRecords(paths.note, recovery.disks.map(({ names }) => names.image));
-  for (const disk of recovery.disks) {
-    const state = stateOf(disk);
-    const { image, layer } = disk.names;
-    const known = [...records, ...others].filter((record) => record.image === image);
-    if ("layers" in state && isTorn(state, known)) await waitForOrphan(layer(state.layers[0]), context);
-  }
+  const planned = await planCheckedRecovery(disks, context, before);
+  const others = readOtherRecords(paths.note, planned.disks.map(({ names }) => names.image));
+  const recovery = {
+    ...planned,
+    disks: await unmergedDisks(planned.disks, [...records, ...others], context),
+  };
   const isFlagMeant = flagsMeant(config, recovery.disks);
   const looked = new Map<string, ImageInfo>();
   // The warnings are made of the same looks: each would take a process.
@@ -141,6 +139,27 @@ export async function beginSessions(
     for (const { subject, steps } of marked) await run.takeOrReport(subject, () => steps);
   }
   if (isLeftAlone(decided, note) && seats === undefined && !run.isDry) files.removeIfThere(paths.starting);
+}
+
+/** The disks once nothing writes to what a merge has torn. */
+async function unmergedDisks(
+  disks: readonly ObservedDisk[],
+  records: readonly SessionRecord[],
+  context: EventContext,
+): Promise<ObservedDisk[]> {
+  const unmerged: ObservedDisk[] = [];
+  for (const disk of disks) {
+    const { image, layer } = disk.names;
+    const state = stateOf(disk);
+    const isMerged = "layers" in state && isTorn(state, records.filter((record) => record.image === image));
+    if (isMerged) await waitForOrphan(layer(state.layers[0]), context);
+    unmerged.push(
+      isMerged
+        ? { ...disk, layerTimes: [...disk.layerTimes ?? [], writtenTime(layer(state.layers[0]))] }
+        : disk,
+    );
+  }
+  return unmerged;
 }
 
 /**

@@ -141,7 +141,7 @@ export async function decisionFor(
   while (true) {
     const verdict = decide(facts);
     if ("row" in verdict) return verdict.row;
-    facts = { ...facts, ...await lookUp(verdict.lookUp, disk, context) };
+    facts = { ...facts, ...await lookUp(verdict.lookUp, facts, disk, context) };
   }
 }
 
@@ -159,17 +159,25 @@ function hasSetAside(
   return isOther ? "other" : isThere && !isOthersSetAside(disk, context);
 }
 
-async function lookUp(fact: LookUp, disk: ObservedDisk, context: EventContext): Promise<Partial<Facts>> {
+async function lookUp(
+  fact: LookUp,
+  { event, flag, held }: Facts,
+  disk: ObservedDisk,
+  context: EventContext,
+): Promise<Partial<Facts>> {
+  // A session that is committed makes the disk whole.
+  const isToBeCommitted = flag === "set" && (event === "release" || held);
+  const isChanged = changedBelow(disk) !== undefined && !isToBeCommitted;
   switch (fact) {
     case "saved":
       return { saved: isSaved(context) };
     case "look":
-      return { look: changedBelow(disk) === undefined ? await inspectImage(disk, context) : "replaced" };
+      return { look: isChanged ? "replaced" : await inspectImage(disk, context) };
     case "stood": {
       return { stood: isMaster(disk) && standingOn(disk.names, context).length > 0 };
     }
     case "replaced":
-      return { replaced: changedBelow(disk) !== undefined || await isReplaced(disk, context) };
+      return { replaced: isChanged || await isReplaced(disk, context) };
     default:
       return fact satisfies never;
   }

@@ -3,7 +3,7 @@
 import { madeAt } from "./observe.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
-import { isRecorded, type ObservedDisk, stateOf, wishOf } from "../state/observed_disk.ts";
+import { isRecorded, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import type { Names } from "../state/paths.ts";
 import { topOf } from "../state/state.ts";
 
@@ -27,14 +27,12 @@ export function isWrittenSince({ ended }: Names, top: string): boolean {
 
 /**
  * The layer that was written to since the session on it began, as by a blockcommit that was cut short, if there is one: only through the
- * session is the disk whole. One that is to be committed makes it whole.
+ * session is the disk whole.
  */
 export function changedBelow(disk: ObservedDisk): string | undefined {
   const { names, layerWritten } = disk;
   const isSession = stateOf(disk).kind === "session" && isRecorded(disk);
-  return layerWritten === undefined || !isSession || wishOf(disk) === "set"
-    ? undefined
-    : names.layer(layerWritten);
+  return layerWritten === undefined || !isSession ? undefined : names.layer(layerWritten);
 }
 
 /**

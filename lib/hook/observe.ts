@@ -294,7 +294,7 @@ function timesOf(
   record: SessionRecord | undefined,
 ): Pick<
   ObservedDisk,
-  "made" | "written" | "newest" | "endedMade" | "endedWritten" | "layerChanged" | "layerWritten"
+  "made" | "written" | "layerTimes" | "endedMade" | "endedWritten" | "layerChanged" | "layerWritten"
 > {
   const image = lstat(names.image);
   const ended = listing.has(names.ended) ? lstat(names.ended) : undefined;
@@ -302,24 +302,28 @@ function timesOf(
   const state = parse(names, listing);
   const top = state.kind === "session" ? names.layer(topOf(state.layers)) : undefined;
   const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
-  const timeOf = (path: string) => lstat(path)?.mtime?.getTime() ?? 0;
   const layers = "layers" in state
-    ? state.layers.map((number) => ({ number, time: timeOf(names.layer(number)) }))
+    ? state.layers.map((number) => ({ number, time: writtenTime(names.layer(number)) }))
     : [];
   // A commit that was decided is a layer once it is completed.
-  const others = [names.image, names.committing].filter((path) => listing.has(path)).map(timeOf);
-  const times = [...others, ...layers.map(({ time }) => time)];
-  // The lowest is torn as long as a merge writes to it, that of another guest, too.
-  const whole = layers.slice("torn" in state && state.torn ? 1 : 0);
-  const written = whole.find(({ time }) => time > (record?.below ?? Infinity));
+  const others = [names.committing, ...layers.length === 0 ? [names.image] : []].filter((path) =>
+    listing.has(path)
+  );
+  const layerTimes = [...layers.map(({ time }) => time), ...others.map(writtenTime)];
+  const written = layers.find(({ time }) => record?.below?.includes(time) === false);
   return {
     made,
-    ...times.length > 0 && { newest: Math.max(...times) },
+    ...layerTimes.length > 0 && { layerTimes },
     ...written && { layerWritten: written.number },
     ...top !== undefined && { written: writtenAt(image, record) },
     ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: writtenAt(ended, record) },
     ...changed && { layerChanged: changed.getTime() },
   };
+}
+
+/** When a file was last written to, by the clock of its file system, in milliseconds; 0 where it isn't there. */
+export function writtenTime(path: string): number {
+  return lstat(path)?.mtime?.getTime() ?? 0;
 }
 
 /** When a file of a session was last written to, by the host's clock, in milliseconds. */

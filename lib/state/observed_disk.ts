@@ -31,8 +31,8 @@ export interface ObservedDisk {
   readonly made?: number | undefined;
   /** When the image was last written to, in milliseconds. */
   readonly written?: number | undefined;
-  /** When the newest of its files but that which is set aside was last written to, in milliseconds by the clock of its file system. */
-  readonly newest?: number | undefined;
+  /** When each of the files that are the disk was last written to, in milliseconds by the clock of their file system. */
+  readonly layerTimes?: readonly number[];
   /** The same as `written` of the file that is set aside. */
   readonly endedWritten?: number | undefined;
   /** The same as `made` of the file that is set aside. */
@@ -42,7 +42,7 @@ export interface ObservedDisk {
    * file was made.
    */
   readonly layerChanged?: number | undefined;
-  /** The lowest layer that was written to since the session on it began, as by a blockcommit; of one that a merge has torn nobody can tell. */
+  /** The lowest layer that was written to since the session on it began, as by a blockcommit. */
   readonly layerWritten?: number | undefined;
   /** The path that the domain's XML has for it, where that leads through a symbolic link. */
   readonly named?: string | undefined;

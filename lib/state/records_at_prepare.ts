@@ -80,7 +80,7 @@ function keptRecord(
     target,
     ...madeFor(disk, decision),
     // Commits may have been merged meanwhile.
-    ...decision === "put back" && disk.newest !== undefined && { below: disk.newest },
+    ...decision === "put back" && disk.layerTimes && { below: disk.layerTimes },
     ...from.came === "restore" && resumed !== undefined && !isUnused(record) && { resumed },
     // Told by its start, it must still be so where that is noted anew.
     ...(decision === "keep" || decision === "resume") && started !== record.started &&
@@ -202,11 +202,11 @@ function startAfter(
  * @param others what the other guests' notes list: a session is newer than theirs on the image, whatever the clock says
  */
 export function newRecord(disk: ObservedDisk, now: Date, others: readonly SessionRecord[]): SessionRecord {
-  const { target, names: { image }, owner, firmware, newest } = disk;
+  const { target, names: { image }, owner, firmware, layerTimes } = disk;
   const started = startAfter(others, disk, now.getTime());
   return {
     ...{ target, image, started, owner, held: false },
-    ...firmware ? { firmware } : newest !== undefined && { below: newest },
+    ...firmware ? { firmware } : layerTimes && { below: layerTimes },
     ...tornLayer(disk, others),
     ...committedLayers(disk, others),
   };

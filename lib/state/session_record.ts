@@ -23,8 +23,8 @@ export interface SessionRecord {
    * negative where it is behind.
    */
   readonly ahead?: number;
-  /** When the files that are the disk were last written to as the session began, in milliseconds: nothing writes to them since then. */
-  readonly below?: number;
+  /** When each of the files that are the disk was last written to as the session began, in milliseconds: nothing writes to them since then. */
+  readonly below?: readonly number[];
   /** The session has ended: another one that lies there isn't ours. */
   readonly idle?: true;
   /** No guest is up on the session: none has come up since it began, or since an end was noted. */
@@ -167,7 +167,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...typeof given.continued === "string" && { continued: given.continued },
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...typeof given.ahead === "number" && { ahead: given.ahead },
-    ...typeof given.below === "number" && { below: given.below },
+    ...Array.isArray(given.below) && given.below.every(Number.isInteger) && { below: given.below },
     ...given.idle === true && { idle: true },
     ...given.over === true && { over: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
