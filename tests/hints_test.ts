@@ -193,6 +193,18 @@ Deno.test("a flagged session that stands on nothing becomes the disk as the mess
   assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
 });
 
+Deno.test("the hint that makes a flagged session the disk after a blockpull says what becomes of its flag", async () => {
+  using fixture = new Fixture().disks({ vda: true });
+  await fixture.start();
+  fixture.save(fixture.vda, null, { base: "vda", session: "yes" });
+  await fixture.stop("crashed");
+  const { said } = await fixture.event("prepare");
+  assertStringIncludes(
+    said[1]!,
+    "vda.img.old; its flag would be for the next session then: autorevert commit --cancel guest vda",
+  );
+});
+
 Deno.test("status does not call a flagged guest that was saved to a file one that died", async () => {
   using fixture = new Fixture().disks({ vda: true }).define();
   await fixture.start();

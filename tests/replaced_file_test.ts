@@ -538,3 +538,28 @@ Deno.test("a base whose time lies ahead, and one into which commits were merged 
   assertEquals(merged.disk("vda"), session);
   await merged.start();
 });
+
+Deno.test("a flagged session is not resumed over a file that was put in the place of its base", async () => {
+  using fixture = await up(true);
+  fixture.define();
+  await bootAgain(fixture);
+  await afterClockTick(20);
+  fixture.save(`${fixture.root}/backup`, null, { base: "of last year" });
+  Deno.renameSync(`${fixture.root}/backup`, `${fixture.vda}.backing_file`);
+  const { code, said } = await fixture.event("prepare");
+  assertEquals(code, 1);
+  assertStringIncludes(said.join(), "was written to since the session");
+});
+
+Deno.test("a backup that is put back after a commit which failed doesn't use up the flag", async () => {
+  using fixture = await up(true);
+  await fixture.event("release", "shutdown", { perform: new Failing(2, "fails before").perform });
+  assertEquals(fixture.flags().vda, true);
+  for (const name of fixture.files()) Deno.removeSync(`${fixture.images}/${name}`);
+  fixture.save(fixture.vda, null, base);
+  makeBorn(fixture.vda, LATER);
+  await fixture.start();
+  fixture.write(fixture.vda, "maintenance");
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { ...base, maintenance: "yes" });
+});

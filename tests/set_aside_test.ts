@@ -1,6 +1,7 @@
 /** What is set aside, and until when: after an end that may have been a save, at a doubtful start, by an undo. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { Host } from "../lib/host/host.ts";
 import { atEveryStep, Failing } from "./fault.ts";
 import { makeBorn } from "./file_times.ts";
 import { afterClockTick, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
@@ -1060,3 +1061,83 @@ Deno.test("a guest that was saved on an external snapshot is restored as the mes
   await fixture.good("prepare", "-", { xml });
   assertEquals(fixture.read(snapshot), { ...session, later: "yes" });
 });
+
+/** A call that fails as on a disk without room. */
+const failing = (...kinds: string[]) => ({
+  perform: (inner: Host["perform"]): Host["perform"] => async (step, control) => {
+    if (kinds.includes(step.kind)) throw new Error("No space left on device");
+    await inner(step, control);
+  },
+});
+
+for (const keeps of [false, true]) {
+  Deno.test(`a save that has filled the disk of the notes leaves its session, whatever starts then; keep-session: ${keeps}`, async () => {
+    using fixture = await up(false);
+    fixture.keys = { "keep-session": keeps };
+    fixture.configure({ vda: false });
+    await fixture.event("release", "saved", failing("note", "starting"));
+    fixture.boot();
+    await fixture.start();
+    await fixture.stop();
+    if (keeps) await fixture.type("recover --discard guest --yes");
+    await fixture.good("restore");
+    await fixture.good("prepare");
+    assertEquals(fixture.read(fixture.vda), session);
+  });
+}
+
+for (const reason of ["shutdown", "crashed"]) {
+  Deno.test(`a session to be kept that an end could not set aside is set aside by the next start: ${reason}`, async () => {
+    using fixture = await up(false);
+    fixture.keys = { "keep-session": true };
+    fixture.configure({ vda: false });
+    await fixture.event("release", reason, failing("link"));
+    await fixture.good("prepare");
+    assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+  });
+}
+
+for (const how of ["undone", "set aside"]) {
+  Deno.test(`the hint of a keep leads on where a blockpull has changed what is ${how}`, async () => {
+    using fixture = await committed({ "keep-commits": 5, "keep-session": true });
+    fixture.define();
+    fixture.configure({ vda: how === "undone" });
+    await fixture.start();
+    // virsh blockpull guest vda --base vda.img.backing_file
+    fixture.save(fixture.vda, `${fixture.vda}.backing_file`, { session: "yes", second: "yes" });
+    await fixture.stop();
+    if (how === "undone") await fixture.command("undo");
+    const { said } = await fixture.command("keep");
+    assertStringIncludes(
+      said.join(),
+      `qemu-img rebase -f qcow2 -F qcow2 -b ${fixture.vda}.backing_file.1 ${fixture.vda}.autorevert-ended`,
+    );
+  });
+}
+
+for (const cut of ["note", "rename"]) {
+  for (const next of ["restore", "start"]) {
+    Deno.test(`a saved guest's session stays for its next ${next} where a restore beside a dead start ends at its ${cut}`, async () => {
+      using fixture = await up(false);
+      fixture.define();
+      await fixture.good("release", "saved");
+      await fixture.good("prepare");
+      fixture.boot();
+      await fixture.good("restore");
+      let isDead = false;
+      await fixture.event("prepare", "-", {
+        perform: (inner) => async (step, control) => {
+          if (isDead || step.kind === cut && cut === "rename") throw new Error("Input/output error");
+          await inner(step, control);
+          isDead = step.kind === cut;
+        },
+      });
+      if (isDead) fixture.boot();
+      else await fixture.good("release", "failed");
+      if (next === "restore") await fixture.good("restore");
+      await fixture.good("prepare");
+      const file = next === "restore" ? fixture.vda : `${fixture.vda}.autorevert-ended`;
+      assertEquals(fixture.read(file), session);
+    });
+  }
+}

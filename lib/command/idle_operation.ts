@@ -6,7 +6,7 @@ import { disksAtNextStart } from "./noteless_disks.ts";
 import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
-import { openElsewhere, rebase } from "../hook/image_errors.ts";
+import { openElsewhere, rebase, rebaseReading } from "../hook/image_errors.ts";
 import { layerNamed } from "../hook/layer_names.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { otherOwner } from "../hook/session_owner.ts";
@@ -71,6 +71,9 @@ export async function checkEnded(
   // One that stands on nothing is a whole disk.
   const isWhole = look.kind === "free" && backing === undefined;
   if (isWhole || backing !== undefined && files.sameFile(backing, top)) return;
+  const isBelow = state.layers.some((number) =>
+    backing !== undefined && files.sameFile(backing, names.layer(number))
+  );
   throw withContext(
     target,
     new UserError(
@@ -80,6 +83,10 @@ export async function checkEnded(
       {
         hint: backing !== undefined && layerNamed(names, backing) === top
           ? `if the files were copied, moved or renamed together: ${rebase(names.ended, top)}`
+          : isBelow
+          ? `after a blockpull or a blockcommit, have it stand on that, and read as it does: ${
+            rebaseReading(names.ended, top)
+          }`
           : `see what stands on what: qemu-img info --backing-chain ${shellWord(names.ended)}`,
       },
     ),

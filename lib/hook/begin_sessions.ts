@@ -214,6 +214,10 @@ function recordsWhenBegun(
     }
     // What lies in the place of one that was left may be somebody's own.
     if (record.detached) return record;
+    if (record.aside !== undefined && files.lstat(namesOf(record.image).ended) === undefined) {
+      const { aside: _aside, setsAside: _setsAside, ...rest } = record;
+      return rest;
+    }
     const made = madeAt(record.image);
     if (made === undefined || isMadeForIt({ made, record })) return record;
     const isSession = parse(namesOf(record.image), files.listIfThere(record.image)).kind === "session";

@@ -1,11 +1,12 @@
 import { type EventContext, type NotedStart, readStart } from "./context.ts";
 import { inspectImage } from "./decide.ts";
+import { madeAt } from "./observe.ts";
 import { restoreMasterMarks } from "./master_mark.ts";
 import { checkOwners } from "./session_owner.ts";
 import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Facts } from "../state/decision_table.ts";
-import { type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { isMadeForIt, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { endFirmware, joiningCommit, planRecovery, type Recovery } from "../state/recovery.ts";
 import { topOf } from "../state/state.ts";
 
@@ -74,6 +75,11 @@ function isWrittenSince(disk: ObservedDisk, time: string): boolean {
   const state = stateOf(disk);
   if (state.kind !== "plain" && state.kind !== "layered") return false;
   const top = state.kind === "plain" ? image : layer(topOf(state.layers));
+  const made = madeAt(top);
+  // A backup that was put back is neither the session nor an older file that it was merged into.
+  if (made !== undefined && made >= Date.parse(time) && !isMadeForIt({ made, record: disk.record })) {
+    return false;
+  }
   return (files.lstat(top)?.mtime?.getTime() ?? Infinity) >= Date.parse(time);
 }
 

@@ -1,6 +1,6 @@
 import { UserError, withContext } from "../errors.ts";
 import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
-import { changedBelow, isTopUnknown } from "./layer_writes.ts";
+import { changedBelow, hasLaterLayer, isTopUnknown } from "./layer_writes.ts";
 import { isFileOf, isMissing, takenFrom } from "./layer_names.ts";
 import { backingThroughLink } from "./misplaced_image.ts";
 import { explain } from "./refusal.ts";
@@ -167,7 +167,7 @@ async function lookUp(
 ): Promise<Partial<Facts>> {
   // A session that is committed makes the disk whole.
   const isToBeCommitted = flag === "set" && (event === "release" || held);
-  const isChanged = changedBelow(disk) !== undefined && !isToBeCommitted;
+  const isChanged = changedBelow(disk) !== undefined && (!isToBeCommitted || hasLaterLayer(disk));
   switch (fact) {
     case "saved":
       return { saved: isSaved(context) };

@@ -35,6 +35,13 @@ export function changedBelow(disk: ObservedDisk): string | undefined {
   return layerWritten === undefined || !isSession ? undefined : names.layer(layerWritten);
 }
 
+/** Whether another file was put in the place of a layer, such as a backup: it was made later than the session that stands on it. */
+export function hasLaterLayer({ names, layerWritten, made = -1 }: ObservedDisk): boolean {
+  const madeLayer = layerWritten === undefined ? undefined : madeAt(names.layer(layerWritten));
+  // Inode numbers, which are negative, tell of no time.
+  return madeLayer !== undefined && made > 0 && madeLayer > made;
+}
+
 /**
  * Whether the session stands on a lower layer, and the note knows of no commit that has made the top one: it may be somebody's file,
  * such as a copy of the base with a date for its number.

@@ -25,6 +25,7 @@ export async function explainMisplaced(
   const backing = look.kind === "free" ? look.backing : undefined;
   const isBelow = kind === "refuse: replaced" && backing !== undefined && backing !== topLayer(disk) &&
     layers(disk).some((layer) => files.sameFile(layer, backing));
+  if (isBelow && isTopUnknown(disk, host)) return unknownTop(disk, backing);
   const changed = kind === "refuse: replaced" ? changedBelow(disk) : undefined;
   if (changed !== undefined) return writtenBelow(disk, changed, isBelow, domain);
   const owner = kind === "refuse: moved" && layers(disk).length === 0 &&
@@ -32,7 +33,7 @@ export async function explainMisplaced(
   if (owner) return withoutLayers(image, owner, backing!, domain);
   const linked = kind === "refuse: moved" && await backingThroughLink(disk, backing, host.qemuImg);
   if (linked) return otherBacking(disk.named!, linked, backing!, image);
-  if (isBelow) return isTopUnknown(disk, host) ? unknownTop(disk, backing) : copyOfLayer(disk, backing);
+  if (isBelow) return copyOfLayer(disk, backing);
   for (const file of [...layers(disk), ...stateOf(disk).kind === "layered" ? [] : [image]]) {
     const look = await host.qemuImg.info(file);
     const missing = missingLayer(disk.names, look.kind === "free" ? look.backing : undefined);

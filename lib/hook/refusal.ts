@@ -5,6 +5,7 @@ import { explainMisplaced } from "./misplaced_image.ts";
 import {
   becomingLayer,
   discarding,
+  flagOfNext,
   hasGap,
   layers,
   rebasing,
@@ -98,7 +99,7 @@ function messageAndHint(
         : "to make it the disk, move the layers away: " +
           `mkdir ${old} && mv ${
             [...layers(disk), ...mergeMarks(names, disk.listing)].map(shellWord).join(" ")
-          } ${old}`;
+          } ${old}${flagOfNext(disk, domain)}`;
       const waysOut = [
         ...disk.listing.has(names.mark) && !bearsMark(disk)
           ? [

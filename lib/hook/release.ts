@@ -27,6 +27,7 @@ import type { DecidedDisk } from "../state/decided_disk.ts";
 import type { Facts } from "../state/decision_table.ts";
 import { firmwareAtRelease } from "../state/firmware.ts";
 import {
+  hasSetAside,
   hasSuccessor,
   isAwaited,
   isMarked,
@@ -193,7 +194,18 @@ async function endSessions(
     isElsewhere: isUp && ["crashed", "failed", "destroyed"].includes(end),
   });
   const noted = stages.flatMap(({ steps }) => steps).findLast((step) => step.kind === "note");
-  await updateRecords(next, context, noted?.records ?? records);
+  const isNoted = await updateRecords(next, context, noted?.records ?? records);
+  if (!isNoted && isSaved) {
+    // Its name says that it stays where nothing else can, as on a disk that the save has filled.
+    const waiting = decided.filter(({ disk, decision }) =>
+      decision === "leave" && stateOf(disk).kind === "session" && !hasSetAside(disk) &&
+      wishOf(disk) === "clear"
+    );
+    const aside = waiting.map(({ disk }) => ({ disk, decision: "set aside" } as const));
+    for (const { subject, steps } of planRelease(aside, how, paths)) {
+      await run.takeOrReport(subject, () => steps);
+    }
+  }
   const left = withFirmwareKept(
     decided.map(({ disk }) => ({ ...disk, listing: run.listing(disk.names.image) })),
   );

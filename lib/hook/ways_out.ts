@@ -38,10 +38,14 @@ export function becomingLayer(disk: ObservedDisk, domain: string): string {
   const { image, layer } = disk.names;
   const state = stateOf(disk);
   const next = shellWord("layers" in state ? layer(topOf(state.layers) + 1) : layer(0));
-  const flag = disk.flag === "set"
-    ? `; its flag would be for the next session then: ${cancelCommand(domain, disk.target)}`
+  return `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}${flagOfNext(disk, domain)}`;
+}
+
+/** What is to be done about the flag of a session that is made the disk by hand. */
+export function flagOfNext({ flag, target }: ObservedDisk, domain: string): string {
+  return flag === "set"
+    ? `; its flag would be for the next session then: ${cancelCommand(domain, target)}`
     : "";
-  return `mv ${shellWord(image)} ${next} && ln ${next} ${shellWord(image)}${flag}`;
 }
 
 /** Names to each file the one below it, without copying or changing what it holds. */

@@ -5,6 +5,7 @@ import {
   bearsMark,
   hasStaying,
   isFlaggedAtStart,
+  isMadeForIt,
   isRecorded,
   isTorn,
   isUnborn,
@@ -97,7 +98,7 @@ function keptRecord(
     ...isLeft && { detached: true },
     // What a guest may have been saved on goes.
     ...(hasLostSession(disk) || decision === "let go" && hasEnded(stateOf(disk))) && { lost: true },
-    ...setsAside !== undefined && decision !== "put back" && { setsAside },
+    ...setsAside !== undefined && (decision !== "put back" || from.aside) && { setsAside },
     // Until the guest is up, its memory may have to come back once more.
     ...(decision === "put back" || waits && !leavesAlone.includes(decision)) &&
       { waits: waits ?? "saved" },
@@ -140,7 +141,7 @@ function begunRecord(
     ...setsAside !== undefined && { setsAside },
     ...(decision === "set aside, new session"
       ? mayBeKeptAfterwards(disk, all)
-      : record?.stays && from.aside === "stay") && { stays: true } as const,
+      : (record?.stays || isUnnotedAside(disk)) && from.aside === "stay") && { stays: true } as const,
     ...record?.undone && decision === "new session" && { undone: true } as const,
     ...record?.commits && { commits: withoutMerged(record.commits, stateOfImage) },
   };
@@ -212,15 +213,23 @@ export function newRecord(disk: ObservedDisk, now: Date, others: readonly Sessio
   };
 }
 
+/** Whether the end that has set aside what lies there could not be noted: a guest may have been saved on it. */
+function isUnnotedAside({ record, endedMade }: ObservedDisk): boolean {
+  return record !== undefined && !record.over && isMadeForIt({ made: endedMade, record });
+}
+
 /** What a start means for the session that is set aside beside the one that it begins or resumes. */
 function asideAtPrepare(disk: ObservedDisk, decision: Decision): SessionRecord["aside"] {
   if (decision === "set aside, new session") return "stay";
-  if (decision === "keep") return disk.record?.aside;
+  // What lies in the place of one that comes back is still no session of the guest's, until its name is another's.
+  const isInTheWay = decision === "put back" && stateOf(disk).kind === "session";
+  if (decision === "keep" || isInTheWay) return disk.record?.aside;
   if (!disk.listing.has(disk.names.ended) || decision !== "new session" && decision !== "resume") {
     return undefined;
   }
   // A start that was cut short, or failed in QEMU, is begun again: what it has set aside has not outlived any start yet.
   if (disk.record?.aside !== undefined) return disk.record.aside;
+  if (isUnnotedAside(disk)) return "stay";
   // Where the guest's own session is gone it is another's, too, but for a commit of its own that was undone.
   return disk.record === undefined || disk.record.lost && !disk.record.undone ? "others" : "forget";
 }

@@ -92,8 +92,9 @@ export function recordsAtRelease(
       ...visits && !isEnded && !isTheirs && { visits },
       // A flag that is set later is for the next session.
       ...holds.includes(decision) && wishOf(disk) !== "clear" && !hasSuccessor(disk, all) && { held: true },
-      ...(isBeside && decision === "leave" || decision === "leave to a person" && wishOf(disk) === "clear") &&
-        { waits: true },
+      // Where it can't be set aside now, the next start does it.
+      ...(isBeside && decision === "leave" || decision === "leave to a person" && wishOf(disk) === "clear" ||
+        decision === "set aside") && { waits: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
@@ -143,12 +144,13 @@ export function unfinished(
     if (record.firmware && state.kind === "missing") return [];
     // As long as an order stands, nothing is known to be gone.
     const isAside = hasEnded(state) || record.aside === "stay" || record.pending !== undefined;
-    const { merging, flagVersion, held, flagged, committed, commits, below, ...rest } = isAside
+    const { merging, flagVersion, held, flagged, committed, commits, below, waits, ...rest } = isAside
       ? record
       : withoutAside(record);
     return [{
       ...rest,
       ...isLost && { lost: true },
+      ...waits && (waits === "saved" || !isIdle) && { waits },
       ...committed && "layers" in state &&
         {
           committed: committed.filter(({ layer }) =>
