@@ -596,6 +596,34 @@ poolTest(
   },
 );
 
+for (const act of ["merge", "undo"]) {
+  poolTest(
+    `what a start has set aside, cut short before its own session has the name, outlives the next start also after a master's ${act}`,
+    1,
+    async (pool, fixture) => {
+      fixture.keys = { "keep-commits": act === "undo" ? 5 : 0 };
+      await pool.commit("one");
+      await pool.start("seat1");
+      const image = pool.image("seat1");
+      fixture.write(image, "session", "saved");
+      await pool.stop("seat1", "saved");
+      for (const value of ["two", "three"]) await pool.commit(value);
+      fixture.configure({ vda: false });
+      const cut = dyingAt((step) => step.kind === "rename" && step.to === image);
+      await pool.event("seat1", "prepare", "-", { perform: cut });
+      assertEquals([exists(image), exists(`${image}.autorevert-ended`)], [false, true]);
+      pool.powerCut();
+      if (act === "merge") await pool.merge();
+      else assertEquals((await fixture.command("undo")).said, []);
+      await pool.start("seat1");
+      await pool.stop("seat1");
+      await pool.merge();
+      await pool.restore("seat1");
+      assertEquals(fixture.read(image)["session"], "saved");
+    },
+  );
+}
+
 poolTest("an overlay that could not be taken back keeps no later start waiting", 1, async (pool) => {
   const strange = `${pool.image("seat1")}.autorevert-ended`;
   const { code } = await pool.event("seat1", "prepare", "-", {

@@ -141,6 +141,10 @@ async function noteDead(context: EventContext): Promise<void> {
   const next = records.flatMap((record): SeatRecord[] => {
     const { image, target, came, made } = record;
     if (mayBeUnmounted(record)) return [record];
+    // A start was cut short between its two renames: what it has set aside outlives the next one, and stands by itself on what it does.
+    const isBetween = record.aside === "stay" && files.lstat(image) === undefined &&
+      files.lstat(namesOf(image).ended) !== undefined;
+    if (isBetween) return [{ ...record, waits: true }];
     // It may go on where it came from, and its image says by itself what it stands on.
     if (files.lstat(image) === undefined || came === "migration") return [];
     // Another host has begun a session in its place since, or it has become a disk of its own.
