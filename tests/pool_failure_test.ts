@@ -624,6 +624,21 @@ for (const act of ["merge", "undo"]) {
   );
 }
 
+poolTest(
+  "the end of a seat merges no commits that are kept while the file of the master's guest is away for a moment",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 3 };
+    fixture.define();
+    await pool.start("seat1");
+    for (const value of ["one", "two"]) await pool.commit(value);
+    Deno.renameSync(fixture.configFile, `${fixture.configFile}.away`);
+    await pool.stop("seat1");
+    Deno.renameSync(`${fixture.configFile}.away`, fixture.configFile);
+    assertEquals(pool.layers, [0, 1, 2]);
+  },
+);
+
 poolTest("an overlay that could not be taken back keeps no later start waiting", 1, async (pool) => {
   const strange = `${pool.image("seat1")}.autorevert-ended`;
   const { code } = await pool.event("seat1", "prepare", "-", {

@@ -1,7 +1,6 @@
 /** What the events of seats mean for their masters. */
 
 import type { EventContext } from "./context.ts";
-import { domains } from "./definitions.ts";
 import { isComingUp, mayRun } from "./seat_guest.ts";
 import { isOn, standingOn } from "./standing.ts";
 import * as files from "../host/files.ts";
@@ -42,8 +41,8 @@ export async function startMastersMerges(masters: readonly Names[], context: Eve
     for (const { domain, records } of masterGuests(master, context)) {
       if (started.has(domain)) continue;
       const path = guestNames(configFolder, domain).config;
-      // A guest that was renamed leaves its note behind for a while: how many commits are to be kept nobody knows then.
-      if (files.lstat(path) === undefined && !domains(host.settings).includes(domain)) continue;
+      // It may be away for a moment, or the guest be renamed: how many commits are to be kept nobody knows then.
+      if (files.lstat(path) === undefined) continue;
       const config = await readConfig(path, configOwner).catch(() => undefined);
       const targets = records.map(({ target }) => target);
       const kept = config?.disks.find(({ target }) => targets.includes(target))?.keepCommits ?? 0;
