@@ -639,6 +639,36 @@ poolTest(
   },
 );
 
+poolTest(
+  "a master's newest layer whose name was removed is not thrown away while a saved seat stands on it",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 3 };
+    await pool.commit("one");
+    await pool.start("seat1");
+    await pool.stop("seat1", "saved");
+    fixture.configure({ vda: false });
+    fixture.define();
+    const { image, layer } = namesOf(pool.master);
+    Deno.removeSync(layer(1));
+    const told = `"${
+      layer(1)
+    }" is missing, on which sessions stand: "seat1" is saved; "${image}" may be that file`;
+    const said = [
+      `error: guest vda: ${told}`,
+      `hint: if it is, give it the name back: ln ${image} ${layer(1)}`,
+    ];
+    assertEquals((await fixture.event("prepare")).said, said);
+    await fixture.event("release", "failed");
+    assertEquals((await fixture.type("recover --discard guest --yes")).said, said);
+    Deno.linkSync(image, layer(1));
+    await fixture.start();
+    await fixture.stop();
+    await pool.restore("seat1");
+    assertEquals(pool.version("seat1"), "one");
+  },
+);
+
 poolTest("an overlay that could not be taken back keeps no later start waiting", 1, async (pool) => {
   const strange = `${pool.image("seat1")}.autorevert-ended`;
   const { code } = await pool.event("seat1", "prepare", "-", {

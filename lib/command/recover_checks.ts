@@ -6,7 +6,7 @@ import { inspectImage, isSaved } from "../hook/decide.ts";
 import { disksIn } from "../hook/definitions.ts";
 import { checkOwnName } from "../hook/image_path.ts";
 import { checkMergeMarks } from "../hook/marks.ts";
-import { explain, otherFile } from "../hook/refusal.ts";
+import { explain, lostLayer, otherFile } from "../hook/refusal.ts";
 import { othersSession } from "../hook/session_owner.ts";
 import { layers } from "../hook/ways_out.ts";
 import { rebaseToNothing } from "../hook/image_errors.ts";
@@ -118,6 +118,8 @@ async function checkSession(disk: ObservedDisk, context: GuestCommand): Promise<
   }
   const others = othersSession(disk, context);
   if (others !== undefined) throw withContext(disk.target, others);
+  const lost = context.options.has("discard") ? lostLayer(disk, context) : undefined;
+  if (lost !== undefined) throw withContext(disk.target, lost);
   checkMergeMarks(disk);
   await refuseBusy(disk, context);
   const look = await inspectImage(disk, context);

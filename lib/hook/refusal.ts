@@ -13,6 +13,7 @@ import {
   topLayer,
   waysOut,
 } from "./ways_out.ts";
+import { standingOn, tellStanding } from "./standing.ts";
 import { UserError, withContext } from "../errors.ts";
 import * as files from "../host/files.ts";
 import type { Refusal } from "../state/decision_table.ts";
@@ -24,7 +25,7 @@ import {
   type ObservedDisk,
   stateOf,
 } from "../state/observed_disk.ts";
-import { mergeMarks } from "../state/state.ts";
+import { mergeMarks, topOf } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
 
 /** The same as {@link refusal}, after a look for what has a better way out: a layer that is missing, or a mark that tells of corruption. */
@@ -35,6 +36,8 @@ export async function explain(
 ): Promise<UserError> {
   const { host, domain } = context;
   const { image } = disk.names;
+  const lost = kind === "refuse: not ours" ? lostLayer(disk, context) : undefined;
+  if (lost !== undefined) return lost;
   if (kind === "refuse: unreadable" || kind === "refuse: damaged") {
     const look = await host.qemuImg.info(image);
     const otherwise = kind === "refuse: damaged"
@@ -211,6 +214,23 @@ function messageAndHint(
     default:
       return kind satisfies never;
   }
+}
+
+/** Why a master's session is not thrown away: it may be the layer that others stand on, of which only the image's name is left. */
+export function lostLayer(disk: ObservedDisk, context: Pick<EventContext, "host">): UserError | undefined {
+  const { names } = disk;
+  const state = stateOf(disk);
+  if (state.kind !== "session" || !isMaster(disk)) return undefined;
+  const next = topOf(state.layers) + 1;
+  const standing = standingOn(names, context).filter(({ layer }) => layer === next);
+  if (standing.length === 0) return undefined;
+  const [image, layer] = [names.image, names.layer(next)];
+  return new UserError(
+    `${quoted(layer)} is missing, on which sessions stand: ${tellStanding(standing)}; ${
+      quoted(image)
+    } may be that file`,
+    { hint: `if it is, give it the name back: ln ${shellWord(image)} ${shellWord(layer)}` },
+  );
 }
 
 /** Why nothing is done to a disk in whose place the domain names another file. */
