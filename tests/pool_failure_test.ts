@@ -542,6 +542,31 @@ for (const [how, reason] of [["saved", "saved"], ["set aside without a reason", 
 }
 
 poolTest(
+  "where the published version is gone, no later commit is taken for it",
+  1,
+  async (pool, fixture) => {
+    fixture.keys = { "keep-commits": 5, publish: "by hand" };
+    for (const value of ["one", "two"]) await pool.commit(value);
+    assertEquals((await fixture.command("publish")).said, []);
+    const { image, layer } = namesOf(pool.master);
+    // A backup of before, without empty files.
+    Deno.removeSync(layer(2));
+    Deno.removeSync(image);
+    Deno.linkSync(layer(1), image);
+    assertEquals((await pool.event("seat1", "prepare")).code, 1);
+    await pool.event("seat1", "release", "failed");
+    await pool.commit("three");
+    assertEquals(pool.layers, [0, 1, 2]);
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "one");
+    await pool.stop("seat1");
+    assertEquals((await fixture.command("publish")).said, []);
+    await pool.start("seat1");
+    assertEquals(pool.version("seat1"), "three");
+  },
+);
+
+poolTest(
   "the way out that is told where a backup of a master with fewer commits was put back is for when no seat has a session",
   1,
   async (pool, fixture) => {

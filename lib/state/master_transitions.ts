@@ -25,12 +25,16 @@ export function ceaseMaster(names: Names, listing: Listing): Step[] {
 
 /**
  * The first version that is published, where that is done by hand: the newest commit before the next one. Where it is not done by
- * hand any more, nothing is published.
+ * hand any more, nothing is published. Where the published version is gone, as with a backup that was put back, it is an older one.
  */
 export function holdPublished(names: Names, listing: Listing, byHand: boolean): Step[] {
   const published = publishedOf(names, listing);
-  if (byHand === (published !== undefined)) return [];
   const state = parse(names, listing);
+  if (byHand && published !== undefined && "layers" in state && !state.layers.includes(published)) {
+    // The next commit may have its number.
+    return publish(names, listing, state.layers.findLast((number) => number < published) ?? state.layers[0]);
+  }
+  if (byHand === (published !== undefined)) return [];
   if (!byHand) return publish(names, listing, undefined);
   if (!("layers" in state)) return [];
   return publishAsMaster(names, listing, topOf(state.layers));
