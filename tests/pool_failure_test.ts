@@ -1,7 +1,7 @@
 /** Starts of seats that are refused, events of theirs that are cut short, and hosts that die. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { atEveryStep, before, beforeFirst, dyingAt } from "./fault.ts";
+import { atEveryStep, before, beforeFirst, dyingAt, failingAt } from "./fault.ts";
 import { afterClockTick, type Circumstance, DOMAIN, exists, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { makeBorn } from "./file_times.ts";
 import { FarSeat, poolTest } from "./pool.ts";
@@ -693,6 +693,30 @@ poolTest(
     assertEquals(pool.version("seat1"), "one");
   },
 );
+
+for (const fault of ["its own disk's note can't be written", "the hook is killed after the seat's note"]) {
+  poolTest(
+    `a start that libvirt ends since its coming up could not be noted whole leaves what the guest was saved on: ${fault}`,
+    1,
+    async (pool, fixture) => {
+      const own = pool.mix("seat1");
+      await pool.commit("one");
+      await pool.start("seat1");
+      const both = [pool.image("seat1"), own];
+      for (const image of both) fixture.write(image, "session", "saved");
+      await pool.stop("seat1", "saved");
+      fixture.busy.clear();
+      assertEquals((await pool.event("seat1", "prepare")).code, 0);
+      const perform = fault.startsWith("its") ? failingAt(({ kind }) => kind === "note") : dyingAt("note");
+      assertEquals((await pool.event("seat1", "started", "-", { perform })).code, 1);
+      await pool.event("seat1", "release", "failed");
+      await pool.start("seat1");
+      await pool.stop("seat1");
+      await pool.restore("seat1");
+      assertEquals(both.map((image) => fixture.read(image)["session"]), ["saved", "saved"]);
+    },
+  );
+}
 
 poolTest("an overlay that could not be taken back keeps no later start waiting", 1, async (pool) => {
   const strange = `${pool.image("seat1")}.autorevert-ended`;

@@ -17,7 +17,7 @@ import { readRecords } from "../host/session_records.ts";
 import { Run } from "../host/run.ts";
 import { folderOf, guestNames, type Names, namesOf } from "../state/paths.ts";
 import { seatRecordOnceUp, seatRecordsAtRelease } from "../state/records_of_seats.ts";
-import { type DecidedSeat, isSeatAwaited } from "../state/seat.ts";
+import { type DecidedSeat, hasStaying, isSeatAwaited, type ObservedSeat } from "../state/seat.ts";
 import { seatAtRelease } from "../state/seat_transitions.ts";
 import type { SeatRecord } from "../state/seat_record.ts";
 import { quoted } from "../text.ts";
@@ -46,7 +46,8 @@ async function endSessions(
 ): Promise<DecidedSeat[]> {
   const { run, host, paths } = context;
   const records = readSeats(paths.seats);
-  const seats = records.map((record) => observeRecordedSeat(record, config, disks, host));
+  const seats = records.map((record) => observeRecordedSeat(record, config, disks, host))
+    .map((seat) => start === "fresh" ? asBegun(seat) : seat);
   run.locks.claim(records.map(({ image }) => image));
   const isUp = start === "up";
   const decided: DecidedSeat[] = [];
@@ -74,6 +75,13 @@ async function endSessions(
     await run.takeOrReport("", () => [{ kind: "seats", path: paths.seats, records: next }]);
   }
   return decided;
+}
+
+/** A seat whose guest was noted as up, and that libvirt ended all the same, since all else of that could not be noted. */
+function asBegun(seat: ObservedSeat): ObservedSeat {
+  const { record } = seat;
+  if (record === undefined || record.aside !== undefined || !hasStaying(seat)) return seat;
+  return { ...seat, record: { ...record, aside: "stay" } };
 }
 
 /**
