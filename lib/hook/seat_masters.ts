@@ -10,7 +10,7 @@ import { otherGuests, readRecords } from "../host/session_records.ts";
 import { peekDisks } from "../input/config.ts";
 import { guestNames, type Names } from "../state/paths.ts";
 import { parse, publishedOf } from "../state/state.ts";
-import { ceaseMaster } from "../state/master_transitions.ts";
+import { flatten } from "../state/transitions.ts";
 
 /** The guests that have a master as their own disk, by their notes. */
 export function masterGuests({ image }: Names, { paths, domain }: EventContext) {
@@ -101,10 +101,10 @@ export async function releaseMasters(
         await run.take("", [{ kind: "remove", path: master.master }]);
         // Another host has locks of its own: it makes its overlay and then looks for the mark, so one of both sees the other.
         const isWanted = standingOn(master, context).length > 0;
-        await run.take(
-          "",
-          isWanted ? [{ kind: "mark", path: master.master }] : ceaseMaster(master, run.listing(master.image)),
-        );
+        const state = parse(master, run.listing(master.image));
+        // An only layer that nothing stands on needs no name of its own.
+        const only = state.kind === "layered" ? flatten(master, state) : [];
+        await run.take("", isWanted ? [{ kind: "mark", path: master.master }] : only);
       }
     } catch (error) {
       run.report(error);

@@ -2,8 +2,7 @@
 
 import type { Names } from "./paths.ts";
 import { allPublished, type Listing, parse, publishedOf, type State, topOf } from "./state.ts";
-import { afterAll, type Step } from "./step.ts";
-import { flatten } from "./transitions.ts";
+import type { Step } from "./step.ts";
 
 /** Before the first seat stands on the disk: from here on it stays in layers, of which a plain disk gets its first. */
 export function becomeMaster(names: Names, state: State, listing: Listing): Step[] {
@@ -11,16 +10,6 @@ export function becomeMaster(names: Names, state: State, listing: Listing): Step
     ...listing.has(names.master) ? [] : [{ kind: "mark", path: names.master } as const],
     ...state.kind === "plain" ? [{ kind: "link", from: names.image, to: names.layer(0) } as const] : [],
   ];
-}
-
-/** Nothing stands on the layers any more, and nothing will: an only layer needs no name of its own. */
-export function ceaseMaster(names: Names, listing: Listing): Step[] {
-  const steps: Step[] = [
-    ...publish(names, listing, undefined),
-    ...listing.has(names.master) ? [{ kind: "remove", path: names.master } as const] : [],
-  ];
-  const left = parse(names, afterAll(listing, steps));
-  return [...steps, ...left.kind === "layered" ? flatten(names, left) : []];
 }
 
 /**
