@@ -134,20 +134,17 @@ export function recover(names: Names, listing: Listing): Step[] {
   const state = parse(names, listing);
   if (state.kind !== "headless") return leftovers;
   // Whoever has removed the image has left a session that is to be kept its other name.
-  const isMarked = !listing.has(names.image) && listing.has(names.mark) &&
-    !isLayer(names, listing, names.mark);
+  const isMarked = listing.has(names.mark) && !isLayer(names, listing, names.mark);
   return [...leftovers, ...moves.relink(names, isMarked ? names.mark : names.layer(topOf(state.layers)))];
 }
 
 /** Whether a file is a layer, too. */
 function isLayer(names: Names, listing: Listing, path: string): boolean {
   const inode = listing.get(path);
-  return inode !== undefined &&
-    [...listing].some(([other, its]) => its === inode && layerNumber(names.image, other) !== undefined);
+  return [...listing].some(([other, its]) => its === inode && layerNumber(names.image, other) !== undefined);
 }
 
 /** Whether a file is a disk without layers, too. */
 function isDisk(names: Names, listing: Listing, path: string): boolean {
-  return listing.has(path) && listing.get(path) === listing.get(names.image) &&
-    parse(names, listing).kind === "plain";
+  return listing.get(path) === listing.get(names.image) && parse(names, listing).kind === "plain";
 }
