@@ -13,8 +13,10 @@ import type { Owner } from "../lib/state/session_record.ts";
 import { type Layers, type Listing, parse, type State, topOf } from "../lib/state/state.ts";
 import { after, afterAll, type Step } from "../lib/state/step.ts";
 import * as moves from "../lib/state/transitions.ts";
+import { wordsOf } from "./step_words.ts";
 
 const names = namesOf("/images/os.img");
+const words = wordsOf(names);
 const owner: Owner = { uid: 0, gid: 0, mode: 0o600 };
 
 type Of<Kind extends State["kind"]> = Extract<State, { kind: Kind }>;
@@ -222,27 +224,21 @@ Deno.test("a recovery removes the mark of a merge that is done, and no other", (
   }
 });
 
-const short = (path: string) =>
-  [
-    ...Object.entries(names),
-    ...[0, 1, 2].flatMap((number) => [
-      [`${number}`, names.layer(number)],
-      [`merge.${number}`, names.merge(number)],
-    ]),
-  ]
-    .find(([, other]) => other === path)?.[0] ?? path;
-/** The steps of a move in a line of words. */
-const words = (steps: readonly Step[]) =>
-  steps.map((step) =>
-    [step.kind, ...Object.values(step).slice(1).filter((value) => typeof value === "string").map(short)]
-      .join(" ")
-  ).join(", ");
-
 const twoLayers = stateOf("layered", listing(2, "top"));
 const torn = stateOf("layered", marked(listing(2, "top")));
 const aside = stateOf("layered", listing(2, "top", [names.ended]));
 const overAside = stateOf("session", listing(2, "session", [names.ended]));
 const overScratch = listing(2, "none", [names.scratch]);
+const onlyAside = stateOf("layered", listing(1, "top", [names.ended]));
+const markedSession = stateOf("session", listing(2, "session", [names.mark]));
+const markedCommit = stateOf("committing", listing(2, "session", [names.mark, names.committing]));
+const underSeats = stateOf("session", listing(2, "session", [names.master]));
+/** What lies there after a start has set a session aside, and before. */
+const replaced = new Map([...listing(2, "session"), [names.image, 300], [names.ended, SESSION]]);
+const beforeAside = listing(2, "session");
+const withAside = (inode: number) => new Map([...beforeAside, [names.ended, inode]]);
+/** With the mark as another name of one of the files. */
+const markOf = (before: Listing, inode: number) => new Map([...before, [names.mark, inode]]);
 
 /** A file has its owner, and its content is on stable storage, before it takes a name that counts. */
 const orders: readonly (readonly [move: string, steps: readonly Step[], words: string])[] = [
@@ -278,7 +274,54 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     moves.keep(names, aside, owner),
     "own ended, sync ended, remove image, rename ended 2, link 2 scratch, rename scratch image",
   ],
+  [
+    "an undo of what has no commit, beside a session set aside",
+    moves.undo(names, onlyAside, owner),
+    "remove ended, remove 0",
+  ],
+  ["an undo of what has no commit", moves.undo(names, stateOf("layered", listing(1, "top")), owner), ""],
+  [
+    "a discard of a marked session",
+    moves.discard(names, markedSession, owner),
+    "remove mark, own 1, link 1 scratch, rename scratch image",
+  ],
+  [
+    "a discard on layers that a seat may be about to open",
+    moves.discard(names, underSeats, owner),
+    "link 1 scratch, rename scratch image",
+  ],
+  [
+    "the last names of a marked commit",
+    moves.finishCommit(names, markedCommit),
+    "remove mark, rename committing 2",
+  ],
+  [
+    "setting a marked session aside",
+    moves.setAside(names, markedSession, owner),
+    "remove mark, link image ended, own 1, link 1 scratch, rename scratch image",
+  ],
+  [
+    "taking back a start that has set a session aside",
+    moves.takeBackAside(names, beforeAside, replaced),
+    "rename ended image",
+  ],
+  [
+    "taking it back where the new session hasn't its name yet",
+    moves.takeBackAside(names, beforeAside, withAside(SESSION)),
+    "remove ended",
+  ],
+  [
+    "taking it back where nothing was set aside yet, but before",
+    moves.takeBackAside(names, beforeAside, withAside(ENDED)),
+    "",
+  ],
+  [
+    "a look for hard links after one that was cut short",
+    moves.probe(names, new Map([...listing(1, "top"), [names.probe, 1]])),
+    "remove probe, link image probe, remove probe",
+  ],
   ["a merge's mark", markMerge(names, twoLayers), "link 1 merge.1"],
+  ["a merge's mark on an only layer", markMerge(names, onlyAside), ""],
   ["a second merge's mark", markMerge(names, torn), ""],
   [
     "a merge's last names",
@@ -289,6 +332,11 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     "a merge's last names below a session set aside",
     renameMerged(names, aside),
     "remove image, rename 0 1, link 1 scratch, rename scratch image, touch ended",
+  ],
+  [
+    "a merge's last names below a session set aside, of a disk that was written to since",
+    renameMerged(names, aside, true),
+    "remove image, rename 0 1, link 1 scratch, rename scratch image",
   ],
   [
     "a merge's last names below another layer",
@@ -311,6 +359,37 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     recover(names, overScratch),
     "remove scratch, link 1 scratch, rename scratch image",
   ],
+  [
+    "a recovery after a look for hard links that was cut short",
+    recover(names, new Map([[names.image, 1], [names.probe, 1]])),
+    "remove probe",
+  ],
+  [
+    "a recovery where the mark of an older merge was left",
+    recover(names, new Map([[names.layer(2), 3], [names.image, 3], [names.merge(1), 1]])),
+    "remove merge.1",
+  ],
+  [
+    "a recovery where a marked session's image was removed",
+    recover(names, markOf(listing(2, "none"), SESSION)),
+    "link mark scratch, rename scratch image",
+  ],
+  [
+    "a recovery without an image, where what was marked has become a lower layer",
+    recover(names, markOf(listing(2, "none"), 1)),
+    "remove mark, link 1 scratch, rename scratch image",
+  ],
+  [
+    "a recovery where what was marked has become the disk itself",
+    recover(names, markOf(new Map([[names.image, 1]]), 1)),
+    "remove mark",
+  ],
+  [
+    "a recovery of a plain disk whose marked session was lost",
+    recover(names, markOf(new Map([[names.image, 1]]), SESSION)),
+    "",
+  ],
+  ["a recovery of a marked session", recover(names, markOf(listing(2, "session"), SESSION)), ""],
 ];
 
 for (const [move, steps, expected] of orders) {
