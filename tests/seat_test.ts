@@ -6,10 +6,19 @@ import { standingOn, tellStanding } from "../lib/hook/standing.ts";
 import { backingOf, isMarkedCorrupt } from "../lib/host/qcow2.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { formatSeats, parseSeats, type SeatRecord } from "../lib/state/seat_record.ts";
+import type { DecidedSeat } from "../lib/state/seat.ts";
 import { decideSeat, type SeatDecision, type SeatFacts, seatTable } from "../lib/state/seat_table.ts";
+import {
+  createSeat,
+  forgetOlder,
+  seatAtPrepare,
+  seatAtRelease,
+  undoSeat,
+} from "../lib/state/seat_transitions.ts";
 import { Fixture, temporaryFolder } from "./fixture.ts";
 import { Pool } from "./pool.ts";
 import { qemuIo } from "./qemu.ts";
+import { wordsOf } from "./step_words.ts";
 
 const start: SeatFacts = {
   event: "prepare",
@@ -219,6 +228,117 @@ const record: SeatRecord = {
   started: "2026-01-01T00:00:00.000Z",
   owner: { uid: 1, gid: 2, mode: 0o640 },
 };
+
+const names = namesOf(record.image);
+const words = wordsOf(names);
+/** The files beside a seat's image by their inodes: a session 1, what a start has made 2, another host's file 3. */
+type Files = { readonly image?: number; readonly ended?: number; readonly scratch?: number };
+const listing = (files: Files) =>
+  new Map(Object.entries(files).map(([name, inode]) => [names[name as keyof Files], inode]));
+
+function decided(decision: SeatDecision, files: Files, more: Partial<SeatRecord> = {}): DecidedSeat {
+  const seat: DecidedSeat["seat"] = {
+    target: "vda",
+    names,
+    master: namesOf(record.master),
+    record: { ...record, ...more },
+    listed: true,
+    preview: false,
+    keepSession: false,
+    source: "same",
+    listing: listing(files),
+    file: files.image === undefined ? "none" : "session",
+    standsOn: undefined,
+    endedStandsOn: undefined,
+    made: undefined,
+    endedMade: undefined,
+    written: undefined,
+    endedWritten: undefined,
+    owner: record.owner,
+  };
+  return { seat, decision };
+}
+
+/** What is taken back of a start by what lies there now. */
+const undone = (one: DecidedSeat, now: Files, own: readonly (keyof Files)[], made?: number) =>
+  undoSeat(one, listing(now), { made, names: new Set(own.map((name) => names[name])) });
+
+const idle = decided("new session", {});
+const older = decided("set aside, new session", { image: 1 });
+const back = decided("put back", { ended: 1 });
+const isAside = decided("discard", { image: 1, ended: 3, scratch: 3 }, { aside: "forget" });
+
+const orders: readonly (readonly [what: string, steps: ReturnType<typeof createSeat>, words: string])[] = [
+  [
+    "a new overlay over what a start left that was cut short",
+    createSeat(decided("new session", { scratch: 3 }).seat, "/lab"),
+    "remove scratch, create scratch /lab, own scratch, sync scratch",
+  ],
+  ["a start that sets a session aside", seatAtPrepare(older), "rename image ended, rename scratch image"],
+  ["what goes before that", forgetOlder(older, listing({ image: 1, ended: 3 })), "remove ended"],
+  ["what goes before a new session", forgetOlder(idle, listing({ ended: 3 })), ""],
+  ["taking back an overlay without its name", undone(idle, { scratch: 2 }, [], 2), "remove scratch"],
+  ["taking back an overlay of which nobody knows", undone(idle, { scratch: 3 }, []), ""],
+  ["taking back where another host makes its own", undone(idle, { scratch: 3 }, [], 2), ""],
+  ["taking back a session", undone(idle, { image: 2 }, ["image"], 2), "remove image"],
+  ["taking back where another host gave it the name and runs on it", undone(idle, { image: 2 }, [], 2), ""],
+  ["taking back where another host's is in its place", undone(idle, { image: 3 }, ["image"], 2), ""],
+  [
+    "taking back a session that has set one aside",
+    undone(older, { image: 2, ended: 1 }, ["ended", "image"], 2),
+    "remove image, rename ended image",
+  ],
+  [
+    "taking back where one is set aside and the next has no name yet",
+    undone(older, { scratch: 2, ended: 1 }, ["ended"], 2),
+    "remove scratch, rename ended image",
+  ],
+  [
+    "taking back where another host has set the session aside",
+    undone(older, { ended: 1 }, [], 2),
+    "",
+  ],
+  [
+    "taking back where another file is set aside since",
+    undone(older, { ended: 3 }, ["ended"], 2),
+    "",
+  ],
+  [
+    "taking back where another host's session has taken the place of the one set aside",
+    undone(older, { image: 3, ended: 1 }, ["ended", "image"], 2),
+    "",
+  ],
+  [
+    "taking back where another host gave the place to what was made here",
+    undone(older, { image: 2, ended: 1 }, ["ended"], 2),
+    "",
+  ],
+  ["taking back a rename that failed and is done", undone(back, { image: 1 }, []), "rename image ended"],
+  ["taking back a rename that isn't done", undone(back, { ended: 1 }, []), ""],
+  ["taking it back where another one is in its place", undone(back, { image: 3 }, []), ""],
+  ["taking it back where another one is set aside", undone(back, { image: 1, ended: 3 }, []), ""],
+  ["an end", seatAtRelease(isAside, true), "remove scratch, remove ended, remove image"],
+  ["an end of a guest that never came up", seatAtRelease(isAside, false), "remove scratch, remove image"],
+  [
+    "an end beside what stays",
+    seatAtRelease(decided("discard", { image: 1, ended: 3 }, { aside: "stay" }), true),
+    "remove image",
+  ],
+  [
+    "an end that sets the session aside",
+    seatAtRelease(decided("set aside", { image: 1, ended: 3 }), true),
+    "remove ended, rename image ended",
+  ],
+  [
+    "an end that puts the older one back",
+    seatAtRelease(decided("put back", { image: 1, ended: 3, scratch: 2 }), false),
+    "remove scratch, rename ended image",
+  ],
+];
+
+for (const [what, steps, expected] of orders) {
+  Deno.test(`the steps of a seat, ${what}`, () => assertEquals(words(steps), expected));
+}
 
 Deno.test("a note of seats is read as it was written", () => {
   const records: SeatRecord[] = [
