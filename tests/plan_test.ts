@@ -1,11 +1,15 @@
 import { assertEquals } from "@std/assert";
 import type { Decision } from "../lib/state/decision_table.ts";
-import { isTorn, type ObservedDisk } from "../lib/state/observed_disk.ts";
-import { namesOf } from "../lib/state/paths.ts";
+import { afterClearing, isTorn, type ObservedDisk } from "../lib/state/observed_disk.ts";
+import { guestNames, namesOf } from "../lib/state/paths.ts";
+import { isLeftAlone, planPrepare, planUndo } from "../lib/state/prepare_plan.ts";
 import { recordsAtPrepare } from "../lib/state/records_at_prepare.ts";
 import { unfinished } from "../lib/state/records_at_release.ts";
+import { endFirmware } from "../lib/state/recovery.ts";
+import { planRelease } from "../lib/state/release_plan.ts";
 import type { SessionRecord } from "../lib/state/session_record.ts";
 import { type Layers, type Listing, parse, type State } from "../lib/state/state.ts";
+import { wordsOf } from "./step_words.ts";
 
 const image = "/images/os.img";
 const names = namesOf(image);
@@ -86,4 +90,291 @@ Deno.test("the note tells of a session that goes on what it told, and of a new o
   const [first] = recordsAtPrepare([{ disk: adopted, decision: "keep" }], now, []);
   Deno.removeSync(target);
   assertEquals([first?.image, first?.started], [target, now.toISOString()]);
+});
+
+const paths = guestNames("/config", "guest");
+const words = wordsOf(names);
+/** Inodes: the layers their numbers, a session 100, a session set aside 200, what a start makes 300. */
+const [SESSION, ENDED, MADE] = [100, 200, 300];
+const beside = (listing: Listing, more: Readonly<Record<string, number>>) =>
+  new Map([...listing, ...Object.entries(more)]);
+const session = (...layers: Layers) => beside(layered(...layers), { [image]: SESSION });
+const marked = (listing: Listing) => beside(listing, { [names.mark]: listing.get(image)! });
+const aside = (listing: Listing) => beside(listing, { [names.ended]: ENDED });
+const plain: Listing = new Map([[image, 1]]);
+
+/** What a start does to a disk once all that is new has been made. */
+function atStart(decision: Decision, listing: Listing, differs: Partial<ObservedDisk> = {}): string {
+  const one = { disk: { ...disk, listing, ...differs }, decision };
+  const { named, marked } = planPrepare(
+    [one],
+    { stages: [], disks: [], replaced: new Set() },
+    [],
+    "fresh",
+    paths,
+  );
+  return words([...named, ...marked].flatMap(({ steps }) => steps));
+}
+
+function atEnd(
+  decision: Decision,
+  listing: Listing,
+  differs: Partial<ObservedDisk> = {},
+  isUp = true,
+): string {
+  const stages = planRelease([{ disk: { ...disk, listing, ...differs }, decision }], {
+    isUp,
+    at: new Date(0),
+  }, paths);
+  return words(stages.flatMap(({ steps }) => steps));
+}
+
+/** What is taken back by what lies there now. */
+function undone(decision: Decision, before: Listing, now: Listing, ...own: string[]): string {
+  return words(planUndo({ disk: { ...disk, listing: before }, decision }, now, new Set(own)));
+}
+
+const set = { flag: "set" } as const;
+const firmware = { firmware: true, record: { ...record, firmware: true } } as const;
+const forgets = (aside: SessionRecord["aside"]) => ({ record: { ...record, ...aside && { aside } } });
+const announced = beside(aside(layered(0, 1)), { [names.scratch]: ENDED });
+const madePlain = beside(layered(0), { [image]: 0, [names.scratch]: MADE });
+const begun = beside(layered(0, 1), { [image]: MADE });
+
+const orders: readonly (readonly [what: string, steps: string, words: string])[] = [
+  [
+    "a start of a flagged disk",
+    atStart("new session", plain, set),
+    "rename scratch image, link image mark",
+  ],
+  [
+    "a start over a marked session",
+    atStart("new session", marked(session(0)), set),
+    "remove mark, rename scratch image, link image mark",
+  ],
+  [
+    "a start that sets a marked session aside",
+    atStart("set aside, new session", marked(aside(session(0)))),
+    "remove ended, remove mark, link image ended, rename scratch image",
+  ],
+  ["a restore of a flagged session", atStart("resume", session(0), set), "link image mark"],
+  ["a restore of a marked session", atStart("resume", marked(session(0)), set), ""],
+  [
+    "a session that is put back on an only layer",
+    atStart("put back", aside(layered(0))),
+    "rename ended image",
+  ],
+  [
+    "a session that is put back on commits, in place of a marked one",
+    atStart("put back", marked(aside(session(0, 1)))),
+    "remove mark, rename ended image, remove scratch",
+  ],
+  [
+    "firmware that is put back on versions",
+    atStart("put back", aside(layered(0, 1)), firmware),
+    "rename ended image",
+  ],
+  ["a start that leaves a flagged session", atStart("leave to a person", session(0), set), "link image mark"],
+  ["a start that leaves a marked session", atStart("leave to a person", marked(session(0)), set), ""],
+  [
+    "a start of a disk that is listed no more, and has nothing to merge",
+    atStart("let go", aside(layered(0))),
+    "remove ended, remove 0",
+  ],
+  [
+    "a start of a disk that is listed no more, with a session",
+    atStart("discard", aside(session(0))),
+    "remove ended, own 0, rename 0 image",
+  ],
+  [
+    "a start without firmware that is listed no more",
+    atStart("discard", aside(session(0, 1)), firmware),
+    "remove ended, own 1, link 1 scratch, rename scratch image, remove 0, remove 1",
+  ],
+  [
+    "a start with firmware that somebody has replaced",
+    atStart("let go", session(0, 1), firmware),
+    "remove 0, remove 1",
+  ],
+  [
+    "a start of a master that is published by hand",
+    atStart("new session", layered(0, 1), { byHand: true }),
+    "rename scratch image, mark master, mark published.1",
+  ],
+  [
+    "a start of a plain master that is published by hand",
+    atStart("new session", plain, { byHand: true }),
+    "rename scratch image, mark master, mark published.0",
+  ],
+  [
+    "a start of a master that is listed no more",
+    atStart("new session", layered(0, 1), { byHand: true, listed: false }),
+    "rename scratch image",
+  ],
+  [
+    "a start of a master that goes on",
+    atStart("keep", session(0, 1), { byHand: true }),
+    "",
+  ],
+  [
+    "taking back an overlay on a plain disk",
+    undone("new session", plain, madePlain, names.scratch, names.layer(0)),
+    "remove scratch, remove 0",
+  ],
+  ["taking it back where another host made both", undone("new session", plain, madePlain), ""],
+  [
+    "taking a session back",
+    undone("new session", layered(0, 1), begun, image, names.scratch),
+    "own 1, link 1 scratch, rename scratch image",
+  ],
+  [
+    "taking it back where another host's is in its place",
+    undone("new session", layered(0, 1), begun, names.scratch),
+    "",
+  ],
+  ["taking back a session over an older one", undone("new session", session(0, 1), begun, image), ""],
+  [
+    "taking back a session that has set a marked one aside",
+    undone(
+      "set aside, new session",
+      session(0),
+      beside(marked(begun), { [names.ended]: SESSION }),
+      image,
+      names.mark,
+    ),
+    "remove mark, rename ended image",
+  ],
+  [
+    "taking it back where another host has made the mark",
+    undone("set aside, new session", session(0), beside(marked(begun), { [names.ended]: SESSION }), image),
+    "rename ended image",
+  ],
+  [
+    "taking back what announces that a session is put back",
+    undone("put back", aside(layered(0, 1)), announced, names.scratch),
+    "remove scratch",
+  ],
+  [
+    "taking back a start whose session was put back",
+    undone("put back", aside(layered(0, 1)), session(0, 1), image, names.scratch),
+    "",
+  ],
+  [
+    "an end beside what the start was to forget",
+    atEnd("discard", aside(session(0)), forgets("forget")),
+    "remove ended, own 0, rename 0 image",
+  ],
+  [
+    "an end beside another guest's",
+    atEnd("discard", aside(session(0)), forgets("others")),
+    "remove ended, own 0, rename 0 image",
+  ],
+  [
+    "an end beside what stays",
+    atEnd("discard", aside(session(0)), forgets("stay")),
+    "own 0, link 0 scratch, rename scratch image",
+  ],
+  [
+    "an end of a guest that never came up, beside what its start was to forget",
+    atEnd("discard", aside(session(0)), forgets("forget"), false),
+    "own 0, link 0 scratch, rename scratch image",
+  ],
+  ["an end without a session", atEnd("discard", layered(0)), ""],
+  [
+    "an end that sets a session aside in place of another",
+    atEnd("set aside", aside(session(0))),
+    "remove ended, link image ended, own 0, link 0 scratch, rename scratch image",
+  ],
+  [
+    "an end that leaves a flagged session to a person",
+    atEnd("leave to a person", session(0), set),
+    "link image mark",
+  ],
+  ["an end that leaves a session without a flag to a person", atEnd("leave to a person", session(0)), ""],
+  [
+    "an end that leaves a marked session to a person",
+    atEnd("leave to a person", marked(session(0)), set),
+    "",
+  ],
+  [
+    "an end that leaves a session whose own flag an editor has cleared",
+    atEnd("leave", marked(session(0)), { record: { ...record, flagged: true } }),
+    "remove mark",
+  ],
+  ["an end that leaves a session which another host has marked", atEnd("leave", marked(session(0))), ""],
+  [
+    "an end of a guest that never came up, whose flag an editor has cleared",
+    atEnd("leave", marked(session(0)), { record: { ...record, flagged: true } }, false),
+    "",
+  ],
+  [
+    "an end whose session goes on elsewhere",
+    atEnd("pass on", session(0), set),
+    "link image mark, note /config/guest.session, clear /config/guest.json",
+  ],
+  ["an end whose session goes on elsewhere without a flag", atEnd("pass on", session(0)), ""],
+  [
+    "a commit of a master that is published by hand",
+    atEnd("commit", session(0, 1), { byHand: true }),
+    "note /config/guest.session, mark master, mark published.1, own image, sync image, link image committing, rename committing 2",
+  ],
+];
+
+for (const [what, steps, expected] of orders) {
+  Deno.test(`the steps of ${what}, in order`, () => assertEquals(steps, expected));
+}
+
+Deno.test("a guest is left alone only where nothing is listed, merged or lost", () => {
+  const one = (decision: Decision, listing: Listing) => ({ disk: { ...disk, listing }, decision });
+  assertEquals(isLeftAlone([one("let go", layered(0)), one("nothing", plain)], [record]), true);
+  assertEquals(isLeftAlone([one("let go", layered(0, 1))], [record]), false);
+  assertEquals(isLeftAlone([one("keep", session(0))], [record]), false);
+  assertEquals(isLeftAlone([one("let go", plain)], [{ ...record, lost: true }]), false);
+});
+
+Deno.test("what is set aside of another disk goes at the end of a guest that came up, if a session of it is set aside", () => {
+  const two = (isUp: boolean) =>
+    planRelease(
+      [
+        { disk: { ...disk, listing: session(0) }, decision: "set aside" },
+        { disk: { ...disk, target: "vdb", listing: aside(session(0)) }, decision: "discard" },
+      ],
+      { isUp, at: new Date(0) },
+      paths,
+    ).filter(({ subject }) => subject === "vdb")
+      .map(({ steps }) => words(steps));
+  const goes = "own 0, link 0 scratch, rename scratch image";
+  assertEquals(two(true), ["remove ended", goes]);
+  assertEquals(two(false), [goes]);
+});
+
+Deno.test("of two flags that a session may use up, clearing one leaves it unknown whether the other asks for it", () => {
+  const both = { ...disk, flag: "set", startFlag: { target: "vdc", isSet: true } } as const;
+  assertEquals(afterClearing(both, ["vdc"]).flag, "unreadable");
+  assertEquals(afterClearing({ ...both, flag: "unreadable" }, ["vdc"]).flag, "clear");
+  assertEquals(afterClearing({ ...disk, flag: "set" }, ["vda"]).flag, "clear");
+  assertEquals(afterClearing(both, ["vdb"]).flag, "set");
+});
+
+Deno.test("firmware whose disks have ended goes as they went, unless nobody knows how, or it has ended already", () => {
+  const file = { ...disk, ...firmware, target: "nvram", listing: session(0) };
+  const ended = (listing: Listing, differs: Partial<ObservedDisk> = {}, isBegun = false) =>
+    endFirmware(
+      { stages: [], disks: [{ ...disk, listing }, { ...file, ...differs }], replaced: new Set() },
+      () => isBegun,
+    ).stages.map(({ subject, steps }) => `${subject}: ${words(steps)}`);
+  const goes = ["nvram: own 0, rename 0 image"];
+  const stays = ["nvram: link image ended, own 0, link 0 scratch, rename scratch image"];
+  assertEquals([plain, layered(0, 1)].map((listing) => ended(listing)), [goes, goes]);
+  assertEquals(ended(aside(layered(0))), stays);
+  assertEquals(ended(aside(layered(0)), {}, true), goes);
+  assertEquals(ended(session(0)), []);
+  assertEquals(ended(plain, { record: { ...file.record, idle: true } }), []);
+  assertEquals(ended(plain, { record: undefined }), []);
+  assertEquals(ended(plain, { listing: layered(0) }), []);
+  // Where its session was to be set aside, what was set aside before went first.
+  const left = "nvram: own 0, link 0 scratch, rename scratch image";
+  assertEquals(ended(aside(layered(0)), { listing: aside(session(0)) }), [left]);
+  const alone = { stages: [], disks: [file], replaced: new Set<string>() };
+  assertEquals(endFirmware(alone, () => false), alone);
 });
