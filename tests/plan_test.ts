@@ -2,10 +2,10 @@ import { assertEquals } from "@std/assert";
 import type { Decision } from "../lib/state/decision_table.ts";
 import { afterClearing, isTorn, type ObservedDisk } from "../lib/state/observed_disk.ts";
 import { guestNames, namesOf } from "../lib/state/paths.ts";
-import { isLeftAlone, planPrepare, planUndo } from "../lib/state/prepare_plan.ts";
+import { isLeftAlone, marksOf, planPrepare, planUndo } from "../lib/state/prepare_plan.ts";
 import { recordsAtPrepare } from "../lib/state/records_at_prepare.ts";
 import { unfinished } from "../lib/state/records_at_release.ts";
-import { endFirmware } from "../lib/state/recovery.ts";
+import { endFirmware, joiningCommit, planFirmwareEnd, planRecovery } from "../lib/state/recovery.ts";
 import { planRelease } from "../lib/state/release_plan.ts";
 import type { SessionRecord } from "../lib/state/session_record.ts";
 import { type Layers, type Listing, parse, type State } from "../lib/state/state.ts";
@@ -207,6 +207,16 @@ const orders: readonly (readonly [what: string, steps: string, words: string])[]
     "rename scratch image, mark master, mark published.0",
   ],
   [
+    "a start of a master of which nothing is published yet",
+    atStart("new session", beside(layered(0, 1), { [names.master]: 5 }), { byHand: true }),
+    "rename scratch image, mark published.1",
+  ],
+  [
+    "a start of a master of which an older commit is published",
+    atStart("new session", beside(layered(0, 1), { [names.published(0)]: 5 }), { byHand: true }),
+    "rename scratch image",
+  ],
+  [
     "a start of a master that is listed no more",
     atStart("new session", layered(0, 1), { byHand: true, listed: false }),
     "rename scratch image",
@@ -245,6 +255,17 @@ const orders: readonly (readonly [what: string, steps: string, words: string])[]
     "remove mark, rename ended image",
   ],
   [
+    "taking it back before the next one has its mark",
+    undone(
+      "set aside, new session",
+      session(0),
+      beside(begun, { [names.ended]: SESSION }),
+      image,
+      names.mark,
+    ),
+    "rename ended image",
+  ],
+  [
     "taking it back where another host has made the mark",
     undone("set aside, new session", session(0), beside(marked(begun), { [names.ended]: SESSION }), image),
     "rename ended image",
@@ -280,6 +301,17 @@ const orders: readonly (readonly [what: string, steps: string, words: string])[]
     "own 0, link 0 scratch, rename scratch image",
   ],
   ["an end without a session", atEnd("discard", layered(0)), ""],
+  ["an end that leaves an idle disk to a person", atEnd("leave to a person", layered(0), set), ""],
+  [
+    "an end whose session's flag an editor has cleared, and that holds it",
+    atEnd("hold", marked(session(0)), { record: { ...record, flagged: true } }),
+    "",
+  ],
+  [
+    "an end where what its start was to forget is gone",
+    atEnd("discard", session(0), forgets("forget")),
+    "own 0, rename 0 image",
+  ],
   [
     "an end that sets a session aside in place of another",
     atEnd("set aside", aside(session(0))),
@@ -375,6 +407,117 @@ Deno.test("firmware whose disks have ended goes as they went, unless nobody know
   // Where its session was to be set aside, what was set aside before went first.
   const left = "nvram: own 0, link 0 scratch, rename scratch image";
   assertEquals(ended(aside(layered(0)), { listing: aside(session(0)) }), [left]);
+  assertEquals(planFirmwareEnd({ ...file, listing: layered(0) }, false), []);
+  const before = { subject: "vda", steps: [] };
+  const found = { stages: [before], disks: [{ ...disk, listing: plain }, file], replaced: new Set<string>() };
+  assertEquals(endFirmware(found, () => false).stages[0], before);
   const alone = { stages: [], disks: [file], replaced: new Set<string>() };
   assertEquals(endFirmware(alone, () => false), alone);
+});
+
+Deno.test("a start notes what it is about to do, announces what is put back, and leaves a guest alone of which nothing is listed", () => {
+  const made = (decision: Decision, listing: Listing) =>
+    words(
+      planPrepare(
+        [{ disk: { ...disk, listing }, decision }],
+        { stages: [], disks: [], replaced: new Set() },
+        [],
+        "fresh",
+        paths,
+      ).made.flatMap(({ steps }) => steps),
+    );
+  const noted = "note /config/guest.session, starting /config/guest.starting fresh";
+  assertEquals(made("put back", aside(layered(0, 1))), `${noted}, link ended scratch`);
+  assertEquals(made("put back", aside(layered(0))), noted);
+  assertEquals(made("let go", layered(0)), "note /config/guest.session");
+  const of = (listing: Listing) =>
+    marksOf([{ disk: { ...disk, ...firmware, listing }, decision: "nothing" }]);
+  assertEquals([of(new Map()), of(plain)], [["firmware"], []]);
+});
+
+const committing = beside(session(0), { [names.committing]: SESSION });
+const second = namesOf("/images/data.img");
+const ofSecond = (listing: Listing) =>
+  new Map([...listing].map(([path, inode]) => [path.replace(image, second.image), inode]));
+const other: ObservedDisk = {
+  ...disk,
+  target: "vdb",
+  names: second,
+  record: { ...record, target: "vdb", image: second.image },
+  listing: ofSecond(session(0)),
+};
+
+Deno.test("with a commit that was cut short those sessions are committed that its end has noted, or that were meant before", () => {
+  const joins = (
+    differs: Partial<SessionRecord>,
+    observed: Partial<ObservedDisk> = {},
+    decided: Partial<ObservedDisk> = {},
+  ) =>
+    joiningCommit([
+      { ...disk, listing: committing, ...decided },
+      { ...other, ...observed, record: { ...other.record!, ...differs } },
+    ]).length > 0;
+  const noted = (flagVersion: string) => ({ record: { ...record, flagVersion } });
+  const its = { held: true, flagVersion: "1" };
+  // As its end has noted.
+  assertEquals(joins(its, {}, noted("1")), true);
+  assertEquals(joins(its, {}, noted("none")), true);
+  assertEquals(joins({ ...its, flagVersion: "2" }, {}, noted("1")), false);
+  assertEquals(joins({ ...its, held: false }, {}, noted("1")), false);
+  assertEquals(joins({ held: true }, {}, noted("1")), false);
+  assertEquals(joins({ held: true }, set, noted("1")), false);
+  assertEquals(joins(its, { source: "other" }, noted("1")), false);
+  assertEquals(joins(its, { listing: ofSecond(layered(0)) }, noted("1")), false);
+  // Where it has noted nothing.
+  assertEquals(joins({ held: true }, set), true);
+  assertEquals(joins({ flagged: true }, set), true);
+  assertEquals(joins({}, { listing: ofSecond(marked(session(0))) }), true);
+  assertEquals(joins({}, set), false);
+  assertEquals(joins({ held: true }), false);
+  // The firmware's go with any disk's, and ask for none themselves.
+  assertEquals(joins({}, { firmware: true }), true);
+  assertEquals(joins({ held: true }, set, { firmware: true }), false);
+  // Committed while its flag can't be cleared, it would be committed twice.
+  assertEquals(joins({ held: true }, set, { flag: "unreadable" }), false);
+});
+
+Deno.test("a commit that was cut short is finished with those that join it, and clears the flags that asked for it", () => {
+  const decided = { ...disk, ...set, listing: committing };
+  const joined = { ...other, ...set, record: { ...other.record!, held: true } };
+  const secondWords = wordsOf(second);
+  const recovered = (isNewer: (disk: ObservedDisk) => boolean, ...strangers: string[]) => {
+    const { stages, disks } = planRecovery([decided, joined], paths, new Set(strangers), isNewer);
+    return [
+      ...stages.map(({ subject, steps }) => `${subject}: ${secondWords(steps).replaceAll(image, "vda")}`),
+      disks.map(({ flag }) => flag).join(" "),
+    ];
+  };
+  const decides = "own image, sync image, link image committing";
+  const renamed = "rename vda.autorevert-committing vda.backing_file.1";
+  const both = `${renamed}, rename committing 1`;
+  const clear = "clear /config/guest.json";
+  assertEquals(recovered(() => false), [`vda vdb: ${decides}, ${clear}, ${both}`, "clear clear"]);
+  assertEquals(recovered(({ target }) => target === "vda"), [
+    `vda vdb: ${decides}, ${clear}, ${both}`,
+    "set clear",
+  ]);
+  assertEquals(recovered(() => true), [`vda vdb: ${decides}, ${both}`, "set set"]);
+  assertEquals(recovered(() => false, joined.names.image), [`vda: ${clear}, ${renamed}`, "clear set"]);
+});
+
+Deno.test("a commit that was cut short uses up both flags of its session, and leaves another disk's unknown that had one of them", () => {
+  const vdd = { startFlag: { target: "vdd", isSet: true } } as const;
+  const third = namesOf("/images/third.img");
+  const committed = { ...disk, ...set, ...vdd, listing: committing };
+  const held = { ...other, ...set, ...vdd, record: { ...other.record!, held: true } };
+  const idle = { ...disk, ...set, ...vdd, target: "vdc", names: third, listing: new Map([[third.image, 1]]) };
+  const { disks } = planRecovery([committed, held, idle], paths);
+  assertEquals(disks.map(({ flag }) => flag), ["clear", "clear", "unreadable"]);
+});
+
+Deno.test("a recovery takes steps for what was cut short, and for nothing else", () => {
+  const steps = (listing: Listing) =>
+    planRecovery([{ ...disk, listing }], paths).stages.map(({ steps }) => words(steps));
+  assertEquals(steps(beside(plain, { [names.scratch]: MADE })), ["remove scratch"]);
+  assertEquals(steps(plain), []);
 });

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { becomeMaster } from "../lib/state/master_transitions.ts";
 import {
   copyToLower,
   dropLowest,
@@ -320,6 +321,12 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     moves.probe(names, new Map([...listing(1, "top"), [names.probe, 1]])),
     "remove probe, link image probe, remove probe",
   ],
+  [
+    "the first seat's start",
+    becomeMaster(names, { kind: "plain", ended: false }, new Map([[names.image, 1]])),
+    "mark master, link image 0",
+  ],
+  ["the next seat's start", becomeMaster(names, underSeats, listing(2, "session", [names.master])), ""],
   ["a merge's mark", markMerge(names, twoLayers), "link 1 merge.1"],
   ["a merge's mark on an only layer", markMerge(names, onlyAside), ""],
   ["a second merge's mark", markMerge(names, torn), ""],

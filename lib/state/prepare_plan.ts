@@ -76,7 +76,7 @@ export function planPrepare(
     const steps = atPrepare(disk, decision);
     // A guest that comes from elsewhere may find a configuration that knows nothing of what is published.
     if (!disk.listed || !beginsSession(decision)) return stage(disk.target, ...steps);
-    const after = afterAll(disk.listing, [...createSession(disk), ...steps]);
+    const after = afterAll(disk.listing, createSession(disk));
     return stage(disk.target, ...steps, ...holdPublished(disk.names, after, disk.byHand ?? false));
   });
   const late = begun.filter(({ disk }) => !isFlaggedAtStart(disk));

@@ -89,8 +89,7 @@ export function endFirmware(recovery: Recovery, isBegun: (disk: ObservedDisk) =>
   const isAside = all.some(hasEnded);
   const stages: Stage[] = [];
   const disks = recovery.disks.map((disk) => {
-    const isLeft = disk.firmware && stateOf(disk).kind === "session" && disk.record !== undefined &&
-      !disk.record.idle;
+    const isLeft = stateOf(disk).kind === "session" && disk.record !== undefined && !disk.record.idle;
     if (!isLeft) return disk;
     const steps = planFirmwareEnd(disk, isAside && !isBegun(disk));
     stages.push({ subject: disk.target, steps });

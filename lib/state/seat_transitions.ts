@@ -55,7 +55,7 @@ export function undoSeat(
     made !== undefined && now.get(path) === made ? [{ kind: "remove", path }] : [];
   if (decision === "put back") {
     // A rename that failed may have been done all the same.
-    const isDone = now.has(names.image) && now.get(names.image) === before.get(names.ended);
+    const isDone = now.get(names.image) === before.get(names.ended);
     return isDone && !now.has(names.ended) ? [{ kind: "rename", from: names.image, to: names.ended }] : [];
   }
   // Another host may have given the image's name to what was made here, under the name that both use, and run on it.

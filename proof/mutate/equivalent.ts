@@ -8,6 +8,8 @@ export const equivalent: Readonly<Record<string, string>> = {
   'lib/state/release_plan.ts: atRelease: never state.kind !== "session"': onlySessions,
   'lib/state/prepare_plan.ts: startable: always state.kind === "plain" || state.kind === "layered" || state.kind === "session"':
     "the table begins no session on anything else",
+  'lib/state/recovery.ts: planRecovery: always step.kind === "clear"':
+    "no other step of a commit names targets; the condition tells the compiler",
   "lib/state/records_at_release.ts: recordsAtRelease: never record === undefined":
     "at an end, all disks are those of the note",
 };
