@@ -165,6 +165,11 @@ const orders: readonly (readonly [what: string, steps: string, words: string])[]
     "rename ended image",
   ],
   [
+    "a session that is put back where its layers are gone",
+    atStart("put back", aside(plain)),
+    "rename ended image",
+  ],
+  [
     "a session that is put back on commits, in place of a marked one",
     atStart("put back", marked(aside(session(0, 1)))),
     "remove mark, rename ended image, remove scratch",

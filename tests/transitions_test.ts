@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { becomeMaster } from "../lib/state/master_transitions.ts";
+import { becomeMaster, holdPublished } from "../lib/state/master_transitions.ts";
 import {
   copyToLower,
   dropLowest,
@@ -327,6 +327,11 @@ const orders: readonly (readonly [move: string, steps: readonly Step[], words: s
     "mark master, link image 0",
   ],
   ["the next seat's start", becomeMaster(names, underSeats, listing(2, "session", [names.master])), ""],
+  [
+    "publishing by hand of a disk without layers",
+    holdPublished(names, new Map([[names.image, 1]]), true),
+    "",
+  ],
   ["a merge's mark", markMerge(names, twoLayers), "link 1 merge.1"],
   ["a merge's mark on an only layer", markMerge(names, onlyAside), ""],
   ["a second merge's mark", markMerge(names, torn), ""],

@@ -46,7 +46,7 @@ function atPrepare(
     if (disk.listed && start !== "migrate" && state.kind !== "stray") return "new session";
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
   }
-  const isDone = ended && disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
+  const isDone = disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
   // A start that was cut short may have set the disk's aside already.
   const isDue = has(decisions, "set aside, new session") || waitsToBeSetAside(disk);
   const isSetAside = isSession && isDue && !isDone;
