@@ -119,7 +119,7 @@ export function versionsKept(file: ObservedDisk, disks: readonly ObservedDisk[])
   });
   if (oldest === -1) return 0;
   // Where an undo of that goes back to is below those of which no disk has anything.
-  while (oldest > 0 && isAllUndone(commitOf(file.record, commits[oldest - 1]))) oldest--;
+  while (isAllUndone(commitOf(file.record, commits[oldest - 1]))) oldest--;
   return commits.length - oldest;
 }
 
@@ -210,7 +210,7 @@ export function versionBefore(
   record: SessionRecord,
   { layers, torn }: Extract<State, { kind: "layered" }>,
 ): number | undefined {
-  if (!record.firmware || !record.commits) return undefined;
+  if (!record.firmware) return undefined;
   const [lowest, ...older] = layers.slice(torn ? 1 : 0, -1);
   const before = older.findLast((number) => !isAllUndone(commitOf(record, number))) ?? lowest;
   return before === layers.at(-2) ? undefined : before;
