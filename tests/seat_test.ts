@@ -6,6 +6,7 @@ import { standingOn, tellStanding } from "../lib/hook/standing.ts";
 import { backingOf, isMarkedCorrupt } from "../lib/host/qcow2.ts";
 import { namesOf } from "../lib/state/paths.ts";
 import { formatSeats, parseSeats, type SeatRecord } from "../lib/state/seat_record.ts";
+import * as seats from "../lib/state/seat.ts";
 import type { DecidedSeat } from "../lib/state/seat.ts";
 import { decideSeat, type SeatDecision, type SeatFacts, seatTable } from "../lib/state/seat_table.ts";
 import {
@@ -339,6 +340,80 @@ const orders: readonly (readonly [what: string, steps: ReturnType<typeof createS
 for (const [what, steps, expected] of orders) {
   Deno.test(`the steps of a seat, ${what}`, () => assertEquals(words(steps), expected));
 }
+
+Deno.test("two times are one where a copy of the file has whole seconds only", () => {
+  assertEquals(seats.isSameTime(1500, 1500), true);
+  assertEquals([seats.isSameTime(1500, 1000), seats.isSameTime(1000, 1500)], [true, true]);
+  assertEquals([seats.isSameTime(1500, 1200), seats.isSameTime(2000, 1500)], [false, false]);
+  const none = [
+    seats.isSameTime(undefined, 1),
+    seats.isSameTime(1, undefined),
+    seats.isSameTime(undefined, undefined),
+  ];
+  assertEquals(none, [false, false, false]);
+});
+
+/** What is told of a seat by its note and files. */
+function told(files: Files, noted: Partial<SeatRecord> | undefined, times: Partial<seats.ObservedSeat> = {}) {
+  const { seat } = decided("nothing", files, noted);
+  const all = { ...seat, made: 5, written: 6500, ...times, ...noted === undefined && { record: undefined } };
+  const answers = {
+    unborn: seats.isSeatUnborn(all),
+    due: seats.waitsToBeSetAside(all),
+    awaited: seats.isSeatAwaited(all),
+    staying: seats.hasStaying(all),
+    away: seats.isKnownAway(all),
+    saved: seats.isSavedOn(all),
+    noted: seats.isNoted(all),
+    another: seats.isAnotherSession(all),
+    others: seats.isAnotherHosts(all),
+    beside: seats.besideOf(all) !== undefined,
+  };
+  return Object.entries(answers).filter(([, is]) => is).map(([what]) => what).join(" ");
+}
+
+Deno.test("what lies in a seat's place is told by its note: the guest's own session, a saved one, or another host's", () => {
+  const one = { image: 1 };
+  const two = { image: 1, ended: 2 };
+  assertEquals(told(one, undefined), "");
+  assertEquals(told({}, {}), "noted");
+  assertEquals([told(one, {}), told(one, { made: 5 })], ["noted", "noted"]);
+  assertEquals(told(one, { made: 4 }), "another others");
+  assertEquals(told(one, { waits: true }), "awaited away saved noted");
+  assertEquals(told(one, { waits: true, left: true }), "awaited away noted others");
+  assertEquals(told(one, { waits: true, made: 5, beside: "died" }), "awaited noted beside");
+  assertEquals(told(one, { waits: true, made: 5, beside: "ended" }), "awaited noted another beside");
+  assertEquals(told(one, { made: 4, beside: "ended" }), "another others");
+  assertEquals(told({}, { waits: true, beside: "ended", made: 5 }), "awaited noted");
+  assertEquals(told(one, { resumed: 6500 }), "away saved noted");
+  assertEquals(told(one, { resumed: 6500, made: 4 }), "");
+  assertEquals(told(one, { resumed: 6000, made: 4 }), "another others");
+  assertEquals([told(one, { written: 6500 }), told(one, { written: 6000 })], ["noted", "noted"]);
+  assertEquals(told(one, { written: 6200, made: 5 }), "noted another others");
+  // What a start was about to set aside when it was cut short, and has set aside.
+  assertEquals(told(one, { aside: "stay" }), "due awaited away noted");
+  assertEquals(told(one, { aside: "stay", beside: "died" }), "due awaited away noted beside");
+  assertEquals(told(two, { aside: "stay", setsAside: 6500 }), "due awaited away noted");
+  assertEquals(told(two, { aside: "stay", setsAside: 6500, made: 5 }), "unborn noted");
+  assertEquals(told(two, { aside: "stay", setsAside: 6000 }), "unborn noted");
+  assertEquals(told(two, { aside: "stay" }, { written: undefined }), "unborn noted");
+  assertEquals([told(two, { aside: "forget" }), told(two, {})], ["unborn noted", "noted"]);
+  assertEquals(told(two, { aside: "forget", made: 4 }), "another others");
+  assertEquals([told({ ended: 2 }, { aside: "stay" }), told(one, { aside: "forget" })], ["noted", "noted"]);
+  assertEquals(told(two, { stays: true, setsAside: 7500 }, { endedWritten: 7500 }), "staying noted");
+  assertEquals(told(two, { setsAside: 7500 }, { endedWritten: 7500 }), "noted");
+  assertEquals(told(two, { stays: true, setsAside: 7500 }, { endedWritten: 7200 }), "noted");
+  assertEquals(told(two, { stays: true }), "noted");
+});
+
+Deno.test("a restore finds a session set aside only where that is the one of its save", () => {
+  const has = (start: SeatFacts["start"], noted: Partial<SeatRecord>, files: Files = { ended: 2 }) =>
+    seats.hasSetAside({ ...decided("nothing", files, noted).seat, endedWritten: 7500 }, start);
+  assertEquals([has("resume", {}), has("resume", {}, {})], [true, false]);
+  assertEquals([has("resume", { written: 7500 }), has("resume", { written: 7200 })], [true, false]);
+  assertEquals([has("resume", { setsAside: 7500 }), has("resume", { setsAside: 7200 })], [true, false]);
+  assertEquals([has("fresh", { written: 7200 }), has("fresh", { written: 7200 }, {})], [true, false]);
+});
 
 Deno.test("a note of seats is read as it was written", () => {
   const records: SeatRecord[] = [
