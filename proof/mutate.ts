@@ -55,6 +55,11 @@ const actions = [
     "merge",
     "merge_choice",
     "merge_checks",
+    "decide",
+    "observe",
+    "kept_commits",
+    "layer_writes",
+    "misplaced_image",
   ].map((name) => `lib/hook/${name}.ts`),
   ...[
     "master_mark",
