@@ -376,7 +376,11 @@ Deno.test("what lies in a seat's place is told by its note: the guest's own sess
   const one = { image: 1 };
   const two = { image: 1, ended: 2 };
   assertEquals(told(one, undefined), "");
-  assertEquals(told({}, {}), "noted");
+  assertEquals([told({}, {}), told({}, { made: 4, written: 1 }), told({}, { aside: "stay" })], [
+    "noted",
+    "noted",
+    "noted",
+  ]);
   assertEquals([told(one, {}), told(one, { made: 5 })], ["noted", "noted"]);
   assertEquals(told(one, { made: 4 }), "another others");
   assertEquals(told(one, { waits: true }), "awaited away saved noted");
@@ -404,6 +408,11 @@ Deno.test("what lies in a seat's place is told by its note: the guest's own sess
   assertEquals(told(two, { setsAside: 7500 }, { endedWritten: 7500 }), "noted");
   assertEquals(told(two, { stays: true, setsAside: 7500 }, { endedWritten: 7200 }), "noted");
   assertEquals(told(two, { stays: true }), "noted");
+});
+
+Deno.test("a session is no matter of a start where the domain names it no more, or nobody can tell", () => {
+  const all = ["leave", "leave to a person", "nothing", "keep"] as const;
+  assertEquals(all.map(seats.isSeatLeft), [true, true, false, false]);
 });
 
 Deno.test("a restore finds a session set aside only where that is the one of its save", () => {

@@ -87,7 +87,6 @@ export function isSeatAwaited(seat: Lying): boolean {
 /** Whether what the session's own start has set aside is still there, and outlives the session. */
 export function hasStaying(seat: ObservedSeat): boolean {
   const { endedWritten, record } = seat;
-  if (endedWritten === undefined) return false;
   return record?.stays === true && isSameTime(endedWritten, record.setsAside);
 }
 
