@@ -165,7 +165,7 @@ Deno.test("a session that a guest was saved on outlives a start that is refused 
   assertEquals(code, 1);
   await fixture.event("release", "failed");
   for (const path of beside) Deno.removeSync(path);
-  assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
+  assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), { base: "vda", session: "yes" });
   assertEquals((await fixture.event("restore")).code, 0);
   assertEquals((await fixture.event("prepare")).code, 0);
   assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
