@@ -12,7 +12,7 @@ import {
   withUndone,
 } from "../lib/state/firmware_commits.ts";
 import type { ObservedDisk } from "../lib/state/observed_disk.ts";
-import { namesOf } from "../lib/state/paths.ts";
+import { layerNumber, namesOf } from "../lib/state/paths.ts";
 import type { FirmwareCommit, SessionRecord } from "../lib/state/session_record.ts";
 import type { Layers, Listing, State } from "../lib/state/state.ts";
 
@@ -80,12 +80,13 @@ Deno.test("to a layer of a disk belongs the newest version before that of its ne
     commits: [commit(1, os.layer(1)), undone(2, os.layer(2)), commit(3, os.layer(3))],
   });
   const on = (layer: number, layers = [0, 1, 3], record: SessionRecord | undefined = noted) =>
-    versionOf([0, 1, 2, 3], record, { image: os.image, layer }, layers);
+    versionOf([0, 1, 2, 3], record, (path) => layerNumber(os.image, path), { on: layer, layers });
   assertEquals([0, 1, 2, 3].map((layer) => on(layer)), [0, 1, 2, 3]);
   // What is there no more, and was not undone, is in the disk.
   assertEquals(on(0, [0]), 1);
-  assertEquals(versionOf([0, 1, 2, 3], noted, { image: data.image, layer: 0 }, [0, 1, 2, 3]), 3);
-  assertEquals(versionOf([0, 1, 4], noted, { image: os.image, layer: 0 }, [0, 1]), undefined);
+  const noLayer = () => undefined;
+  assertEquals(versionOf([0, 1, 2, 3], noted, noLayer, { on: 0, layers: [0, 1, 2, 3] }), 3);
+  assertEquals(versionOf([0, 1, 4], noted, noLayer, { on: 0, layers: [0, 1] }), undefined);
 });
 
 Deno.test("what is noted of a disk's layers is the disk once these are merged, but for what was undone", () => {

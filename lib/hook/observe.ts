@@ -305,10 +305,8 @@ function timesOf(
   const layers = "layers" in state
     ? state.layers.map((number) => ({ number, time: writtenTime(names.layer(number)) }))
     : [];
-  // A commit that was decided is a layer once it is completed.
-  const others = [names.committing, ...layers.length === 0 ? [names.image] : []].filter((path) =>
-    listing.has(path)
-  );
+  // A session that is committed is a layer once that is completed.
+  const others = [names.image, names.committing].filter((path) => listing.has(path));
   const layerTimes = [...layers.map(({ time }) => time), ...others.map(writtenTime)];
   const written = layers.find(({ time }) => record?.below?.includes(time) === false);
   return {

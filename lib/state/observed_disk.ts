@@ -31,7 +31,7 @@ export interface ObservedDisk {
   readonly made?: number | undefined;
   /** When the image was last written to, in milliseconds. */
   readonly written?: number | undefined;
-  /** When each of the files that are the disk was last written to, in milliseconds by the clock of their file system. */
+  /** When each file that is a layer, or may become one, was last written to, in milliseconds by the clock of their file system. */
   readonly layerTimes?: readonly number[];
   /** The same as `written` of the file that is set aside. */
   readonly endedWritten?: number | undefined;
