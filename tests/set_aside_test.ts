@@ -1141,3 +1141,19 @@ for (const cut of ["note", "rename"]) {
     });
   }
 }
+
+Deno.test("no restore comes up on a session that recover --keep kept in place of the guest's own, wherever it is cut short", async () => {
+  for (const fault of ["dies before", "dies after"] as const) {
+    await atEveryStep(fault, async (failing) => {
+      using fixture = await up(false);
+      fixture.define();
+      await fixture.good("release", "saved");
+      await fixture.good("prepare");
+      fixture.boot();
+      await fixture.type("recover --keep guest", true, { perform: failing.perform });
+      await fixture.good("restore");
+      const { code } = await fixture.event("prepare");
+      if (code === 0) assertEquals(fixture.read(fixture.vda), session);
+    });
+  }
+});

@@ -75,6 +75,7 @@ export async function endSessions(
   const needed = all.filter((disk) =>
     options.has("keep") ? hasSetAside(disk) : maySomebodyNeed(disk, context)
   );
+  const goes = needed.map(({ names }) => names.image);
   if (options.has("keep")) {
     // Flags that are set later are meant for the next session.
     const usesFlag = ({ image }: SessionRecord) =>
@@ -84,6 +85,7 @@ export async function endSessions(
       ...ours.includes(record) && { held: true, flagVersion: usesFlag(record) && flagVersion || "none" },
       // One that isn't this guest's yet must not go at the next start.
       ...foreign.includes(record.image) && { idle: true as const },
+      ...ours.includes(record) && goes.includes(record.image) && { lost: true as const },
     }));
     await run.take("", [{ kind: "note", path: paths.note, records: deciding }]);
     for (const { target, names, listing, byHand } of sessions) {
@@ -119,7 +121,6 @@ export async function endSessions(
       : "; the flag stays, and the next session will be kept";
   for (const disk of sessions) terminal.print(`${domain} ${disk.target}: ${outcome}${flagSaid(disk)}`);
   // What the guest was saved on is the disk now, or gone: nothing else that lies there is for its memory.
-  const goes = needed.map(({ names }) => names.image);
   const left = note.map((record): SessionRecord => {
     const { waits: _, ...rest } = record;
     if (!ours.includes(record)) return record;
