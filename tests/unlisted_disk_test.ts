@@ -288,3 +288,18 @@ Deno.test("a disk that was given to another guest is not thrown away by what the
     said.join("\n"),
   );
 });
+
+Deno.test("no restore comes up where a start without its configuration has thrown away what the guest was saved on", async () => {
+  using fixture = new Fixture().disks({ vda: false }).define();
+  await fixture.start();
+  await fixture.good("release", "saved");
+  // A start in place of the saved guest dies before it is up.
+  await fixture.good("prepare");
+  fixture.boot();
+  const { printed } = await fixture.type("disable guest");
+  assertStringIncludes(printed.join(), "the session that was set aside goes at its next start");
+  await fixture.good("prepare");
+  await fixture.good("release", "failed");
+  await fixture.good("restore");
+  assertEquals((await fixture.event("prepare")).code, 1);
+});

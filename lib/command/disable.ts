@@ -85,7 +85,8 @@ function afterDisable({ target, condition, disk }: InspectedDisk, context: Guest
         recoverCommand("--keep|--discard", domain, name);
     case "reverts":
     case "resumes":
-      return "the session that died is thrown away at the next start; then the disk is left alone";
+      return ["the session that died is thrown away at the next start; then the disk is left alone", ...also]
+        .join("; ");
     case "elsewhere":
     case "attention":
       if (disk !== undefined && isAway(disk)) {

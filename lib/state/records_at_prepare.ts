@@ -97,7 +97,8 @@ function keptRecord(
     ...isLeft && !isByMark && disk.flag === "unreadable" && { waits: true },
     ...isLeft && { detached: true },
     // What a guest may have been saved on goes.
-    ...(hasLostSession(disk) || decision === "let go" && hasEnded(stateOf(disk))) && { lost: true },
+    ...(hasLostSession(disk) ||
+      (decision === "let go" || decision === "discard") && hasEnded(stateOf(disk))) && { lost: true },
     ...setsAside !== undefined && (decision !== "put back" || from.aside) && { setsAside },
     // Until the guest is up, its memory may have to come back once more.
     ...(decision === "put back" || waits && !leavesAlone.includes(decision)) &&
