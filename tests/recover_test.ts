@@ -485,3 +485,13 @@ Deno.test("recover asks about a session whose image is by now a disk of a guest 
   );
   assertEquals(fixture.read(fixture.vda), { ...session, other: "yes" });
 });
+
+Deno.test("recover --discard says that the flag of the session is cleared with it", async () => {
+  using fixture = await up(true);
+  fixture.define();
+  fixture.boot();
+  await checkPrints(fixture, "recover guest --discard --yes", [
+    "guest vda: the session is thrown away: the next start begins without it; its flag is cleared with it",
+  ]);
+  assertEquals(fixture.flags().vda, false);
+});

@@ -116,6 +116,8 @@ export async function endSessions(
       ? `; where it began its flag is still set, for the next session there: ${
         cancelCommand(domain, disk.target)
       }`
+      : own.includes(disk) && disk.flag === "set" && !options.has("keep")
+      ? "; its flag is cleared with it"
       : own.includes(disk) || disk.startFlag !== undefined && disk.flag === "clear"
       ? ""
       : "; the flag stays, and the next session will be kept";
