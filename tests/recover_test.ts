@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
-import { dyingAt, tearing } from "./fault.ts";
+import { atEveryStep, dyingAt, tearing } from "./fault.ts";
 import { makeBorn, stamping } from "./file_times.ts";
 import { snapshot } from "./tree.ts";
 import { Fixture, LATER, LONG_AGO } from "./fixture.ts";
@@ -494,4 +494,16 @@ Deno.test("recover --discard says that the flag of the session is cleared with i
     "guest vda: the session is thrown away: the next start begins without it; its flag is cleared with it",
   ]);
   assertEquals(fixture.flags().vda, false);
+});
+
+Deno.test("a session that recover --keep was to keep is there after the next start, wherever the command was cut short", async () => {
+  await atEveryStep("dies after", async (failing) => {
+    using fixture = await up(false);
+    fixture.define();
+    fixture.boot();
+    await fixture.type("recover --keep guest", true, { perform: failing.perform });
+    await fixture.good("prepare");
+    const left = fixture.files().map((name) => fixture.read(`${fixture.images}/${name}`));
+    assert(left.some((content) => "session" in content));
+  });
 });

@@ -85,6 +85,8 @@ export async function endSessions(
       ...ours.includes(record) && { held: true, flagVersion: usesFlag(record) && flagVersion || "none" },
       // One that isn't this guest's yet must not go at the next start.
       ...foreign.includes(record.image) && { idle: true as const },
+      // Until its commit is decided, a start sets it aside.
+      ...ours.includes(record) && { waits: record.waits ?? true as const },
       ...ours.includes(record) && goes.includes(record.image) && { lost: true as const },
     }));
     await run.take("", [{ kind: "note", path: paths.note, records: deciding }]);
