@@ -1071,15 +1071,14 @@ const failing = (...kinds: string[]) => ({
 });
 
 for (const keeps of [false, true]) {
-  Deno.test(`a save that has filled the disk of the notes leaves its session, whatever starts then; keep-session: ${keeps}`, async () => {
+  Deno.test(`a save that has filled the disk of the notes leaves its session, also to a start that fails; keep-session: ${keeps}`, async () => {
     using fixture = await up(false);
     fixture.keys = { "keep-session": keeps };
     fixture.configure({ vda: false });
     await fixture.event("release", "saved", failing("note", "starting"));
     fixture.boot();
-    await fixture.start();
-    await fixture.stop();
-    if (keeps) await fixture.type("recover --discard guest --yes");
+    await fixture.good("prepare");
+    await fixture.good("release", "failed");
     await fixture.good("restore");
     await fixture.good("prepare");
     assertEquals(fixture.read(fixture.vda), session);

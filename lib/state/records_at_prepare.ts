@@ -5,7 +5,6 @@ import {
   bearsMark,
   hasStaying,
   isFlaggedAtStart,
-  isMadeForIt,
   isRecorded,
   isTorn,
   isUnborn,
@@ -142,7 +141,7 @@ function begunRecord(
     ...setsAside !== undefined && { setsAside },
     ...(decision === "set aside, new session"
       ? mayBeKeptAfterwards(disk, all)
-      : (record?.stays || isUnnotedAside(disk)) && from.aside === "stay") && { stays: true } as const,
+      : record?.stays && from.aside === "stay") && { stays: true } as const,
     ...record?.undone && decision === "new session" && { undone: true } as const,
     ...record?.commits && { commits: withoutMerged(record.commits, stateOfImage) },
   };
@@ -214,11 +213,6 @@ export function newRecord(disk: ObservedDisk, now: Date, others: readonly Sessio
   };
 }
 
-/** Whether the end that has set aside what lies there could not be noted: a guest may have been saved on it. */
-function isUnnotedAside({ record, endedMade }: ObservedDisk): boolean {
-  return record !== undefined && !record.over && isMadeForIt({ made: endedMade, record });
-}
-
 /** What a start means for the session that is set aside beside the one that it begins or resumes. */
 function asideAtPrepare(disk: ObservedDisk, decision: Decision): SessionRecord["aside"] {
   if (decision === "set aside, new session") return "stay";
@@ -230,7 +224,6 @@ function asideAtPrepare(disk: ObservedDisk, decision: Decision): SessionRecord["
   }
   // A start that was cut short, or failed in QEMU, is begun again: what it has set aside has not outlived any start yet.
   if (disk.record?.aside !== undefined) return disk.record.aside;
-  if (isUnnotedAside(disk)) return "stay";
   // Where the guest's own session is gone it is another's, too, but for a commit of its own that was undone.
   return disk.record === undefined || disk.record.lost && !disk.record.undone ? "others" : "forget";
 }
