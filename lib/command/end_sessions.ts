@@ -82,12 +82,15 @@ export async function endSessions(
       sessions.some((disk) => disk.names.image === image && own.includes(disk));
     const deciding = note.map((record) => ({
       ...record,
-      ...ours.includes(record) && { held: true, flagVersion: usesFlag(record) && flagVersion || "none" },
+      ...ours.includes(record) && {
+        held: true,
+        flagVersion: usesFlag(record) && flagVersion || "none",
+        // Until its commit is decided, a start sets it aside.
+        waits: record.waits ?? true as const,
+        ...goes.includes(record.image) && { lost: true as const },
+      },
       // One that isn't this guest's yet must not go at the next start.
       ...foreign.includes(record.image) && { idle: true as const },
-      // Until its commit is decided, a start sets it aside.
-      ...ours.includes(record) && { waits: record.waits ?? true as const },
-      ...ours.includes(record) && goes.includes(record.image) && { lost: true as const },
     }));
     await run.take("", [{ kind: "note", path: paths.note, records: deciding }]);
     for (const { target, names, listing, byHand } of sessions) {

@@ -7,7 +7,7 @@ import { UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { isSaved } from "../hook/decide.ts";
 import { openElsewhere, rebase, rebaseReading } from "../hook/image_errors.ts";
-import { layerNamed } from "../hook/layer_names.ts";
+import { isLowerLayer, layerNamed } from "../hook/layer_names.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { otherOwner } from "../hook/session_owner.ts";
 import * as files from "../host/files.ts";
@@ -71,9 +71,6 @@ export async function checkEnded(
   // One that stands on nothing is a whole disk.
   const isWhole = look.kind === "free" && backing === undefined;
   if (isWhole || backing !== undefined && files.sameFile(backing, top)) return;
-  const isBelow = state.layers.some((number) =>
-    backing !== undefined && files.sameFile(backing, names.layer(number))
-  );
   throw withContext(
     target,
     new UserError(
@@ -83,7 +80,7 @@ export async function checkEnded(
       {
         hint: backing !== undefined && layerNamed(names, backing) === top
           ? `if the files were copied, moved or renamed together: ${rebase(names.ended, top)}`
-          : isBelow
+          : isLowerLayer(backing, names, state.layers)
           ? `after a blockpull or a blockcommit, have it stand on that, and read as it does: ${
             rebaseReading(names.ended, top)
           }`

@@ -5,7 +5,7 @@ import { decideAll, type EventFacts, mayBeSavedUntold, whyRefused, withFirmware 
 import { checkMarks, checkMergeMarks } from "./marks.ts";
 import { waitForOrphan } from "./merge_control.ts";
 import { flagsMeant } from "./flags.ts";
-import { madeAt, madeOf, writtenTime } from "./observe.ts";
+import { madeAt, madeOf } from "./observe.ts";
 import { takeOwn } from "./own_names.ts";
 import { checkTemplates, withTemplates } from "./seat_firmware.ts";
 import type { MadeSeats } from "./seat_prepare.ts";
@@ -151,13 +151,11 @@ async function unmergedDisks(
   for (const disk of disks) {
     const { image, layer } = disk.names;
     const state = stateOf(disk);
-    const isMerged = "layers" in state && isTorn(state, records.filter((record) => record.image === image));
-    if (isMerged) await waitForOrphan(layer(state.layers[0]), context);
-    unmerged.push(
-      isMerged
-        ? { ...disk, layerTimes: [...disk.layerTimes ?? [], writtenTime(layer(state.layers[0]))] }
-        : disk,
-    );
+    if ("layers" in state && isTorn(state, records.filter((record) => record.image === image))) {
+      const lowest = layer(state.layers[0]);
+      await waitForOrphan(lowest, context);
+      unmerged.push({ ...disk, layerTimes: [...disk.layerTimes ?? [], files.writtenTime(lowest)] });
+    } else unmerged.push(disk);
   }
   return unmerged;
 }

@@ -59,6 +59,12 @@ export function leadsToLayer(
   }
 }
 
+/** Whether what a file stands on is one of these layers, below the top one. */
+export function isLowerLayer(backing: string | undefined, names: Names, layers: Layers): boolean {
+  return backing !== undefined &&
+    layers.slice(0, -1).some((layer) => files.sameFile(names.layer(layer), backing));
+}
+
 /** Whether a file is one of those of another image. */
 export function isFileOf(other: string, file: string): boolean {
   return [...files.listIfThere(other).keys()].some((path) => files.sameFile(path, file));

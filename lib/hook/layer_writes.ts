@@ -1,5 +1,6 @@
 /** Whether the layers that a session stands on are still what they were. */
 
+import { isLowerLayer } from "./layer_names.ts";
 import { madeAt } from "./observe.ts";
 import * as files from "../host/files.ts";
 import type { Host } from "../host/host.ts";
@@ -17,7 +18,7 @@ const SECOND = 1000;
  * @param top its top layer
  */
 export function isWrittenSince({ ended }: Names, top: string): boolean {
-  const written = files.lstat(top)?.mtime?.getTime() ?? 0;
+  const written = files.writtenTime(top);
   const setAside = files.lstat(ended)?.ctime?.getTime() ?? Infinity;
   const [madeTop, madeEnded] = [top, ended].map(madeAt);
   // Inode numbers, which are negative, tell of no time.
@@ -51,7 +52,5 @@ export function isTopUnknown(disk: ObservedDisk, { backingOf }: Pick<Host, "back
   const state = stateOf(disk);
   if (firmware || state.kind !== "session" || state.layers.length < 2) return false;
   if (record?.committed?.some(({ layer }) => layer === topOf(state.layers))) return false;
-  const backing = backingOf(names.image);
-  return backing !== undefined &&
-    state.layers.slice(0, -1).some((layer) => files.sameFile(names.layer(layer), backing));
+  return isLowerLayer(backingOf(names.image), names, state.layers);
 }

@@ -159,7 +159,7 @@ export async function startMerge(disks: readonly ObservedDisk[], context: EventC
 function rateFor({ target, names }: ObservedDisk, { run, host, paths }: EventContext): number | undefined {
   const own = readRecords(paths.note).map(({ image }) => image);
   const isUp = (path: string) => {
-    const written = files.lstat(path)?.mtime?.getTime() ?? 0;
+    const written = files.writtenTime(path);
     return imageOf(path) === undefined && Math.abs(host.now().getTime() - written) < JUST_NOW;
   };
   const other = files.siblings(names.image).find((path) => !own.includes(path) && isUp(path));

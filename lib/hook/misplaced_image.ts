@@ -3,7 +3,7 @@
 import type { EventContext } from "./context.ts";
 import { rebaseReading, rebaseToNothing } from "./image_errors.ts";
 import { changedBelow, isTopUnknown } from "./layer_writes.ts";
-import { missingError, missingLayer, takenFrom } from "./layer_names.ts";
+import { isLowerLayer, missingError, missingLayer, takenFrom } from "./layer_names.ts";
 import { discarding, layers, topLayer } from "./ways_out.ts";
 import { UserError } from "../errors.ts";
 import * as files from "../host/files.ts";
@@ -23,8 +23,9 @@ export async function explainMisplaced(
   if (kind === "refuse: replaced" && layersAbove(disk).length > 0) return olderCommit(disk);
   const look = await host.qemuImg.info(image);
   const backing = look.kind === "free" ? look.backing : undefined;
-  const isBelow = kind === "refuse: replaced" && backing !== undefined && backing !== topLayer(disk) &&
-    layers(disk).some((layer) => files.sameFile(layer, backing));
+  const state = stateOf(disk);
+  const isBelow = kind === "refuse: replaced" && backing !== undefined && "layers" in state &&
+    isLowerLayer(backing, disk.names, state.layers);
   if (isBelow && isTopUnknown(disk, host)) return unknownTop(disk, backing);
   const changed = kind === "refuse: replaced" ? changedBelow(disk) : undefined;
   if (changed !== undefined) return writtenBelow(disk, changed, isBelow, domain);
@@ -34,7 +35,7 @@ export async function explainMisplaced(
   const linked = kind === "refuse: moved" && await backingThroughLink(disk, backing, host.qemuImg);
   if (linked) return otherBacking(disk.named!, linked, backing!, image);
   if (isBelow) return copyOfLayer(disk, backing);
-  for (const file of [...layers(disk), ...stateOf(disk).kind === "layered" ? [] : [image]]) {
+  for (const file of [...layers(disk), ...state.kind === "layered" ? [] : [image]]) {
     const look = await host.qemuImg.info(file);
     const missing = missingLayer(disk.names, look.kind === "free" ? look.backing : undefined);
     if (missing === undefined) continue;

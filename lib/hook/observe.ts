@@ -1,7 +1,7 @@
 import { UserError, withContext } from "../errors.ts";
 import { flagOf, startFlagOf, withItsFlag } from "./flags.ts";
 import { checkLength, checkPublishable, imageAt, permitted, sourceOf, sourceOfTarget } from "./image_path.ts";
-import { list, listIfThere, lstat, ownerOf } from "../host/files.ts";
+import { list, listIfThere, lstat, ownerOf, writtenTime } from "../host/files.ts";
 import { isSameImage } from "../host/session_records.ts";
 import type { Config, ConfiguredDisk } from "../input/config.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
@@ -317,11 +317,6 @@ function timesOf(
     ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: writtenAt(ended, record) },
     ...changed && { layerChanged: changed.getTime() },
   };
-}
-
-/** When a file was last written to, by the clock of its file system, in milliseconds; 0 where it isn't there. */
-export function writtenTime(path: string): number {
-  return lstat(path)?.mtime?.getTime() ?? 0;
 }
 
 /** When a file of a session was last written to, by the host's clock, in milliseconds. */

@@ -97,8 +97,7 @@ async function beginManaged(
  */
 function withDoubt(record: SessionRecord, { host, paths }: EventContext): SessionRecord {
   if (record.idle) return record;
-  const time = (path: string) => files.lstat(path)?.mtime?.getTime() ?? 0;
   const booted = host.booted().getTime();
-  if (time(paths.note) >= booted || time(record.image) <= booted) return record;
+  if (files.writtenTime(paths.note) >= booted || files.writtenTime(record.image) <= booted) return record;
   return { ...record, waits: record.waits ?? true };
 }

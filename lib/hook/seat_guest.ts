@@ -32,7 +32,7 @@ export function mayRun(record: SeatRecord, { host }: WithHost): boolean {
   const { image, started, continued = started } = record;
   if (isOfAnotherHost(record, { host })) return true;
   if (isOfEarlierBoot(record, { host })) return false;
-  const heard = Math.max(files.lstat(image)?.mtime?.getTime() ?? 0, Date.parse(continued));
+  const heard = Math.max(files.writtenTime(image), Date.parse(continued));
   return host.now().getTime() - heard < LONGEST_END;
 }
 

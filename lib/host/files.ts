@@ -250,6 +250,11 @@ export function lstat(path: string): Deno.FileInfo | undefined {
   return attempt("look at", path, () => ifThere(() => Deno.lstatSync(path)));
 }
 
+/** When a file was last written to, by the clock of its file system, in milliseconds; 0 where it isn't there. */
+export function writtenTime(path: string): number {
+  return lstat(path)?.mtime?.getTime() ?? 0;
+}
+
 /** Whether something is there that the program may look at. */
 export function isSeen(path: string): boolean {
   try {

@@ -5,7 +5,7 @@
 
 import { type ObservedDisk, stateOf } from "./observed_disk.ts";
 import { imageOf } from "./paths.ts";
-import type { FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
+import type { CommitTime, FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
 import { type State, topOf } from "./state.ts";
 
 /**
@@ -30,16 +30,14 @@ export function withCommits(
     const file = committed.find(({ names }) => names.image === record.image);
     const layer = file && nextLayer(stateOf(file));
     if (layer === undefined) return record;
-    const isChanged = (number: number) => file?.layerWritten !== undefined && file.layerWritten < number;
-    const lower = (record.committed ?? []).filter((commit) => commit.layer < layer)
-      .map((commit) => ({ ...commit, ...isChanged(commit.layer) && { changed: true } as const }));
+    const isChanged = ({ layer }: CommitTime) => (file?.layerWritten ?? Infinity) < layer;
+    const lower = (record.committed ?? []).filter((commit) => commit.layer < layer);
     const undone = isSetAside && record.undone && record.committed?.find((commit) => commit.layer === layer);
     const time = record.firmware ? at : committedBefore(record, records) ?? at;
     const { started } = record;
-    const times = {
-      ...record,
-      committed: [...lower, undone || { layer, at: time, started, ...isChanged(layer) && { changed: true } }],
-    };
+    const commits = [...lower, undone || { layer, at: time, started }]
+      .map((commit): CommitTime => isChanged(commit) ? { ...commit, changed: true } : commit);
+    const times = { ...record, committed: commits };
     if (!file?.firmware) return times;
     // The names of layers that were taken back are used again.
     const older = (record.commits ?? []).filter((commit) => commit.layer < layer)
