@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dyingAt } from "./fault.ts";
 import { makeBorn, stamping } from "./file_times.ts";
-import { LATER } from "./fixture.ts";
+import { afterClockTick, LATER } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
 Deno.test("a session that was flagged on the other host is kept at home, where an editor had cleared the flag of it before", async () => {
@@ -273,4 +273,22 @@ Deno.test("a session that comes from another host is discarded as any other, tho
   await hosts.stop(there);
   await hosts.start(there);
   assertEquals(there.read(there.vda), { base: "vda", commit: "yes" });
+});
+
+Deno.test("what another host merges while a guest is being started is taken for no blockcommit", async () => {
+  using hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here, there } = hosts;
+  await hosts.start(here);
+  here.write(here.vda, "commit");
+  here.busy.clear();
+  await here.stop("shutdown", { mergeDies: true });
+  await there.good("prepare");
+  await there.good("start");
+  await afterClockTick(20);
+  // Before QEMU has opened it.
+  there.write(`${there.vda}.backing_file`, "commit");
+  await there.good("started");
+  there.write(there.vda, "session");
+  await there.stop("shutdown");
+  assertEquals(there.disk("vda"), { base: "vda", commit: "yes" });
 });

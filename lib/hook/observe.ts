@@ -302,21 +302,26 @@ function timesOf(
   const state = parse(names, listing);
   const top = state.kind === "session" ? names.layer(topOf(state.layers)) : undefined;
   const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
-  const layers = "layers" in state
-    ? state.layers.map((number) => ({ number, time: writtenTime(names.layer(number)) }))
-    : [];
-  // A session that is committed is a layer once that is completed.
-  const others = [names.image, names.committing].filter((path) => listing.has(path));
-  const layerTimes = [...layers.map(({ time }) => time), ...others.map(writtenTime)];
-  const written = layers.find(({ time }) => record?.below?.includes(time) === false);
+  const layers = "layers" in state ? state.layers : [];
+  const layerTimes = layerTimesOf(names, listing);
+  const written = layers.find((_, index) => record?.below?.includes(layerTimes[index]!) === false);
   return {
     made,
     ...layerTimes.length > 0 && { layerTimes },
-    ...written && { layerWritten: written.number },
+    ...written !== undefined && { layerWritten: written },
     ...top !== undefined && { written: writtenAt(image, record) },
     ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: writtenAt(ended, record) },
     ...changed && { layerChanged: changed.getTime() },
   };
+}
+
+/** {@link ObservedDisk.layerTimes}: the lowest layer's first. */
+export function layerTimesOf(names: Names, listing: Listing): number[] {
+  const state = parse(names, listing);
+  const layers = "layers" in state ? state.layers.map(names.layer) : [];
+  // A session that is committed is a layer once that is completed.
+  const others = [names.image, names.committing].filter((path) => listing.has(path));
+  return [...layers, ...others].map(writtenTime);
 }
 
 /** When a file of a session was last written to, by the host's clock, in milliseconds. */

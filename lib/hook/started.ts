@@ -1,4 +1,5 @@
 import { type EventContext, PATIENT } from "./context.ts";
+import { layerTimesOf } from "./observe.ts";
 import { seatsUp } from "./seat_release.ts";
 import { list, listIfThere, lstat } from "../host/files.ts";
 import { readOwnRecords } from "../host/session_records.ts";
@@ -10,7 +11,8 @@ import * as moves from "../state/transitions.ts";
 
 /**
  * A guest is up: its start can't fail any more, so the sessions that were set aside before go. What this start has set
- * aside stays until the next one is up. No memory has to come back for the session that it runs on.
+ * aside stays until the next one is up. No memory has to come back for the session that it runs on. What merges of other hosts have
+ * written to the files below it until now is noted as what it stands on.
  *
  * What can't be removed, or is left by a crash, goes at the guest's next start. Nothing is removed before all that can fail is done:
  * libvirt ends the guest then, and what it was saved on must still be there.
@@ -29,7 +31,10 @@ export async function started(context: EventContext): Promise<void> {
     // On another one than the guest runs on.
     if (record.detached) return record;
     const { aside: _aside, lost: _lost, over: _over, waits: _waits, ...rest } = record;
-    return rest;
+    // One that this start has begun: QEMU keeps the merges of other hosts from the files below it now.
+    const isBegun = record.below !== undefined && record.continued === undefined;
+    const names = namesOf(record.image);
+    return { ...rest, ...isBegun && { below: layerTimesOf(names, listIfThere(record.image)) } };
   });
   await run.take("", [{ kind: "note", path: paths.note, records: unfinished(left, listIfThere) }]);
   await forgetOfSeats();

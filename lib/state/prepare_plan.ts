@@ -27,12 +27,8 @@ import * as moves from "./transitions.ts";
  * something says of its disks what must not happen before: a restore, or a merge.
  */
 export function isLeftAlone(decided: readonly DecidedDisk[], records: readonly SessionRecord[]): boolean {
-  const isLayered = ({ disk }: DecidedDisk) => {
-    const state = stateOf(disk);
-    return "layers" in state && state.layers.length > 1;
-  };
-  return decided.every(({ decision }) => leavesAlone.includes(decision)) && !decided.some(isLayered) &&
-    !records.some(({ lost }) => lost);
+  return decided.every(({ decision }) => leavesAlone.includes(decision)) &&
+    !decided.some(({ disk }) => hasCommits(disk)) && !records.some(({ lost }) => lost);
 }
 
 /** A start in three parts. */
@@ -89,13 +85,24 @@ export function planPrepare(
 
 /** Whether another host's merge may be about to give the image another name while a session that was set aside takes it. */
 export function isAnnounced({ disk, decision }: DecidedDisk): boolean {
-  const state = stateOf(disk);
-  return decision === "put back" && !disk.firmware && "layers" in state && state.layers.length > 1;
+  return decision === "put back" && !disk.firmware && hasCommits(disk);
 }
 
 /** What is noted of a start besides, by the files that it is about. */
 export function marksOf(decided: readonly DecidedDisk[]): StartMark[] {
-  return decided.some(({ disk }) => isYetToBeMade(disk)) ? ["firmware"] : [];
+  const isOnCommits = ({ disk, decision }: DecidedDisk) =>
+    beginsSession(decision) && !disk.firmware && hasCommits(disk);
+  return [
+    // Until QEMU has opened it, another host's merge may write to what the session stands on.
+    ...decided.some(isOnCommits) ? ["update" as const] : [],
+    ...decided.some(({ disk }) => isYetToBeMade(disk)) ? ["firmware" as const] : [],
+  ];
+}
+
+/** Whether it has commits that are not merged. */
+function hasCommits(disk: ObservedDisk): boolean {
+  const state = stateOf(disk);
+  return "layers" in state && state.layers.length > 1;
 }
 
 function atPrepare(disk: ObservedDisk, decision: Decision): Step[] {

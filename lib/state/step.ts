@@ -203,11 +203,10 @@ export function startingStep(
   records: readonly Pick<Partial<SessionRecord>, "aside" | "waits" | "lost" | "over">[] = [],
   marks: readonly StartMark[] = [],
 ) {
+  const isDue = records.some(({ aside, waits, lost, over }) => aside !== undefined || waits || lost || over);
   const more: StartMark[] = [
+    ...isDue && !marks.includes("update") ? ["update" as const] : [],
     ...marks.filter((mark) => word === "fresh" || mark !== "firmware"),
-    ...records.some(({ aside, waits, lost, over }) => aside !== undefined || waits || lost || over)
-      ? ["update" as const]
-      : [],
     ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
   ];
   return { kind: "starting", path: starting, word, ...more.length > 0 && { more } } as const;
