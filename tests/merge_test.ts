@@ -80,6 +80,19 @@ for (const { if: wrong, arrange, error } of impossible) {
   });
 }
 
+for (const torn of [false, true]) {
+  Deno.test(`a layer with another name elsewhere gets a file of its own as the hint says${torn ? ", also one that is half merged" : ""}`, async () => {
+    using fixture = await fixtureOf({ ...committed, torn });
+    Deno.linkSync(fixture.upper, `${fixture.root}/backup`);
+    const before = fixture.disk("vda");
+    const { said } = await fixture.merge();
+    const [, command] = /a file of its own: (.*)$/.exec(said[1]!)!;
+    assertEquals((await new Deno.Command("sh", { args: ["-c", command!] }).output()).code, 0);
+    const { code } = await fixture.merge();
+    assertEquals([code, fixture.disk("vda"), fixture.files()], [0, before, ["vda.img"]]);
+  });
+}
+
 Deno.test("layers aren't merged as long as a higher one stands on the lowest", async () => {
   using fixture = await fixtureOf({ ...committed, layers: 4 });
   const top = `${fixture.vda}.backing_file.3`;

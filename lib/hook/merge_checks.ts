@@ -99,17 +99,18 @@ const changes = "what is merged into it would change there, too";
 /** @throws {UserError} if a layer is another disk, too, or somebody's backup */
 function checkNames(layer: string, { image }: Names, harm: string): void {
   const listing = files.list(image);
-  const own = [...listing.values()].filter((inode) => inode === listing.get(layer)).length;
-  if ((files.lstat(layer)?.nlink ?? own) <= own) return;
+  const own = [...listing.keys()].filter((path) => listing.get(path) === listing.get(layer));
+  if ((files.lstat(layer)?.nlink ?? 0) <= own.length) return;
+  const word = shellWord(layer);
+  // The image, or the mark of a merge: what is another file than its layer would be nobody's.
+  const links = own.filter((path) => path !== layer).map((path) => ` && ln -f ${word} ${shellWord(path)}`);
   throw new UserError(
     `${quoted(layer)} has another name elsewhere, a hard link: ${harm}`,
     {
       hint:
-        `find it: find "$(stat -c %m ${shellWord(layer)})" -xdev -samefile ${
-          shellWord(layer)
-        }; and remove it, or give the disk a file of its own: ` +
-        `cp -a ${shellWord(layer)} ${shellWord(`${layer}.own`)} && mv ${shellWord(`${layer}.own`)} ${
-          shellWord(layer)
+        `find it: find "$(stat -c %m ${word})" -xdev -samefile ${word}; and remove it, or give the disk a file of its own: ` +
+        `cp -a ${word} ${shellWord(`${layer}.own`)} && mv ${shellWord(`${layer}.own`)} ${word}${
+          links.join("")
         }`,
     },
   );
