@@ -7,6 +7,7 @@ import { disksFirst } from "../state/observed_disk.ts";
 import { namesOf } from "../state/paths.ts";
 import { unfinished } from "../state/records_at_release.ts";
 import { parse } from "../state/state.ts";
+import { endsWhenUp } from "../state/step.ts";
 import * as moves from "../state/transitions.ts";
 
 /**
@@ -36,7 +37,9 @@ export async function started(context: EventContext): Promise<void> {
     const names = namesOf(record.image);
     return { ...rest, ...isBegun && { below: layerTimesOf(names, listIfThere(record.image)) } };
   });
-  await run.take("", [{ kind: "note", path: paths.note, records: unfinished(left, listIfThere) }]);
+  const note = [{ kind: "note", path: paths.note, records: unfinished(left, listIfThere) } as const];
+  if (endsWhenUp(records)) await run.take("", note);
+  else await run.takeOrReport("", () => note);
   await forgetOfSeats();
   // A disk's is never there without its firmware's.
   const inOrder = disksFirst(records, (record) => record);

@@ -191,6 +191,13 @@ export function afterAll(listing: Listing, steps: readonly Step[]): Listing {
   return steps.reduce(after, listing);
 }
 
+/** Whether a note tells of what ends when the guest is up: a save would be taken for one of that. */
+export function endsWhenUp(
+  records: readonly Pick<Partial<SessionRecord>, "aside" | "waits" | "lost" | "over">[],
+): boolean {
+  return records.some(({ aside, waits, lost, over }) => aside !== undefined || waits || lost || over);
+}
+
 /**
  * Notes which kind of start is under way.
  *
@@ -200,12 +207,11 @@ export function afterAll(listing: Listing, steps: readonly Step[]): Listing {
 export function startingStep(
   { starting }: GuestNames,
   word: StartWord,
-  records: readonly Pick<Partial<SessionRecord>, "aside" | "waits" | "lost" | "over">[] = [],
+  records: Parameters<typeof endsWhenUp>[0] = [],
   marks: readonly StartMark[] = [],
 ) {
-  const isDue = records.some(({ aside, waits, lost, over }) => aside !== undefined || waits || lost || over);
   const more: StartMark[] = [
-    ...isDue && !marks.includes("update") ? ["update" as const] : [],
+    ...endsWhenUp(records) && !marks.includes("update") ? ["update" as const] : [],
     ...marks.filter((mark) => word === "fresh" || mark !== "firmware"),
     ...records.length > 0 && word !== "fresh" ? ["prepared" as const] : [],
   ];
