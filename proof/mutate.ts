@@ -44,6 +44,7 @@ const actions = [
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
   ...[
     "prepare",
+    "decide_start",
     "begin_sessions",
     "undo_start",
     "start_kind",

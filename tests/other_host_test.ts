@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dyingAt } from "./fault.ts";
 import { makeBorn, stamping } from "./file_times.ts";
-import { afterClockTick, LATER } from "./fixture.ts";
+import { afterClockTick, exists, LATER } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
 Deno.test("a session that was flagged on the other host is kept at home, where an editor had cleared the flag of it before", async () => {
@@ -292,3 +292,33 @@ Deno.test("what another host merges while a guest is being started is taken for 
   await there.stop("shutdown");
   assertEquals(there.disk("vda"), { base: "vda", commit: "yes" });
 });
+
+for (const fails of [false, true]) {
+  Deno.test(`a start says that another host's merge has ended beside it, also where a look fails: ${fails}`, async () => {
+    using hosts = new TwoHosts({ vda: true }, { vda: false });
+    const { here, there } = hosts;
+    await hosts.start(here);
+    here.write(here.vda, "commit");
+    here.busy.clear();
+    await here.stop("shutdown", { mergeDies: true });
+    const { info } = there.qemuImg;
+    there.qemuImg = {
+      ...there.qemuImg,
+      info: async (...look) => {
+        if (exists(`${here.vda}.backing_file`)) {
+          await here.merge();
+          if (fails) throw new Error("no such file");
+        }
+        return await info(...look);
+      },
+    };
+    const { code, said } = await there.event("prepare");
+    assertEquals(code, 1);
+    assertStringIncludes(said[0]!, "were changed by another host");
+    await there.stop("failed");
+    await there.start();
+    there.write(there.vda, "session");
+    await there.stop();
+    assertEquals(there.disk("vda"), { base: "vda", commit: "yes" });
+  });
+}

@@ -5,7 +5,7 @@ import { ofBoth } from "./configure_seats.ts";
 import { type GuestCommand, onSameDisks, optionWords } from "./guest_command.ts";
 import { isBeingMerged, probeLinks } from "./inspect.ts";
 import { asUserError, UserError, withContext } from "../errors.ts";
-import { eventFacts } from "../hook/begin_sessions.ts";
+import { eventFacts } from "../hook/decide_start.ts";
 import { readStart } from "../hook/context.ts";
 import { decisionFor, whyRefused } from "../hook/decide.ts";
 import { domains } from "../hook/definitions.ts";

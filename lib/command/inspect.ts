@@ -12,7 +12,7 @@ import { checkMarks, checkMergeMarks } from "../hook/marks.ts";
 import { isPaused } from "../hook/live_status.ts";
 import { orphanError } from "../hook/merge_control.ts";
 import { sourceOf } from "../hook/image_path.ts";
-import { eventFacts } from "../hook/begin_sessions.ts";
+import { eventFacts } from "../hook/decide_start.ts";
 import { announcedRestore, otherFile } from "../hook/refusal.ts";
 import * as files from "../host/files.ts";
 import { isHeld } from "../host/lock.ts";

@@ -1,5 +1,6 @@
 import { configOf, type EventContext, readStart } from "./context.ts";
-import { beginSessions, type Start } from "./begin_sessions.ts";
+import { beginSessions } from "./begin_sessions.ts";
+import type { Start } from "./decide_start.ts";
 import { startThatBegins } from "./start_kind.ts";
 import { interruptMerges, resumeMerges } from "./merge_control.ts";
 import { imagesAtPrepare, observeAtPrepare } from "./observe.ts";
