@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { readRecords } from "../lib/host/session_records.ts";
 import { stamping } from "./file_times.ts";
-import { type Circumstance, Fixture } from "./fixture.ts";
+import { type Circumstance, Fixture, LONG_AGO } from "./fixture.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -64,4 +64,28 @@ Deno.test("a flag that is set after a power cut is for the next session, though 
   remote.now += MINUTE;
   await fixture.start(how);
   assertEquals(fixture.read(fixture.vda), { base: "vda" });
+});
+
+Deno.test("a clock that was ahead as another guest of the image ran is none of the file system's: a flag set after a power cut is for the next session", async () => {
+  using fixture = new Fixture();
+  fixture.keys = { "keep-commits": 1 };
+  fixture.disks({ vda: true });
+  const ahead = () => new Date(Date.now() + 8 * 3_600_000);
+  fixture.now = ahead;
+  await fixture.start(stamping(ahead));
+  fixture.write(fixture.vda, "first");
+  await fixture.stop();
+  fixture.now = () => new Date();
+  const second = { domain: "second" };
+  const config = `${fixture.config}/second.json`;
+  Deno.writeTextFileSync(config, '{"disks": [{"target": "vda"}]}');
+  Deno.utimeSync(config, LONG_AGO, LONG_AGO);
+  await fixture.start(second);
+  fixture.write(fixture.vda, "junk");
+  fixture.boot();
+  Deno.writeTextFileSync(config, '{"disks": [{"target": "vda", "one-shot-commit": true}]}');
+  const soon = new Date(Date.now() + MINUTE);
+  Deno.utimeSync(config, soon, soon);
+  await fixture.start(second);
+  assertEquals(fixture.read(fixture.vda), { base: "vda", first: "yes" });
 });

@@ -83,7 +83,7 @@ export async function beginSessions(
 async function noteClock(
   steps: readonly Step[],
   note: SessionRecord[],
-  { run, paths, host }: EventContext,
+  { run, paths, host, begun }: EventContext,
 ): Promise<void> {
   let isChanged = false;
   for (const [index, record] of note.entries()) {
@@ -91,7 +91,7 @@ async function noteClock(
     const scratch = givesName(steps, names) ? files.lstat(names.scratch) : undefined;
     const made = madeOf(scratch);
     if (scratch === undefined || made === undefined) continue;
-    const ahead = clockOffset(scratch, record, host.now());
+    const ahead = clockOffset(scratch, begun, host.now());
     const isTold = isMadeForIt({ made, record });
     if (ahead === 0 && isTold) continue;
     note[index] = {
@@ -104,10 +104,10 @@ async function noteClock(
   if (isChanged) await run.take("", [{ kind: "note", path: paths.note, records: note }]);
 }
 
-/** How far the clock of a file's file system is ahead, in milliseconds; the file was made since the session's start. */
-function clockOffset({ mtime }: Deno.FileInfo, { started }: SessionRecord, now: Date): number {
+/** How far the clock of a file's file system is ahead, in milliseconds; the file was made since the event began. */
+function clockOffset({ mtime }: Deno.FileInfo, begun: Date, now: Date): number {
   const at = mtime?.getTime() ?? now.getTime();
-  const [since, until] = [Date.parse(started), now.getTime()];
+  const [since, until] = [begun.getTime(), now.getTime()];
   const offset = at > until ? at - until : at < since ? at - since : 0;
   return Math.abs(offset) < MADE_WITHIN ? 0 : offset;
 }
