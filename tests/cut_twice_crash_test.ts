@@ -2,12 +2,10 @@
 
 import { isNew, take, withEveryFault } from "./event_faults.ts";
 import type { Expectations } from "./expectations.ts";
-import { atEveryStep, inContext } from "./fault.ts";
+import { atEveryStep, EVERY, inContext } from "./fault.ts";
 import type { Fixture } from "./fixture.ts";
 import { failed, type Finds, scenarios, type Sequence } from "./scenario.ts";
 import { Tree } from "./tree.ts";
-
-const EVERY = Number(Deno.env.get("EVERY") ?? 3);
 
 // That no guest came up on a session is known of one start that was cut short, not of two: it is set aside then.
 const all = [...scenarios(["vda"], 2), ...scenarios(["vda", "vdb"], 1)]

@@ -20,6 +20,9 @@ export const faults = [
 
 export type Fault = (typeof faults)[number];
 
+/** Of what long tests leave behind they go on with one in so many; with `EVERY=1` with each. */
+export const EVERY = Number(Deno.env.get("EVERY") ?? 3);
+
 /** Makes one step go wrong; counts the steps from 0. */
 export class Failing {
   #step = 0;

@@ -11,7 +11,7 @@ import { Tree } from "./tree.ts";
 import { type Session, Sessions } from "./sessions.ts";
 import { Fixture } from "./fixture.ts";
 
-const TRIES = Number(Deno.env.get("TRIES") ?? 8);
+const TRIES = Number(Deno.env.get("TRIES") ?? 4);
 const SCHEDULES = Number(Deno.env.get("SCHEDULES") ?? 300);
 const SEED = Deno.env.get("SEED");
 
