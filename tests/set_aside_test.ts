@@ -1156,3 +1156,31 @@ Deno.test("no restore comes up on a session that recover --keep kept in place of
     });
   }
 });
+
+for (
+  const [what, keys, reason] of [["keep-session", { "keep-session": true }, "shutdown"], [
+    "no reason",
+    {},
+    "-",
+  ]] as const
+) {
+  Deno.test(`an end that has begun to set a session aside is completed after a power cut: ${what}`, async () => {
+    let begun = 0;
+    await atEveryStep("dies before", async (failing) => {
+      using fixture = new Fixture().disks({ vda: false, vdb: false });
+      fixture.keys = keys;
+      fixture.configure({ vda: false, vdb: false });
+      await fixture.start();
+      fixture.write(fixture.vda, "session");
+      await fixture.good("stopped", reason);
+      await fixture.event("release", reason, { perform: failing.perform });
+      fixture.boot();
+      const ended = `${fixture.vda}.autorevert-ended`;
+      const isBegun = exists(ended);
+      await fixture.good("prepare");
+      assertEquals([exists(ended), fixture.read(fixture.vda)], [isBegun, base]);
+      if (isBegun) assertEquals(fixture.read(ended), session, `${++begun}`);
+    });
+    assertEquals(begun > 3, true);
+  });
+}

@@ -55,7 +55,7 @@ export function planRecovery(
   const stages: Stage[] = [];
   const tidied = (disks: readonly ObservedDisk[]) =>
     disks.map((disk) => {
-      const steps = recover(disk.names, disk.listing);
+      const steps = recoverDisk(disk);
       if (steps.length > 0) stages.push({ subject: disk.target, steps });
       return { ...disk, listing: afterAll(disk.listing, steps) };
     });
@@ -109,6 +109,19 @@ export function planFirmwareEnd(disk: ObservedDisk, isAside: boolean): Step[] {
   if (state.kind !== "session") return [];
   // What was set aside before was removed first, where the session was to be.
   return isAside && !state.ended ? moves.setAside(names, state, owner) : moves.discard(names, state, owner);
+}
+
+/** What {@link recover} does, but that an end which was setting the session aside is completed: a start notes that it does so before. */
+function recoverDisk(disk: ObservedDisk): Step[] {
+  const { names, listing, owner, record } = disk;
+  const steps = recover(names, listing);
+  const state = stateOf(disk);
+  const isUnderWay = state.kind === "session" && listing.get(names.ended) === listing.get(names.image);
+  if (!isUnderWay || record === undefined || record.aside !== undefined) return steps;
+  return [
+    ...steps.filter((step) => step.kind !== "remove" || step.path !== names.ended),
+    ...moves.finishSetAside(names, state, owner),
+  ];
 }
 
 /**

@@ -137,15 +137,19 @@ export function finishCommit(names: Names, { layers, marked }: { layers: Layers;
 
 /** Ends a session but keeps it until the guest is up again, where libvirt can't say whether the guest was saved. */
 export function setAside(names: Names, state: Of<"session">, owner: Owner): Step[] {
-  const { layers, ended, marked } = state;
-  const top = names.layer(topOf(layers));
+  const { ended, marked } = state;
   return [
     ...marked ? removeMark(names) : [],
     ...ended ? removeSetAside(names) : [],
     ...linkAside(names),
-    ...giveBack(top, state, owner),
-    ...relink(names, top),
+    ...finishSetAside(names, state, owner),
   ];
+}
+
+/** The second half of {@link setAside}. */
+export function finishSetAside(names: Names, state: Of<"session">, owner: Owner): Step[] {
+  const top = names.layer(topOf(state.layers));
+  return [...giveBack(top, state, owner), ...relink(names, top)];
 }
 
 /**
