@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { atEveryStep, dyingAt, failingAt } from "./fault.ts";
-import { afterClockTick, Fixture } from "./fixture.ts";
+import { afterClockTick, Fixture, LATER } from "./fixture.ts";
 import { base, session, up } from "./running_guest.ts";
 
 const HOUR = 3_600_000;
@@ -153,3 +153,26 @@ for (const restores of [0, 1, 2]) {
     assertEquals(fixture.read(fixture.vda), base);
   });
 }
+
+Deno.test("a flag that an editor sets after an end which could not read it is for the next session, unless the session began with it", async () => {
+  for (const flag of [false, true]) {
+    using fixture = await up(flag);
+    Deno.writeTextFileSync(fixture.configFile, "{");
+    await fixture.event("release", "shutdown");
+    fixture.configure({ vda: true }, LATER);
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), flag ? session : base);
+  }
+});
+
+Deno.test("a flag that an editor had cleared before a save, and sets after a power cut, is for the next session", async () => {
+  using fixture = await up(true);
+  fixture.configure({ vda: false });
+  await fixture.stop("saved");
+  await fixture.good("restore");
+  await fixture.start();
+  fixture.boot();
+  fixture.configure({ vda: true }, LATER);
+  await fixture.start();
+  assertEquals(fixture.read(fixture.vda), base);
+});

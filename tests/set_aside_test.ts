@@ -1184,3 +1184,35 @@ for (
     assertEquals(begun > 3, true);
   });
 }
+
+/** What keeps an end from telling what is to become of a session that is to be set aside. */
+const unknown = {
+  "its configuration can't be read": (fixture: Fixture) => Deno.writeTextFileSync(fixture.configFile, "{"),
+  "its XML can't be read": () => ({ xml: "<" }),
+  "its disk was detached": () => ({ xml: domainXml([]) }),
+  "its folder isn't mounted": ({ images }: Fixture) => Deno.renameSync(images, `${images}.away`),
+};
+
+for (const [what, spoil] of Object.entries(unknown)) {
+  for (
+    const [keepSession, reason] of [[true, "shutdown"], [true, "crashed"], [true, "-"], [false, "-"]] as const
+  ) {
+    Deno.test(`a session that is to be set aside is so at the next start, where ${what} at the end: ${keepSession}, ${reason}`, async () => {
+      using fixture = new Fixture();
+      fixture.keys = { "keep-session": keepSession };
+      fixture.disks({ vda: false }).define();
+      await fixture.start();
+      fixture.write(fixture.vda, "session");
+      await fixture.event("release", reason, spoil(fixture) ?? {});
+      if (exists(`${fixture.images}.away`)) Deno.renameSync(`${fixture.images}.away`, fixture.images);
+      fixture.configure({ vda: false }, new Date());
+      await fixture.good("prepare");
+      assertEquals(fixture.read(`${fixture.vda}.autorevert-ended`), session);
+      await fixture.good("start");
+      await fixture.stop("failed");
+      await fixture.good("restore");
+      await fixture.good("prepare");
+      assertEquals(fixture.read(fixture.vda), session);
+    });
+  }
+}

@@ -71,6 +71,8 @@ function keptRecord(
   const isByMark = bearsMark(disk) && (isLeft || target !== record.target && disk.flag !== "set");
   // The mark that a start makes of it now counts as the flag's own: an editor may clear that still.
   const isMarkedNow = decision === "resume" && disk.flag === "set" && !bearsMark(disk);
+  // An editor has cleared its flag since it began.
+  const isCleared = decision === "keep" && disk.flag === "clear" && !bearsMark(disk);
   const started = goesOn.includes(decision)
     ? startAfter(others, disk, Date.parse(record.started))
     : record.started;
@@ -91,7 +93,7 @@ function keptRecord(
     ...goesOn.includes(decision) && { continued: now.toISOString() },
     // A session that has not come up yet beside one that is set aside holds nothing.
     ...decision === "resume" && !isUnborn(disk) && { held: true },
-    ...(flagged && !isByMark || isMarkedNow) && { flagged: true },
+    ...(flagged && !isByMark && !isCleared || isMarkedNow) && { flagged: true },
     // Nobody can tell for which of the two the flag was meant: it is set aside at its next start.
     ...isLeft && !isByMark && disk.flag === "unreadable" && { waits: true },
     ...isLeft && { detached: true },

@@ -8,7 +8,10 @@ import {
   hasSuccessor,
   isAwaited,
   isAway,
+  isHeld,
+  isSessionAway,
   isTorn,
+  type ObservedDisk,
   waitsToBeSetAside,
   wishOf,
 } from "./observed_disk.ts";
@@ -91,10 +94,11 @@ export function recordsAtRelease(
       ...decision === "commit" && flagVersion !== undefined && { flagVersion },
       ...visits && !isEnded && !isTheirs && { visits },
       // A flag that is set later is for the next session.
-      ...holds.includes(decision) && wishOf(disk) !== "clear" && !hasSuccessor(disk, all) && { held: true },
-      // Where it can't be set aside now, the next start does it.
+      ...holds.includes(decision) && mayBeFlagged(disk) && !hasSuccessor(disk, all) && { held: true },
+      // Where it can't be set aside now, or nobody can tell whether it is to be, the next start does it.
       ...(isBeside && decision === "leave" || decision === "leave to a person" && wishOf(disk) === "clear" ||
-        decision === "set aside") && { waits: true },
+        isUp && isDoubtful(disk, decision, isUntold) || decision === "set aside") &&
+        { waits: true },
       // Where both hosts have one note, a session that came by migration is the other's already.
       ...(isSaved || isMigrated && (record.came === undefined || visits) && decision !== "hold") && isLeft &&
         { waits: "saved" },
@@ -115,6 +119,19 @@ export function recordsAtRelease(
     decided.filter(({ decision }) => decision === "commit").map(({ disk }) => disk),
     at,
   );
+}
+
+/** Whether the session is to be kept, or was when it began, and nobody can tell now. */
+function mayBeFlagged(disk: ObservedDisk): boolean {
+  const flag = wishOf(disk);
+  return flag === "set" || flag === "unreadable" && isHeld(disk);
+}
+
+/** Whether a session that could not be ended may be one that is to be set aside. */
+function isDoubtful(disk: ObservedDisk, decision: Decision, isUntold: boolean): boolean {
+  if (decision !== "hold" && !isSessionAway(disk)) return false;
+  const flag = wishOf(disk);
+  return flag === "unreadable" || flag === "clear" && (isUntold || disk.keepSession);
 }
 
 /** The record without what it tells of what is set aside: something else is, or nothing. */
