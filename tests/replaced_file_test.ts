@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { bootAgain } from "./boot.ts";
 import { namesOf } from "../lib/state/paths.ts";
-import { before, Failing } from "./fault.ts";
+import { before, Failing, tearing } from "./fault.ts";
 import { afterClockTick, DOMAIN, Fixture, LATER, LONG_AGO } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 import { snapshot } from "./tree.ts";
@@ -562,4 +562,19 @@ Deno.test("a backup that is put back after a commit which failed doesn't use up 
   fixture.write(fixture.vda, "maintenance");
   await fixture.stop();
   assertEquals(fixture.disk("vda"), { ...base, maintenance: "yes" });
+});
+
+Deno.test("what a power cut takes back of an interrupted merge, with its time, is taken for no blockcommit", async () => {
+  using fixture = await committed({});
+  const lower = `${fixture.vda}.backing_file`;
+  const synced = Deno.lstatSync(lower).mtime!;
+  await afterClockTick(20);
+  await fixture.merge({ perform: tearing(fixture) });
+  fixture.configure({ vda: false });
+  await fixture.start({ mergeDies: true });
+  fixture.write(fixture.vda, "junk");
+  Deno.utimeSync(lower, synced, synced);
+  fixture.boot();
+  await fixture.start({ mergeDies: true });
+  assertEquals(fixture.read(fixture.vda), session);
 });

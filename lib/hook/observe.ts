@@ -303,8 +303,11 @@ function timesOf(
   const top = state.kind === "session" ? names.layer(topOf(state.layers)) : undefined;
   const changed = made !== undefined && made < 0 && top !== undefined ? lstat(top)?.ctime : undefined;
   const layers = "layers" in state ? state.layers : [];
+  const isTorn = "torn" in state && state.torn === true;
   const layerTimes = layerTimesOf(names, listing);
-  const written = layers.find((_, index) => record?.below?.includes(layerTimes[index]!) === false);
+  const written = layers.find((_, index) =>
+    isWritten(layerTimes[index]!, record?.below, isTorn && index === 0)
+  );
   return {
     made,
     ...layerTimes.length > 0 && { layerTimes },
@@ -313,6 +316,16 @@ function timesOf(
     ...listing.has(names.ended) && { endedMade: madeOf(ended), endedWritten: writtenAt(ended, record) },
     ...changed && { layerChanged: changed.getTime() },
   };
+}
+
+/**
+ * Whether a layer was written to since the session on it began.
+ *
+ * @param below when the layers had been written as it began, the lowest first
+ * @param isTorn a merge was writing to it: a power cut may have taken that back, with the time
+ */
+function isWritten(time: number, below: readonly number[] = [time], isTorn: boolean): boolean {
+  return !below.includes(time) && !(isTorn && time < below[0]!);
 }
 
 /** {@link ObservedDisk.layerTimes}: the lowest layer's first. */
