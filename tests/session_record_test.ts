@@ -24,6 +24,7 @@ Deno.test("a note says the same whichever way its records were made, and forgets
     made: [1, -2],
     ahead: -60_000,
     below: [6, 7],
+    host: "one",
     committed: [{ layer: 1, at: "2026-01-03T00:00:00.000Z" }],
     commits: [{ layer: 2, disks: ["/images/vda.img.backing_file.3"] }],
     continued: "2026-01-02T00:00:00.000Z",

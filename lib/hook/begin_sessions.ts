@@ -35,10 +35,12 @@ export async function beginSessions(
   const { run, host, paths } = context;
   const { start, seats } = from;
   const { decided, recovery, others } = await decideStart(disks, records, from, context);
-  const note = recordsAtPrepare(decided, host.now(), others, start);
+  const begun = decided.filter(({ decision }) => beginsSession(decision));
+  const note = recordsAtPrepare(decided, host.now(), others, start).map((record) =>
+    begun.some(({ disk }) => disk.names.image === record.image) ? { ...record, host: host.name() } : record
+  );
   const { made, named, marked } = planPrepare(decided, recovery, note, start, paths);
   const own = new Set<string>();
-  const begun = decided.filter(({ decision }) => beginsSession(decision));
   try {
     const take = async ({ subject, steps }: Stage) => {
       for (const step of steps) await takeOwn(subject, step, own, context);

@@ -30,9 +30,10 @@ export function endedGuest(
     at: context.begun,
     isUntold: end === "unknown",
     isRefused: start === "refused",
-    // A restore may be tried again, whether libvirt has told that the guest is up or not.
-    isSaved: start === "resume" || end === "failed" && isRestored || extra === "saved" ||
-      ["unknown", "crashed", "failed"].includes(end) && isSaved(context),
+    // A restore may be tried again, whether libvirt has told that the guest is up or not. One that was refused has touched nothing.
+    isSaved: start !== "refused" &&
+      (start === "resume" || end === "failed" && isRestored || extra === "saved" ||
+        ["unknown", "crashed", "failed"].includes(end) && isSaved(context)),
     isMigrated: isUp && (extra === "migrated" || end === "unknown"),
     isGone: extra === "migrated",
     isAborted: isUp || start === "migrate",

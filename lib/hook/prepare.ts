@@ -1,3 +1,4 @@
+import { UserError, withContext } from "../errors.ts";
 import { configOf, type EventContext, readStart } from "./context.ts";
 import { beginSessions } from "./begin_sessions.ts";
 import type { Start } from "./decide_start.ts";
@@ -9,10 +10,12 @@ import { makeSeats } from "./seat_prepare.ts";
 import { resumePending } from "./pending_operation.ts";
 import * as files from "../host/files.ts";
 import { startStamp } from "../host/host.ts";
+import { readSeats } from "../host/seat_records.ts";
 import { readOwnRecords, readRecords } from "../host/session_records.ts";
 import { type DomainDisk, parseDisks } from "../input/domain_xml.ts";
 import { formatStart, startingStep } from "../state/step.ts";
 import type { SessionRecord } from "../state/session_record.ts";
+import { quoted, shellWord } from "../text.ts";
 
 /**
  * A start: every listed disk gets its session, or the start is refused and no disk has changed.
@@ -51,6 +54,7 @@ async function begin(context: EventContext): Promise<void> {
       durable: false,
     });
   }
+  if (start === "resume") checkManagedSave(context);
   const seats = await makeSeats({ start, before, isCutShort, config, disks }, context);
   try {
     const isMixed = (config?.disks ?? []).length > 0 || config?.firmware === true ||
@@ -62,6 +66,29 @@ async function begin(context: EventContext): Promise<void> {
     await seats?.undo();
     throw error;
   }
+}
+
+/**
+ * Where hosts share the notes, another one may have begun a session since libvirt has saved the guest on this one.
+ *
+ * @throws {UserError} if so: its memory does not fit that
+ */
+function checkManagedSave({ host, domain, paths }: EventContext): void {
+  const saved = files.lstat(`${host.settings.saveFolder}/${domain}.save`)?.mtime?.getTime() ?? Infinity;
+  const sessions = [...readOwnRecords(paths.note).filter(({ idle }) => !idle), ...readSeats(paths.seats)];
+  const later = sessions.find((record) =>
+    record.host !== undefined && record.host !== host.name() && Date.parse(record.started) > saved &&
+    files.lstat(record.image) !== undefined
+  );
+  if (later === undefined) return;
+  const [name, by] = [shellWord(domain), quoted(later.host!)];
+  throw withContext(
+    later.target,
+    new UserError(`the host ${by} has begun a session since libvirt has saved the guest here`, {
+      hint:
+        `end that there: autorevert recover --keep|--discard ${name}; or give the saved guest up: virsh managedsave-remove ${name}`,
+    }),
+  );
 }
 
 /** The start of the disks that are managed for themselves. */

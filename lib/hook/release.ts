@@ -2,6 +2,7 @@ import {
   configOf,
   type EventContext,
   isElsewhere,
+  isOnlyAnnounced,
   isTurnedAway,
   type NotedStart,
   noteTurnedAway,
@@ -123,8 +124,9 @@ function startThatEnds(context: EventContext): ReturnType<typeof readStart> {
   const noted = readStart(context.paths);
   if (noted === undefined) return isFailedStart(context) ? refused : undefined;
   if (!isElsewhere(noted, context)) return noted;
-  // Another host is starting the guest: this may be the end of a start that it has kept from happening.
-  return ["failed", "daemon", "-"].includes(context.extra) ? refused : undefined;
+  // Another host is starting the guest: it has a session already, or this may be the end of a start that it has kept from happening.
+  const hasBegun = noted.word === "fresh" || noted.word === "resume" && !isOnlyAnnounced(noted);
+  return hasBegun || ["failed", "daemon", "-"].includes(context.extra) ? refused : undefined;
 }
 
 /**

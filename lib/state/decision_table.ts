@@ -169,6 +169,11 @@ const prepare = rows([
     "refuse: not its session",
     "the guest was saved on the session that is set aside, or on this one",
   ],
+  [
+    { start: "resume", state: "session", ours: true, look: "busy" },
+    "refuse: in use",
+    "its guest runs on it elsewhere",
+  ],
   [{ start: "resume", state: "session", ours: true }, "keep", "it was saved on this session"],
   [{ start: "migrate", state: "session" }, "keep", "it runs on this session elsewhere"],
   [

@@ -25,6 +25,8 @@ export interface SessionRecord {
   readonly ahead?: number;
   /** When each of the files that are the disk was last written to as the session began, in milliseconds: nothing writes to them since then. */
   readonly below?: readonly number[];
+  /** Name of the host that has begun it. */
+  readonly host?: string;
   /** The session has ended: another one that lies there isn't ours. */
   readonly idle?: true;
   /** No guest is up on the session: none has come up since it began, or since an end was noted. */
@@ -168,6 +170,7 @@ function parseRecord(value: unknown): SessionRecord {
     ...Array.isArray(made) && { made: made.filter(Number.isFinite) },
     ...typeof given.ahead === "number" && { ahead: given.ahead },
     ...Array.isArray(given.below) && given.below.every(Number.isInteger) && { below: given.below },
+    ...typeof given.host === "string" && { host: given.host },
     ...given.idle === true && { idle: true },
     ...given.over === true && { over: true },
     ...given.waits !== undefined && { waits: given.waits === "saved" ? "saved" : true },
@@ -223,7 +226,7 @@ export function formatRecords(records: readonly SessionRecord[]): string {
 
 /** In this order, whichever way a record was made: notes are told apart by their text. */
 const keys = (
-  "target image firmware started continued uid gid mode made ahead below idle over held waits flagged flagVersion came " +
+  "target image firmware started continued uid gid mode made ahead below host idle over held waits flagged flagVersion came " +
   "resumed visits left lost detached aside setsAside stays undone committed commits layer at changed disks merging undo keep forget publish topVersion kept to"
 ).split(" ");
 
