@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import { atEveryStep, dyingAt, failingAt } from "./fault.ts";
 import { afterClockTick, Fixture, LATER } from "./fixture.ts";
 import { base, session, up } from "./running_guest.ts";
+import { domainXml } from "./xml.ts";
 
 const HOUR = 3_600_000;
 
@@ -175,4 +176,26 @@ Deno.test("a flag that an editor had cleared before a save, and sets after a pow
   fixture.configure({ vda: true }, LATER);
   await fixture.start();
   assertEquals(fixture.read(fixture.vda), base);
+});
+
+Deno.test("a flag that an editor had cleared before an end keeps no session that could not be ended: under an external snapshot, or detached", async () => {
+  for (const how of ["snapshot", "detached"]) {
+    using fixture = (await up(true)).define();
+    const image = fixture.vda;
+    fixture.configure({ vda: false });
+    if (how === "snapshot") {
+      const snapshot = `${fixture.images}/snapshot.img`;
+      fixture.save(snapshot, image, {});
+      fixture.sources.set("vda", snapshot);
+      await fixture.define().stop();
+      fixture.sources.set("vda", image);
+    } else {
+      await fixture.event("release", "shutdown", { xml: domainXml([]) });
+      fixture.sources.delete("vda");
+      fixture.sources.set("sda", image);
+      fixture.configure({ sda: false });
+    }
+    await fixture.define().start();
+    assertEquals(fixture.read(image), base, how);
+  }
 });

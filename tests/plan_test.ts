@@ -310,7 +310,7 @@ const orders: readonly (readonly [what: string, steps: string, words: string])[]
   [
     "an end whose session's flag an editor has cleared, and that holds it",
     atEnd("hold", marked(session(0)), { record: { ...record, flagged: true } }),
-    "",
+    "remove mark",
   ],
   [
     "an end where what its start was to forget is gone",

@@ -43,6 +43,7 @@ import { startingStep } from "../state/step.ts";
 import { recordsAtRelease } from "../state/records_at_release.ts";
 import type { Recovery } from "../state/recovery.ts";
 import type { DecidedSeat } from "../state/seat.ts";
+import type { SessionRecord } from "../state/session_record.ts";
 import { hasEnded } from "../state/state.ts";
 
 /**
@@ -194,7 +195,7 @@ async function endSessions(
     ...guest,
     ...how,
     isElsewhere: isUp && ["crashed", "failed", "destroyed"].includes(end),
-  });
+  }).map((record) => isUp && isCleared(record, decided, context) ? withoutFlag(record) : record);
   const noted = stages.flatMap(({ steps }) => steps).findLast((step) => step.kind === "note");
   const isNoted = await updateRecords(next, context, noted?.records ?? records);
   if (!isNoted && isSaved) {
@@ -280,6 +281,20 @@ function allOrNone(
     run.logInfo(disk.target, "hold: another disk of the guest can't be committed yet");
     return { ...one, decision: "hold" };
   });
+}
+
+/** Whether an editor has cleared the flag with which a session began, and the mark that it made is gone. */
+function isCleared(
+  { image }: SessionRecord,
+  decided: readonly DecidedDisk[],
+  { run }: EventContext,
+): boolean {
+  const disk = decided.find(({ disk: { names } }) => names.image === image)?.disk;
+  return disk !== undefined && wishOf(disk) === "clear" && !run.listing(image).has(disk.names.mark);
+}
+
+function withoutFlag({ flagged: _, ...rest }: SessionRecord): SessionRecord {
+  return rest;
 }
 
 /**

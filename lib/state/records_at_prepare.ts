@@ -12,6 +12,7 @@ import {
   type ObservedDisk,
   stateOf,
   wasSavedOn,
+  wishOf,
 } from "./observed_disk.ts";
 import { isAsideAwaited, type SessionRecord } from "./session_record.ts";
 import { hasEnded, type State } from "./state.ts";
@@ -68,7 +69,8 @@ function keptRecord(
   } = record;
   const isLeft = decision === "leave to a person" && stateOf(disk).kind === "session" && !idle;
   // What is in its place may use up the flag: from here on the mark counts by itself.
-  const isByMark = bearsMark(disk) && (isLeft || target !== record.target && disk.flag !== "set");
+  const isByMark = bearsMark(disk) &&
+    (isLeft && wishOf(disk) !== "clear" || target !== record.target && disk.flag !== "set");
   // The mark that a start makes of it now counts as the flag's own: an editor may clear that still.
   const isMarkedNow = decision === "resume" && disk.flag === "set" && !bearsMark(disk);
   // An editor has cleared its flag since it began.

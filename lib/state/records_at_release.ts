@@ -83,7 +83,8 @@ export function recordsAtRelease(
     if (isEnded && !isUp && aside === "others" && !lost) return [];
     const isPassedOn = decision === "pass on";
     // Its flag may be used up by what goes on: from here on the mark counts by itself.
-    const isByMark = isPassedOn || decision === "leave to a person" && bearsMark(disk);
+    const isByMark = isPassedOn ||
+      decision === "leave to a person" && bearsMark(disk) && wishOf(disk) !== "clear";
     const isLeft = decision === "leave" || decision === "hold" || isPassedOn;
     return [{
       ...rest,

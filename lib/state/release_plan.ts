@@ -96,7 +96,8 @@ function atRelease(disk: ObservedDisk, decision: Decision, isUp: boolean): Step[
     return moves.mark(disk.names);
   }
   // Its own flag was cleared by an editor, and the mark would count elsewhere.
-  if (decision === "leave" && isUp && state.marked && wishOf(disk) === "clear") {
+  const stays = decision === "leave" || decision === "hold" || decision === "leave to a person";
+  if (stays && isUp && state.marked && wishOf(disk) === "clear") {
     return moves.removeMark(disk.names);
   }
   if (decision !== "discard") return [];
