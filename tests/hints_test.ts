@@ -383,3 +383,21 @@ poolTest(
     assertEquals(fixture.read(pool.image("seat1"))["by seat1"], "yes");
   },
 );
+
+Deno.test("the hint that makes a file the disk works again where it was typed before", async () => {
+  using fixture = new Fixture().disks({ vda: true }).define();
+  for (let time = 0; time < 2; time++) {
+    fixture.booted = LONG_AGO;
+    fixture.configure({ vda: true });
+    await fixture.start();
+    // A blockpull, then a power cut.
+    const pulled = { base: "vda", session: `${time}` };
+    fixture.save(fixture.vda, null, pulled);
+    fixture.boot();
+    const { said } = await fixture.event("prepare");
+    await fixture.event("release", "failed");
+    const [, command] = /move the layers away: ([^;]*)/.exec(said[1]!)!;
+    assertEquals((await new Deno.Command("sh", { args: ["-c", command!] }).output()).code, 0);
+    assertEquals(fixture.disk("vda"), pulled);
+  }
+});

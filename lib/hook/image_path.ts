@@ -1,7 +1,7 @@
 /** Which file a disk's image is, and whether the hook may go there. */
 
 import { UserError } from "../errors.ts";
-import { isForbidden, list, lstat, resolve } from "../host/files.ts";
+import { isForbidden, list, lstat, nameForOld, resolve } from "../host/files.ts";
 import type { DomainDisk } from "../input/domain_xml.ts";
 import type { Facts } from "../state/decision_table.ts";
 import {
@@ -136,7 +136,7 @@ function takingPlace(file: string, image: string): string {
   const above = [...list(image).keys()].filter((path) =>
     (layerNumber(image, path) ?? mergeNumber(image, path) ?? 0) > number
   );
-  const old = shellWord(`${image}.old`);
+  const old = shellWord(nameForOld(image));
   const { mark } = namesOf(image);
   return [
     ...above.length > 0 ? [`mkdir ${old}`, `mv ${above.map(shellWord).join(" ")} ${old}`] : [],

@@ -124,7 +124,7 @@ function layersAbove(disk: ObservedDisk): string[] {
 /** A backup was put back that has fewer commits than there were. */
 function olderCommit(disk: ObservedDisk): UserError {
   const { names, listing } = disk;
-  const [image, old, top] = [names.image, `${names.image}.old`, topLayer(disk)].map(shellWord);
+  const [image, old, top] = [names.image, files.nameForOld(names.image), topLayer(disk)].map(shellWord);
   const above = [...layersAbove(disk), ...mergeMarks(names, listing)].map(shellWord).join(" ");
   // The next commit has the name of the one that they stand on.
   const once = isMaster(disk)

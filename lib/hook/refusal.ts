@@ -78,7 +78,12 @@ function messageAndHint(
   const { names, target } = disk;
   const guest = shellWord(domain);
   const image = quoted(names.image);
-  const [word, ended, committing, old] = [names.image, names.ended, names.committing, `${names.image}.old`]
+  const [word, ended, committing, old] = [
+    names.image,
+    names.ended,
+    names.committing,
+    files.nameForOld(names.image),
+  ]
     .map(shellWord);
   switch (kind) {
     case "refuse: missing":

@@ -315,9 +315,14 @@ function notRegular(path: string, image: string, all: readonly string[]): UserEr
 
 /** The command that moves a file away, to a name beside an image that nothing has. */
 export function movingAway(path: string, image = path): string {
-  let to = `${image}.old`;
-  for (let number = 2; lstat(to) !== undefined; number++) to = `${image}.old.${number}`;
-  return `mv -n ${shellWord(path)} ${shellWord(to)}`;
+  return `mv -n ${shellWord(path)} ${shellWord(nameForOld(image))}`;
+}
+
+/** A name beside an image, for what is moved away, that nothing has. */
+export function nameForOld(image: string): string {
+  let name = `${image}.old`;
+  for (let number = 2; lstat(name) !== undefined; number++) name = `${image}.old.${number}`;
+  return name;
 }
 
 /** @throws {UserError} where such numbers can't tell one file from another */
