@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dyingAt } from "./fault.ts";
 import { makeBorn, stamping } from "./file_times.ts";
-import { afterClockTick, exists, LATER } from "./fixture.ts";
+import { afterClockTick, type Circumstance, exists, type Fixture, LATER } from "./fixture.ts";
 import { TwoHosts } from "./two_hosts.ts";
 
 Deno.test("a session that was flagged on the other host is kept at home, where an editor had cleared the flag of it before", async () => {
@@ -322,3 +322,73 @@ for (const fails of [false, true]) {
     assertEquals(there.disk("vda"), { base: "vda", commit: "yes" });
   });
 }
+
+const HOUR = 3_600_000;
+
+/** What happens to a host an hour ago. */
+async function hourAgo(host: Fixture, act: (how: Circumstance) => Promise<unknown>): Promise<void> {
+  const then = new Date(Date.now() - HOUR);
+  host.now = () => then;
+  await act(stamping(() => then));
+  host.now = () => new Date();
+}
+
+/** A flagged session has gone from the second host to the first one, an hour ago, and has ended there. */
+async function flaggedStay({ here, there }: TwoHosts, targets: readonly string[]): Promise<void> {
+  const flags = (flag: boolean) => Object.fromEntries(targets.map((target) => [target, flag]));
+  here.configure(flags(false));
+  there.configure(flags(true));
+  await hourAgo(there, async (how) => await there.start(how));
+  for (const operation of ["migrate", "prepare", "start", "started"]) await here.good(operation);
+  await there.stop("migrated");
+  await here.stop();
+}
+
+for (
+  const before of ["a commit that is kept", "an earlier stay", "the session itself, which came from here"]
+) {
+  Deno.test(`a commit that the other host has cut short leaves the flag of this one to its own session; noted here is ${before}`, async () => {
+    using hosts = new TwoHosts({ vda: false });
+    const { here, there } = hosts;
+    for (const host of [here, there]) {
+      host.keys = { "keep-commits": 2 };
+      host.configure({ vda: false });
+    }
+    if (before === "a commit that is kept") {
+      there.configure({ vda: true });
+      await there.start();
+      await there.stop();
+    }
+    if (before === "an earlier stay") await flaggedStay(hosts, ["vda"]);
+    here.configure({ vda: true });
+    if (before.startsWith("the session")) {
+      await hosts.start(there);
+      await hosts.migrate(there, here);
+    } else await hosts.start(here);
+    here.write(here.vda, "one");
+    here.busy.clear();
+    await here.event("release", "shutdown", { perform: dyingAt("clear") });
+    assertEquals(here.state("vda").kind, "committing");
+    there.configure({ vda: true }, LATER);
+    await there.start();
+    there.write(there.vda, "two");
+    await there.stop();
+    assertEquals(there.disk("vda"), { base: "vda", one: "yes", two: "yes" });
+  });
+}
+
+Deno.test("a commit that the other host has cut short takes no session along that was not flagged there, though a flagged one was here before", async () => {
+  using hosts = new TwoHosts({ vda: false, vdb: false });
+  const { here, there } = hosts;
+  await flaggedStay(hosts, ["vda", "vdb"]);
+  here.configure({ vda: true, vdb: false });
+  await hosts.start(here);
+  for (const target of ["vda", "vdb"]) here.write(here.image(target), "one");
+  here.busy.clear();
+  await here.event("release", "shutdown", { perform: dyingAt("clear") });
+  assertEquals([here.state("vda").kind, here.state("vdb").kind], ["committing", "session"]);
+  there.configure({ vda: true, vdb: true }, LATER);
+  await there.event("prepare");
+  assertEquals("one" in there.read(`${there.image("vdb")}.backing_file`), false);
+  assertEquals(there.flags(), { vda: true, vdb: true });
+});

@@ -3,7 +3,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { namesOf } from "../lib/state/paths.ts";
 import { dyingAt, Failing, tearing } from "./fault.ts";
-import { DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
+import { afterClockTick, DOMAIN, exists, Fixture, LATER } from "./fixture.ts";
 import { base, committed, session, up } from "./running_guest.ts";
 import { TwoHosts } from "./two_hosts.ts";
 import { diskXml, domainXml } from "./xml.ts";
@@ -602,4 +602,29 @@ Deno.test("the command that a refusal names ends the other guest's session of th
   assertEquals(said.at(-1), `hint: start that guest and end it; or: ${end}`);
   assertEquals((await fixture.type(["recover", "--discard", "second", fixture.vda, "--yes"])).said, []);
   assertEquals([fixture.disk("vda"), fixture.read(vdb)], [base, { base: "vdb", session: "yes" }]);
+});
+
+Deno.test("a commit that another guest of the image has cut short is finished with that one's flag, also by a guest that was saved on the image before", async () => {
+  using fixture = new Fixture().disks({ vda: false });
+  configureSecond(fixture, { "one-shot-commit": true });
+  await fixture.start();
+  // Before libvirt 10.5, a save to a file.
+  await fixture.stop("-");
+  await afterClockTick(20);
+  for (const operation of ["prepare", "started"]) await fixture.event(operation, "-", second);
+  fixture.write(fixture.vda, "one");
+  await fixture.event("release", "shutdown", { ...second, perform: dyingAt("clear") });
+  assertEquals(fixture.state("vda").kind, "committing");
+  fixture.configure({ vda: true }, LATER);
+  const { code } = await fixture.event("prepare");
+  assertEquals([code, fixture.flags()], [1, { vda: true }]);
+  await fixture.event("release", "failed");
+  await fixture.start();
+  fixture.write(fixture.vda, "two");
+  await fixture.stop();
+  assertEquals(fixture.disk("vda"), { ...base, one: "yes", two: "yes" });
+  const { disks: [{ "one-shot-commit": flag }] } = JSON.parse(
+    Deno.readTextFileSync(`${fixture.config}/second.json`),
+  );
+  assertEquals([flag, fixture.flags()], [false, { vda: false }]);
 });

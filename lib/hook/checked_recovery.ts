@@ -2,7 +2,7 @@ import { type EventContext, type NotedStart, readStart } from "./context.ts";
 import { inspectImage } from "./decide.ts";
 import { madeAt } from "./observe.ts";
 import { restoreMasterMarks } from "./master_mark.ts";
-import { checkOwners } from "./session_owner.ts";
+import { checkOwners, isOthersCommit } from "./session_owner.ts";
 import { configVersion } from "../host/config_file.ts";
 import * as files from "../host/files.ts";
 import type { Facts } from "../state/decision_table.ts";
@@ -96,7 +96,7 @@ function newerFlags(
   const now = configVersion(paths.config);
   const isNewer = (version: string | undefined) => version !== undefined && version !== now;
   // Of a session that is none of this host's, the flag is in another file.
-  const isAnyNewer = committing.some(({ record }) => record === undefined || isNewer(record.flagVersion));
+  const isAnyNewer = committing.some((disk) => isOthersCommit(disk) || isNewer(disk.record?.flagVersion));
   return ({ flag, record }) =>
     flag === "set" && (record?.flagVersion === undefined ? isAnyNewer : isNewer(record.flagVersion));
 }

@@ -6,7 +6,14 @@ import { readableDisksIn } from "./definitions.ts";
 import { sourceOf } from "./image_path.ts";
 import * as files from "../host/files.ts";
 import { otherGuests } from "../host/session_records.ts";
-import { bearsMark, isMarked, type ObservedDisk, stateOf, wasSavedOn } from "../state/observed_disk.ts";
+import {
+  bearsMark,
+  isMarked,
+  isRecorded,
+  type ObservedDisk,
+  stateOf,
+  wasSavedOn,
+} from "../state/observed_disk.ts";
 import { guestNames } from "../state/paths.ts";
 import { hasEnded } from "../state/state.ts";
 import { quoted, recoverCommand, shellWord } from "../text.ts";
@@ -99,9 +106,11 @@ export async function checkOwners(disks: readonly ObservedDisk[], context: Event
   for (const disk of asked) await checkOwner(disk, otherOwner(disk.names.image, context, guests), context);
 }
 
-/** Whether a commit was decided of which this guest's note says nothing. */
-function isOthersCommit(disk: ObservedDisk): boolean {
-  return disk.record === undefined && stateOf(disk).kind === "committing";
+/** Whether a commit was decided of which this guest's note says nothing: of another session than it tells of, or where that has gone. */
+export function isOthersCommit(disk: ObservedDisk): boolean {
+  const { record } = disk;
+  const isDecidedHere = record?.flagVersion !== undefined || isRecorded(disk) && !record?.left;
+  return stateOf(disk).kind === "committing" && !isDecidedHere;
 }
 
 async function checkOwner(
@@ -112,7 +121,8 @@ async function checkOwner(
   const { target, names: { image }, record } = disk;
   if (owner === undefined) return;
   const isNewer = record === undefined || owner.started > record.started;
-  const what = isOthersCommit(disk) ? "commit" : isNewer ? owner.pending?.verb : undefined;
+  const isTheirs = isOthersCommit(disk) && (record === undefined || isRecorded({ ...disk, record: owner }));
+  const what = isTheirs ? "commit" : isNewer ? owner.pending?.verb : undefined;
   if (what === undefined || what === "forget") return;
   const { domain } = owner;
   await context.run.takeOrReport(target, () => [{ kind: "background", domain }]);

@@ -146,8 +146,15 @@ export function wishOf(disk: ObservedDisk): Facts["flag"] {
 
 /** Whether an event, a mark or the note holds the session for its flag: one that a start was about to set aside is set aside again. */
 export function isHeld(disk: ObservedDisk): boolean {
-  const { record } = disk;
-  return !waitsToBeSetAside(disk) && (record?.held || isMarked(disk) || record?.flagged) === true;
+  return !waitsToBeSetAside(disk) && (isNotedHeld(disk) || isMarked(disk));
+}
+
+/**
+ * Whether the note says that the session is to be kept if its flag is set. What it says of another one, which has gone to another host
+ * or ended there, is no word about the one that has begun since.
+ */
+export function isNotedHeld(disk: Pick<ObservedDisk, "made" | "record">): boolean {
+  return isRecorded(disk) && (disk.record?.held || disk.record?.flagged) === true;
 }
 
 /** Whether anything says that the session is to be kept, or that it may be. */

@@ -1,5 +1,5 @@
 import { planCommit, type Stage } from "./commit_plan.ts";
-import { afterClearing, isMarked, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
+import { afterClearing, isMarked, isNotedHeld, type ObservedDisk, stateOf, wishOf } from "./observed_disk.ts";
 import { doneMerges } from "./merge_transitions.ts";
 import { type GuestNames, layerNumber, type Names } from "./paths.ts";
 import { hasEnded, type Listing, parse, topOf } from "./state.ts";
@@ -33,7 +33,7 @@ export function joiningCommit(disks: readonly ObservedDisk[]): ObservedDisk[] {
   const isNoted = decided.some(({ record }) => record?.flagVersion !== undefined);
   const isMeant = (disk: ObservedDisk) =>
     disk.source !== "other" && (isOfThatEnd(disk) ||
-      !isNoted && (disk.record?.held || disk.record?.flagged || isMarked(disk)) && wishOf(disk) === "set");
+      !isNoted && (isNotedHeld(disk) || isMarked(disk)) && wishOf(disk) === "set");
   return disks.filter((disk) => stateOf(disk).kind === "session" && (disk.firmware || isMeant(disk)));
 }
 
