@@ -392,3 +392,48 @@ Deno.test("a commit that the other host has cut short takes no session along tha
   assertEquals("one" in there.read(`${there.image("vdb")}.backing_file`), false);
   assertEquals(there.flags(), { vda: true, vdb: true });
 });
+
+for (const way of ["--keep", "--discard"]) {
+  Deno.test(`recover ${way} of a session that the other host has begun leaves the flag of this one to its next session, though a flagged one has gone there before`, async () => {
+    using hosts = new TwoHosts({ vda: false });
+    const { here, there } = hosts;
+    await flaggedStay(hosts, ["vda"]);
+    await hosts.start(here);
+    here.write(here.vda, "one");
+    here.busy.clear();
+    there.configure({ vda: true }, LATER);
+    const { printed } = await there.type(`recover ${way} guest --yes`);
+    assertStringIncludes(printed.join("\n"), "the flag stays");
+    assertEquals(there.flags(), { vda: true });
+  });
+
+  for (const before of ["a commit that is kept", "an earlier stay"]) {
+    Deno.test(`recover ${way} of another host's flagged session says that its flag is still set there; noted here is ${before}`, async () => {
+      using hosts = new TwoHosts({ vda: false });
+      const { here, there } = hosts;
+      if (before === "an earlier stay") await flaggedStay(hosts, ["vda"]);
+      else {
+        there.keys = { "keep-commits": 2 };
+        there.configure({ vda: true });
+        await there.start();
+        await there.stop();
+      }
+      here.configure({ vda: true });
+      await hosts.start(here);
+      here.write(here.vda, "maintenance");
+      here.busy.clear();
+      const { printed } = await there.type(`recover ${way} guest vda --yes`);
+      assertStringIncludes(printed.join("\n"), "where it began its flag is still set");
+    });
+  }
+}
+
+Deno.test("disks can be taken out while their guest runs at the other host, though a flagged session has gone there before", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  there.define();
+  await flaggedStay(hosts, ["vda"]);
+  await hosts.start(here);
+  const { code, said } = await there.type("disable guest");
+  assertEquals([code, said], [0, []]);
+});

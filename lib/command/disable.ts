@@ -10,7 +10,7 @@ import { startMerge } from "../hook/merge.ts";
 import { othersSession } from "../hook/session_owner.ts";
 import { releaseMasters } from "../hook/seat_masters.ts";
 import * as files from "../host/files.ts";
-import { isAway, isMarked, isSessionAway, nameOf, stateOf } from "../state/observed_disk.ts";
+import { isAway, isMarked, isRecorded, isSessionAway, nameOf, stateOf } from "../state/observed_disk.ts";
 import { hasEnded } from "../state/state.ts";
 import { cancelCommand, recoverCommand } from "../text.ts";
 
@@ -34,7 +34,7 @@ export async function disable(context: GuestCommand): Promise<void> {
   }
   for (const { target, condition, disk } of views) {
     const { commit } = config.disks.find((disk) => disk.target === target)!;
-    const isMeant = commit || disk !== undefined && (isMarked(disk) || disk.record?.held);
+    const isMeant = commit || disk !== undefined && (isMarked(disk) || disk.record?.held && isRecorded(disk));
     const isThere = disk === undefined || ["session", "committing"].includes(stateOf(disk).kind) ||
       isSessionAway(disk);
     if (disk !== undefined && othersSession(disk, context) !== undefined) continue;

@@ -18,6 +18,8 @@ import {
   flagTargetOf,
   hasItsSetAside,
   hasSetAside,
+  isNotedHeld,
+  isRecorded,
   type ObservedDisk,
   stateOf,
   waitsToBeSetAside,
@@ -117,7 +119,7 @@ export async function endSessions(
   const flagSaid = (disk: ObservedDisk) =>
     disk.startFlag?.isSet
       ? `; the flag of ${disk.startFlag.target}, as which it began, is used up by that`
-      : disk.record === undefined && bearsMark(disk)
+      : !isRecorded(disk) && bearsMark(disk)
       ? `; where it began its flag is still set, for the next session there: ${
         cancelCommand(domain, disk.target)
       }`
@@ -164,8 +166,7 @@ function withOwnFlag(disk: ObservedDisk, views: Guest["disks"]): ObservedDisk {
   // It began as another target, whose flag goes with it.
   if (disk.startFlag !== undefined) return { ...disk, flag: disk.startFlag.isSet ? "set" : "clear" };
   const view = views.find((view) => view.disk?.names.image === disk.names.image);
-  const isMeant = disk.record?.held || disk.record?.flagged ||
-    view !== undefined && goesOn(view);
+  const isMeant = isNotedHeld(disk) || view !== undefined && goesOn(view);
   return isMeant ? disk : withoutFlag(disk);
 }
 
