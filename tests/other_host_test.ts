@@ -437,3 +437,26 @@ Deno.test("disks can be taken out while their guest runs at the other host, thou
   const { code, said } = await there.type("disable guest");
   assertEquals([code, said], [0, []]);
 });
+
+for (const way of ["throw", "keep"]) {
+  Deno.test(`the refusal of a session that another host has begun says that its flag may be set still there, for who ends it as it says: ${way}`, async () => {
+    using hosts = new TwoHosts({ vda: true }, { vda: false });
+    const { here, there } = hosts;
+    await hosts.start(here);
+    here.write(here.vda, "maintenance");
+    // This host dies.
+    here.busy.clear();
+    const { said } = await there.event("prepare");
+    const hint = said[1]!;
+    const [, command] = (way === "throw" ? /to throw \S+ away: ([^;]*);/ : /as part of the disk: ([^;]*)/)
+      .exec(hint)!;
+    assertEquals(new Deno.Command("sh", { args: ["-c", command!] }).outputSync().success, true);
+    const [, cancel] = /where it began .*: autorevert (commit --cancel guest vda)$/.exec(hint)!;
+    here.boot();
+    await here.type(cancel!);
+    await here.start();
+    here.write(here.vda, "junk");
+    await here.stop();
+    assertEquals(here.disk("vda"), { base: "vda", ...way === "keep" && { maintenance: "yes" } });
+  });
+}

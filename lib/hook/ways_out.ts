@@ -14,7 +14,16 @@ export function waysOut(disk: ObservedDisk, domain: string): string {
   const image = shellWord(disk.names.image);
   return `to throw ${image} away: ${discarding(disk)}; to keep it as part of the disk: ${
     becomingLayer(disk, domain)
-  }`;
+  }${flagElsewhere(disk, domain)}`;
+}
+
+/** What is to be done about the flag of a session that was flagged on another host: that host hasn't used it up. */
+function flagElsewhere(disk: ObservedDisk, domain: string): string {
+  return bearsMark(disk)
+    ? `; where it began its flag may be set still, for the next session there: ${
+      cancelCommand(domain, disk.target)
+    }`
+    : "";
 }
 
 /** What lies below a commit is whole, unless that is half merged. */
