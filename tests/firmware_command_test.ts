@@ -3,8 +3,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { read } from "../lib/host/files.ts";
 import { namesOf } from "../lib/state/paths.ts";
-import { DOMAIN } from "./fixture.ts";
-import { FirmwareFixture, FirmwarePool } from "./firmware_fixture.ts";
+import { DOMAIN, Fixture } from "./fixture.ts";
+import { FirmwareFixture, FirmwarePool, up, withFirmware } from "./firmware_fixture.ts";
 
 /** A guest with firmware that is defined, and whose file says nothing of that. */
 function silent(): FirmwareFixture {
@@ -190,3 +190,35 @@ Deno.test("a guest that runs, or was saved, is refused nothing for its firmware,
   Deno.writeTextFileSync(fixture.managedSave, "");
   assertEquals(await findings(), []);
 });
+
+for (const way of ["--keep", "--discard"]) {
+  Deno.test(`the refusal of a session of another host that has died ends it with that of the firmware: ${way}`, async () => {
+    using here = await up(false);
+    // Another host sees the same files, and has a configuration of its own.
+    const there = new (withFirmware(Fixture))(here.root);
+    const config = `${here.root}/config-there`;
+    Deno.mkdirSync(config);
+    Object.assign(there, { config, hasFirmware: true, name: "there" });
+    there.settings = {
+      ...there.settings,
+      configFolder: config,
+      firmwareFolders: here.settings.firmwareFolders,
+    };
+    there.sources.set("vda", here.vda);
+    there.configure({ vda: false });
+    there.define();
+    const { code, said } = await there.event("prepare");
+    assertEquals(code, 1);
+    await there.event("release", "failed");
+    const [, words] = /: autorevert (recover --keep\|--discard guest)$/.exec(said[1]!)!;
+    assertEquals((await there.type(`${words!.replace("--keep|--discard", way)} --yes`)).said, []);
+    here.boot();
+    await here.start();
+    // Its firmware fits to that.
+    assertEquals(here.read(here.vda), {
+      base: "vda",
+      installed: "yes",
+      ...way === "--keep" && { session: "yes" },
+    });
+  });
+}

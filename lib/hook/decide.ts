@@ -3,7 +3,7 @@ import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
 import { changedBelow, hasLaterLayer, isTopUnknown } from "./layer_writes.ts";
 import { isFileOf, isMissing, takenFrom } from "./layer_names.ts";
 import { backingThroughLink } from "./misplaced_image.ts";
-import { explain } from "./refusal.ts";
+import { explain, lostLayer } from "./refusal.ts";
 import { isOthersSetAside, isSavedElsewhere, othersSession } from "./session_owner.ts";
 import { standingOn } from "./standing.ts";
 import * as files from "../host/files.ts";
@@ -38,11 +38,16 @@ import { quoted, recoverCommand, shellWord } from "../text.ts";
 /** The facts that depend on the event, not on the disk. */
 export type EventFacts = Pick<Facts, "event" | "start" | "end" | "held" | "saved" | "waits" | "came">;
 
-/** Why a start is refused, with what can be done about it. */
+/**
+ * Why a start is refused, with what can be done about it.
+ *
+ * @param isWithFirmware the guest's firmware has a session, which ends with those of its disks
+ */
 export async function whyRefused(
   decision: Refusal,
   disk: ObservedDisk,
   context: EventContext,
+  isWithFirmware = false,
 ): Promise<UserError> {
   const others = decision === "refuse: not ours" ? othersSession(disk, context) : undefined;
   if (others !== undefined) return others;
@@ -61,6 +66,11 @@ export async function whyRefused(
     });
   }
   const error = await explain(decision, disk, context);
+  // A move of names leaves that of the firmware, and its host would throw it away.
+  if (isWithFirmware && decision === "refuse: not ours" && lostLayer(disk, context) === undefined) {
+    const ended = recoverCommand("--keep|--discard", context.domain);
+    return new UserError(error.message, { hint: `to end it, with that of the guest's firmware: ${ended}` });
+  }
   // A copy is made later than the session that it is of.
   const isNoted = decision === "refuse: not ours" && disk.record !== undefined && !disk.record.idle;
   return isNoted

@@ -196,8 +196,10 @@ function ofFirmware({ seat, decision }: DecidedSeat): SeatDecision {
 }
 
 async function refuse(decided: readonly DecidedDisk[], context: EventContext): Promise<void> {
+  const isWithFirmware = decided.some(({ disk }) => disk.firmware && stateOf(disk).kind === "session");
   for (const { disk, decision } of disksFirst(decided, ({ disk }) => disk)) {
-    if (isRefusal(decision)) throw withContext(disk.target, await whyRefused(decision, disk, context));
+    if (!isRefusal(decision)) continue;
+    throw withContext(disk.target, await whyRefused(decision, disk, context, isWithFirmware));
   }
 }
 
