@@ -460,3 +460,25 @@ for (const way of ["throw", "keep"]) {
     assertEquals(here.disk("vda"), { base: "vda", ...way === "keep" && { maintenance: "yes" } });
   });
 }
+
+for (const before of ["nothing", "a commit that is kept", "an earlier stay"]) {
+  Deno.test(`recover --discard asks before it throws away a session on which a guest may be saved at another host; noted here is ${before}`, async () => {
+    using hosts = new TwoHosts({ vda: false });
+    const { here, there } = hosts;
+    for (const host of [here, there]) host.define();
+    if (before === "an earlier stay") await flaggedStay(hosts, ["vda"]);
+    if (before === "a commit that is kept") {
+      there.keys = { "keep-commits": 2 };
+      there.configure({ vda: true });
+      await there.start();
+      await there.stop();
+    }
+    await hosts.start(here);
+    here.write(here.vda, "saved on");
+    await hosts.stop(here, "saved");
+    const { code } = await there.type("recover --discard guest");
+    assertEquals(code, 1);
+    assertStringIncludes(there.asked.join(), "another host");
+    assertEquals("saved on" in here.read(here.vda), true);
+  });
+}

@@ -21,7 +21,7 @@ import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import * as files from "../host/files.ts";
 import { readRecords } from "../host/session_records.ts";
-import { hasSuccessor, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
+import { hasSuccessor, isRecorded, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { guestNames, namesOf } from "../state/paths.ts";
 import type { SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
@@ -130,7 +130,11 @@ async function ask(context: GuestCommand): Promise<string> {
   await checkSessions(sessions, context);
   for (const disk of sessions) {
     const { target, names, listing } = disk;
-    const saved = maySomebodyNeed(disk, context) ? `, ${onWhichSaved}` : "";
+    const saved = maySomebodyNeed(disk, context)
+      ? `, ${onWhichSaved}`
+      : disk.firmware || isRecorded(disk)
+      ? ""
+      : ", which another host may have begun, and saved a guest on";
     const lost = [
       ...listing.has(names.ended) ? [goesWithIt(names.ended)] : [],
       ...endedWith(disk, disks).map((other) =>
