@@ -482,3 +482,22 @@ for (const before of ["nothing", "a commit that is kept", "an earlier stay"]) {
     assertEquals("saved on" in here.read(here.vda), true);
   });
 }
+
+Deno.test("a guest that was saved on its flagged session at one host is restored at the other, from which it has gone to that one before", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  await flaggedStay(hosts, ["vda"]);
+  here.configure({ vda: true });
+  await hosts.start(here);
+  here.write(here.vda, "saved on");
+  await hosts.stop(here, "saved");
+  await there.good("restore");
+  await hosts.start(there);
+  assertEquals(there.read(there.vda), { base: "vda", "saved on": "yes" });
+  // It is as any other from then on.
+  there.run();
+  assertEquals((await there.type("commit guest --cancel")).code, 0);
+  there.halt();
+  await hosts.stop(there);
+  assertEquals([there.state("vda").kind, there.read(there.vda)], ["plain", { base: "vda" }]);
+});

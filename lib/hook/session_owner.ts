@@ -32,9 +32,9 @@ export function otherOwner(
 
 /** Whether a saved guest comes from another host: of its session there is no note here, but this hook has marked it there. */
 export function isSavedElsewhere(disk: ObservedDisk, context: EventContext): boolean {
-  // What a guest was saved on here is another one.
-  const isAnother = disk.record?.waits === "saved" || disk.record?.lost === true ||
-    disk.record?.setsAside !== undefined;
+  const { waits, left, lost, setsAside } = disk.record ?? {};
+  // What a guest was saved on here is another one; one that has gone to another host was not saved here.
+  const isAnother = waits === "saved" && !left || lost === true || setsAside !== undefined;
   return isMarked(disk) && !isAnother && otherOwner(disk.names.image, context) === undefined;
 }
 

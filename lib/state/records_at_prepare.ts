@@ -38,7 +38,8 @@ export function recordsAtPrepare(
     const aside = asideAtPrepare(disk, decision);
     const from = { ...came && { came }, ...aside && { aside } };
     // Its flag is looked up by its target, which may be another one than at its start.
-    return record === undefined || beginsSession(decision) || came === "migration" && isStale(disk)
+    return record === undefined || beginsSession(decision) || came === "migration" && isStale(disk) ||
+        isRestoredFromElsewhere(one)
       ? begunRecord(one, from, now, others, decided)
       : keptRecord(one, record, from, now, others);
   });
@@ -133,9 +134,9 @@ function begunRecord(
     ...newRecord(disk, now, others),
     ...hasLostSession(disk) && { lost: true } as const,
     // What is on disk is QEMU's already: whose it was is known from an earlier stay.
-    ...isComing && record !== undefined && { owner: record.owner },
+    ...!beginsSession(decision) && record !== undefined && { owner: record.owner },
     // Until the older session's mark is gone: it is its flag's own still. One that comes bears its host's.
-    ...(isFlaggedAtStart(disk) || !isComing && record?.flagged && bearsMark(disk)) &&
+    ...(isFlaggedAtStart(disk) || beginsSession(decision) && record?.flagged && bearsMark(disk)) &&
       { flagged: true } as const,
     ...isComing && { visits: record === undefined ? "first" : "again" } as const,
     // Until the new session has taken its place.
@@ -174,6 +175,11 @@ function madeFor(disk: ObservedDisk, decision: Decision): Pick<SessionRecord, "m
  */
 function isStale(disk: ObservedDisk): boolean {
   return disk.record?.left === true || disk.record?.waits === "saved" || !isRecorded(disk);
+}
+
+/** Whether a saved guest comes back on a session of another host: what is noted is of an earlier one. */
+function isRestoredFromElsewhere({ disk, decision }: DecidedDisk): boolean {
+  return decision === "keep" && !isRecorded(disk);
 }
 
 /** The decisions after which a disk is none of ours. */
