@@ -379,3 +379,40 @@ Deno.test("undo takes back all disks that were committed at one end, also where 
   const has = ["vda", "vdb"].map((target) => "second" in fixture.disk(target));
   assertEquals(has, [false, false], printed.join("\n"));
 });
+
+/** The first disk's flagged session has gone on since a crash, and the second one's began then. */
+async function goneOnBeside(fixture: Fixture): Promise<void> {
+  fixture.disks({ vda: true, vdb: false }).define();
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "first");
+  await fixture.stop("crashed");
+  await fixture.start();
+  for (const target of ["vda", "vdb"]) fixture.write(fixture.image(target), "second");
+}
+
+const secondOf = (fixture: Fixture) =>
+  ["vda", "vdb"].map((target) => fixture.read(fixture.image(target)).second);
+
+Deno.test("disks that are flagged go on together after a power cut, also where one has gone on since a crash", async () => {
+  using fixture = new Fixture();
+  await goneOnBeside(fixture);
+  fixture.configure({ vda: true, vdb: true }, LATER);
+  fixture.boot();
+  await fixture.start();
+  assertEquals(secondOf(fixture), ["yes", "yes"]);
+});
+
+for (const order of [["vda", "vdb"], ["vdb", "vda"]]) {
+  Deno.test(`what is kept disk by disk is undone together, also where one has gone on since a crash: ${order}`, async () => {
+    using fixture = new Fixture();
+    fixture.keys = { "keep-commits": 3 };
+    await goneOnBeside(fixture);
+    fixture.boot();
+    for (const target of order) {
+      assertEquals((await fixture.type(`recover guest ${target} --keep --yes`)).code, 0);
+    }
+    assertEquals(secondOf(fixture), ["yes", "yes"]);
+    await fixture.type("undo guest --yes");
+    assertEquals(secondOf(fixture), [undefined, undefined]);
+  });
+}

@@ -23,7 +23,7 @@ import * as files from "../host/files.ts";
 import { readRecords } from "../host/session_records.ts";
 import { hasSuccessor, isRecorded, type ObservedDisk, stateOf } from "../state/observed_disk.ts";
 import { guestNames, namesOf } from "../state/paths.ts";
-import type { SessionRecord } from "../state/session_record.ts";
+import { lastStart, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 import { listed, recoverCommand, shellWord } from "../text.ts";
 
@@ -181,8 +181,9 @@ function hasConfig(domain: string, { host }: GuestCommand): boolean {
 /** The disks whose sessions began with that of a disk, and have ended without it: an end was cut short. */
 function endedWith({ record }: ObservedDisk, disks: readonly ObservedDisk[]): ObservedDisk[] {
   return disks.filter((other) =>
-    record !== undefined && !other.firmware && stateOf(other).kind !== "session" && !other.record?.idle &&
-    other.record?.started === record.started
+    record !== undefined && !other.firmware && stateOf(other).kind !== "session" &&
+    other.record !== undefined &&
+    !other.record.idle && lastStart(other.record) === lastStart(record)
   );
 }
 

@@ -10,7 +10,7 @@ import {
   stateOf,
   wishOf,
 } from "../state/observed_disk.ts";
-import type { SessionRecord } from "../state/session_record.ts";
+import { lastStart, type SessionRecord } from "../state/session_record.ts";
 import { parse } from "../state/state.ts";
 
 /**
@@ -68,7 +68,8 @@ export function flagsMeant(
   const goOn = disks.filter((disk) =>
     stateOf(disk).kind === "session" && wishOf(disk) === "set" && isHeld(disk)
   );
-  return ({ record }) => goOn.some((other) => other.record?.started === record?.started);
+  const startOf = ({ record }: ObservedDisk) => record && lastStart(record);
+  return (disk) => goOn.some((other) => startOf(other) === startOf(disk));
 }
 
 function isBeforeLastWrite(config: Config | undefined, disks: readonly ObservedDisk[]): boolean {

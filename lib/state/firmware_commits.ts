@@ -5,7 +5,13 @@
 
 import { type ObservedDisk, stateOf } from "./observed_disk.ts";
 import { imageOf } from "./paths.ts";
-import type { CommitTime, FirmwareCommit, PendingOperation, SessionRecord } from "./session_record.ts";
+import {
+  type CommitTime,
+  type FirmwareCommit,
+  lastStart,
+  type PendingOperation,
+  type SessionRecord,
+} from "./session_record.ts";
 import { type State, topOf } from "./state.ts";
 
 /**
@@ -34,8 +40,7 @@ export function withCommits(
     const lower = (record.committed ?? []).filter((commit) => commit.layer < layer);
     const undone = isSetAside && record.undone && record.committed?.find((commit) => commit.layer === layer);
     const time = record.firmware ? at : committedBefore(record, records) ?? at;
-    const { started } = record;
-    const commits = [...lower, undone || { layer, at: time, started }]
+    const commits = [...lower, undone || { layer, at: time, started: lastStart(record) }]
       .map((commit): CommitTime => isChanged(commit) ? { ...commit, changed: true } : commit);
     const times = { ...record, committed: commits };
     if (!file?.firmware) return times;
@@ -49,15 +54,13 @@ export function withCommits(
 }
 
 /** When another disk of the same session was committed: they were kept one by one. */
-function committedBefore(
-  { started, continued = "" }: SessionRecord,
-  records: readonly SessionRecord[],
-): string | undefined {
+function committedBefore(record: SessionRecord, records: readonly SessionRecord[]): string | undefined {
   const last = records.flatMap(({ firmware, undone, committed }) =>
     firmware || undone ? [] : committed?.at(-1) ?? []
   );
+  const { continued = "" } = record;
   // One that has gone on since is committed with what it went on beside.
-  return last.find((commit) => commit.started === started && commit.at > continued)?.at;
+  return last.find((commit) => commit.started === lastStart(record) && commit.at > continued)?.at;
 }
 
 /**

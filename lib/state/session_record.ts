@@ -88,7 +88,14 @@ export function isAsideAwaited({ aside, setsAside }: SessionRecord): boolean {
   return aside !== undefined && setsAside !== undefined;
 }
 
-/** A layer by its number, when it was committed, and when the session had begun that it was, ISO 8601. */
+/** When the start was with which the session began, or has gone on since: that of all disks of one session. ISO 8601. */
+export function lastStart(
+  { started, continued = started }: Pick<SessionRecord, "started" | "continued">,
+): string {
+  return continued;
+}
+
+/** A layer by its number, when it was committed, and when the last start of the session was, ISO 8601. */
 export interface CommitTime {
   readonly layer: number;
   readonly at: string;
