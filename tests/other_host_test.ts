@@ -501,3 +501,45 @@ Deno.test("a guest that was saved on its flagged session at one host is restored
   await hosts.stop(there);
   assertEquals([there.state("vda").kind, there.read(there.vda)], ["plain", { base: "vda" }]);
 });
+
+for (const end of ["shutdown", "crashed", "-", "migrated"]) {
+  for (const flag of [false, true]) {
+    Deno.test(`a managed save isn't restored whose session was thrown away at the other host, once the guest has come from there: it ends ${end}, flag ${flag}`, async () => {
+      using hosts = new TwoHosts({ vda: false });
+      const { here, there } = hosts;
+      there.define();
+      await hourAgo(here, async (how) => await here.start(how));
+      here.write(here.vda, "first");
+      Deno.writeTextFileSync(here.managedSave, "");
+      await here.stop("saved");
+      await there.type("recover --discard guest --yes");
+      there.configure({ vda: flag });
+      await afterClockTick(20);
+      await hosts.start(there);
+      there.write(there.vda, "second");
+      await hosts.migrate(there, here);
+      if (end === "migrated") {
+        await hosts.migrate(here, there);
+        await hosts.stop(there, "saved");
+      } else await hosts.stop(here, end);
+      await here.event("restore");
+      const { code } = await here.event("prepare");
+      assertEquals(code, 1, JSON.stringify(here.read(here.vda)));
+    });
+  }
+}
+
+Deno.test("a guest that was saved at the host to which it had come is restored there", async () => {
+  using hosts = new TwoHosts({ vda: false });
+  const { here, there } = hosts;
+  await hosts.start(there);
+  await hosts.migrate(there, here);
+  here.write(here.vda, "saved on");
+  await afterClockTick(20);
+  Deno.writeTextFileSync(here.managedSave, "");
+  // libvirtd has died with the guest before it could tell.
+  await hosts.stop(here, "crashed");
+  await here.good("restore");
+  await here.good("prepare");
+  assertEquals("saved on" in here.read(here.vda), true);
+});

@@ -5,7 +5,7 @@ import type { Host } from "../host/host.ts";
 import type { QemuImg } from "../host/qemu_img.ts";
 import type { Run } from "../host/run.ts";
 import { readRecords, withSuperseded } from "../host/session_records.ts";
-import { LONGEST_START } from "../state/observed_disk.ts";
+import { LONGEST_START, type ObservedDisk } from "../state/observed_disk.ts";
 import type { GuestNames } from "../state/paths.ts";
 import { unfinished } from "../state/records_at_release.ts";
 import { formatRecords, type SessionRecord } from "../state/session_record.ts";
@@ -33,6 +33,19 @@ export function lookingBy(info: QemuImg["info"], context: EventContext): EventCo
 /** A guest with none of these files is none of our business. */
 export function isManaged({ config, note, seats }: GuestNames): boolean {
   return [config, note, seats].some((path) => files.lstat(path) !== undefined);
+}
+
+/** What libvirt holds as a managed save of the guest. */
+export function managedSave(
+  { host, domain }: { readonly host: Pick<Host, "settings">; readonly domain: string },
+): Deno.FileInfo | undefined {
+  return files.lstat(`${host.settings.saveFolder}/${domain}.save`);
+}
+
+/** Whether that is older than a session which has come from another host since: the guest was saved on another one. */
+export function isSavedBefore({ record }: ObservedDisk, context: EventContext): boolean {
+  const saved = record?.came === "migration" ? managedSave(context)?.mtime : undefined;
+  return saved != null && saved.getTime() < Date.parse(record!.started);
 }
 
 /** What is noted of a start that is under way, if anything is. */

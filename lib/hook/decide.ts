@@ -1,5 +1,5 @@
 import { UserError, withContext } from "../errors.ts";
-import { type EventContext, lacksItsEnd, type NotedStart } from "./context.ts";
+import { type EventContext, isSavedBefore, lacksItsEnd, managedSave, type NotedStart } from "./context.ts";
 import { changedBelow, hasLaterLayer, isTopUnknown } from "./layer_writes.ts";
 import { isFileOf, isMissing, takenFrom } from "./layer_names.ts";
 import { backingThroughLink } from "./misplaced_image.ts";
@@ -180,7 +180,7 @@ async function lookUp(
   const isChanged = changedBelow(disk) !== undefined && (!isToBeCommitted || hasLaterLayer(disk));
   switch (fact) {
     case "saved":
-      return { saved: isSaved(context) };
+      return { saved: isSaved(context) && !isSavedBefore(disk, context) };
     case "look":
       return { look: isChanged ? "replaced" : await inspectImage(disk, context) };
     case "stood": {
@@ -215,8 +215,8 @@ async function isReplaced(disk: ObservedDisk, context: EventContext): Promise<bo
 }
 
 /** Whether libvirt holds a managed save of the guest. */
-export function isSaved({ host, domain }: Pick<EventContext, "host" | "domain">): boolean {
-  return files.lstat(`${host.settings.saveFolder}/${domain}.save`) !== undefined;
+export function isSaved(context: Pick<EventContext, "host" | "domain">): boolean {
+  return managedSave(context) !== undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { UserError, withContext } from "../errors.ts";
-import { configOf, type EventContext, readStart } from "./context.ts";
+import { configOf, type EventContext, managedSave, readStart } from "./context.ts";
 import { beginSessions } from "./begin_sessions.ts";
 import type { Start } from "./decide_start.ts";
 import { startThatBegins } from "./start_kind.ts";
@@ -69,22 +69,27 @@ async function begin(context: EventContext): Promise<void> {
 }
 
 /**
- * Where hosts share the notes, another one may have begun a session since libvirt has saved the guest on this one.
+ * A session may have come from another host since libvirt has saved the guest on this one, or where hosts share the notes, have been begun
+ * there.
  *
  * @throws {UserError} if so: its memory does not fit that
  */
-function checkManagedSave({ host, domain, paths }: EventContext): void {
-  const saved = files.lstat(`${host.settings.saveFolder}/${domain}.save`)?.mtime?.getTime() ?? Infinity;
+function checkManagedSave(context: EventContext): void {
+  const { host, domain, paths } = context;
+  const saved = managedSave(context)?.mtime?.getTime() ?? Infinity;
   const sessions = [...readOwnRecords(paths.note).filter(({ idle }) => !idle), ...readSeats(paths.seats)];
   const later = sessions.find((record) =>
-    record.host !== undefined && record.host !== host.name() && Date.parse(record.started) > saved &&
-    files.lstat(record.image) !== undefined
+    (record.came === "migration" || record.host !== undefined && record.host !== host.name()) &&
+    Date.parse(record.started) > saved && files.lstat(record.image) !== undefined
   );
   if (later === undefined) return;
-  const [name, by] = [shellWord(domain), quoted(later.host!)];
+  const [name, by] = [
+    shellWord(domain),
+    later.host === undefined ? "another host" : `the host ${quoted(later.host)}`,
+  ];
   throw withContext(
     later.target,
-    new UserError(`the host ${by} has begun a session since libvirt has saved the guest here`, {
+    new UserError(`${by} has begun a session since libvirt has saved the guest here`, {
       hint:
         `end that there: autorevert recover --keep|--discard ${name}; or give the saved guest up: virsh managedsave-remove ${name}`,
     }),

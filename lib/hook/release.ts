@@ -3,6 +3,7 @@ import {
   type EventContext,
   isElsewhere,
   isOnlyAnnounced,
+  isSavedBefore,
   isTurnedAway,
   type NotedStart,
   noteTurnedAway,
@@ -177,7 +178,8 @@ async function endSessions(
   const flagVersion = typeof config === "object" ? config.version : undefined;
   const guest = endedGuest({ start, end }, decided.some(isRestored), context);
   const { isSaved = false, isUntold = false } = guest;
-  const how = { isUp, at: context.begun, flagVersion, isSaved, isUntold };
+  const hasOlderSave = disks.some((disk) => isSavedBefore(disk, context));
+  const how = { isUp, at: context.begun, flagVersion, isSaved, isUntold, hasOlderSave };
   const isFirmware = (subject: string) =>
     decided.some(({ disk }) => disk.firmware && disk.target === subject);
   let isDone = true;

@@ -1,7 +1,7 @@
 /** Whose session lies on an image, where the guest of this event has not begun it. */
 
 import { UserError, withContext } from "../errors.ts";
-import type { EventContext } from "./context.ts";
+import { type EventContext, managedSave } from "./context.ts";
 import { readableDisksIn } from "./definitions.ts";
 import { sourceOf } from "./image_path.ts";
 import * as files from "../host/files.ts";
@@ -33,8 +33,9 @@ export function otherOwner(
 /** Whether a saved guest comes from another host: of its session there is no note here, but this hook has marked it there. */
 export function isSavedElsewhere(disk: ObservedDisk, context: EventContext): boolean {
   const { waits, left, lost, setsAside } = disk.record ?? {};
-  // What a guest was saved on here is another one; one that has gone to another host was not saved here.
-  const isAnother = waits === "saved" && !left || lost === true || setsAside !== undefined;
+  // What a guest was saved on here is another one; on one that has gone to another host it was not saved here.
+  const isAnother = waits === "saved" && (!left || managedSave(context) !== undefined) || lost === true ||
+    setsAside !== undefined;
   return isMarked(disk) && !isAnother && otherOwner(disk.names.image, context) === undefined;
 }
 

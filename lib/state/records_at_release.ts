@@ -35,6 +35,8 @@ export interface EndedGuest {
   readonly isUntold?: boolean;
   /** Its memory is in a save, or could not be brought back from one. */
   readonly isSaved?: boolean;
+  /** libvirt holds a managed save that was made on a session before these. */
+  readonly hasOlderSave?: boolean;
   /** Its start was refused: the session may be another's. */
   readonly isRefused?: boolean;
   /** Its memory has gone to another host, or may have. */
@@ -59,6 +61,7 @@ export function recordsAtRelease(
     isUnderWay = false,
     isUntold = false,
     isSaved = false,
+    hasOlderSave = false,
     isMigrated = false,
     isGone = false,
     isElsewhere = false,
@@ -111,7 +114,7 @@ export function recordsAtRelease(
       ...(isUntold && (decision === "set aside" || decision === "leave" && isAway(disk)) ||
         !isUp && decision === "discard" && hasItsSetAside(disk)) &&
         { waits: "saved" },
-      ...lost && !isUp && { lost },
+      ...(lost && !isUp || hasOlderSave && isEnded) && { lost: true },
       ...aside && (!isUp || waitsToBeSetAside(disk)) && { aside },
     }];
   });

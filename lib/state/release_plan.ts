@@ -17,7 +17,7 @@ import * as moves from "./transitions.ts";
  */
 export function planRelease(
   decided: readonly DecidedDisk[],
-  how: Pick<EndedGuest, "isUp" | "at" | "flagVersion" | "isSaved" | "isUntold">,
+  how: Pick<EndedGuest, "isUp" | "at" | "flagVersion" | "isSaved" | "isUntold" | "hasOlderSave">,
   paths: GuestNames,
 ): Stage[] {
   const { isUp } = how;
