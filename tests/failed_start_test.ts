@@ -238,3 +238,26 @@ for (const reason of ["destroyed", "unknown"]) {
     });
   }
 }
+
+for (const second of ["listed since the save", "kept since the save"]) {
+  for (const reason of ["crashed", "daemon", "destroyed"]) {
+    Deno.test(`a restore whose memory did not come can be done again, also with a disk that was ${second}: ${reason}`, async () => {
+      const isKept = second === "kept since the save";
+      using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+      if (!isKept) fixture.configure({ vda: false });
+      await fixture.start();
+      fixture.write(fixture.vda, "session");
+      await fixture.stop("saved");
+      if (isKept) await fixture.type("recover guest vdb --keep --yes");
+      else fixture.configure({ vda: false, vdb: false });
+      for (let time = 0; time < 2; time++) {
+        await fixture.good("restore");
+        await fixture.start();
+        await fixture.event("release", reason);
+      }
+      await fixture.good("restore");
+      await fixture.good("prepare");
+      assertEquals(fixture.read(fixture.vda), { base: "vda", session: "yes" });
+    });
+  }
+}

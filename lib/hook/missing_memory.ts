@@ -31,7 +31,9 @@ export async function noteMissingMemory({ run, host, domain, paths }: EventConte
 export function mayLackMemory({ extra, paths }: EventContext): boolean {
   if (!["crashed", "destroyed", "daemon", "-"].includes(extra)) return false;
   const disks = readOwnRecords(paths.note).filter(({ firmware, idle }) => !firmware && !idle);
-  const restored = [...disks, ...readSeats(paths.seats)].filter(({ came }) => came === "restore");
+  // One that began with the restore has nothing that the memory would have to fit.
+  const restored = [...disks, ...readSeats(paths.seats)]
+    .filter(({ came, resumed }) => came === "restore" && resumed !== undefined);
   return restored.length > 0 &&
     restored.every((record) =>
       isUnwrittenSinceRestore({ record, written: writtenAt(lstat(record.image), record) })
