@@ -1216,3 +1216,23 @@ for (const [what, spoil] of Object.entries(unknown)) {
     });
   }
 }
+
+for (const reason of ["-", "saved"]) {
+  for (const between of ["fails", "dies with its host"]) {
+    Deno.test(`a saved guest is restored on what keep has made of its session, also after a start that ${between}: ${reason}`, async () => {
+      using fixture = (await up(false)).define();
+      await fixture.stop(reason);
+      await fixture.good("prepare");
+      if (between === "fails") await fixture.event("release", reason === "-" ? "-" : "failed");
+      else {
+        fixture.boot();
+        await fixture.type("recover guest --discard --yes");
+      }
+      await fixture.type("keep guest --yes");
+      assertEquals(fixture.disk("vda"), session);
+      await fixture.good("restore");
+      await fixture.good("prepare");
+      assertEquals(fixture.read(fixture.vda), session);
+    });
+  }
+}

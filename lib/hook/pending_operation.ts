@@ -41,7 +41,7 @@ export function withPending(
     const to = verb === "undo" ? versionBefore(record, state) : undefined;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
-    const { undone: _undone, waits: _waits, ...rest } = record;
+    const { undone: _undone, waits: _waits, aside, setsAside, ...rest } = record;
     const ended = namesOf(record.image).ended;
     const kept = verb === "keep" ? version(ended) : undefined;
     // A session that goes is later than the commit, whoever's it is.
@@ -50,6 +50,8 @@ export function withPending(
       record.waits === "saved" && !state.ended;
     return {
       ...rest,
+      // What is kept is set aside no more.
+      ...verb === "undo" && { ...aside && { aside }, ...setsAside !== undefined && { setsAside } },
       ...verb === "undo" && { undone: true as const },
       ...goes && { lost: true as const },
       pending: {
