@@ -110,6 +110,9 @@ class Life {
     // As long as the session is there that a start was about to set aside, an older one may be.
     const isOlder = record?.setsAside !== undefined && record.setsAside === madeAt(vda);
     const isApart = ended !== undefined && ended !== inode(vda) && !isOlder;
+    // An end that was cut short as it set the session aside; what comes next completes that.
+    const isEnding = ended !== undefined && ended === inode(vda) && record !== undefined &&
+      record.aside === undefined;
     const start = readStart(guestNames(fixture.config, DOMAIN));
     const host = { booted: () => fixture.booted };
     const sessionIn = (path: string): Session => ({
@@ -137,9 +140,9 @@ class Life {
       history: [disk],
       flag: committing ? false : fixture.flags().vda!,
       flagged: Deno.statSync(fixture.configFile).mtime!.getTime(),
-      session: fixture.state("vda").kind === "session" ? sessionIn(vda) : undefined,
+      session: fixture.state("vda").kind === "session" && !isEnding ? sessionIn(vda) : undefined,
       staysAside: record?.aside === "stay" && fixture.state("vda").kind !== "session",
-      aside: exists(beside) && !ofItself ? sessionIn(beside) : undefined,
+      aside: exists(beside) && (isEnding || !ofItself) ? sessionIn(beside) : undefined,
     };
   }
 
