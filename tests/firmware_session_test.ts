@@ -193,3 +193,19 @@ Deno.test("keep asks where the firmware has an older session, which was undone a
   await fixture.type("keep guest vda", false);
   assertEquals(fixture.asked.at(-1)?.includes("the guest's firmware has nothing of the session"), true);
 });
+
+for (const reason of ["saved", "-"]) {
+  Deno.test(`a guest that was saved after an external snapshot of its disk comes back to its firmware: ${reason}`, async () => {
+    using fixture = new FirmwareFixture();
+    fixture.disks({ vda: false });
+    await up(fixture, "session");
+    const snapshot = `${fixture.images}/snapshot.img`;
+    fixture.save(snapshot, fixture.vda, {});
+    fixture.sources.set("vda", snapshot);
+    await fixture.stop(reason);
+    await fixture.good("restore");
+    await fixture.start();
+    const files = [fixture.variables, fixture.tpm].map((file) => Object.keys(JSON.parse(read(file)!)));
+    assertEquals(files, [["session"], ["session"]]);
+  });
+}

@@ -46,6 +46,8 @@ function atPrepare(
     if (disk.listed && start !== "migrate" && state.kind !== "stray") return "new session";
     return disk.listed && start === "migrate" ? "refuse: no session to migrate" : "nothing";
   }
+  // The memory that comes back goes with it, though an external snapshot stands on the disk's session.
+  if (start === "resume" && isSession && isOurs(disk) && has(decisions, "leave to a person")) return "keep";
   const isDone = disk.record?.aside === "stay" && !waitsToBeSetAside(disk);
   // A start that was cut short may have set the disk's aside already.
   const isDue = has(decisions, "set aside, new session") || waitsToBeSetAside(disk);
