@@ -1,11 +1,11 @@
 /**
  * Small faults put into the program on purpose, one at a time: a test has to fail at each.
  *
- * `EVERY=20` tries one of twenty, `ONLY` those whose name has a word. `SHORT=1` runs the quick tests alone, and tries one of seven hundred,
- * always the same unless `SEED` says otherwise; with `EVERY=1` it tells in hours, not days, which mutants need a slow test.
+ * `EVERY=20` tries one of twenty, `ONLY` those whose name has a word. `SHORT=1` runs the quick tests alone: for a minute, on one of a hundred,
+ * always the same unless `SEED` says otherwise; with `EVERY=1` on all of them, and tells which need a slow test.
  */
 
-import { Coverage } from "./mutate/coverage.ts";
+import { Copy } from "./mutate/copy.ts";
 import { equivalent } from "./mutate/equivalent.ts";
 import { actionMutants, type Mutant, tableMutants } from "./mutate/mutant.ts";
 import { Trial } from "./mutate/trial.ts";
@@ -13,13 +13,32 @@ import { decidesTheSame } from "./mutate/verdicts.ts";
 import { randomly } from "../tests/random.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-const WORKERS = Number(Deno.env.get("WORKERS") ?? 2);
+/** Many a test waits for the clock. */
+const WORKERS = Number(Deno.env.get("WORKERS") ?? 4 * navigator.hardwareConcurrency);
 const SHORT = Deno.env.get("SHORT") === "1";
-const SHARE = 1 / Number(Deno.env.get("EVERY") || (SHORT ? 700 : 1));
+const EVERY = Number(Deno.env.get("EVERY"));
+const IS_SAMPLE = SHORT && !EVERY;
+const SHARE = 1 / (EVERY || (SHORT ? 100 : 1));
 const SEED = Number(Deno.env.get("SEED") ?? (SHORT ? 1 : Date.now() % 1_000_000));
 
-/** Of fewer mutants each is shown to all tests: to find out which of them run its line would take longer. */
-const FEW = 50;
+/** Seconds that a sample takes. */
+const A_SAMPLE = 60;
+
+/** Mutants are shown to so many test files, and what is left to twice as many: most are killed by the first. */
+const FIRST = 8;
+
+/** The tests that take minutes: they are tried where no quick one fails. */
+const slow = [
+  ["firmware_loss"],
+  ["crash"],
+  ["cut_twice_crash", "firmware_crash"],
+  ["command_crash", "model", "interleave"],
+  ["two_guests_model", "two_hosts_model", "two_hosts_pool_model"],
+  ["pool_crash", "pool_interleave", "pool_model"],
+].map((names) => names.map((name) => `tests/${name}_test.ts`));
+
+/** Those that hold a page against the program: they fail at each other table, whether right or wrong. */
+const pages = ["tests/architecture_test.ts"];
 
 const tables = Object.keys(decidesTheSame);
 /** The tests that name what the tables decide, case by case. */
@@ -84,86 +103,84 @@ function allMutants(): Mutant[] {
     ...actions.flatMap((file) => actionMutants(file, sourceOf(file))),
   ];
   // What is there twice in a function is told apart by its place in it.
-  return all.map((mutant, index) => {
-    const before = all.slice(0, index).filter(({ file, name }) =>
-      file === mutant.file && name === mutant.name
-    );
-    return before.length === 0 ? mutant : { ...mutant, name: `${mutant.name} (${before.length + 1})` };
-  });
+  return [...Map.groupBy(all, keyOf).values()].flatMap((alike) =>
+    alike.map((mutant, index) => index === 0 ? mutant : { ...mutant, name: `${mutant.name} (${index + 1})` })
+  );
 }
 
-const killed: Mutant[] = [];
-const same: Mutant[] = [];
-const survived: Mutant[] = [];
-/** Of the short run: what no quick test kills is for the whole run, whose slow tests take minutes for each. */
-const left: Mutant[] = [];
-
-/** Takes mutants from the list until none is left. */
-async function work(mutants: Mutant[]): Promise<void> {
-  using trial = new Trial(ROOT);
-  for (let mutant = mutants.pop(); mutant; mutant = mutants.pop()) {
-    const { file, name } = mutant;
-    const { killer, reason, isLeft } = await trial.with(mutant, () => outcomeOf(mutant, trial));
-    const [verdict, list] = killer
-      ? ["killed", killed]
-      : reason
-      ? ["the same", same]
-      : isLeft
-      ? ["left", left]
-      : ["SURVIVED", survived];
-    list.push(mutant);
-    console.log(`${verdict} ${file}: ${name}\n    ${killer ?? reason ?? ""}`);
-  }
-}
-
-/** The test that fails, or why none can. */
-async function outcomeOf(
-  mutant: Mutant,
-  trial: Trial,
-): Promise<{ killer?: string; reason?: string; isLeft?: true }> {
-  const { file, name } = mutant;
-  const reason = equivalent[`${file}: ${name}`];
-  if (reason !== undefined) return { reason };
-  const first = tables.includes(file) ? await trial.quickKiller(file, cases) : await trial.knownKiller(file);
-  if (first !== undefined) return { killer: first };
-  if (await decidesTheSame[file]?.(`${trial.folder}/${file}`)) {
-    return { reason: "decides the same in every case" };
-  }
-  const tests = coverage?.testsOf(file, lineOf(mutant)) ?? trial.quickTests();
-  const quick = await trial.quickKiller(file, tests);
-  if (quick !== undefined) return { killer: quick };
-  if (SHORT) return { isLeft: true };
-  const slow = await trial.slowKiller(file);
-  return slow === undefined ? {} : { killer: slow };
-}
-
-/** Of the program as it is, without a mutant. */
-async function coverageOfAll(): Promise<Coverage> {
-  using trial = new Trial(ROOT);
-  return await Coverage.of(trial.folder, trial.quickTests(), WORKERS);
-}
-
-function lineOf({ file, start }: Mutant): number {
-  return Deno.readTextFileSync(`${ROOT}/${file}`).slice(0, start).split("\n").length;
+function keyOf({ file, name }: Mutant): string {
+  return `${file}: ${name}`;
 }
 
 const random = randomly(SEED);
 const only = Deno.env.get("ONLY") ?? "";
 const all = allMutants();
-const gone = Object.keys(equivalent).filter((key) =>
-  all.every(({ file, name }) => `${file}: ${name}` !== key)
-);
+const gone = Object.keys(equivalent).filter((key) => all.every((mutant) => keyOf(mutant) !== key));
 if (gone.length > 0) throw new Error(`listed as equivalent, but no mutants: ${gone.join(", ")}`);
-const mutants = all.filter(({ file, name }) => `${file}: ${name}`.includes(only) && random.chance(SHARE))
-  .toReversed();
-const made = mutants.length;
-console.log(`${made} mutants, SEED=${SEED}`);
-const coverage = made > FEW ? await coverageOfAll() : undefined;
-await Promise.all(Array.from({ length: WORKERS }, () => work(mutants)));
-for (const { file, name } of survived) console.log(`SURVIVED ${file}: ${name}`);
-const outcome = survived.length === 0 ? "ok" : "FAILED";
+const mutants = all.filter((mutant) => keyOf(mutant).includes(only) && random.chance(SHARE));
+console.log(`${mutants.length} mutants, SEED=${SEED}`);
+
+/** Their numbers: of those that no test has told from the program so far. */
+const alive = new Set(mutants.keys());
+let killed = 0;
+let same = 0;
+
+{
+  using copy = new Copy(ROOT, mutants, WORKERS, IS_SAMPLE ? A_SAMPLE : Infinity);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, () => {
+      copy[Symbol.dispose]();
+      Deno.exit(130);
+    });
+  }
+  for (const [number, mutant] of mutants.entries()) {
+    const reason = equivalent[keyOf(mutant)];
+    if (reason !== undefined) isTheSame(number, reason);
+  }
+  await show(copy, cases);
+  if (!IS_SAMPLE) await compareTables(copy);
+  const quick = copy.testFiles().filter((path) => ![...cases, ...pages, ...slow.flat()].includes(path));
+  for (let at = 0, count = FIRST; at < quick.length; count *= 2) {
+    await show(copy, quick.slice(at, at += count));
+  }
+  if (!SHORT) { for (const files of slow) await show(copy, files); }
+}
+
+function isTheSame(number: number, reason: string): void {
+  alive.delete(number);
+  same++;
+  console.log(`the same ${keyOf(mutants[number]!)}\n    ${reason}`);
+}
+
+async function compareTables(copy: Copy): Promise<void> {
+  for (const number of alive) {
+    const { file } = mutants[number]!;
+    const isMutant = (other: number) => other === number;
+    Object.assign(globalThis, { isMutant });
+    if (await decidesTheSame[file]?.(`${copy.folder}/${file}`)) {
+      isTheSame(number, "decides the same in every case");
+    }
+  }
+}
+
+/** Shows what is alive to the tests of some files. */
+async function show(copy: Copy, files: readonly string[]): Promise<void> {
+  if (alive.size === 0) return;
+  const trial = await Trial.of(copy, files);
+  await copy.forEach(alive, async (number, runner) => {
+    const killer = await trial.killerOf(number, runner);
+    if (killer === undefined) return;
+    alive.delete(number);
+    killed++;
+    console.log(`killed ${keyOf(mutants[number]!)}\n    ${killer}`);
+  });
+}
+
+const [left, survived] = SHORT ? [alive.size, 0] : [0, alive.size];
+for (const number of alive) console.log(`${SHORT ? "left" : "SURVIVED"} ${keyOf(mutants[number]!)}`);
+const outcome = survived === 0 ? "ok" : "FAILED";
 console.log(
-  `${outcome} | ${made} mutants: ${killed.length} killed, ${same.length} behave the same, ` +
-    `${left.length} left to the whole run, ${survived.length} survived`,
+  `${outcome} | ${mutants.length} mutants: ${killed} killed, ${same} behave the same, ` +
+    `${left} left to the whole run, ${survived} survived`,
 );
-Deno.exit(survived.length === 0 ? 0 : 1);
+Deno.exit(survived === 0 ? 0 : 1);

@@ -1,10 +1,18 @@
 import ts from "typescript";
 
-/** One place of the program changed: a piece of its text by another. */
+/** A small fault: one place of the program changed, or two. */
 export interface Mutant {
   readonly file: string;
   /** What was done and where, so that it is the same after a change elsewhere. */
   readonly name: string;
+  readonly changes: readonly Change[];
+  /** It is in what the program makes as it is loaded. */
+  readonly isOfTable?: true;
+}
+
+/** A piece of the program's text and another in its place; of what is an element or a property, none is put there for `""`. */
+export interface Change {
+  readonly what: "statement" | "element" | "property" | "expression";
   readonly start: number;
   readonly end: number;
   readonly text: string;
@@ -41,7 +49,7 @@ export function tableMutants(file: string, source: string): Mutant[] {
       }
     }
   });
-  return mutants.map((mutant) => withoutComma(mutant, source));
+  return mutants.map((mutant) => ({ ...mutant, isOfTable: true }));
 }
 
 /** What holds of the facts, the decision, and why. */
@@ -72,7 +80,7 @@ export function actionMutants(file: string, source: string): Mutant[] {
         node.parent.parent,
       );
     } else if (ts.isExpressionStatement(node) && isCall(node.expression)) {
-      add("no", node, ";");
+      add("no", node, "");
     } else if (ts.isIfStatement(node)) {
       add("never", node.expression, "false");
       add("always", node.expression, "true");
@@ -102,7 +110,7 @@ export function actionMutants(file: string, source: string): Mutant[] {
       add("no + 1 in", node, textOf(source, node.left));
     }
   });
-  return mutants.map((mutant) => withoutComma(mutant, source));
+  return mutants;
 }
 
 const isKind = ({ parent }: ts.Node) => ts.isPropertyAssignment(parent) && parent.name.getText() === "kind";
@@ -123,40 +131,36 @@ function visit(node: ts.Node, see: (node: ts.Node) => void): void {
 
 function adderOf(file: string, source: string, mutants: Mutant[]) {
   return (verb: string, node: ts.Node, text: string, context: ts.Node = node) => {
-    const where = enclosing(node);
-    const what = textOf(source, node);
     const within = context === node ? "" : ` in ${textOf(source, context)}`;
-    const name = `${where ? `${where}: ` : ""}${verb} ${what}${within}`;
-    mutants.push({
-      file,
-      name: name.replaceAll(/\s+/g, " "),
-      start: node.getStart(),
-      end: node.getEnd(),
-      text,
-    });
+    const name = nameOf(node, `${verb} ${textOf(source, node)}${within}`);
+    mutants.push({ file, name, changes: [change(node, text)] });
   };
 }
 
 function swapped(file: string, source: string, one: ts.Node, next: ts.Node): Mutant {
-  const [first, between, second] = [
-    textOf(source, one),
-    source.slice(one.getEnd(), next.getStart()),
-    textOf(source, next),
-  ];
-  const where = enclosing(one);
-  const name = `${where ? `${where}: ` : ""}${second} before ${first}`.replaceAll(/\s+/g, " ");
-  return { file, name, start: one.getStart(), end: next.getEnd(), text: second + between + first };
+  const [first, second] = [textOf(source, one), textOf(source, next)];
+  const name = nameOf(one, `${second} before ${first}`);
+  return { file, name, changes: [change(one, second), change(next, first)] };
+}
+
+function nameOf(node: ts.Node, what: string): string {
+  const where = enclosing(node);
+  return `${where ? `${where}: ` : ""}${what}`.replaceAll(/\s+/g, " ");
+}
+
+function change(node: ts.Node, text: string): Change {
+  const what = ts.isStatement(node)
+    ? "statement"
+    : ts.isPropertyAssignment(node)
+    ? "property"
+    : ts.isArrayLiteralExpression(node.parent)
+    ? "element"
+    : "expression";
+  return { what, start: node.getStart(), end: node.getEnd(), text };
 }
 
 function textOf(source: string, node: ts.Node): string {
   return source.slice(node.getStart(), node.getEnd());
-}
-
-/** What is taken out of a list takes its comma with it. */
-function withoutComma(mutant: Mutant, source: string): Mutant {
-  if (mutant.text !== "") return mutant;
-  const comma = /^\s*,/.exec(source.slice(mutant.end));
-  return comma ? { ...mutant, end: mutant.end + comma[0].length } : mutant;
 }
 
 /** Name of the function that something lies in. */

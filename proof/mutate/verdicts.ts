@@ -1,6 +1,8 @@
 import { decide } from "../../lib/state/decision_table.ts";
 import { decideSeat } from "../../lib/state/seat_table.ts";
-import { atPrepare, atRelease, seatFacts } from "../../tests/facts.ts";
+
+// To make them takes a while.
+const facts = () => import("../../tests/facts.ts");
 
 type Decide<Facts> = (
   facts: Facts,
@@ -9,14 +11,18 @@ type Decide<Facts> = (
 /** By the file of a state table: whether another one, which lies at that path, decides and asks for the same in every case that there is. */
 export const decidesTheSame: Readonly<Record<string, (path: string) => Promise<boolean>>> = {
   "lib/state/decision_table.ts": async (path) => {
-    const other = await import(`${path}?${crypto.randomUUID()}`);
+    const [other, { atPrepare, atRelease }] = await Promise.all([load(path), facts()]);
     return areTheSame(decide, other.decide, [...atPrepare, ...atRelease]);
   },
   "lib/state/seat_table.ts": async (path) => {
-    const other = await import(`${path}?${crypto.randomUUID()}`);
+    const [other, { seatFacts }] = await Promise.all([load(path), facts()]);
     return areTheSame(decideSeat, other.decideSeat, seatFacts());
   },
 };
+
+function load(path: string) {
+  return import(`${path}?${crypto.randomUUID()}`);
+}
 
 function areTheSame<Facts extends { readonly saved?: unknown; readonly look?: unknown }>(
   one: Decide<Facts>,
