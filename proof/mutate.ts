@@ -59,6 +59,7 @@ const actions = [
     "seat",
     "seat_transitions",
     "records_of_seats",
+    "observed_disk",
   ].map((name) => `lib/state/${name}.ts`),
   ...["perform", "run", "files", "locks"].map((name) => `lib/host/${name}.ts`),
   ...[

@@ -66,8 +66,7 @@ export function isSessionAway(disk: ObservedDisk): boolean {
 
 /** Whether seats may stand on its layers. */
 export function isMaster(disk: ObservedDisk): boolean {
-  const state = stateOf(disk);
-  return "master" in state && state.master === true;
+  return "master" in stateOf(disk);
 }
 
 /** Whether a session is set aside beside the disk. */
@@ -110,8 +109,7 @@ export function nameOf({ target, names, source, renamed, record }: ObservedDisk)
 
 /** Whether the session bears a mark, whoever has made it. */
 export function bearsMark(disk: ObservedDisk): boolean {
-  const state = stateOf(disk);
-  return "marked" in state && state.marked === true;
+  return "marked" in stateOf(disk);
 }
 
 /**

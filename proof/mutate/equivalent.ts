@@ -12,6 +12,10 @@ export const equivalent: Readonly<Record<string, string>> = {
     "the table begins no session on anything else",
   "lib/state/seat.ts: isSameTime: left alone of one === undefined || other === undefined": noTime,
   "lib/state/seat.ts: isSameTime: right alone of one === undefined || other === undefined": noTime,
+  "lib/state/observed_disk.ts: isMadeForIt: right alone of made === undefined || record === undefined":
+    noTime,
+  "lib/state/observed_disk.ts: mayBeAnothers: right alone of layerChanged !== undefined && record !== undefined":
+    "what is undefined is later than nothing; the condition tells the compiler",
   'lib/state/recovery.ts: planRecovery: always step.kind === "clear"':
     "no other step of a commit names targets; the condition tells the compiler",
   "lib/state/records_at_release.ts: recordsAtRelease: never record === undefined":
