@@ -275,13 +275,20 @@ Deno.test("a session that comes from another host is discarded as any other, tho
   assertEquals(there.read(there.vda), { base: "vda", commit: "yes" });
 });
 
-Deno.test("what another host merges while a guest is being started is taken for no blockcommit", async () => {
-  using hosts = new TwoHosts({ vda: true }, { vda: false });
-  const { here, there } = hosts;
+/** A commit that waits to be merged by the host which has made it. */
+async function committedHere(): Promise<TwoHosts> {
+  const hosts = new TwoHosts({ vda: true }, { vda: false });
+  const { here } = hosts;
   await hosts.start(here);
   here.write(here.vda, "commit");
   here.busy.clear();
   await here.stop("shutdown", { mergeDies: true });
+  return hosts;
+}
+
+Deno.test("what another host merges while a guest is being started is taken for no blockcommit", async () => {
+  using hosts = await committedHere();
+  const { there } = hosts;
   await there.good("prepare");
   await there.good("start");
   await afterClockTick(20);
@@ -295,12 +302,8 @@ Deno.test("what another host merges while a guest is being started is taken for 
 
 for (const fails of [false, true]) {
   Deno.test(`a start says that another host's merge has ended beside it, also where a look fails: ${fails}`, async () => {
-    using hosts = new TwoHosts({ vda: true }, { vda: false });
+    using hosts = await committedHere();
     const { here, there } = hosts;
-    await hosts.start(here);
-    here.write(here.vda, "commit");
-    here.busy.clear();
-    await here.stop("shutdown", { mergeDies: true });
     const { info } = there.qemuImg;
     there.qemuImg = {
       ...there.qemuImg,
