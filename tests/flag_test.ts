@@ -199,3 +199,20 @@ Deno.test("a flag that an editor had cleared before an end keeps no session that
     assertEquals(fixture.read(image), base, how);
   }
 });
+
+for (const line of ["enable guest --keep-session", "enable guest vda --keep-commits 1", "commit guest vdb"]) {
+  Deno.test(`a flag that an editor has set before the guest's last write counts after a power cut, whatever a command has changed since: ${line}`, async () => {
+    using fixture = new Fixture().disks({ vda: false, vdb: false }).define();
+    await fixture.start();
+    fixture.run();
+    fixture.configure({ vda: true, vdb: false }, new Date());
+    await afterClockTick(50);
+    fixture.write(fixture.vda, "session");
+    await afterClockTick();
+    assertEquals((await fixture.type(line)).code, 0);
+    fixture.halt();
+    fixture.boot();
+    await fixture.start();
+    assertEquals(fixture.read(fixture.vda), session);
+  });
+}

@@ -7,13 +7,14 @@ import { noteIdleDisks } from "./noteless_disks.ts";
 import { messageLines, UserError, withContext } from "../errors.ts";
 import { configOf } from "../hook/context.ts";
 import { planCheckedRecovery } from "../hook/checked_recovery.ts";
+import { flagsMeant } from "../hook/flags.ts";
 import { interruptMerges, resumeMerges } from "../hook/merge_control.ts";
 import { checkBase } from "../hook/merge_checks.ts";
 import { observeRecorded } from "../hook/observe.ts";
 import { resumePending } from "../hook/pending_operation.ts";
 import { readOwnRecords, readRecords, readRecordsInForce } from "../host/session_records.ts";
 import { type Config, type ConfiguredDisk, parseConfig } from "../input/config.ts";
-import type { ObservedDisk } from "../state/observed_disk.ts";
+import { type ObservedDisk, wishOf } from "../state/observed_disk.ts";
 import { formatRecords, type PendingOperation } from "../state/session_record.ts";
 import { quoted, shellWord } from "../text.ts";
 
@@ -74,9 +75,17 @@ export async function inspectListed(
 /** A flag that is older than a session's last write is meant for that session: the file's time says so only until it is changed. */
 export async function holdResumed(
   views: readonly InspectedDisk[],
-  { run, paths }: GuestCommand,
+  context: GuestCommand,
 ): Promise<void> {
-  const resumed = views.flatMap((view) => goesOn(view) && view.disk ? view.disk.names.image : []);
+  const { run, paths } = context;
+  const isMeant = flagsMeant(await configOf(context), views.flatMap(({ disk }) => disk ?? []));
+  const resumed = views.flatMap((view) => {
+    const { condition, disk } = view;
+    if (disk === undefined) return [];
+    return goesOn(view) || condition === "running" && wishOf(disk) === "set" && isMeant(disk)
+      ? disk.names.image
+      : [];
+  });
   const before = readOwnRecords(paths.note);
   const records = before.map((record) => resumed.includes(record.image) ? { ...record, held: true } : record);
   if (formatRecords(records) === formatRecords(before)) return;
