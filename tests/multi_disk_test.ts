@@ -2,8 +2,9 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { atEveryStep, dyingAt, Failing } from "./fault.ts";
-import { afterClockTick, type Circumstance, Fixture } from "./fixture.ts";
+import { afterClockTick, type Circumstance, Fixture, LATER } from "./fixture.ts";
 import { session, up } from "./running_guest.ts";
+import { diskXml, domainXml } from "./xml.ts";
 
 Deno.test("a decided commit that no note tells of is finished at the next start", async () => {
   using fixture = await up(false);
@@ -327,4 +328,35 @@ Deno.test("undo takes one commit back, also of one that was decided with an erro
   assertEquals(fixture.disk("vda")["version"], "two");
   assertEquals((await fixture.type("undo guest", true)).said, []);
   assertEquals([fixture.disk("vda")["version"], fixture.disk("vdb")["version"]], ["one", "one"]);
+});
+
+/** A disk was detached in a session, which lies there still, and is neither defined nor configured any more. */
+async function detachedBefore(flag: boolean): Promise<Fixture> {
+  const fixture = new Fixture().disks({ vda: false, vdb: flag }).define();
+  await fixture.start();
+  fixture.write(fixture.image("vdb"), "old");
+  fixture.configure({ vda: false, vdb: false });
+  await fixture.event("release", "shutdown", { xml: domainXml([diskXml("vda", fixture.vda)]) });
+  fixture.sources.delete("vdb");
+  fixture.configure({ vda: false });
+  await fixture.define().start();
+  return fixture;
+}
+
+for (const flag of [false, true]) {
+  Deno.test(`the session of a disk that was detached is no matter of a later session's end, though its flag ${flag ? "was set, and cleared" : "is set by then"}`, async () => {
+    using fixture = await detachedBefore(flag);
+    if (!flag) fixture.configure({ vda: false, vdb: true }, LATER);
+    await fixture.stop();
+    assertEquals([fixture.disk("vdb"), fixture.flags().vdb], [{ base: "vdb" }, flag ? undefined : true]);
+  });
+}
+
+Deno.test("what a guest writes to a disk that is not configured any more, and is attached while it runs, stays", async () => {
+  using fixture = await detachedBefore(false);
+  const image = fixture.vda.replace("vda", "vdb");
+  fixture.sources.set("vdb", image);
+  fixture.write(image, "data");
+  await fixture.stop();
+  assertEquals(fixture.read(image).data, "yes");
 });

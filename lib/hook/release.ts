@@ -172,7 +172,9 @@ async function endSessions(
     waits: isAwaited(disk),
     came: disk.record?.came ?? "not",
   }));
-  const ended = allOrNone(each, recovery, context);
+  const ended = allOrNone(each, recovery, context).map((one) =>
+    isOfBefore(one) ? { ...one, decision: "leave" as const } : one
+  );
   const decided = withFirmware(firmwareAtRelease(disks, ended, seats, start), ended, context);
   const isUp = start === "up";
   const flagVersion = typeof config === "object" ? config.version : undefined;
@@ -283,6 +285,11 @@ function allOrNone(
     run.logInfo(disk.target, "hold: another disk of the guest can't be committed yet");
     return { ...one, decision: "hold" };
   });
+}
+
+/** Whether the disk's session is of an earlier run, though the disk may have been attached again: the start that has found it left it. */
+function isOfBefore({ disk }: DecidedDisk): boolean {
+  return disk.record?.detached === true && disk.source !== "other" && stateOf(disk).kind === "session";
 }
 
 /** Whether an editor has cleared the flag with which a session began, and the mark that it made is gone. */

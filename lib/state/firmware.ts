@@ -70,7 +70,7 @@ export function firmwareAtRelease(
 ): DecidedDisk[] {
   // What a disk that was detached waits for is no longer the guest's matter.
   const attached = {
-    disks: decided.filter(({ disk }) => disk.source !== "gone"),
+    disks: decided.filter(({ disk }) => disk.source !== "gone" && !disk.record?.detached),
     seats: seats.filter(({ seat }) => seat.source !== "gone" && !seat.record?.detached),
   };
   const isAny = attached.disks.length > 0 || attached.seats.length > 0;
