@@ -1,6 +1,9 @@
-/** Events of masters and seats, cut short at every step: what others stand on stays, and the next event goes on. */
+/**
+ * Events of masters and seats, cut short at every step: what others stand on stays, and the next event goes on, which is tried after every
+ * third way of being cut short, after each with `EVERY=1`.
+ */
 
-import { atEveryStep, faults, inContext } from "./fault.ts";
+import { atEveryStep, EVERY, faults, inContext } from "./fault.ts";
 import { Fixture } from "./fixture.ts";
 import { Pool } from "./pool.ts";
 import { PoolExpectations, poolScenarios, takeEvent } from "./pool_scenario.ts";
@@ -27,6 +30,7 @@ for (const scenario of poolScenarios) {
           await pool.merge();
           promised.checkOthers();
         });
+        if (seen.size % EVERY !== 1 % EVERY) return;
         for (const sequence of scenario.next) {
           left.restore();
           fixture.busy = new Set(busy);
