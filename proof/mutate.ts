@@ -1,7 +1,7 @@
 /**
  * Small faults put into the program on purpose, one at a time: a test has to fail at each.
  *
- * `EVERY=20` tries one of twenty, `ONLY` those whose name has a word. `SHORT=1` runs the quick tests alone: for a minute, on one of a hundred,
+ * `EVERY=20` tries one of twenty, `ONLY` those whose name has a word. `SHORT=1` runs the quick tests alone: for 20 seconds, on one of a hundred,
  * always the same unless `SEED` says otherwise; with `EVERY=1` on all of them, and tells which need a slow test.
  */
 
@@ -22,7 +22,7 @@ const SHARE = 1 / (EVERY || (SHORT ? 100 : 1));
 const SEED = Number(Deno.env.get("SEED") ?? (SHORT ? 1 : Date.now() % 1_000_000));
 
 /** Seconds that a sample takes. */
-const A_SAMPLE = 60;
+const A_SAMPLE = 20;
 
 /** Mutants are shown to so many test files, and what is left to twice as many: most are killed by the first. */
 const FIRST = 8;
