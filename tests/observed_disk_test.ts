@@ -1,6 +1,7 @@
 /** What is known of a disk by its files and its note, before anything changes. */
 
 import { assertEquals } from "@std/assert";
+import { disk, image, names, record } from "./os_disk.ts";
 import * as known from "../lib/state/observed_disk.ts";
 import {
   LONGEST_FAILURE,
@@ -8,21 +9,10 @@ import {
   MADE_WITHIN,
   type ObservedDisk,
 } from "../lib/state/observed_disk.ts";
-import { namesOf } from "../lib/state/paths.ts";
 import type { SessionRecord } from "../lib/state/session_record.ts";
 import type { Listing } from "../lib/state/state.ts";
 
-const image = "/images/os.img";
-const names = namesOf(image);
-const began = Date.parse("2026-01-01");
-const record: SessionRecord = {
-  ...{ target: "vda", image, started: new Date(began).toISOString() },
-  ...{ owner: { uid: 0, gid: 0, mode: 0o600 }, held: false },
-};
-const disk: ObservedDisk = {
-  ...{ target: "vda", names, record, listed: true, flag: "clear", keepCommits: 0, keepSession: false },
-  ...{ source: "same", listing: new Map(), owner: record.owner },
-};
+const began = Date.parse(record.started);
 
 const plain: Listing = new Map([[image, 1]]);
 const layered: Listing = new Map([[image, 1], [names.layer(0), 1]]);

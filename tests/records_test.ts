@@ -1,6 +1,7 @@
 /** What a guest's note says of its disks from a start or an end on, by what is decided of them. */
 
 import { assertEquals } from "@std/assert";
+import { disk, image, names, record } from "./os_disk.ts";
 import type { Decision } from "../lib/state/decision_table.ts";
 import type { ObservedDisk } from "../lib/state/observed_disk.ts";
 import { namesOf } from "../lib/state/paths.ts";
@@ -9,18 +10,8 @@ import { type EndedGuest, recordsAtRelease, unfinished } from "../lib/state/reco
 import type { SessionRecord } from "../lib/state/session_record.ts";
 import type { Listing } from "../lib/state/state.ts";
 
-const image = "/images/os.img";
-const names = namesOf(image);
 const data = namesOf("/images/data.img");
 const now = "2026-02-01T00:00:00.000Z";
-const record: SessionRecord = {
-  ...{ target: "vda", image, started: "2026-01-01T00:00:00.000Z" },
-  ...{ owner: { uid: 0, gid: 0, mode: 0o600 }, held: false },
-};
-const disk: ObservedDisk = {
-  ...{ target: "vda", names, record, listed: true, flag: "clear", keepCommits: 0, keepSession: false },
-  ...{ source: "same", listing: new Map(), owner: record.owner },
-};
 
 const plain: Listing = new Map([[image, 1]]);
 const layered: Listing = new Map([[image, 1], [names.layer(0), 1]]);
