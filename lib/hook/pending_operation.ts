@@ -41,7 +41,9 @@ export function withPending(
     const to = verb === "undo" ? versionBefore(record, state) : undefined;
     const top = topOf(state.layers);
     const topVersion = version(namesOf(record.image).layer(top));
-    const { undone: _undone, waits: _waits, aside, setsAside, ...rest } = record;
+    const { undone: _undone, waits: _waits, ...others } = record;
+    // What is kept is set aside no more.
+    const { aside: _aside, setsAside: _setsAside, ...keeping } = others;
     const ended = namesOf(record.image).ended;
     const kept = verb === "keep" ? version(ended) : undefined;
     // A session that goes is later than the commit, whoever's it is.
@@ -49,9 +51,7 @@ export function withPending(
     const goes = verb === "undo" && state.ended && isSession ||
       record.waits === "saved" && !state.ended;
     return {
-      ...rest,
-      // What is kept is set aside no more.
-      ...verb === "undo" && { ...aside && { aside }, ...setsAside !== undefined && { setsAside } },
+      ...verb === "keep" ? keeping : others,
       ...verb === "undo" && { undone: true as const },
       ...goes && { lost: true as const },
       pending: {

@@ -76,7 +76,8 @@ async function begin(context: EventContext): Promise<void> {
  */
 function checkManagedSave(context: EventContext): void {
   const { host, domain, paths } = context;
-  const saved = managedSave(context)?.mtime?.getTime() ?? Infinity;
+  const saved = managedSave(context)?.mtime?.getTime();
+  if (saved === undefined) return;
   const sessions = [...readOwnRecords(paths.note).filter(({ idle }) => !idle), ...readSeats(paths.seats)];
   const later = sessions.find((record) =>
     (record.came === "migration" || record.host !== undefined && record.host !== host.name()) &&

@@ -294,10 +294,11 @@ function isOfBefore({ disk }: DecidedDisk): boolean {
 
 /** Whether an editor has cleared the flag with which a session began, and the mark that it made is gone. */
 function isCleared(
-  { image }: SessionRecord,
+  { image, flagged }: SessionRecord,
   decided: readonly DecidedDisk[],
   { run }: EventContext,
 ): boolean {
+  if (!flagged) return false;
   const disk = decided.find(({ disk: { names } }) => names.image === image)?.disk;
   return disk !== undefined && wishOf(disk) === "clear" && !run.listing(image).has(disk.names.mark);
 }
